@@ -1,0 +1,162 @@
+"""The spool: step-wise figures in an append-only file beside a stage's checkpoints, one JSON object a line.
+
+A line is ``{"step": 1, "epoch": 0.25, "time_ms": 1700000000000, "metrics": {"loss": 2.3}}``; ``step`` counts from 1
+within the stage. Written by the one worker that trains the stage, read by whoever delivers to the tracker. A worker may
+die at any byte: a torn last line is no record, and is cut off before anything is appended. Owns the file's format;
+refuses to know of runs or of MLflow.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SpoolRecord:
+    """The figures of one step."""
+
+    step: int
+    """1-based within the stage."""
+    epoch: float
+    time_ms: int
+    """Unix time; a record keeps it for ever, so that delivering it twice is the same point twice."""
+    metrics: Mapping[str, float]
+
+
+class SpoolWriter:
+    """Appends records to a spool; every record is handed to the operating system before ``write`` returns.
+
+    Opening an existing spool cuts off a torn last line and goes on behind it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._position = _whole_lines_end(path)
+        self._file = path.open("r+b" if path.exists() else "w+b")
+        self._file.truncate(self._position)
+        self._file.seek(self._position)
+
+    def write(self, step: int, epoch: float, metrics: Mapping[str, float], time_ms: int) -> None:
+        """Appends one record; values are stored exactly (NaN and infinities too)."""
+        line = json.dumps(asdict(SpoolRecord(step, epoch, time_ms, dict(metrics))), separators=(",", ":")) + "\n"
+        self._file.write(line.encode())
+        self._file.flush()
+        self._position += len(line)
+
+    def position(self) -> int:
+        """Bytes written so far: what a checkpoint stores, and ``truncate`` takes back."""
+        return self._position
+
+    def truncate(self, position: int) -> None:
+        """Forgets the records behind ``position``, the steps that a resumed stage will replay.
+
+        A spool shorter than ``position`` lost lines (a power cut, a foreign hand): what is there is kept, and told.
+        """
+        if position > self._position:
+            logger.warning(
+                "%s holds %d bytes where the checkpoint expects %d: some recorded steps are lost",
+                self.path,
+                self._position,
+                position,
+            )
+            return
+        self._file.truncate(position)
+        self._file.seek(position)
+        self._position = position
+
+    def close(self) -> None:
+        """Makes the spool durable and closes it."""
+        if not self._file.closed:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_spool(path: Path, offset: int = 0) -> tuple[list[SpoolRecord], int]:
+    """The whole records at and behind byte ``offset``, and the offset to read on from.
+
+    A missing file holds no records; a torn last line waits for its rest. A line that is no record (the remains of a
+    full disk) is skipped and told.
+    """
+    lines, end = read_lines(path, offset)
+    return [record for line in lines if (record := _record(line, path)) is not None], end
+
+
+def last_step(path: Path) -> int:
+    """The largest step in a spool, 0 for none: what the next stage of a run adds to its own steps."""
+    records, _ = read_spool(path)
+    return max((record.step for record in records), default=0)
+
+
+class SpoolFeed:
+    """Reads a spool as it grows, and notices when it was cut back and written anew.
+
+    Before reading on it looks whether the line it read last still stands where it stood; if not, it starts again from
+    the top. Whoever consumes the feed must therefore drop the steps it has seen.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+        self._last_line = b""
+
+    def read(self) -> list[SpoolRecord]:
+        """The records that were added since the last call, or all of them after a rewrite."""
+        if not self._unchanged():
+            self._offset, self._last_line = 0, b""
+        lines, end = read_lines(self.path, self._offset)
+        if lines:
+            self._offset, self._last_line = end, lines[-1]
+        return [record for line in lines if (record := _record(line, self.path)) is not None]
+
+    def _unchanged(self) -> bool:
+        if not self._last_line:
+            return True
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset - len(self._last_line) - 1)
+                return file.read(len(self._last_line) + 1) == self._last_line + b"\n"
+        except FileNotFoundError:
+            return False
+
+
+def read_lines(path: Path, offset: int) -> tuple[list[bytes], int]:
+    """The whole lines (without their newline) of a file from ``offset`` on, and the offset behind the last one."""
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            content = file.read()
+    except FileNotFoundError:
+        return [], offset
+    whole, newline, _ = content.rpartition(b"\n")
+    return (whole.split(b"\n"), offset + len(whole) + 1) if newline else ([], offset)
+
+
+def _record(line: bytes, path: Path) -> SpoolRecord | None:
+    try:
+        fields: dict[str, Any] = json.loads(line)
+        metrics = {str(name): float(value) for name, value in fields["metrics"].items()}
+        return SpoolRecord(int(fields["step"]), float(fields["epoch"]), int(fields["time_ms"]), metrics)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        logger.warning("%s: skipping a line that is no record: %.80r", path, line)
+        return None
+
+
+def _whole_lines_end(path: Path) -> int:
+    return read_lines(path, 0)[1]
