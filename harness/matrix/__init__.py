@@ -1,0 +1,35 @@
+"""The declaration: strict YAML, typed schema, factors and constraints, expansion into rows.
+
+Owns everything between a table file and a ``Matrix``. Refuses training and tracking, and imports neither torch nor
+mlflow. Two steps, for a caller that chooses the profile by what it finds::
+
+    declaration = read_declaration(Path("ablations/table1.yaml"))
+    declaration.profiles, declaration.dataset("paper")
+    matrix = expand(declaration, profile="demo")
+
+or ``load_matrix`` for both at once.
+"""
+
+from harness.matrix.declaration import Declaration, Factor, Profile, read_declaration
+from harness.matrix.expand import expand, load_matrix
+from harness.matrix.export import matrix_to_json, recipe_to_yaml
+from harness.matrix.matrix import Assumption, Cited, Claim, Constraint, Matrix, RefusedRow, Row, Synthetic
+
+__all__ = [
+    "Assumption",
+    "Cited",
+    "Claim",
+    "Constraint",
+    "Declaration",
+    "Factor",
+    "Matrix",
+    "Profile",
+    "RefusedRow",
+    "Row",
+    "Synthetic",
+    "expand",
+    "load_matrix",
+    "matrix_to_json",
+    "read_declaration",
+    "recipe_to_yaml",
+]

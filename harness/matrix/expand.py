@@ -1,0 +1,273 @@
+"""Expanding a declaration under a profile: every row's recipe, resolved and checked.
+
+The order in which a row's recipe is laid: recipe file (with what it extends), profile, the table's ``set`` and its
+profile's, factors in declared order (on: ``patch``, then ``apply``; off: ``off``), the row's ``set`` and its profile's,
+``--set``. A ``--set`` on a key that a factor patches holds for the rows that turn such a factor on, and for no others:
+a tick in the table stays true.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError, did_you_mean
+from harness.matrix.declaration import AssumptionSource, Declaration, Factor, Profile, read_declaration
+from harness.matrix.generate import generated_rows
+from harness.matrix.matrix import Assumption, Cited, Claim, Constraint, Matrix, RefusedRow, Row
+from harness.matrix.patch import Setting, Values, tell_origin, touches, value_at
+from harness.matrix.resolve import Resolver, read_overrides
+from harness.matrix.schema import MAX_SEED, METRICS
+from harness.matrix.source import Key
+from harness.matrix.studies import Studies
+from harness.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A row before its constraints are checked and its recipe is resolved."""
+
+    id: str
+    factors: tuple[str, ...]
+    source: Key
+    settings: tuple[Setting, ...] = ()
+    paper: Mapping[str, float] | None = None
+    label: str = ""
+    note: str = ""
+
+
+def load_matrix(
+    path: Path,
+    *,
+    profile: str | None = None,
+    rows: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    studies: Path | None = None,
+) -> Matrix:
+    """Reads a table file and expands it: ``read_declaration`` and ``expand`` in one."""
+    declaration = read_declaration(path)
+    return expand(declaration, profile=profile, rows=rows, seeds=seeds, overrides=overrides, studies=studies)
+
+
+def expand(
+    declaration: Declaration,
+    *,
+    profile: str | None = None,
+    rows: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    studies: Path | None = None,
+    searched: Mapping[str, Any] | None = None,
+) -> Matrix:
+    """The table under one profile, every row's recipe resolved.
+
+    Claims are kept whole, also those that name a refused row or one that ``rows`` leaves out.
+
+    Args:
+        declaration: What ``read_declaration`` read.
+        profile: The profile's name; None: the first one declared.
+        rows: The ids to keep, in the table's order; None: all.
+        seeds: Instead of the declared ones.
+        overrides: Recipe values by dotted key, laid last; text is read as YAML reads it ("3e-4" is a number).
+        studies: The folder with the outcomes of searches, which a value ``{from: STUDY}`` is taken from.
+        searched: What stands in for such values by dotted key, where a search of them is about to begin.
+
+    Raises:
+        InputError: for an unknown profile, row or key, and for every value that the recipe refuses, by file and line.
+    """
+    chosen = declaration.profile(profile)
+    table = declaration.table
+    candidates = _selected(declaration, list(_candidates(declaration, chosen)), rows)
+    settings = declaration.settings(chosen.name)
+    found = Studies(studies, chosen.name, searched or {})
+    laid_last = read_overrides(overrides or {})
+    resolver = Resolver(declaration.path, declaration.recipe.factors, settings, laid_last, found)
+    kept: list[Row] = []
+    refused: list[RefusedRow] = []
+    for candidate in candidates:
+        constraint = _violated(candidate, declaration)
+        recipe = None if constraint else resolver.recipe(candidate.id, candidate.factors, candidate.settings)
+        if recipe is not None and not recipe.trained_stages():
+            constraint = "turns on no loss that would train a stage"
+        if constraint or recipe is None:
+            told = f"{declaration.document.place(candidate.source)}: {constraint}"
+            refused.append(RefusedRow(candidate.id, candidate.factors, told))
+            continue
+        on = {name: name in candidate.factors for name in declaration.recipe.factors}
+        changed = {".".join(setting.key): setting.value for setting in candidate.settings}
+        kept.append(Row(candidate.id, on, recipe, candidate.paper or {}, candidate.label, candidate.note, changed))
+    resolver.check_overrides()
+    _check_protocol(declaration, chosen, settings, kept)
+    run_seeds = _seeds(declaration, chosen, seeds)
+    synthetic = chosen.synthetic
+    return Matrix(
+        name=declaration.name,
+        title=table.title,
+        profile=chosen.name,
+        rows=tuple(kept),
+        refused=tuple(refused),
+        seeds=run_seeds,
+        metrics=tuple(table.metrics),
+        claims=tuple(Claim(**claim.model_dump()) for claim in table.claims),
+        cited=tuple(Cited(**cited.model_dump()) for cited in table.cited),
+        assumptions=_assumptions(declaration, chosen, resolver, kept, run_seeds),
+        overrides={".".join(setting.key): setting.value for setting in resolver.overrides},
+        synthetic=synthetic,
+        dataset=kept[0].recipe.data.dataset if kept else declaration.dataset(chosen.name),
+        constraints={
+            name: Constraint(factor.requires, factor.excludes) for name, factor in declaration.recipe.factors.items()
+        },
+        notes=(*table.notes, *_same_settings(kept), *_searched(found)),
+        studies=dict(found.taken),
+    )
+
+
+def _candidates(declaration: Declaration, profile: Profile) -> Iterator[_Candidate]:
+    """Declared rows, then generated ones."""
+    for index, row in enumerate(declaration.table.rows):
+        key: Key = ("rows", index)
+        own = declaration.sets.get((*key, "profiles", profile.name, "set"), ())
+        settings = (*declaration.sets[(*key, "set")], *own)
+        yield _Candidate(row.id, tuple(row.factors), key, settings, row.paper, row.label, row.note)
+    if declaration.table.generate is not None:
+        for generated in generated_rows(declaration.table.generate):
+            yield _Candidate(generated.id, generated.factors, generated.source)
+
+
+def _selected(
+    declaration: Declaration, candidates: list[_Candidate], rows: Sequence[str] | None
+) -> Sequence[_Candidate]:
+    if rows is None:
+        return candidates
+    ids = [candidate.id for candidate in candidates]
+    for row in rows:
+        if row not in ids:
+            raise InputError(f'--rows: "{row}" is no row of {declaration.path}; {did_you_mean(row, ids)}')
+    if not rows:
+        raise InputError("--rows: found no row, expected at least one")
+    return [candidate for candidate in candidates if candidate.id in rows]
+
+
+def _seeds(declaration: Declaration, profile: Profile, seeds: Sequence[int] | None) -> tuple[int, ...]:
+    if seeds is None:
+        changes = declaration.table.profiles.get(profile.name)
+        return tuple(changes.seeds if changes and changes.seeds else declaration.table.seeds)
+    if not seeds:
+        raise InputError("--seeds: found no seed, expected at least one")
+    for seed in seeds:
+        if not 0 <= seed <= MAX_SEED:
+            raise InputError(f"--seeds: found {seed}, expected whole numbers from 0 to {MAX_SEED}")
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f"--seeds: found {', '.join(map(str, seeds))}, expected each seed once")
+    return tuple(seeds)
+
+
+def _violated(candidate: _Candidate, declaration: Declaration) -> str | None:
+    """The constraints that a row's factors violate, as one sentence."""
+    factors = declaration.recipe.factors
+    told: list[str] = []
+    for name in candidate.factors:
+        factor = factors[name]
+        missing = [needed for needed in factor.requires if needed not in candidate.factors]
+        barred = [excluded for excluded in factor.excludes if excluded in candidate.factors]
+        told += [f"{name} requires {needed} ({_rule(factor, 'requires')})" for needed in missing]
+        told += [f"{name} excludes {excluded} ({_rule(factor, 'excludes')})" for excluded in barred]
+    return "; ".join(told) or None
+
+
+def _rule(factor: Factor, kind: str) -> str:
+    return factor.document.place((*factor.source, kind))
+
+
+def _check_protocol(
+    declaration: Declaration, profile: Profile, settings: Sequence[Setting], rows: Sequence[Row]
+) -> None:
+    """One data set and one protocol a table, metrics that the protocol gives, a synthetic layout that fits."""
+    for row in rows[1:]:
+        for key in ("data.dataset", "evaluation.protocol"):
+            first, found = (_lookup(of.recipe, key) for of in (rows[0], row))
+            if first != found:
+                told = f'row "{row.id}" has "{found}", row "{rows[0].id}" "{first}"'
+                raise InputError(f"{declaration.path}: {key}: {told}; expected one for all rows of a table")
+    if not rows:
+        return
+    recipe = rows[0].recipe
+    known = METRICS[recipe.evaluation.protocol]
+    metrics: list[tuple[Key, str]] = [(("metrics", n), name) for n, name in enumerate(declaration.table.metrics)]
+    metrics += [(("claims", n, "metric"), claim.metric) for n, claim in enumerate(declaration.table.claims)]
+    for where, metric in metrics:
+        if metric not in known:
+            told = f'"{metric}" is not measured by the protocol "{recipe.evaluation.protocol}"'
+            raise declaration.document.error(where, f"{told}; {did_you_mean(metric, known)}")
+    layout = profile.synthetic.layout if profile.synthetic else None
+    if layout is not None and ":" not in recipe.data.dataset and layout != recipe.data.dataset:
+        place = tell_origin(settings, ("data", "dataset"))
+        told = f'the profile "{profile.name}" makes a synthetic "{layout}"'
+        raise InputError(f'{place}: found "{recipe.data.dataset}", but {told}; expected the same')
+
+
+def _assumptions(
+    declaration: Declaration, profile: Profile, resolver: Resolver, rows: Sequence[Row], seeds: tuple[int, ...]
+) -> tuple[Assumption, ...]:
+    """The assumptions with their values as the rows use them; a value that the profile or --set gave says so."""
+    table = {key: AssumptionSource(key, reason.strip()) for key, reason in declaration.table.assumptions.items()}
+    assumptions: list[Assumption] = []
+    for key, source in {**declaration.recipe.assumptions, **table}.items():
+        if key == "seeds":
+            assumptions.append(Assumption(key, list(seeds), source.reason))
+            continue
+        value = _assumed(resolver.base, rows, key)
+        path = tuple(key.split("."))
+        changed_by = [
+            name
+            for name, settings in ((f"the profile {profile.name}", profile.settings), ("--set", resolver.overrides))
+            if any(touches(setting, path) for setting in settings)
+        ]
+        reason = f"{source.reason} (here set by {' and '.join(changed_by)})" if changed_by else source.reason
+        assumptions.append(Assumption(key, value, reason))
+    return tuple(assumptions)
+
+
+def _assumed(base: Values, rows: Sequence[Row], key: str) -> Any:
+    if not rows:
+        return value_at(base, key.split("."))
+    values: list[Any] = []
+    holders: list[list[str]] = []
+    for row in rows:
+        value = _lookup(row.recipe, key)
+        if value not in values:
+            values.append(value)
+            holders.append([])
+        holders[values.index(value)].append(row.id)
+    if len(values) == 1:
+        return values[0]
+    told = (f"{value} (rows {', '.join(ids)})" for value, ids in zip(values, holders, strict=True))
+    return f"varies: {'; '.join(told)}"
+
+
+def _lookup(recipe: Recipe, key: str) -> Any:
+    """The value of a dotted key in a resolved recipe, defaults included."""
+    value: Any = recipe
+    for part in key.split("."):
+        if isinstance(value, Mapping):
+            value = value.get(part)
+        else:
+            value = getattr(value, "lambda_" if part == "lambda" else part, None)
+    return value.model_dump(by_alias=True) if hasattr(value, "model_dump") else value
+
+
+def _searched(studies: Studies) -> Iterator[str]:
+    """Remarks on values that a search found."""
+    for name, told in studies.taken.items():
+        yield f"values from the study {name} ({told}), found on held-out training identities"
+
+
+def _same_settings(rows: Sequence[Row]) -> Iterator[str]:
+    """Remarks on rows whose recipes are equal: they are allowed, share every stage and so cost nothing."""
+    seen: dict[str, list[str]] = {}
+    for row in rows:
+        seen.setdefault(row.recipe.model_dump_json(), []).append(row.id)
+    for ids in seen.values():
+        if len(ids) > 1:
+            yield f"rows {', '.join(ids)} have the same recipe and so the same results"

@@ -1,0 +1,57 @@
+"""A matrix as JSON: what is recorded with a table's runs, and all that a report needs of the declaration."""
+
+from dataclasses import asdict
+from typing import Any
+
+import yaml
+
+from harness.matrix.matrix import Matrix
+from harness.recipe import Recipe
+
+
+def recipe_to_yaml(recipe: Recipe) -> str:
+    """A resolved recipe as YAML, in the order of the vocabulary."""
+    text: str = yaml.safe_dump(recipe.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def matrix_to_json(matrix: Matrix) -> dict[str, Any]:
+    """The whole matrix as plain JSON values; rows carry their resolved recipe.
+
+    Keys: name, title, profile, dataset, synthetic, seeds, metrics, rows (id, label, note, factors, paper, set, recipe),
+    refused (id, factors, constraint), constraints (requires and excludes, by factor), claims (text, better, than,
+    metric, by), cited (method, values, note), assumptions (key, value, reason), overrides, notes.
+    """
+    return {
+        "name": matrix.name,
+        "title": matrix.title,
+        "profile": matrix.profile,
+        "dataset": matrix.dataset,
+        "synthetic": asdict(matrix.synthetic) if matrix.synthetic else None,
+        "seeds": list(matrix.seeds),
+        "metrics": list(matrix.metrics),
+        "rows": [
+            {
+                "id": row.id,
+                "label": row.label,
+                "note": row.note,
+                "factors": dict(row.factors),
+                "paper": dict(row.paper),
+                "set": dict(row.set),
+                "recipe": row.recipe.model_dump(mode="json", by_alias=True),
+            }
+            for row in matrix.rows
+        ],
+        "refused": [
+            {"id": row.id, "factors": list(row.factors), "constraint": row.constraint} for row in matrix.refused
+        ],
+        "constraints": {
+            name: {"requires": list(rule.requires), "excludes": list(rule.excludes)}
+            for name, rule in matrix.constraints.items()
+        },
+        "claims": [asdict(claim) for claim in matrix.claims],
+        "cited": [{"method": cited.method, "values": dict(cited.values), "note": cited.note} for cited in matrix.cited],
+        "assumptions": [asdict(assumption) for assumption in matrix.assumptions],
+        "overrides": dict(matrix.overrides),
+        "notes": list(matrix.notes),
+    }

@@ -1,0 +1,111 @@
+"""What a declaration says once it is read, checked and expanded: plain frozen data for the rooms downstream."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """A recipe value that the paper does not give."""
+
+    key: str
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One setting of all factors, with its recipe fully resolved."""
+
+    id: str
+    factors: Mapping[str, bool]
+    """Every factor of the recipe, in declared order, and whether this row turns it on."""
+    recipe: Recipe
+    paper: Mapping[str, float]
+    """The paper's numbers for this row, in percent, by metric (mAP, rank1, error)."""
+    label: str = ""
+    """A name for people, where the id alone does not tell ("Ours + re-rank")."""
+    note: str = ""
+    """What a reader of the table should know of this row ("ticks inferred")."""
+    set: Mapping[str, Any] = field(default_factory=dict)
+    """What the row changes beside its factors, by dotted key."""
+
+
+@dataclass(frozen=True)
+class RefusedRow:
+    """A row that a constraint rejected, kept so that nothing is dropped in silence."""
+
+    id: str
+    factors: tuple[str, ...]
+    constraint: str
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """What a factor asks of a row that turns it on."""
+
+    requires: tuple[str, ...]
+    excludes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the paper as a comparison of two rows.
+
+    ``better`` is the better one of the two, whatever the metric: higher in mAP or rank1, lower in error.
+    """
+
+    text: str
+    better: str
+    than: str
+    metric: str
+    by: float | None = None
+
+
+@dataclass(frozen=True)
+class Cited:
+    """A number that the table cites from other work, in percent."""
+
+    method: str
+    values: Mapping[str, float]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Synthetic:
+    """The synthetic data set that a profile trains on when no folder is named."""
+
+    layout: str
+    identities: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A table, ready to plan."""
+
+    name: str
+    title: str
+    profile: str
+    rows: tuple[Row, ...]
+    refused: tuple[RefusedRow, ...]
+    seeds: tuple[int, ...]
+    metrics: tuple[str, ...]
+    """The metrics that the table shows, in order: mAP, rank1 ... or error."""
+    claims: tuple[Claim, ...]
+    cited: tuple[Cited, ...]
+    assumptions: tuple[Assumption, ...]
+    overrides: Mapping[str, Any]
+    """``--set`` values, by dotted key."""
+    synthetic: Synthetic | None
+    dataset: str
+    """The data set's reader, the same for all rows."""
+    constraints: Mapping[str, Constraint] = field(default_factory=dict)
+    """What each factor requires and excludes, by factor."""
+    notes: tuple[str, ...] = ()
+    """Remarks for people: the table's own, and what was noticed while expanding (rows of one setting)."""
+    studies: Mapping[str, str] = field(default_factory=dict)
+    """The searches that values were taken from, by name: which study it was."""

@@ -1,0 +1,124 @@
+"""Resolving one row's recipe: the layers in their order, each value remembering the line that set it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.errors import InputError
+from harness.matrix.declaration import Factor
+from harness.matrix.patch import Setting, Values, differences, overlay, read_patch, tell_origin, touches
+from harness.matrix.source import Document, Key, read_value
+from harness.matrix.studies import Studies
+from harness.matrix.wording import refuse
+from harness.plugins import load_object
+from harness.recipe import Recipe
+
+
+def read_overrides(overrides: Mapping[str, Any]) -> tuple[Setting, ...]:
+    """``--set`` as settings of single values; text is read as YAML reads it."""
+    settings: list[Setting] = []
+    for key, text in overrides.items():
+        value = read_value(text, f"--set {key}") if isinstance(text, str) else text
+        values = dict(_single_values(key, value))
+        settings += read_patch(Document("--set", values, {}), (), values)
+    return tuple(settings)
+
+
+def _single_values(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """A mapping value by value, since a factor may govern some of them; one with a ``kind`` stays whole."""
+    if isinstance(value, Mapping) and value and "kind" not in value:
+        for name, inner in value.items():
+            yield from _single_values(f"{key}.{name}", inner)
+    else:
+        yield key, value
+
+
+@dataclass
+class Resolver:
+    """Resolves rows' recipes over what they have in common."""
+
+    table: Path
+    """The table file, for messages."""
+    factors: Mapping[str, Factor]
+    settings: tuple[Setting, ...]
+    """What every row starts from: recipe, profile, the table's ``set``."""
+    overrides: tuple[Setting, ...]
+    """``--set``, laid last."""
+    studies: Studies
+    """Where ``{from: STUDY}`` is looked up."""
+
+    def __post_init__(self) -> None:
+        self.base: Values = overlay({}, self.settings)
+        factors = self.factors.values()
+        self.governed = {
+            override.key: {
+                factor.name
+                for factor in factors
+                if any(touches(setting, override.key) for setting in (*factor.on, *factor.off))
+            }
+            for override in self.overrides
+        }
+        self.applied: set[tuple[str, ...]] = set()
+
+    def recipe(self, row: str, on: Sequence[str], row_settings: Sequence[Setting]) -> Recipe:
+        """The recipe of the row with the id ``row`` that turns the factors ``on`` on.
+
+        Raises:
+            InputError: if it is no valid recipe: each wrong value by the line that set it.
+        """
+        settings, values = self.settings, self.base
+        for name, factor in self.factors.items():
+            own = factor.on if name in on else factor.off
+            settings, values = (*settings, *own), overlay(values, own)
+            if factor.apply is not None and name in on:
+                changed, values = _apply(factor, self._validated(values, settings, row))
+                settings = (*settings, *changed)
+        last = (*row_settings, *self._overrides_of(on))
+        return self._validated(overlay(values, last), (*settings, *last), row)
+
+    def _overrides_of(self, on: Sequence[str]) -> Iterator[Setting]:
+        for override in self.overrides:
+            governed = self.governed[override.key]
+            if not governed or governed.intersection(on):
+                self.applied.add(override.key)
+                yield override
+
+    def check_overrides(self) -> None:
+        """An override that no row takes is refused rather than recorded as if one had."""
+        for override in self.overrides:
+            governed = sorted(self.governed[override.key])
+            if governed and override.key not in self.applied:
+                key = ".".join(override.key)
+                told = f"{key} belongs to {', '.join(governed)}, which no row turns on"
+                raise InputError(f"--set {key}: changes no row of this table: {told}")
+
+    def _validated(self, values: Values, settings: Sequence[Setting], row: str) -> Recipe:
+        values = self.studies.fill(values, row, lambda key: tell_origin(settings, key))
+        try:
+            return Recipe.model_validate(values)
+        except ValidationError as error:
+            refusal = refuse(error, Recipe, lambda key: tell_origin(settings, key))
+            raise InputError(f'{refusal}\n(in row "{row}" of {self.table})') from None
+
+
+def _apply(factor: Factor, recipe: Recipe) -> tuple[tuple[Setting, ...], Values]:
+    """Calls a factor's own function on the whole recipe, defaults filled in; what it changed, and the result."""
+    source: Key = (*factor.source, "apply")
+    place = factor.document.tell(source)
+    try:
+        function = load_object(str(factor.apply))
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from error
+    before = recipe.model_dump(by_alias=True)
+    try:
+        after = function(deepcopy(before))
+    except Exception as error:
+        raise InputError(f"{place}: {factor.apply} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(after, dict):
+        raise InputError(f"{place}: {factor.apply} returned {type(after).__name__}, expected the recipe as a dict")
+    changed = tuple(Setting(key, value, factor.document, source) for key, value in differences(before, after))
+    return changed, after

@@ -1,0 +1,131 @@
+"""Which dotted keys there are: the key tree of a pydantic model, to check a key before any value is looked at."""
+
+import types
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from harness.errors import did_you_mean
+from harness.matrix.source import describe
+
+
+@dataclass(frozen=True)
+class Node:
+    """What may stand beneath one key."""
+
+    fields: Mapping[str, "Node"] | None = None
+    """The keys of a model; of several models when a ``kind`` chooses among them."""
+    entries: "Node | None" = None
+    """What stands under each entry of a mapping with free names."""
+    kinds: Mapping[str, "Node"] | None = None
+    """The models by ``kind``, where a kind chooses; pydantic then names the kind in an error's location."""
+    is_list: bool = False
+    is_any_scalar: bool = False
+    """Whether a number, text or a truth value may stand here."""
+    optional: bool = False
+    """Whether null may stand here instead."""
+
+    @property
+    def is_mapping(self) -> bool:
+        """Whether keys stand beneath this one."""
+        return self.fields is not None or self.entries is not None
+
+
+@cache
+def key_tree(model: type[BaseModel]) -> Node:
+    """The tree of the keys of ``model``, by alias where a field has one."""
+    return Node(fields={field.alias or name: _node(field.annotation) for name, field in model.model_fields.items()})
+
+
+def _node(annotation: Any) -> Node:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _node(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        members = [member for member in get_args(annotation) if member is not type(None)]
+        if len(members) == 1:
+            return replace(_node(members[0]), optional=True)
+        kinds = {kind: _node(member) for member in members for kind in _kinds(member)}
+        fields = {name: node for member in kinds.values() for name, node in (member.fields or {}).items()}
+        return Node(fields=fields, kinds=kinds) if kinds else Node(is_any_scalar=True)
+    if origin is dict:
+        return Node(entries=_node(get_args(annotation)[1]))
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return key_tree(annotation)
+    return Node(is_list=origin in (list, tuple))
+
+
+def _kinds(member: Any) -> tuple[str, ...]:
+    """The values of ``kind`` that choose a member of a union; none for a member that is no model."""
+    fields = member.model_fields if isinstance(member, type) and issubclass(member, BaseModel) else {}
+    return get_args(fields["kind"].annotation) if "kind" in fields else ()
+
+
+def unknown_key(tree: Node, key: tuple[str, ...]) -> str | None:
+    """Why no value can stand at ``key``, as a sentence; None if one can.
+
+    >>> from harness.recipe import Recipe
+    >>> unknown_key(key_tree(Recipe), ("model", "stage7"))
+    '"stage7" is no key of model; did you mean "stage6"? (one of: backbone, checkpoint_activations, embedding_dim, \
+multi_level, output_stride, stage6, stage6_dilation, weights)'
+    >>> unknown_key(key_tree(Recipe), ("losses", "custom", "smooth", "weight")) is None
+    True
+    """
+    node = tree
+    for depth, part in enumerate(key):
+        above = ".".join(key[:depth])
+        if node.fields is not None:
+            if part not in node.fields:
+                return f'"{part}" is no key{f" of {above}" if above else ""}; {did_you_mean(part, node.fields)}'
+            node = node.fields[part]
+        elif node.entries is not None:
+            if not part or "." in part:
+                return f'"{part}" is no name for an entry of {above}; expected a name without dots'
+            node = node.entries
+        elif node.is_list:
+            return f'{above} is a list, which is replaced as a whole; it has no key "{part}"'
+        else:
+            return f'{above} is a single value; it has no key "{part}"'
+    return None
+
+
+def misplaced(tree: Node, key: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...], str]]:
+    """All that cannot stand where it stands in ``value``, itself at ``key``: where (within value), and why.
+
+    Unknown keys, and single values in a mapping's place: those an overlay would hide. Types are pydantic's business.
+    """
+    if problem := unknown_key(tree, key):
+        yield (), problem
+        return
+    node = node_at(tree, key)
+    if isinstance(value, dict) and node.is_mapping:
+        for name, inner in value.items():
+            for where, problem in misplaced(tree, (*key, name), inner):
+                yield (name, *where), problem
+    elif node.is_mapping and not (value is None and node.optional):
+        yield (), f"found {describe(value)}, expected a mapping (key: value)"
+
+
+def node_at(tree: Node, key: tuple[str | int, ...]) -> Node:
+    """The node at a known key."""
+    node = tree
+    for part in key:
+        node = (node.fields or {}).get(str(part)) or node.entries or Node()
+    return node
+
+
+def without_tags(tree: Node, location: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """A pydantic error's location as keys: without the kinds and type names that pydantic puts between them."""
+    node, kept = tree, list[str | int]()
+    parts = iter(location)
+    for part in parts:
+        kept.append(part)
+        node = (node.fields or {}).get(str(part)) or node.entries or Node(is_list=node.is_list)
+        if node.kinds:
+            next(parts, None)
+        elif not node.is_mapping and not node.is_list:
+            break
+    return tuple(kept)

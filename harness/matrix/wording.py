@@ -1,0 +1,98 @@
+"""From pydantic's errors to ours: what was found, what was expected, how to mend it."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import InputError, did_you_mean
+from harness.matrix.source import Key, describe, plain_scalar
+from harness.matrix.vocabulary import key_tree, node_at, without_tags
+
+MAX_PROBLEMS = 10
+
+_EXPECTED: dict[str, str] = {
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping (key: value)",
+    "model_type": "a mapping (key: value)",
+    "model_attributes_type": "a mapping (key: value)",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number of at most {le}",
+    "finite_number": "a finite number",
+    "string_too_short": "text that is not empty",
+    "too_short": "at least {min_length}",
+    "union_tag_not_found": "a mapping with the key {discriminator}",
+}
+_NUMBERS = {"float_type", "int_type", "int_from_float"}
+
+
+def refuse(error: ValidationError, model: type[BaseModel], tell: Callable[[Key], str]) -> InputError:
+    """One error that tells all that is wrong with a ``model``, a line each; ``tell`` gives the place of a key."""
+    tree = key_tree(model)
+    told: dict[tuple[Key, str], None] = {}
+    for detail in error.errors(include_url=False):
+        key: Key = without_tags(tree, detail["loc"])
+        context = detail.get("ctx", {})
+        if detail["type"] == "refused":
+            key, sentence = (*key, *context.get("path", ())), str(context["message"])
+        elif detail["type"] == "extra_forbidden":
+            node = node_at(tree, key[:-1])
+            if node.kinds and len(detail["loc"]) > 1:
+                node = node.kinds.get(str(detail["loc"][-2]), node)
+            names = list(node.fields or {})
+            sentence = f'"{key[-1]}" is no key here; {did_you_mean(str(key[-1]), names)}'
+        elif detail["type"] == "missing":
+            sentence = "missing; a value is required here"
+        elif node_at(tree, key).is_any_scalar:
+            sentence = f"found {describe(detail['input'])}, expected a finite number, text, true or false"
+        else:
+            sentence = f"found {describe(detail['input'])}, expected {_expected(detail['type'], context, detail)}"
+            sentence += hint(detail["type"], detail["input"])
+        told[key, sentence] = None
+    lines = [f"{tell(key)}: {sentence}" for key, sentence in told]
+    if len(lines) > MAX_PROBLEMS:
+        lines[MAX_PROBLEMS:] = [f"and {len(lines) - MAX_PROBLEMS} more"]
+    return InputError("\n".join(lines))
+
+
+def hint(kind: str, found: Any) -> str:
+    """How to write a value that is text where a number or a truth value was expected."""
+    if not isinstance(found, str) or kind not in _NUMBERS | {"bool_type"}:
+        return ""
+    if not isinstance(plain_scalar(found.strip()), str | None):
+        return " (write it without quotes)"
+    if kind == "bool_type":
+        return " (on, off, yes and no are plain text in YAML 1.2)"
+    if re.match(r"\s*[-+]?[0-9.]", found):
+        return " (write a plain decimal number, as 12 or 3e-4)"
+    return ""
+
+
+def _expected(kind: str, context: dict[str, Any], detail: Any) -> str:
+    if kind == "literal_error":
+        names = re.findall(r"'([^']*)'", context["expected"])
+        if names and isinstance(detail["input"], str):
+            return f"{context['expected'].replace(chr(39), chr(34))}{_nearest(detail['input'], names)}"
+        return str(context["expected"]).replace("'", '"')
+    if kind == "union_tag_invalid":
+        names = re.findall(r"'([^']*)'", context["expected_tags"])
+        return f'the kind {" or ".join(names)}, not "{context["tag"]}"{_nearest(context["tag"], names)}'
+    template = _EXPECTED.get(kind)
+    if template is None:
+        return str(detail["msg"])
+    values = {name: f"{value:g}" if isinstance(value, float) else value for name, value in context.items()}
+    return template.format(**values)
+
+
+def _nearest(found: str, names: list[str]) -> str:
+    told = did_you_mean(found, names)
+    return f"; {told.split('?')[0]}?" if told.startswith("did you mean") else ""

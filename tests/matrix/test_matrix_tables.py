@@ -1,0 +1,282 @@
+"""The four shipped tables, line by line against the paper's digest."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.matrix import load_matrix, matrix_to_json, read_declaration
+from harness.recipe import Recipe
+
+ABLATIONS = Path(__file__).parents[2] / "ablations"
+TABLES = ("table1", "table2", "table3", "table4")
+
+# The digest's ticks and numbers: setting, S(oftmax) Q(uadruplet) T(riplet) D(IL) A(SAC) M(ulti), mAP, Rank-1.
+TABLE1 = """
+1    S..... 68.5 83.7
+2    .Q.... 60.6 77.2
+3    SQ.... 73.5 87.3
+3(T) S.T... 71.6 84.3
+4    S..D.M 72.7 85.6
+5    SQ.D.M 78.4 90.5
+6    S..DAM 76.7 88.2
+7    .Q.DAM 66.0 80.3
+8    SQ.DAM 81.6 92.8
+"""
+
+
+def tick(letter: str, on: bool) -> str:
+    return letter if on else "."
+
+
+def changed(old: dict, new: dict, key: str = "") -> dict:
+    """What differs between two recipes, by dotted key."""
+    found = {}
+    for name in old:
+        dotted = f"{key}.{name}" if key else name
+        if isinstance(old[name], dict):
+            found |= changed(old[name], new[name], dotted)
+        elif old[name] != new[name]:
+            found[dotted] = new[name]
+    return found
+
+
+@pytest.mark.parametrize("profile", ["paper", "demo"])
+def test_table_1_has_the_ticks_and_numbers_of_the_digest(profile):
+    matrix = load_matrix(ABLATIONS / "table1.yaml", profile=profile)
+    assert matrix.refused == ()
+    ticks = ["".join(map(tick, "SQTDAM", row.factors.values())) for row in matrix.rows]
+    found = "\n".join(
+        f"{row.id:<4} {ticked} {row.paper['mAP']} {row.paper['rank1']}"
+        for row, ticked in zip(matrix.rows, ticks, strict=True)
+    )
+    assert found == TABLE1.strip()
+    assert [list(row.factors) for row in matrix.rows] == [
+        ["Softmax", "Quadruplet", "Triplet", "DIL", "SAC", "Multi"]
+    ] * 9
+
+
+def test_the_stages_that_each_setting_trains_are_those_of_the_digest():
+    matrix = load_matrix(ABLATIONS / "table1.yaml", profile="paper")
+    both = ("classify", "metric")
+    assert {row.id: row.recipe.trained_stages() for row in matrix.rows} == {
+        "1": ("classify",),
+        "2": ("metric",),
+        "3": both,
+        "3(T)": both,
+        "4": ("classify",),
+        "5": both,
+        "6": ("classify",),
+        "7": ("metric",),
+        "8": both,
+    }
+    full = matrix.rows[-1].recipe
+    assert list(full.active_losses("classify")) == ["softmax", "sac"]  # stage 1: L_cls + L_sac
+    assert list(full.active_losses("metric")) == ["softmax", "quadruplet", "sac"]  # stage 2: eq. 6
+
+
+def test_the_full_method_is_the_papers_section_4_1():
+    recipe = load_matrix(ABLATIONS / "table1.yaml", profile="paper", rows=["8"]).rows[0].recipe
+    classify, metric = recipe.stages["classify"], recipe.stages["metric"]
+    assert (recipe.data.height_px, recipe.data.width_px) == (256, 128)
+    assert (recipe.model.backbone, recipe.model.weights, recipe.model.embedding_dim) == ("resnet50", "imagenet", 1024)
+    assert (recipe.model.output_stride, recipe.model.stage6, recipe.model.multi_level) == (8, True, True)
+    assert classify.sampler.model_dump() == {"kind": "shuffled", "batch_size": 128}
+    assert metric.sampler.model_dump() == {"kind": "identities", "identities": 18, "images": 4}  # 72 = 18 x 4
+    assert (classify.optimizer.kind, classify.optimizer.lr) == ("sgd", 0.1)
+    assert (metric.optimizer.kind, metric.optimizer.lr) == ("sgd", 0.0001)
+    assert classify.schedule == metric.schedule
+    assert (classify.schedule.kind, classify.schedule.every, classify.schedule.factor) == ("step", 50, 0.1)
+    assert (recipe.losses.quadruplet.epsilon1, recipe.losses.quadruplet.epsilon2) == (0.5, 0.2)
+    assert [recipe.losses.softmax.weight, recipe.losses.quadruplet.weight, recipe.losses.sac.weight] == [1.0] * 3
+
+
+def test_claims_are_the_digests_and_agree_with_the_numbers_of_their_rows():
+    expected = {
+        "table1": [
+            ("8", "5", "mAP", 3.2),
+            ("6", "4", "mAP", 4.0),
+            ("4", "1", "mAP", 4.2),
+            ("5", "3", "mAP", 4.9),
+            ("3", "3(T)", "mAP", 1.9),
+            ("3", "3(T)", "rank1", 3.0),
+            ("1", "2", "mAP", 7.9),
+            ("6", "7", "mAP", 10.7),
+            ("3", "1", "mAP", 5.0),
+            ("3", "2", "mAP", 12.9),
+            ("8", "6", "mAP", 4.9),
+            ("8", "7", "mAP", 15.6),
+        ],
+        "table2": [("Ours + re-rank", "Ours", "mAP", 9.6), ("Ours + re-rank", "Ours", "rank1", 0.5)],
+        "table3": [("Ours + re-rank", "Ours", "mAP", 7.5), ("Ours + re-rank", "Ours", "rank1", 3.0)],
+        "table4": [
+            ("ResNet50 (Soft+DIL+SAC)", "ResNet50 (Soft)", "error", 0.27),
+            ("ResNet50 (Soft+DIL+SAC)", "ResNet101 (Soft)", "error", 0.2),
+        ],
+    }
+    for table, claims in expected.items():
+        matrix = load_matrix(ABLATIONS / f"{table}.yaml", profile="paper")
+        assert [(claim.better, claim.than, claim.metric, claim.by) for claim in matrix.claims] == claims
+        paper = {row.id: row.paper for row in matrix.rows}
+        for better, than, metric, by in claims:
+            sign = -1 if metric == "error" else 1
+            assert sign * (paper[better][metric] - paper[than][metric]) == pytest.approx(by)
+
+
+def test_cited_numbers_are_those_of_the_paper():
+    cited = load_matrix(ABLATIONS / "table2.yaml", profile="paper").cited
+    assert [(one.method, one.values["mAP"], one.values["rank1"]) for one in cited] == [
+        ("re-rank", 63.6, 77.1),
+        ("MLC", 64.4, 83.9),
+        ("DML", 68.8, 87.7),
+        ("TRIP", 69.1, 84.9),
+        ("DPFL", 72.6, 88.6),
+        ("MLFN", 74.3, 90.0),
+        ("HAN", 75.7, 91.2),
+        ("MLC + re-rank", 72.9, 88.8),
+        ("TRIP + re-rank", 81.1, 86.7),
+    ]
+    cited = load_matrix(ABLATIONS / "table3.yaml", profile="paper").cited
+    assert [(one.method, one.values["mAP"], one.values["rank1"]) for one in cited] == [
+        ("SVDNET", 56.8, 76.7),
+        ("DPFL", 60.6, 79.2),
+        ("MLFN", 62.8, 81.0),
+        ("HAN", 63.8, 80.5),
+    ]
+
+
+@pytest.mark.parametrize("table", ["table2", "table3"])
+def test_re_ranking_is_an_evaluation_of_the_same_training(table):
+    ours, reranked = load_matrix(ABLATIONS / f"{table}.yaml", profile="paper").rows
+    difference = changed(ours.recipe.model_dump(), reranked.recipe.model_dump())
+    assert difference == {"evaluation.rerank.enabled": True}
+
+
+def test_tables_2_and_1_share_the_full_method():
+    full = load_matrix(ABLATIONS / "table1.yaml", profile="demo", rows=["8"]).rows[0]
+    assert load_matrix(ABLATIONS / "table2.yaml", profile="demo").rows[0].recipe == full.recipe
+
+
+def test_the_duke_recipe_differs_from_market_in_the_data_set_alone():
+    market = load_matrix(ABLATIONS / "table2.yaml", profile="paper").rows[0].recipe
+    duke = load_matrix(ABLATIONS / "table3.yaml", profile="paper").rows[0].recipe
+    assert changed(market.model_dump(), duke.model_dump()) == {"data.dataset": "dukemtmc-reid"}
+
+
+def test_table_4_compares_backbones_and_demo_never_trains_the_large_one():
+    paper = load_matrix(ABLATIONS / "table4.yaml", profile="paper")
+    assert [row.recipe.model.backbone for row in paper.rows] == ["resnet50", "resnet50", "resnet101"]
+    assert [row.paper["error"] for row in paper.rows] == [22.02, 21.75, 21.95]
+    demo = load_matrix(ABLATIONS / "table4.yaml", profile="demo")
+    assert [row.recipe.model.backbone for row in demo.rows] == ["test_resnet", "test_resnet", "resnet10t"]
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("profile", ["paper", "demo"])
+def test_every_table_loads_under_both_profiles_and_survives_json(table, profile):
+    matrix = load_matrix(ABLATIONS / f"{table}.yaml", profile=profile)
+    assert matrix.refused == ()
+    assert matrix.notes == ()
+    told = json.loads(json.dumps(matrix_to_json(matrix), allow_nan=False))
+    assert told["name"] == table
+    assert told["profile"] == profile
+    assert [Recipe.model_validate(row["recipe"]) for row in told["rows"]] == [row.recipe for row in matrix.rows]
+    assert (matrix.synthetic is not None) == (profile == "demo")
+    assert matrix.seeds == (0, 1, 2)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_each_file_opens_with_purpose_source_cost_expectation_and_command(table):
+    text = (ABLATIONS / f"{table}.yaml").read_text()
+    header = text[: text.index("\n\n")]
+    for part in (f"# Table {table[-1]}: ", "# Source: ", "# Cost: ", "# Expected: "):
+        assert part in header
+    assert f"# Command: python -m harness run ablations/{table}.yaml" in header
+
+
+@pytest.mark.parametrize(
+    ("factor", "patched"),
+    [
+        ("Softmax", {"losses.softmax.weight": 1.0}),
+        ("Quadruplet", {"losses.quadruplet.weight": 1.0}),
+        ("Triplet", {"losses.triplet.weight": 1.0}),
+        ("DIL", {"model.output_stride": 8, "model.stage6": True}),
+        ("SAC", {"losses.sac.weight": 1.0}),
+        ("Multi", {"model.multi_level": True}),
+    ],
+)
+def test_turning_a_factor_on_changes_exactly_what_it_patches(tmp_path, factor, patched):
+    base = {"Softmax": ["Quadruplet"], "SAC": ["Softmax", "DIL"]}.get(factor, ["Softmax"])
+    (tmp_path / "table.yaml").write_text(
+        f"title: One factor\nrecipe: {ABLATIONS / 'recipes' / 'market1501.yaml'}\nseeds: [0]\nmetrics: [mAP]\n"
+        f"rows:\n  - {{id: without, factors: {json.dumps(base)}}}\n"
+        f"  - {{id: with, factors: {json.dumps([*base, factor])}}}\n"
+    )
+    without, with_factor = load_matrix(tmp_path / "table.yaml", profile="paper").rows
+    assert changed(without.recipe.model_dump(), with_factor.recipe.model_dump()) == patched
+
+
+def test_all_that_the_digest_lists_as_not_stated_is_an_assumption_with_a_value_and_a_reason():
+    """One line for each item of the digest's list; table 4's part of it is 'input size and recipe on CIFAR-100'."""
+    matrix = load_matrix(ABLATIONS / "table1.yaml", profile="paper")
+    assumed = {assumption.key: assumption.value for assumption in matrix.assumptions}
+    for key, value in {
+        "stages.classify.epochs": 150,  # number of epochs per stage
+        "stages.metric.epochs": 150,
+        "stages.classify.optimizer.momentum": 0.9,
+        "stages.metric.optimizer.momentum": 0.9,
+        "stages.classify.optimizer.weight_decay": 5e-4,
+        "stages.metric.optimizer.weight_decay": 5e-4,
+        "augment.flip": 0.5,  # augmentation
+        "losses.normalize_embeddings": False,  # whether features are normalised inside the metric losses
+        "evaluation.metric": "euclidean",  # the distance at test time
+        "stages.classify.optimizer.new_layers_multiplier": 1.0,  # the learning-rate multiplier of new layers
+        "stages.metric.optimizer.new_layers_multiplier": 1.0,
+        "seeds": [0, 1, 2],  # the random seed
+        "evaluation.epoch": "last",  # which epoch is evaluated
+        "stages.classify.needs_one_of": ["softmax"],  # what a row without a softmax loss does in stage 1
+        "stages.metric.needs_one_of": ["triplet", "quadruplet"],  # whether a softmax-only row has a stage 2
+        "stages.metric.optimizer.lr_from_scratch": 0.1,  # the learning rate of a stage that starts from scratch
+        "model.stage6_dilation": 2,  # section 3.1: the dilation of stage 6
+        "evaluation.ap": "step",  # section 4.2: which AP formula
+    }.items():
+        assert assumed[key] == value, key
+    cifar = {
+        assumption.key: assumption.value
+        for assumption in load_matrix(ABLATIONS / "table4.yaml", profile="paper").assumptions
+    }
+    assert {"data.height_px": 224, "data.width_px": 224, "stages.classify.epochs": 150}.items() <= cifar.items()
+    for table in TABLES:
+        for assumption in load_matrix(ABLATIONS / f"{table}.yaml", profile="paper").assumptions:
+            assert assumption.reason
+            assert assumption.value is not None, assumption.key
+
+
+def test_an_assumption_tells_the_value_in_force_and_who_gave_it():
+    matrix = load_matrix(ABLATIONS / "table1.yaml", profile="demo", overrides={"augment.flip": "0.25"})
+    found = {assumption.key: assumption for assumption in matrix.assumptions}
+    assert found["stages.classify.epochs"].value == matrix.rows[0].recipe.stages["classify"].epochs
+    assert found["stages.classify.epochs"].reason.endswith("(here set by the profile demo)")
+    assert found["augment.flip"].value == 0.25
+    assert found["augment.flip"].reason.endswith("(here set by --set)")
+    backbones = load_matrix(ABLATIONS / "table4.yaml", profile="paper").assumptions[-1]
+    assert backbones.value == (
+        "varies: resnet50 (rows ResNet50 (Soft), ResNet50 (Soft+DIL+SAC)); resnet101 (rows ResNet101 (Soft))"
+    )
+
+
+def test_the_data_set_of_a_profile_is_told_without_expanding():
+    declaration = read_declaration(ABLATIONS / "table3.yaml")
+    assert list(declaration.profiles) == ["paper", "demo"]
+    assert declaration.dataset("paper") == declaration.dataset("demo") == "dukemtmc-reid"
+    synthetic = declaration.profiles["demo"].synthetic
+    assert synthetic is not None
+    assert synthetic.layout == "dukemtmc-reid"
+
+
+def test_the_room_is_imported_without_torch_numpy_or_mlflow():
+    code = "import sys, harness.matrix; print([m for m in ('torch', 'numpy', 'mlflow') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
