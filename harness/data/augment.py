@@ -1,0 +1,184 @@
+"""Augmentation of whole batches on the device: flip, pad and crop, random erasing, normalisation.
+
+Chance is drawn apart from the arithmetic, on the CPU and from an explicit generator. The arithmetic moves bytes,
+subtracts once and multiplies once, each rounded by itself: a CPU and a GPU give the same bits for the same draws.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+_ERASED_AREA = (0.02, 0.4)
+_ERASED_RATIO = (0.3, 3.3)
+_ERASE_ATTEMPTS = 10
+_CACHE_BYTES = 3 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class AugmentationDraws:
+    """What chance decided for a batch, as small CPU tensors; images are B in number, H x W pixels.
+
+    Attributes:
+        flipped: Whether each image is mirrored left to right, bool (B,).
+        shifts: Row and column of the crop's corner in the padded image, int64 (B, 2); ``pad_px`` each moves nothing.
+        pad_px: Black border on every side before the crop.
+        erased: Rectangle to erase as first row, last row + 1, first column, last column + 1, int64 (B, 4), in the
+            finished image; all 0 where nothing is erased. None if erasing is off.
+    """
+
+    flipped: Tensor
+    shifts: Tensor
+    pad_px: int
+    erased: Tensor | None
+
+
+def draw_augmentation(
+    batch: int, *, height: int, width: int, flip: float, pad_px: int, erase: float, generator: Generator
+) -> AugmentationDraws:
+    """Draws the augmentation of a batch. What is off draws nothing.
+
+    Args:
+        batch: Number of images.
+        height: Of the images, in pixels.
+        width: Of the images, in pixels.
+        flip: Probability of a horizontal flip.
+        pad_px: Black border on every side before a crop back to size at a uniformly random place; 0 for no crop.
+        erase: Probability of random erasing (Zhong et al. 2017, algorithm 1: area 0.02 to 0.4 of the image, ratio of
+            height to width 0.3 to 3.3, both uniform). Deviations: the rectangle is filled with the data set's mean,
+            and after ten rectangles that do not fit the image stays whole instead of drawing on for ever.
+        generator: A generator on the CPU.
+    """
+    flipped = torch.zeros(batch, dtype=torch.bool)
+    if flip > 0.0:
+        flipped = torch.rand(batch, generator=generator) < flip
+    shifts = torch.zeros(batch, 2, dtype=torch.int64)
+    if pad_px > 0:
+        shifts = torch.randint(0, 2 * pad_px + 1, (batch, 2), generator=generator)
+    erased = _draw_rectangles(batch, height, width, erase, generator) if erase > 0.0 else None
+    return AugmentationDraws(flipped, shifts, pad_px, erased)
+
+
+def _draw_rectangles(batch: int, height: int, width: int, erase: float, generator: Generator) -> Tensor:
+    """Rectangles to erase, int64 (B, 4): of ten attempts for each image the first that fits."""
+    chosen = torch.rand(batch, generator=generator) < erase
+    share, ratio, top, left = torch.rand(4, batch, _ERASE_ATTEMPTS, generator=generator, dtype=torch.float64)
+    area = height * width * (_ERASED_AREA[0] + (_ERASED_AREA[1] - _ERASED_AREA[0]) * share)
+    ratio = _ERASED_RATIO[0] + (_ERASED_RATIO[1] - _ERASED_RATIO[0]) * ratio
+    rows, columns = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
+    fits = (rows >= 1) & (rows < height) & (columns >= 1) & (columns < width)
+    top, left = (top * (height - rows + 1)).floor(), (left * (width - columns + 1)).floor()
+    attempts = torch.stack([top, top + rows, left, left + columns], dim=2).long()
+    first = fits.int().argmax(dim=1)
+    rectangles = attempts[torch.arange(batch), first]
+    return torch.where((chosen & fits.any(dim=1)).unsqueeze(1), rectangles, 0)
+
+
+def augment(
+    images: Tensor,
+    draws: AugmentationDraws,
+    mean: Sequence[float],
+    std: Sequence[float],
+    out: Tensor | None = None,
+) -> Tensor:
+    """The augmented, normalised batch, on the images' device.
+
+    Args:
+        images: uint8 RGB, shape (B, H, W, 3).
+        draws: From ``draw_augmentation`` for this size of batch and image.
+        mean: Of each channel, on the scale 0 to 1.
+        std: Of each channel, on the scale 0 to 1.
+        out: An earlier result of this shape to overwrite. On a CPU, fresh memory for large images costs several times
+            the arithmetic.
+
+    Returns:
+        float32, shape (B, 3, H, W) in channels_last memory. Erased pixels are 0, the data set's mean.
+    """
+    moved = _flip(_crop(images, draws), draws.flipped)
+    pixels = normalize(moved, mean, std, out)
+    return pixels if draws.erased is None else _erase(pixels, draws.erased)
+
+
+def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float], out: Tensor | None = None) -> Tensor:
+    """(image / 255 - mean) / std of each channel, computed as (image - 255 mean) * (1 / (255 std)).
+
+    Args:
+        images: uint8 RGB, shape (B, H, W, 3).
+        mean: Of each channel, on the scale 0 to 1.
+        std: Of each channel, on the scale 0 to 1.
+        out: As in ``augment``.
+
+    Returns:
+        float32, shape (B, 3, H, W) in channels_last memory.
+    """
+    B, H, W, C = images.shape
+    subtrahend, factor = _row_constants(tuple(mean), tuple(std), W, images.device)
+    if out is None:
+        out = torch.empty((B, C, H, W), device=images.device, memory_format=torch.channels_last)
+    # Whole rows at a time, since a broadcast over three channels would run in steps of three; and on a CPU as many
+    # images at a time as stay in its cache between the steps.
+    at_once = max(1, _CACHE_BYTES // (4 * H * W * C)) if images.device.type == "cpu" else B
+    pixels = out.permute(0, 2, 3, 1).view(B, H, W * C)
+    for part, source in zip(
+        torch.split(pixels, at_once), torch.split(images.reshape(B, H, W * C), at_once), strict=True
+    ):
+        part.copy_(source).sub_(subtrahend).mul_(factor)
+    return out
+
+
+def _crop(images: Tensor, draws: AugmentationDraws) -> Tensor:
+    """Cuts each image out of its padded self, a whole row at a time: each is one run of bytes."""
+    pad = draws.pad_px
+    if pad == 0:
+        return images
+    B, H, W, C = images.shape
+    padded = F.pad(images, (0, 0, pad, pad, pad, pad))
+    height, width = H + 2 * pad, W + 2 * pad
+    # Row i of this view is the run of W pixels that starts at pixel i of the whole batch.
+    runs = padded.as_strided((B * height * width - W + 1, W * C), (C, 1))
+    top, left = draws.shifts.T
+    first = (torch.arange(B) * height + top) * width + left
+    starts = first.unsqueeze(1) + torch.arange(H) * width
+    return runs.index_select(0, starts.flatten().to(images.device, non_blocking=True)).view(B, H, W, C)
+
+
+def _flip(images: Tensor, flipped: Tensor) -> Tensor:
+    """Mirrors the flipped images; which they are is known on the CPU, so nothing waits for the device."""
+    if not bool(flipped.any()):
+        return images
+    order = torch.arange(len(flipped))
+    order[flipped] = len(flipped) + torch.arange(int(flipped.sum()))
+    chosen = flipped.nonzero().flatten().to(images.device, non_blocking=True)
+    mirrored = images.index_select(0, chosen).permute(0, 3, 1, 2).flip(3).permute(0, 2, 3, 1)
+    return torch.cat([images, mirrored]).index_select(0, order.to(images.device, non_blocking=True))
+
+
+def _erase(pixels: Tensor, erased: Tensor) -> Tensor:
+    """Sets each image's rectangle to 0, in place; an empty rectangle leaves the image whole."""
+    if pixels.device.type == "cpu":  # which rectangle is known here, and a mask would touch every pixel
+        for image, (first, end, start, stop) in zip(pixels, erased.tolist(), strict=True):
+            image[:, first:end, start:stop] = 0.0
+        return pixels
+    B, C, H, W = pixels.shape
+    top, bottom, left, right = erased.to(pixels.device, non_blocking=True).T.reshape(4, B, 1)
+    row, column = torch.arange(H, device=pixels.device), torch.arange(W * C, device=pixels.device) // C
+    in_rows, in_columns = (row >= top) & (row < bottom), (column >= left) & (column < right)
+    inside = in_rows.unsqueeze(2) & in_columns.unsqueeze(1)
+    pixels.permute(0, 2, 3, 1).view(B, H, W * C).masked_fill_(inside, 0.0)
+    return pixels
+
+
+@lru_cache(maxsize=32)
+def _row_constants(
+    mean: tuple[float, ...], std: tuple[float, ...], width: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """255 mean and 1 / (255 std), repeated along a row of ``width`` pixels; kept, so that no step sends them again."""
+    if not all(math.isfinite(value) and value > 0.0 for value in std):
+        raise ValueError(f"std {std}: expected values above 0")
+    subtrahend = torch.tensor([255.0 * value for value in mean], dtype=torch.float32)
+    factor = torch.tensor([1.0 / (255.0 * value) for value in std], dtype=torch.float32)
+    return subtrahend.repeat(width).to(device), factor.repeat(width).to(device)
