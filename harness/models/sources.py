@@ -1,0 +1,67 @@
+"""Which weights a name means, and what identifies them. Free of torch and timm, so that planning stays quick."""
+
+import hashlib
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+from harness.errors import InputError, did_you_mean
+
+IMAGENET = "imagenet"
+NONE = "none"
+TORCHVISION_TAGS = {"resnet50": "tv_in1k", "resnet101": "tv_in1k"}
+"""The paper starts from torchvision's weights, which for these two backbones are not timm's default."""
+
+
+def imagenet_name(backbone: str) -> str:
+    """timm's name of the ImageNet weights of ``backbone``; without a tag where timm's own default is meant.
+
+    >>> imagenet_name("resnet50"), imagenet_name("resnet50.a1_in1k"), imagenet_name("resnet18")
+    ('resnet50.tv_in1k', 'resnet50.a1_in1k', 'resnet18')
+    """
+    tag = TORCHVISION_TAGS.get(backbone)
+    return f"{backbone}.{tag}" if tag else backbone
+
+
+def weights_file(weights: str) -> Path:
+    """The file that ``weights`` names.
+
+    Raises:
+        InputError: There is no such file.
+    """
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        hint = "" if path.suffix else f"; {did_you_mean(weights, [IMAGENET, NONE])}"
+        raise InputError(
+            f'weights: no file "{weights}" (looked in {Path.cwd()}); expected "{IMAGENET}", "{NONE}" or the path of a '
+            f".safetensors or .pth file{hint}"
+        )
+    return path
+
+
+def weights_identity(backbone: str, weights: str) -> str:
+    """What identifies the weights that a network starts from, for a fingerprint.
+
+    ``none`` is ``none``; a file is the digest of its contents, whatever its name; ImageNet weights are their timm tag
+    or, where timm's default is meant, the backbone with the version of timm, which decides the default.
+
+    Raises:
+        InputError: The file does not exist.
+
+    >>> weights_identity("resnet50", "imagenet")
+    'timm:resnet50.tv_in1k'
+    """
+    if weights == NONE:
+        return NONE
+    if weights == IMAGENET:
+        name = imagenet_name(backbone)
+        return f"timm:{name}" if "." in name else f"timm-{version('timm')}:{name}"
+    path = weights_file(weights)
+    stat = path.stat()
+    return f"sha256:{_digest(path.resolve(), stat.st_size, stat.st_mtime_ns)}"
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - size and time only invalidate the cache
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
