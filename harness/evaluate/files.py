@@ -1,0 +1,120 @@
+"""Features in an ``.npz`` file, evaluated: what the command line offers for anybody's features."""
+
+import time
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import InputError, did_you_mean
+from harness.evaluate.inputs import to_feature_pair, to_labels
+from harness.evaluate.memory import PeakMemory
+from harness.evaluate.ranking import evaluate_ranking
+from harness.evaluate.reranking import evaluate_reranked
+from harness.evaluate.workers import Progress
+
+AP_NAMES = {
+    "step": "step: mean of the precision at each match",
+    "trapezoid": "trapezoid: mean of the precisions before and at each match (original Matlab code)",
+}
+
+
+@dataclass(frozen=True)
+class Features:
+    """Both sides of a retrieval problem, as arrays that fit each other."""
+
+    query_features: NDArray[np.float32]
+    query_ids: NDArray[np.int64]
+    query_cameras: NDArray[np.int64]
+    gallery_features: NDArray[np.float32]
+    gallery_ids: NDArray[np.int64]
+    gallery_cameras: NDArray[np.int64]
+
+
+def load_features(path: str | Path) -> Features:
+    """The arrays of an ``.npz`` file; nothing pickled is ever read.
+
+    Expected keys: ``query_features`` (Q, D), ``query_ids`` (Q,), ``query_cameras`` (Q,), and ``gallery_*`` likewise.
+
+    Raises:
+        InputError: no such file, no ``.npz``, a missing key, an object array, shapes or types that do not fit.
+    """
+    path = Path(path)
+    names = [field.name for field in fields(Features)]
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; expected an .npz with {', '.join(names)}")
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path}: not an .npz file; expected what numpy.savez writes")
+    arrays = {}
+    with np.load(path, allow_pickle=False) as stored:
+        for name in names:
+            if name not in stored:
+                raise InputError(f'{path}: key "{name}" is missing; found {_listed(stored.files, name)}')
+            try:
+                arrays[name] = stored[name]
+            except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
+                raise InputError(f'{path}: key "{name}" cannot be read: {error}; expected a plain array') from error
+    try:
+        query, gallery = to_feature_pair(arrays["query_features"], arrays["gallery_features"])
+        to_labels(
+            arrays["query_ids"],
+            arrays["query_cameras"],
+            arrays["gallery_ids"],
+            arrays["gallery_cameras"],
+            (len(query), len(gallery)),
+        )
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return Features(**(arrays | {"query_features": query, "gallery_features": gallery}))
+
+
+def _listed(found: list[str], wanted: str) -> str:
+    return (
+        f"no keys; {did_you_mean(wanted, found)}" if not found else f"{', '.join(found)}: {did_you_mean(wanted, found)}"
+    )
+
+
+def evaluate_file(
+    path: str | Path,
+    *,
+    rerank: bool = False,
+    metric: Literal["euclidean", "cosine"] = "euclidean",
+    ap: Literal["step", "trapezoid"] = "step",
+    k1: int = 20,
+    k2: int = 6,
+    lambda_: float = 0.3,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Scores the features in ``path``; JSON-able, metrics as fractions.
+
+    Returns:
+        ``mAP``, ``rank1``, ``rank5``, ``rank10``, ``rank20``, ``mINP``, ``valid_queries``, ``queries``; ``seconds`` of
+        the evaluation, without reading the file; ``peak_memory_mb`` of the whole process meanwhile, libraries and
+        features included, and ``features_mb`` of the features alone (MB of 10^6 bytes); and the settings: ``ap``
+        in words, ``metric``, ``rerank`` (its parameters, or null), ``device``.
+    """
+    features = load_features(path)
+    arrays = [getattr(features, field.name) for field in fields(Features)]
+    started = time.perf_counter()
+    with PeakMemory() as memory:
+        if rerank:
+            result = evaluate_reranked(
+                *arrays, k1=k1, k2=k2, lambda_=lambda_, metric=metric, ap=ap, device=device, progress=progress, top=0
+            )
+        else:
+            result = evaluate_ranking(*arrays, metric=metric, ap=ap, device=device, progress=progress, top=0)
+    return {
+        **result.metrics(),
+        "queries": result.queries,
+        "seconds": time.perf_counter() - started,
+        "peak_memory_mb": memory.peak_bytes / 1e6,
+        "features_mb": (features.query_features.nbytes + features.gallery_features.nbytes) / 1e6,
+        "ap": AP_NAMES[ap],
+        "metric": metric,
+        "rerank": {"k1": k1, "k2": k2, "lambda": lambda_} if rerank else None,
+        "device": device,
+    }
