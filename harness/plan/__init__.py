@@ -1,0 +1,50 @@
+"""Which stages fill a table, what they share, what is cached, what they cost and what their rows can tell.
+
+Owns fingerprints, the graph of stages, cost estimates and identifiable effects. Refuses running anything; imports
+neither torch nor the tracker, so that a plan is quick.
+"""
+
+from harness.plan.code import CODE_VERSION, code_digest, reached_modules
+from harness.plan.effects import Identified, allowed_by, identify
+from harness.plan.fingerprint import fingerprint
+from harness.plan.plan import (
+    Estimate,
+    Sharing,
+    build_plan,
+    code_identity,
+    estimate,
+    identify_matrix,
+    measured_speeds,
+    plan_to_json,
+    sharing_of,
+    speed_key,
+    version_identity,
+)
+from harness.plan.stage import Plan, Run, Stage
+from harness.plan.stages import DataIdentity, stages_of
+
+__all__ = [
+    "CODE_VERSION",
+    "DataIdentity",
+    "Estimate",
+    "Identified",
+    "Plan",
+    "Run",
+    "Sharing",
+    "Stage",
+    "allowed_by",
+    "build_plan",
+    "code_digest",
+    "code_identity",
+    "estimate",
+    "fingerprint",
+    "identify",
+    "identify_matrix",
+    "measured_speeds",
+    "plan_to_json",
+    "reached_modules",
+    "sharing_of",
+    "speed_key",
+    "stages_of",
+    "version_identity",
+]

@@ -1,0 +1,232 @@
+"""The identity of code: a digest of the syntax trees of everything that a stage runs.
+
+Owns which modules those are (imports followed statically, nothing is executed) and what in them counts: a comment, a
+docstring or a reformatting changes nothing, a changed formula changes the digest. The same on every Python that the
+project supports. Refuses to follow imports into installed libraries: their versions are recorded, not hashed.
+"""
+
+import ast
+import hashlib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+from harness.errors import InputError
+
+CODE_VERSION = "1"
+"""Raised by hand when results change with the code: what stands for the digests where a user asks for it."""
+
+_OUR_PACKAGE = "harness"
+_WITHOUT_INFLUENCE = tuple(
+    f"{_OUR_PACKAGE}.{room}"
+    for room in ("cli", "errors", "execute", "matrix", "plan", "report", "search", "spool", "track")
+)
+"""Rooms that by the project's own walls cannot change what a stage computes: they declare, place, record or read."""
+
+_DIGEST_BYTES = 16
+
+
+@lru_cache(maxsize=256)
+def code_digest(roots: tuple[str, ...]) -> str:
+    """The digest of the modules named by ``roots`` and of all code that they import, at any depth.
+
+    Imports are followed inside the root's own top-level package and, for a loose script or a project folder, among
+    its neighbours in the same folder. Those inside functions count, and so do those under ``if TYPE_CHECKING``: a
+    package that imports lazily names its modules there. The rooms of this package that cannot change a result are left
+    out, and so is its ``__init__`` (its version).
+
+    Args:
+        roots: Module names (``harness.train.stage``) or references to a user's code (``package.module:name``).
+
+    Raises:
+        InputError: If a root is not found, or a file on the way does not parse; names the file and the line.
+    """
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    modules = reached_modules(roots)
+    for name in sorted(modules):
+        digest.update(f"{name}:{_module_digest(modules[name])}\n".encode())
+    return digest.hexdigest()
+
+
+def reached_modules(roots: Sequence[str]) -> dict[str, Path]:
+    """The modules whose code ``code_digest`` covers, by name, with their files."""
+    found: dict[str, Path] = {}
+    waiting: list[str] = []
+    for root in roots:
+        module = root.partition(":")[0]
+        if locate_module(module) is None:
+            raise InputError(
+                f'code "{root}": there is no Python module "{module}" in {Path.cwd()} or on the import path; '
+                'expected "package.module:name"'
+            )
+        waiting.extend(_with_packages(module))
+    while waiting:
+        name = waiting.pop()
+        if name in found or name == _OUR_PACKAGE or f"{name}.".startswith(tuple(f"{r}." for r in _WITHOUT_INFLUENCE)):
+            continue
+        path = locate_module(name)
+        if path is None:  # ``from module import name`` where name is no module
+            continue
+        found[name] = path
+        neighbours = _neighbourhood(name, path)
+        for imported in _imports(name, path):
+            top = imported.partition(".")[0]
+            if top == name.partition(".")[0] or (neighbours and _module_file(neighbours, top) is not None):
+                waiting.extend(_with_packages(imported))
+    return found
+
+
+@lru_cache(maxsize=256)
+def mentions(reference: str, word: str) -> bool:
+    """Whether the module of ``package.module:name`` uses ``word`` as a name, an attribute or a parameter.
+
+    Raises:
+        InputError: If there is no such module.
+    """
+    module = reference.partition(":")[0]
+    path = reached_modules((module,))[module]
+    return any(
+        word in (getattr(node, field, None) for field in ("id", "attr", "arg")) for node in ast.walk(_tree(path))
+    )
+
+
+def locate_module(name: str) -> Path | None:
+    """The source file of a module, found without importing it or its packages; None if there is none."""
+    top, *rest = name.split(".")
+    folder: Path | None
+    path: Path | None
+    if top == _OUR_PACKAGE:
+        folder = Path(__file__).parents[1]
+        path = folder / "__init__.py"
+    else:
+        spec = PathFinder.find_spec(top, [*sys.path, str(Path.cwd())])
+        if spec is None:
+            return None
+        path = Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+        folder = next((Path(place) for place in spec.submodule_search_locations or ()), None)
+    for part in rest:
+        if folder is None:
+            return None
+        path = _module_file(folder, part)
+        folder = folder / part if (folder / part).is_dir() else None
+    return path
+
+
+def _module_file(folder: Path, name: str) -> Path | None:
+    for path in (folder / name / "__init__.py", folder / f"{name}.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+def _neighbourhood(name: str, path: Path) -> Path | None:
+    """The folder whose modules belong to the same author; None for an installed package's."""
+    folder = path.parents[name.count(".") + (path.name == "__init__.py")]
+    installed = {"site-packages", "dist-packages"} & {part.name for part in (folder, *folder.parents)}
+    standard = folder.is_relative_to(Path(ast.__file__).parent)
+    return None if installed or standard or name.partition(".")[0] == _OUR_PACKAGE else folder
+
+
+def _with_packages(name: str) -> Iterator[str]:
+    """The module and the packages it lies in, whose ``__init__`` runs as well."""
+    parts = name.split(".")
+    return (".".join(parts[: count + 1]) for count in range(len(parts)))
+
+
+@lru_cache(maxsize=1024)
+def _tree(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes(), filename=str(path))
+    except SyntaxError as error:
+        raise InputError(f"{path}:{error.lineno}: {error.msg}; expected a Python module") from error
+
+
+def _imports(name: str, path: Path) -> set[str]:
+    """Everything that a module may import: modules, and names in them that may be modules."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    imported: set[str] = set()
+    waiting: list[ast.stmt | ast.excepthandler | ast.match_case] = list(_tree(path).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            imported.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.rsplit(".", node.level - 1)[0] if node.level else ""
+            module = ".".join(part for part in (above, node.module) if part)
+            imported.add(module)
+            imported.update(f"{module}.{alias.name}" for alias in node.names)
+        else:
+            for block in ("body", "orelse", "handlers", "finalbody", "cases"):
+                waiting.extend(getattr(node, block, ()))
+    return imported
+
+
+@lru_cache(maxsize=1024)
+def _module_digest(path: Path) -> str:
+    return hashlib.blake2b(normalised(_tree(path)).encode(), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def normalised(tree: ast.AST) -> str:
+    """A syntax tree as text: what it does, without how it is written.
+
+    Left out: positions, docstrings and other bare strings, ``pass``, fields that are empty (newer Pythons add some),
+    load and store contexts (the place of a node tells them). Annotations stay: dataclasses and pydantic run on them.
+
+    >>> normalised(ast.parse("def f(x):\\n    'Doubles.'\\n    return 2 * x")) == normalised(
+    ...     ast.parse("def f( x ): return (2*x)  # doubled")
+    ... )
+    True
+    """
+    pieces: list[str] = []
+    _write(tree, pieces)
+    return "".join(pieces)
+
+
+_SKIPPED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
+
+
+def _write(node: ast.AST, pieces: list[str]) -> None:
+    pieces.append(type(node).__name__)
+    pieces.append("(")
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if value is None or name in _SKIPPED_FIELDS:
+            if isinstance(node, ast.Constant) and name == "value":
+                pieces.append("None")
+            continue
+        kind = type(value)
+        if kind is list:
+            kept = [item for item in value if not _says_nothing(item, in_text=isinstance(node, ast.JoinedStr))]
+            if kept:
+                pieces.append(f"{name}=[")
+                _write_all(kept, pieces)
+                pieces.append("]")
+        elif isinstance(value, ast.AST):
+            pieces.append(f"{name}=")
+            _write(value, pieces)
+        else:  # an identifier, a constant, or the small integers of FormattedValue, AnnAssign and comprehensions
+            pieces.append(f"{name}={kind.__name__}:{value!a},")
+    pieces.append(")")
+
+
+def _write_all(items: Iterable[object], pieces: list[str]) -> None:
+    for item in items:
+        if isinstance(item, ast.AST):
+            _write(item, pieces)
+        else:  # names of ``global`` and ``nonlocal``; None for ``**mapping`` in a dict and an absent default
+            pieces.append(ascii(item))
+        pieces.append(",")
+
+
+def _says_nothing(item: object, *, in_text: bool) -> bool:
+    """Whether a statement has no effect: a docstring or another bare string, ``pass``.
+
+    Or, ``in_text``, an empty part of an f-string, which Python 3.12 adds and its neighbours do not.
+    """
+    if in_text:
+        return isinstance(item, ast.Constant) and item.value == ""
+    if isinstance(item, ast.Expr):
+        return isinstance(item.value, ast.Constant) and isinstance(item.value.value, str)
+    return isinstance(item, ast.Pass)

@@ -1,0 +1,85 @@
+"""The words between planning and executing: a stage, a run, a plan. Plain frozen data, picklable and JSON-able."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from harness.matrix.matrix import RefusedRow
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The unit that is trained (or evaluated), checkpointed, cached and shared.
+
+    ``fingerprint`` identifies the result: it covers ``kind``, ``settings`` and ``parent`` and nothing else.
+    """
+
+    fingerprint: str
+    kind: Literal["train", "evaluate"]
+    name: str
+    """For people: the recipe's name of the stage ("classify", "metric"), or "evaluate"."""
+    settings: Mapping[str, Any]
+    """Everything that can change the result: code digest, data fingerprints, model, losses, optimiser, seed, ..."""
+    parent: str | None
+    """Fingerprint of the stage whose weights this one starts from."""
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that the stage trains; 0 for an evaluation."""
+        return int(self.settings["epochs"]) if self.kind == "train" else 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """A row under one seed: the chain of stages that produces its numbers; the last one is an evaluation."""
+
+    row: str
+    seed: int
+    stages: tuple[str, ...]
+
+    @property
+    def evaluation(self) -> str:
+        """Fingerprint of the stage that holds the run's metrics."""
+        return self.stages[-1]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The fewest stages that fill a table: every stage once, in an order in which parents come first."""
+
+    stages: Mapping[str, Stage]
+    runs: tuple[Run, ...]
+    cached: frozenset[str] = field(default_factory=frozenset)
+    """Fingerprints of the stages whose results the store already holds."""
+    images: Mapping[str, int] = field(default_factory=dict)
+    """Images that each stage takes through the network: epochs x training images, or the images it scores."""
+    refused: tuple[RefusedRow, ...] = ()
+    """Rows that a constraint rejected, and rows that no stage trains."""
+
+    @property
+    def to_run(self) -> tuple[Stage, ...]:
+        """The stages that must run, parents first.
+
+        A training whose every use is cached already need not run, even if its own result is gone.
+        """
+        missing = {fingerprint for run in self.runs for fingerprint in self._open_end(run)}
+        return tuple(stage for fingerprint, stage in self.stages.items() if fingerprint in missing)
+
+    @property
+    def to_execute(self) -> tuple[Stage, ...]:
+        """What an executor is handed: the stages that must run, their cached parents, and all evaluations."""
+        wanted = {stage.fingerprint for stage in self.to_run}
+        wanted |= {stage.parent for stage in self.to_run if stage.parent is not None}
+        wanted |= {run.evaluation for run in self.runs}
+        return tuple(stage for fingerprint, stage in self.stages.items() if fingerprint in wanted)
+
+    def runs_of(self, fingerprint: str) -> tuple[Run, ...]:
+        """The runs that share a stage."""
+        return tuple(run for run in self.runs if fingerprint in run.stages)
+
+    def _open_end(self, run: Run) -> tuple[str, ...]:
+        """The stages of a run behind its last cached one."""
+        for position in reversed(range(len(run.stages))):
+            if run.stages[position] in self.cached:
+                return run.stages[position + 1 :]
+        return run.stages

@@ -1,0 +1,185 @@
+"""What rows can tell. The oracle: exact ranks of the design matrix, column by column, with numpy."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plan_tables import FACTORS, TABLE1
+
+from harness.matrix.matrix import Claim
+from harness.plan.effects import (
+    Pair,
+    aliased_effects,
+    allowed_by,
+    claim_status,
+    identify,
+    main_effects,
+    matched_pairs,
+    most_telling_row,
+)
+
+ROWS = {name: {factor: factor in on for factor in FACTORS} for name, on in TABLE1.items()}
+CONSTRAINTS = allowed_by({"SAC": ["DIL"]}, {"Quadruplet": ["Triplet"]})
+
+
+def setting(*on: str, factors: str = "ABC") -> dict[str, bool]:
+    return {factor: factor in on for factor in factors}
+
+
+def rank(rows: list[list[int]]) -> int:
+    return int(np.linalg.matrix_rank(np.array(rows, dtype=float)))
+
+
+def estimable_by_rank(rows: list[dict[str, bool]]) -> tuple[str, ...]:
+    """A unit vector lies in the row space exactly if adding it as a row leaves the rank as it was."""
+    design = [[1, *(int(on) for on in row.values())] for row in rows]
+    width = len(design[0])
+    return tuple(
+        factor
+        for position, factor in enumerate(rows[0], start=1)
+        if rank([*design, [int(column == position) for column in range(width)]]) == rank(design)
+    )
+
+
+some_rows = st.lists(st.tuples(*[st.booleans()] * 4), min_size=1, max_size=9).map(
+    lambda rows: [dict(zip("ABCD", row, strict=True)) for row in rows]
+)
+
+
+def test_the_matched_pairs_of_table_1() -> None:
+    pairs = matched_pairs(ROWS)
+    assert set(pairs) == {
+        Pair("Softmax", on="3", off="2"),
+        Pair("Softmax", on="8", off="7"),
+        Pair("Quadruplet", on="3", off="1"),
+        Pair("Quadruplet", on="5", off="4"),
+        Pair("Quadruplet", on="8", off="6"),
+        Pair("Triplet", on="3(T)", off="1"),
+        Pair("SAC", on="6", off="4"),
+        Pair("SAC", on="8", off="5"),
+    }
+    assert [pair.factor for pair in pairs] == sorted((pair.factor for pair in pairs), key=FACTORS.index)
+
+
+def test_table_1_cannot_tell_dilation_from_multi_level_features() -> None:
+    told = identify(ROWS, allowed=CONSTRAINTS)
+    assert told.main_effects == ("Softmax", "Quadruplet", "Triplet", "SAC")
+    (alias,) = told.aliases
+    assert alias.factors == ("DIL", "Multi")
+    assert alias.reason == "DIL and Multi cannot be told apart: they are on together in every row"
+
+
+def test_the_row_that_would_add_most_to_table_1_separates_them() -> None:
+    # Softmax + Multi makes both effects estimable and pairs with row 1 (Multi) and row 4 (DIL): no row does more, and
+    # of those that do as much it turns the fewest factors on (Softmax + DIL does as well, and comes later).
+    suggestion = identify(ROWS, allowed=CONSTRAINTS).suggestion
+    assert suggestion is not None
+    assert suggestion.factors in {("Softmax", "Multi"), ("Softmax", "DIL")}
+    assert suggestion.main_effects == ("DIL", "Multi")
+    assert suggestion.paired == ("DIL", "Multi")
+
+
+def test_a_suggested_row_obeys_the_constraints() -> None:
+    rows = [setting(), setting("A"), setting("B")]
+    free = most_telling_row(rows, lambda _: True)
+    assert free is not None
+    assert free.factors == ("C",)
+    needs_a = most_telling_row(rows, allowed_by({"C": ["A"]}, {"C": ["B"]}))
+    assert needs_a is not None
+    assert needs_a.factors == ("A", "C")
+
+
+def test_rows_that_tell_everything_get_no_suggestion() -> None:
+    full = [dict(zip("AB", on, strict=True)) for on in product((False, True), repeat=2)]
+    assert most_telling_row(full, lambda _: True) is None
+    assert aliased_effects(full) == ()
+    assert main_effects(full) == ("A", "B")
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([setting("A"), setting("A", "B"), setting("A", "C")], "A is on in every row: no row shows what it changes"),
+        ([setting(), setting("B"), setting("C")], "A is off in every row: no row shows what it changes"),
+        (
+            [setting("A"), setting("B"), setting("A", "C")],
+            "A and B cannot be told apart: exactly one of them is on in every row",
+        ),
+        (
+            [setting("A"), setting("B"), setting("C")],
+            "A, B and C cannot be told apart: in every row A + B + C = 1 (1 on, 0 off)",
+        ),
+        (
+            [setting(), setting("A", "C"), setting("B", "C")],
+            "A, B and C cannot be told apart: in every row C = A + B (1 on, 0 off)",
+        ),
+    ],
+)
+def test_each_kind_of_alias_is_told_in_words(rows: list[dict[str, bool]], reason: str) -> None:
+    (alias,) = aliased_effects(rows)
+    assert alias.reason == reason or alias.reason == reason.replace("C = A + B", "A + B = C")
+
+
+def test_one_row_alone_tells_nothing() -> None:
+    told = identify({"1": setting("A")})
+    assert told.pairs == told.main_effects == ()
+    assert {factor for alias in told.aliases for factor in alias.factors} == {"A", "B", "C"}
+    assert told.suggestion is not None
+
+
+def test_no_rows_tell_nothing() -> None:
+    told = identify({})
+    assert (told.pairs, told.main_effects, told.aliases, told.suggestion) == ((), (), (), None)
+
+
+def test_a_claim_needs_both_rows_and_says_which_is_missing_and_why() -> None:
+    claim = Claim("SAC helps", "8", "5", "mAP", 3.2)
+    assert claim_status(claim, ["5", "8"], {}).identifiable
+    assert claim_status(claim, ["8"], {}).reason == 'row "5" is not among these rows'
+    refused = claim_status(claim, [], {"8": "SAC requires DIL"})
+    assert refused.reason == 'row "8" is refused: SAC requires DIL; row "5" is not among these rows'
+
+
+def test_rows_of_different_factors_are_an_error() -> None:
+    with pytest.raises(ValueError, match="rows set different factors: A, B and A, C"):
+        main_effects([setting(factors="AB"), setting(factors="AC")])
+
+
+def test_many_factors_are_searched_near_the_declared_rows() -> None:
+    factors = "".join(chr(ord("A") + number) for number in range(16))
+    suggestion = most_telling_row([setting(factors=factors), setting("A", factors=factors)], lambda _: True)
+    assert suggestion is not None
+    assert suggestion.factors == ("P",) or len(suggestion.factors) == 1
+
+
+@settings(max_examples=80, deadline=None)
+@given(some_rows)
+def test_estimable_effects_agree_with_ranks(rows: list[dict[str, bool]]) -> None:
+    assert main_effects(rows) == estimable_by_rank(rows)
+
+
+@settings(max_examples=40, deadline=None)
+@given(some_rows, st.randoms(use_true_random=False))
+def test_the_suggestion_is_the_best_of_all_rows_by_brute_force(rows: list[dict[str, bool]], random: object) -> None:
+    named = {str(number): row for number, row in enumerate(rows)}
+    before, paired = set(estimable_by_rank(rows)), {pair.factor for pair in matched_pairs(named)}
+    best = (0, 0)
+    for on in product((False, True), repeat=4):
+        candidate = dict(zip("ABCD", on, strict=True))
+        if candidate not in rows:
+            effects = len(set(estimable_by_rank([*rows, candidate])) - before)
+            pairs = len({pair.factor for pair in matched_pairs({**named, "new": candidate})} - paired)
+            best = max(best, (effects, pairs))
+    found = most_telling_row(rows, lambda _: True)
+    assert (found is None and best == (0, 0)) or (
+        found is not None and (len(found.main_effects), len(found.paired)) == best
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(some_rows)
+def test_every_alias_is_a_relation_that_holds_and_covers_all_that_cannot_be_told(rows: list[dict[str, bool]]) -> None:
+    told = {factor for alias in aliased_effects(rows) for factor in alias.factors}
+    assert told == set("ABCD") - set(main_effects(rows))

@@ -1,0 +1,217 @@
+"""Plans: sharing, caching, cost.
+
+To renew the golden plan after a deliberate change: python tests/plan/test_plan_plan.py
+"""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import pytest
+from plan_tables import CODE, DATA, FACTORS, matrix, row, table1
+
+from harness.errors import InputError
+from harness.matrix.matrix import Claim, Matrix
+from harness.plan import (
+    Plan,
+    build_plan,
+    code_identity,
+    estimate,
+    fingerprint,
+    identify_matrix,
+    measured_speeds,
+    plan_to_json,
+    sharing_of,
+    speed_key,
+    version_identity,
+)
+
+GOLDEN_FILE = Path(__file__).parent / "golden_plan.json"
+
+
+def planned(table: Matrix, cached: frozenset[str] = frozenset()) -> Plan:
+    return build_plan(table, DATA, CODE, lambda backbone, weights: f"{backbone} {weights}", cached.__contains__)
+
+
+def digest_of_table1() -> dict[str, list[str]]:
+    return {f"{run.row} seed {run.seed}": list(run.stages) for run in planned(table1((0, 1))).runs}
+
+
+def test_the_plan_of_table_1_is_the_pinned_one() -> None:
+    assert digest_of_table1() == json.loads(GOLDEN_FILE.read_text())
+
+
+def test_rows_that_share_a_stage_train_it_once() -> None:
+    plan = planned(table1())
+    shared = {tuple(run.row for run in plan.runs_of(name)) for name in plan.stages if len(plan.runs_of(name)) > 1}
+    assert shared == {("1", "3", "3(T)"), ("4", "5"), ("6", "8")}
+
+
+def test_sharing_is_counted() -> None:
+    # Rows: 1, 4, 6 train classify (4 epochs); 2, 7 train metric (6); 3, 3(T), 5, 8 both (10).
+    # Unshared: 3 x 4 + 2 x 6 + 4 x 10 = 64 epochs in 3 + 2 + 8 trainings and 9 evaluations = 22 stages.
+    # Shared: classify of {1, 3, 3(T)}, {4, 5}, {6, 8} = 3 x 4, metric x 6 = 36: 48 epochs in 9 trainings.
+    sharing = sharing_of(planned(table1()))
+    assert (sharing.epochs_unshared, sharing.epochs, sharing.epochs_to_run) == (64, 48, 48)
+    assert (sharing.stages_unshared, sharing.stages) == (22, 18)
+
+
+def test_parents_come_first_and_every_stage_once() -> None:
+    plan = planned(table1((0, 1)))
+    seen: set[str] = set()
+    for name, stage in plan.stages.items():
+        assert name == stage.fingerprint
+        assert stage.parent is None or stage.parent in seen
+        seen.add(name)
+    assert {name for run in plan.runs for name in run.stages} == seen
+
+
+def test_each_seed_is_a_run_of_its_own() -> None:
+    plan = planned(table1((0, 1, 2)))
+    assert len(plan.runs) == 27
+    assert len(plan.stages) == 3 * 18
+
+
+def test_a_fully_cached_plan_runs_nothing() -> None:
+    plan = planned(table1())
+    again = planned(table1(), frozenset(plan.stages))
+    assert again.to_run == ()
+    assert {stage.kind for stage in again.to_execute} == {"evaluate"}
+    assert sharing_of(again).epochs_to_run == 0
+
+
+def test_a_training_whose_uses_are_all_cached_need_not_run_again() -> None:
+    plan = planned(table1())
+    evaluations = frozenset(run.evaluation for run in plan.runs)
+    assert planned(table1(), evaluations).to_run == ()
+
+
+def test_an_evaluation_that_is_missing_asks_for_its_cached_parent_and_no_more() -> None:
+    plan = planned(table1())
+    run = next(run for run in plan.runs if run.row == "8")
+    again = planned(table1(), frozenset(plan.stages) - {run.evaluation} - {run.stages[0]})
+    assert [stage.fingerprint for stage in again.to_run] == [run.evaluation]
+    executed = {stage.fingerprint for stage in again.to_execute}
+    assert run.stages[1] in executed
+    assert run.stages[0] not in executed
+
+
+def test_images_are_epochs_times_training_images_or_the_images_scored() -> None:
+    plan = planned(matrix((row("3", ("Softmax", "Quadruplet")),)))
+    assert [plan.images[name] for name in plan.stages] == [400, 600, 70]
+
+
+def test_a_row_that_trains_nothing_is_listed_as_refused_and_the_others_are_planned() -> None:
+    plan = planned(matrix((row("none", ()), row("1", ("Softmax",))), (0, 1)))
+    assert [run.row for run in plan.runs] == ["1", "1"]
+    (refused,) = plan.refused
+    assert (refused.id, refused.factors) == ("none", ())
+    assert "trains nothing" in refused.constraint
+
+
+def test_a_table_without_a_row_to_train_is_an_error() -> None:
+    with pytest.raises(InputError, match=r"table1: no row can be trained: none: row \"none\" trains nothing"):
+        planned(matrix((row("none", ()),)))
+    with pytest.raises(InputError, match="it declares no rows or no seeds"):
+        planned(matrix((row("1", ("Softmax",)),), ()))
+
+
+def test_a_hand_kept_version_stands_for_every_digest_and_never_meets_one() -> None:
+    table = table1()
+    trusted = version_identity(table.rows, ("train", "evaluate"), "3")
+    assert trusted == {"train": "version 3", "evaluate": "version 3"}
+    by_digest = code_identity(table.rows, {"train": ["harness.recipe"], "evaluate": ["harness.recipe"]})
+    assert by_digest.keys() == trusted.keys()
+    assert len(by_digest["train"]) == 32
+
+
+def test_speeds_are_medians_by_device_and_kind_of_work() -> None:
+    plan = planned(table1((0, 1)))
+    first, second = (plan.stages[run.stages[0]] for run in plan.runs[:2])  # row 1 under seeds 0 and 1
+    assert speed_key(first) == speed_key(second)
+    other = plan.stages[plan.runs[-1].stages[0]]
+    assert speed_key(other) != speed_key(first)
+    told = [
+        (first, {"device": "cpu", "images_per_s": 100.0}),
+        (second, {"device": "cpu", "images_per_s": 300.0}),
+        (first, {"device": "cuda", "images_per_s": 5000.0}),
+        (first, {"device": "cpu", "images_per_s": 0.0}),
+        (first, {"images_per_s": 1.0}),
+        (first, {"device": "cpu", "images_per_s": float("nan")}),
+    ]
+    assert measured_speeds(told) == {("cpu", speed_key(first)): 200.0, ("cuda", speed_key(first)): 5000.0}
+
+
+def test_costs_are_images_over_speed_and_what_was_never_measured_is_named() -> None:
+    plan = planned(matrix((row("1", ("Softmax",)), row("2", ("Quadruplet",)))))
+    stages = list(plan.stages.values())  # classify, its evaluation, metric, its evaluation
+    # 400 images at 100/s = 4 s, 70 at 70/s = 1 s (both evaluations alike), 600 at 50/s = 12 s: 18 s in all.
+    speeds = {("cpu", speed_key(stages[0])): 100.0, ("cpu", speed_key(stages[1])): 70.0}
+    full = {**speeds, ("cpu", speed_key(stages[2])): 50.0}
+    one, two = estimate(plan, full, "cpu"), estimate(plan, full, "cpu", slots=2)
+    assert (one.device_seconds, one.wall_seconds, one.unknown) == (18.0, 18.0, ())
+    assert two.wall_seconds == 13.0  # the longer chain, 12 + 1, not 18 / 2
+    part = estimate(plan, speeds, "cpu")
+    assert (part.device_seconds, part.unknown) == (6.0, (stages[2].fingerprint,))
+    assert len(estimate(plan, full, "cuda").unknown) == 4
+
+
+def test_the_plan_as_json_tells_who_shares_and_what_is_left() -> None:
+    plan = planned(table1())
+    cached = plan.runs[0].stages
+    told = json.loads(json.dumps(plan_to_json(planned(table1(), frozenset(cached)), table1())))
+    by_name = {stage["fingerprint"]: stage for stage in told["stages"]}
+    assert by_name[cached[0]]["rows"] == ["1", "3", "3(T)"]
+    assert by_name[cached[0]]["state"] == "cached"
+    assert sum(stage["state"] == "to run" for stage in told["stages"]) == 16
+    assert told["sharing"]["epochs_saved"] == 16
+    assert [entry["id"] for entry in told["rows"]][:4] == ["1", "2", "3", "3(T)"]
+    assert told["rows"][0]["runs"] == [{"seed": 0, "stages": list(cached)}]
+
+
+def test_claims_are_judged_against_the_rows_that_are_planned() -> None:
+    claims = (Claim("SAC helps", "8", "5", "mAP"), Claim("lost", "8", "none", "mAP"))
+    table = replace(table1(), claims=claims, rows=(*table1().rows, row("none", ())))
+    told = identify_matrix(table, planned(table), lambda setting: True)
+    assert [status.identifiable for status in told.claims] == [True, False]
+    assert 'row "none" is refused' in told.claims[1].reason
+
+
+def test_a_thousand_rows_plan_within_seconds() -> None:
+    settings = [on for on in product((False, True), repeat=6) if on[0] and (on[3] or not on[4])]
+    rows = []
+    for number in range(1000):
+        factors = tuple(name for name, on in zip(FACTORS, settings[number % len(settings)], strict=True) if on)
+        rows.append(row(f"{number}", factors, {"losses": {"quadruplet": {"epsilon1": 0.5 + number // 24}}}))
+    table = matrix(tuple(rows))
+    started = time.perf_counter()
+    plan = planned(table)
+    plan_to_json(plan, table)
+    identify_matrix(table, plan, lambda setting: setting["DIL"] or not setting["SAC"])
+    assert time.perf_counter() - started < 4.0  # under 1 s on a quiet machine; 2 s are promised
+    assert len(plan.runs) == 1000
+
+
+def test_planning_imports_neither_torch_nor_the_tracker_nor_numpy() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", "import sys, harness.plan, harness.execute; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert not {"torch", "mlflow", "numpy", "pandas"} & set(told.stdout.split())
+
+
+def test_fingerprints_do_not_depend_on_the_order_in_which_a_recipe_is_written() -> None:
+    stage = planned(table1()).stages[planned(table1()).runs[0].stages[0]]
+    backwards = dict(reversed(stage.settings.items()))
+    assert fingerprint({"kind": "train", "settings": backwards, "parent": None}) == stage.fingerprint
+
+
+if __name__ == "__main__":
+    GOLDEN_FILE.write_text(json.dumps(digest_of_table1(), indent=2) + "\n")

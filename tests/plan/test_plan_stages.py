@@ -1,0 +1,245 @@
+"""Cutting a recipe into stages: what is in a stage's identity, and what leaves no trace in it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from plan_tables import CODE, DATA, TABLE1, row
+
+from harness.errors import InputError
+from harness.plan import DataIdentity, Stage, fingerprint, stages_of
+from harness.plan.stages import UntrainableRowError, images_of
+
+
+def chain(factors: tuple[str, ...], patch: dict[str, Any] | None = None, **given: Any) -> tuple[Stage, ...]:
+    given = {"seed": 0, "data": DATA, "code": CODE, "weights_identity": "w" * 32, **given}
+    return stages_of(row("r", factors, patch), **given)
+
+
+def flat(value: Any, path: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        return {key: item for name in value for key, item in flat(value[name], f"{path}.{name}".lstrip(".")).items()}
+    return {path: value}
+
+
+def changed(left: Stage, right: Stage) -> set[str]:
+    """Dotted settings in which two stages differ."""
+    a, b = flat(dict(left.settings)), flat(dict(right.settings))
+    return {key for key in a.keys() | b.keys() if a.get(key) != b.get(key) or (key in a) != (key in b)}
+
+
+FULL = ("Softmax", "Quadruplet", "DIL", "SAC", "Multi")
+
+
+def test_the_fingerprint_covers_kind_settings_and_parent_and_nothing_else() -> None:
+    for stage in chain(FULL):
+        assert stage.fingerprint == fingerprint(
+            {"kind": stage.kind, "settings": stage.settings, "parent": stage.parent}
+        )
+
+
+def test_each_stage_starts_from_the_one_before() -> None:
+    classify, metric, evaluate = chain(FULL)
+    assert [stage.name for stage in (classify, metric, evaluate)] == ["classify", "metric", "evaluate"]
+    assert (classify.parent, metric.parent, evaluate.parent) == (None, classify.fingerprint, metric.fingerprint)
+
+
+@pytest.mark.parametrize(
+    ("row_id", "names"),
+    [("1", ["classify"]), ("2", ["metric"]), ("3", ["classify", "metric"]), ("6", ["classify"]), ("7", ["metric"])],
+)
+def test_a_stage_without_a_loss_that_it_needs_is_skipped(row_id: str, names: list[str]) -> None:
+    assert [stage.name for stage in chain(TABLE1[row_id])] == [*names, "evaluate"]
+
+
+def test_a_stage_that_starts_from_scratch_takes_its_own_learning_rate_and_the_weights() -> None:
+    alone, (_, after, _) = chain(("Quadruplet",))[0], chain(("Softmax", "Quadruplet"))
+    assert (alone.settings["optimizer"]["lr"], after.settings["optimizer"]["lr"]) == (0.1, 0.0001)
+    assert alone.settings["weights"] == "w" * 32
+    assert "weights" not in after.settings
+    assert "lr_from_scratch" not in alone.settings["optimizer"].keys() | after.settings["optimizer"].keys()
+
+
+def test_only_losses_that_are_on_appear_with_their_own_parameters() -> None:
+    classify, metric, _ = chain(FULL)
+    assert classify.settings["losses"] == {"softmax": {"weight": 1.0, "label_smoothing": 0.0}, "sac": {"weight": 1.0}}
+    assert set(metric.settings["losses"]) == {"softmax", "quadruplet", "sac"}
+    assert metric.settings["losses"]["quadruplet"] == {"weight": 1.0, "epsilon1": 0.5, "epsilon2": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("factors", "patch"),
+    [
+        (("Softmax",), {"losses": {"quadruplet": {"epsilon1": 0.9}}}),
+        (("Softmax",), {"losses": {"triplet": {"epsilon": 0.9}}}),
+        (("Softmax",), {"losses": {"normalize_embeddings": True}}),
+        (("Softmax",), {"model": {"stage6_dilation": 4}}),
+        (("Softmax",), {"stages": {"metric": {"epochs": 99}}}),
+        (("Softmax",), {"stages": {"classify": {"optimizer": {"lr_from_scratch": 0.1}}}}),
+        (("Softmax",), {"evaluation": {"rerank": {"k1": 9}}}),
+        (("Softmax",), {"losses": {"custom": {"mine": {"implementation": "nowhere:loss"}}}}),
+        (("Quadruplet",), {"losses": {"softmax": {"label_smoothing": 0.1}}}),
+        (("Quadruplet",), {"stages": {"classify": {"epochs": 99}}}),
+    ],
+)
+def test_what_nothing_reads_leaves_no_trace(factors: tuple[str, ...], patch: dict[str, Any]) -> None:
+    assert chain(factors, patch) == chain(factors)
+
+
+@pytest.mark.parametrize(
+    ("base", "factor", "expected"),
+    [
+        (("Softmax",), "Multi", {"model.multi_level"}),
+        (("Softmax",), "DIL", {"model.output_stride", "model.stage6", "model.stage6_dilation"}),
+        (("Softmax", "DIL"), "SAC", {"losses.sac.weight"}),
+        (("DIL", "SAC"), "Softmax", None),
+    ],
+)
+def test_a_factor_changes_exactly_the_settings_that_it_patches(
+    base: tuple[str, ...], factor: str, expected: set[str] | None
+) -> None:
+    if expected is None:
+        with pytest.raises(UntrainableRowError):
+            chain(base)
+        return
+    off, on = chain(base), chain((*base, factor))
+    assert changed(off[0], on[0]) == expected
+    assert changed(off[-1], on[-1]) == {key for key in expected if key.startswith("model.")}
+
+
+def test_a_metric_loss_in_stage_2_leaves_stage_1_alone() -> None:
+    softmax, quadruplet, triplet = (chain(TABLE1[name])[0] for name in ("1", "3", "3(T)"))
+    assert softmax.fingerprint == quadruplet.fingerprint == triplet.fingerprint
+
+
+def test_the_classifier_is_there_for_softmax_alone() -> None:
+    assert [stage.settings["classifier"] for stage in chain(("Softmax", "Quadruplet"))[:-1]] == [True, True]
+    assert chain(("Quadruplet",))[0].settings["classifier"] is False
+
+
+@pytest.mark.parametrize(
+    ("patch", "stage", "expected"),
+    [
+        ({"data": {"height_px": 96}}, "both", {"data.height_px"}),
+        ({"augment": {"flip": 0.0}}, "train", {"augment.flip"}),
+        ({"augment": {"mean": [0.0, 0.0, 0.0]}}, "both", {"augment.mean", "mean"}),
+        ({"model": {"embedding_dim": 8}}, "both", {"model.embedding_dim"}),
+        ({"stages": {"classify": {"schedule": {"every": 2}}}}, "train", {"schedule.every"}),
+        ({"stages": {"classify": {"optimizer": {"momentum": 0.5}}}}, "train", {"optimizer.momentum"}),
+        ({"stages": {"classify": {"epochs": 5}}}, "train", {"epochs"}),
+        ({"arithmetic": {"tf32": True}}, "both", {"arithmetic.tf32"}),
+        ({"arithmetic": {"compile": True}}, "train", {"arithmetic.compile"}),
+        ({"model": {"checkpoint_activations": True}}, "neither", set()),
+        ({"evaluation": {"metric": "cosine"}}, "evaluate", {"evaluation.metric"}),
+    ],
+)
+def test_what_can_change_the_result_is_in_the_stage_that_reads_it(
+    patch: dict[str, Any], stage: str, expected: set[str]
+) -> None:
+    (train, evaluate), (other_train, other_evaluate) = chain(("Softmax",)), chain(("Softmax",), patch)
+    both = changed(train, other_train) | changed(evaluate, other_evaluate)
+    assert both == expected
+    assert (train.fingerprint != other_train.fingerprint) == (stage in ("train", "both"))
+    assert (evaluate.fingerprint != other_evaluate.fingerprint) == (stage != "neither")
+
+
+def test_compiling_leaves_no_trace_unless_it_is_on_and_none_in_an_evaluation() -> None:
+    on = chain(("Softmax",), {"arithmetic": {"compile": True}})
+    assert on[0].settings["arithmetic"]["compile"] is True
+    assert "compile" not in on[-1].settings["arithmetic"]
+    assert "compile" not in chain(("Softmax",))[0].settings["arithmetic"]
+
+
+def test_optimisers_and_schedules_keep_only_what_they_use() -> None:
+    adam = {"stages": {"classify": {"optimizer": {"kind": "adam"}, "schedule": {"kind": "cosine"}}}}
+    settings = chain(("Softmax",), adam)[0].settings
+    assert "momentum" not in settings["optimizer"]
+    assert set(settings["schedule"]) == {"kind", "warmup_epochs"}
+
+
+def test_re_ranking_appears_once_it_is_on_and_shares_the_training() -> None:
+    plain, reranked = chain(("Softmax",)), chain(("Softmax",), {"evaluation": {"rerank": {"enabled": True}}})
+    assert plain[0] == reranked[0]
+    assert "rerank" not in plain[-1].settings["evaluation"]
+    assert reranked[-1].settings["evaluation"]["rerank"] == {"enabled": True, "k1": 20, "k2": 6, "lambda": 0.3}
+
+
+def test_the_seed_is_in_the_training_and_reaches_the_evaluation_through_its_parent() -> None:
+    (train, evaluate), (other_train, other_evaluate) = chain(("Softmax",)), chain(("Softmax",), seed=1)
+    assert changed(train, other_train) == {"seed"}
+    assert changed(evaluate, other_evaluate) == set()
+    assert evaluate.fingerprint != other_evaluate.fingerprint
+
+
+def test_code_data_and_weights_are_part_of_the_identity() -> None:
+    base = chain(("Softmax",))
+    gallery = DataIdentity("x", {**DATA.splits, "gallery": "d" * 32}, DATA.images, 10)
+    assert chain(("Softmax",), code={**CODE, "train": "u" * 32})[0] != base[0]
+    assert chain(("Softmax",), weights_identity="v" * 32)[0] != base[0]
+    assert chain(("Softmax",), data=gallery)[0] == base[0]
+    assert chain(("Softmax",), data=gallery)[-1] != base[-1]
+
+
+def test_names_and_counts_of_the_data_are_not_part_of_the_identity() -> None:
+    renamed = DataIdentity("renamed", DATA.splits, {"train": 1, "query": 1, "gallery": 1}, 1)
+    assert chain(FULL, data=renamed) == chain(FULL)
+    assert stages_of(row("other", FULL), 0, DATA, CODE, "w" * 32) == chain(FULL)
+
+
+def test_held_out_identities_are_scored_out_of_the_training_split_alone() -> None:
+    train_only = DataIdentity("m", {"train": "a" * 32}, {"train": 100}, 10)
+    held_out = {"data": {"held_out": {"share": 0.25, "seed": 3}}}
+    train, evaluate = chain(("Softmax",), held_out, data=train_only)
+    for stage in (train, evaluate):
+        assert stage.settings["data"]["splits"] == {"train": "a" * 32}
+        assert stage.settings["data"]["held_out"] == {"share": 0.25, "seed": 3}
+    recipe = row("r", ("Softmax",), held_out).recipe
+    assert images_of(train, recipe, train_only) == 4 * 75  # epochs x the identities kept
+    assert images_of(evaluate, recipe, train_only) == 25
+
+
+def test_a_missing_split_is_named_with_what_needs_it() -> None:
+    data = DataIdentity("mine", {"train": "a"}, {}, 1)
+    with pytest.raises(InputError, match=r'mine has no split "query", which evaluation.protocol: market needs'):
+        chain(("Softmax",), data=data)
+
+
+def test_classification_reads_the_test_split_and_no_retrieval_settings() -> None:
+    data = DataIdentity("cifar100", {"train": "a", "test": "b"}, {"train": 10, "test": 5}, 2)
+    patch = {"evaluation": {"protocol": "classification"}}
+    evaluate = chain(("Softmax",), patch, data=data)[-1]
+    assert evaluate.settings["data"]["splits"] == {"test": "b"}
+    assert evaluate.settings["evaluation"] == {"protocol": "classification"}
+    assert images_of(evaluate, row("r", ("Softmax",), patch).recipe, data) == 5
+
+
+def test_a_row_without_a_loss_to_learn_from_is_refused_by_name() -> None:
+    with pytest.raises(UntrainableRowError, match=r'row "r" trains nothing: .* factors on: Multi'):
+        chain(("Multi",))
+    with pytest.raises(UntrainableRowError, match="factors on: none"):
+        chain(())
+
+
+def test_a_users_own_loss_brings_its_code_and_its_need_of_logits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plan_toy_loss.py").write_text("def smooth(output, labels): return output.logits\n")
+    (tmp_path / "plan_toy_pull.py").write_text("def pull(output, labels): return output.embedding\n")
+
+    def patch(reference: str, **more: Any) -> dict[str, Any]:
+        custom = {"implementation": reference, "weight": 0.5, "options": {"k": 3}, **more}
+        return {"losses": {"custom": {"mine": custom}}, "stages": {"classify": {"losses": ["softmax", "mine"]}}}
+
+    code = {**CODE, "plan_toy_loss:smooth": "1" * 32, "plan_toy_pull:pull": "2" * 32}
+    smooth = chain((), patch("plan_toy_loss:smooth"), code=code)[0]
+    pull = chain((), patch("plan_toy_pull:pull"), code=code)[0]
+    assert (smooth.settings["classifier"], pull.settings["classifier"]) == (True, False)
+    assert smooth.settings["losses"]["mine"] == {
+        "implementation": "plan_toy_loss:smooth",
+        "weight": 0.5,
+        "options": {"k": 3},
+        "code": "1" * 32,
+    }
+    with pytest.raises(UntrainableRowError):
+        chain((), patch("plan_toy_loss:smooth", supervised=False), code=code)
