@@ -1,0 +1,32 @@
+"""Running a plan's stages, wherever that is, and keeping what they leave.
+
+Owns the executors behind one protocol, the artifact store, and what a failure means. Refuses knowing what a stage
+computes; importing it needs neither torch nor the tracker.
+"""
+
+from harness.execute.inprocess import InProcessExecutor
+from harness.execute.local import LocalExecutor
+from harness.execute.protocol import Emit, Event, Executor, Outcome, Task, Work
+from harness.execute.slot import Slot, available_cores, share_out
+from harness.execute.store import Collected, Entry, Store, VersionDifference, library_versions
+from harness.execute.worker import run_stage
+
+__all__ = [
+    "Collected",
+    "Emit",
+    "Entry",
+    "Event",
+    "Executor",
+    "InProcessExecutor",
+    "LocalExecutor",
+    "Outcome",
+    "Slot",
+    "Store",
+    "Task",
+    "VersionDifference",
+    "Work",
+    "available_cores",
+    "library_versions",
+    "run_stage",
+    "share_out",
+]

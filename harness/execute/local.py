@@ -1,0 +1,229 @@
+"""The executor of one machine: a worker process for each slot, alive from stage to stage.
+
+Owns worker processes: starting, feeding, losing, interrupting. Refuses the choice of what runs next (``schedule``) and
+what a stage's end means (``worker``).
+
+A worker is a fresh interpreter with the slot's thread variables in its environment before any library is imported. It
+stays alive between stages and between calls, since importing torch takes seconds. Each talks over a socket of its own:
+one that is killed in mid-sentence can garble no other.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, Pipe, wait
+from threading import Lock
+from types import TracebackType
+from typing import Any
+
+from harness.execute.protocol import Event, Outcome
+from harness.execute.schedule import RETRY_S, Schedule
+from harness.execute.slot import Slot
+from harness.execute.store import Store
+from harness.execute.worker import explain_death
+from harness.plan.stage import Stage
+
+_GRACE_S = 5.0
+"""How long interrupted workers have to end by themselves."""
+_ATTEMPTS = 2
+"""How often a stage is tried whose worker is lost; it resumes from its newest checkpoint."""
+_LAST_WORDS = 500
+"""Characters of a lost worker's output that its stage's reason quotes."""
+
+
+class LocalExecutor:
+    """Runs stages in worker processes on this machine; see ``Executor`` for the promises. POSIX only.
+
+    Use it as a context manager, or call ``close``: workers outlive a call of ``execute``. They never outlive this
+    process.
+
+    Args:
+        store: Where results live.
+        slots: One worker each; see ``share_out``.
+    """
+
+    def __init__(self, store: Store, slots: Sequence[Slot]) -> None:
+        if not slots:
+            raise ValueError("found no slots, expected at least one")
+        self.store = store
+        self._slots = tuple(slots)
+        self._workers: dict[int, _Worker] = {}
+        self._one_call = Lock()
+
+    def __enter__(self) -> "LocalExecutor":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def execute(
+        self,
+        stages: Sequence[Stage],
+        work: str,
+        context: Mapping[str, Any],
+        on_event: Callable[[Event], None],
+    ) -> dict[str, Outcome]:
+        """Runs ``stages`` (parents first) with the work named ``module:function``; an outcome for each fingerprint.
+
+        One call at a time; a second one from another thread waits for the first.
+
+        Raises:
+            KeyboardInterrupt: On Ctrl-C, once the workers have ended (a few seconds at most); at once on a second one.
+        """
+        with self._one_call:
+            try:
+                schedule = Schedule(stages, self.store, on_event)
+                busy: dict[int, Stage] = {}
+                losses: dict[str, int] = {}
+                while not schedule.done:
+                    self._hand_out(schedule, busy, work, context)
+                    if not busy:
+                        time.sleep(RETRY_S / 5)  # all that is ready is in another process's hands
+                        continue
+                    for number in self._speaking(busy):
+                        self._listen(number, schedule, busy, losses, on_event)
+                return schedule.outcomes
+            except BaseException:
+                self.close()
+                raise
+
+    def close(self) -> None:
+        """Asks all workers to end, waits a little, then kills. An interruption during the wait kills at once."""
+        workers = list(self._workers.values())
+        self._workers.clear()
+        try:
+            for worker in workers:
+                worker.interrupt()
+            deadline = time.monotonic() + _GRACE_S
+            for worker in workers:
+                worker.join(max(0.0, deadline - time.monotonic()))
+        finally:
+            for worker in workers:
+                worker.kill()
+
+    def _hand_out(self, schedule: Schedule, busy: dict[int, Stage], work: str, context: Mapping[str, Any]) -> None:
+        """Gives every idle slot a stage, as far as there are any ready."""
+        for number, slot in enumerate(self._slots):
+            if number in busy:
+                continue
+            stage = schedule.take(time.monotonic())
+            if stage is None:
+                return
+            busy[number] = stage
+            self._living_worker(number).ask(self.store, stage, work, slot.fill(context))
+
+    def _living_worker(self, number: int) -> "_Worker":
+        worker = self._workers.get(number)
+        if worker is None or not worker.lives():
+            worker = self._workers[number] = _Worker(self._slots[number])
+        return worker
+
+    def _speaking(self, busy: Mapping[int, Stage]) -> list[int]:
+        """The busy slots whose workers have something to say, or have ended."""
+        lines = {self._workers[number].line: number for number in busy}
+        ready = [lines[line] for line in wait(list(lines), timeout=RETRY_S) if isinstance(line, Connection)]
+        return [*ready, *(number for number in busy if number not in ready and not self._workers[number].lives())]
+
+    def _listen(
+        self,
+        number: int,
+        schedule: Schedule,
+        busy: dict[int, Stage],
+        losses: dict[str, int],
+        on_event: Callable[[Event], None],
+    ) -> None:
+        """Takes one message of a worker, or its end."""
+        worker, stage = self._workers[number], busy[number]
+        try:
+            message = worker.hear()
+        except (EOFError, OSError):
+            del busy[number], self._workers[number]
+            worker.kill()
+            losses[stage.fingerprint] = losses.get(stage.fingerprint, 0) + 1
+            reason = explain_death(worker.exit_code, stage, worker.last_words())
+            if losses[stage.fingerprint] < _ATTEMPTS:
+                detail = {"name": stage.name, "warning": f"{reason}; it is tried once more in a fresh process"}
+                on_event(Event("progress", stage.fingerprint, detail))
+                schedule.put_back(stage)
+            else:
+                schedule.finish(stage, Outcome("failed", reason=f"{reason}; it was tried {_ATTEMPTS} times"))
+            return
+        if isinstance(message, Event):
+            on_event(message)
+            return
+        del busy[number]
+        if message is None:
+            schedule.postpone(stage, time.monotonic())
+        else:
+            schedule.finish(stage, message)
+
+
+class _Worker:
+    """A worker process and the line to it."""
+
+    def __init__(self, slot: Slot) -> None:
+        self.line, theirs = Pipe()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "harness.execute.serve", str(theirs.fileno()), str(os.getpid())],
+            env={**os.environ, **slot.environment(), **_import_path()},
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
+            process_group=0,  # a terminal's Ctrl-C is for us alone, and its own children can be ended with it
+        )
+        theirs.close()
+
+    @property
+    def exit_code(self) -> int | None:
+        return self._process.returncode
+
+    def lives(self) -> bool:
+        return self._process.poll() is None
+
+    def ask(self, store: Store, stage: Stage, work: str, context: Mapping[str, Any]) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # it just died: hearing it will tell
+            self.line.send((store.root, stage, work, context))
+
+    def hear(self) -> Event | Outcome | None:
+        """The next message: an event, or the end of the stage (None: another process has it). EOFError if it ended."""
+        if not self.line.poll() and not self.lives():
+            raise EOFError  # a child that it left behind may hold the line open
+        message: Event | Outcome | None = self.line.recv()
+        return message
+
+    def last_words(self) -> str:
+        """The end of what it wrote to its standard output and error, or how a crash inside a library begins."""
+        size = self._output.seek(0, os.SEEK_END)
+        self._output.seek(max(0, size - 8192))
+        text = " ".join(self._output.read().decode("utf-8", "replace").split())
+        crash = text.rfind("Fatal Python error")  # from faulthandler; the innermost calls follow
+        return text[crash : crash + _LAST_WORDS] if crash >= 0 else text[-_LAST_WORDS:]
+
+    def interrupt(self) -> None:
+        self._process.terminate()
+
+    def join(self, timeout_s: float) -> None:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout_s)
+
+    def kill(self) -> None:
+        """Ends the worker and its own children at once."""
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self.line.close()
+
+
+def _import_path() -> dict[str, str]:
+    """What lets a worker import all that this process can, and nothing from its working directory by accident."""
+    return {"PYTHONPATH": os.pathsep.join(path or os.curdir for path in sys.path), "PYTHONSAFEPATH": "1"}

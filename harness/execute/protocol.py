@@ -1,0 +1,73 @@
+"""What every executor promises. An executor runs a plan's stages; it does not know what a stage computes.
+
+Promises, checked by one contract suite on every implementation:
+
+- A stage starts only after its parent succeeded; if the parent failed, the stage is *not run* and says whose fault.
+- A stage that the store already holds is not run again; its outcome is ``cached``.
+- One stage's failure touches only its descendants; ``execute`` never raises for it.
+- No stage is run by two processes at once, even of different harnesses: the store's lock decides, the other waits.
+- Interrupting (Ctrl-C) stops workers cleanly within seconds; finished stages stay finished.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from harness.plan.stage import Stage
+
+Emit = Callable[[Mapping[str, Any]], None]
+"""Called inside a stage to tell progress: epoch, epochs, step, steps, loss, images_per_s (any subset)."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker is handed: the stage, where its files go, and circumstances that cannot change its result."""
+
+    stage: Stage
+    folder: Path
+    """The stage's own folder in the store; checkpoints, the spool and the results live here."""
+    parent_folder: Path | None
+    context: Mapping[str, Any]
+    """Data root, cache folder, device, threads, checkpoint interval, ... (never part of a fingerprint)."""
+
+
+Work = Callable[[Task, Emit], dict[str, Any]]
+"""Carries out one stage, leaves its files in ``task.folder`` and returns its result (JSON-able).
+
+Must be importable by name (``module:function``), since workers live in other processes.
+"""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something an executor tells while it works."""
+
+    kind: Literal["started", "progress", "waiting", "succeeded", "cached", "failed", "not_run"]
+    fingerprint: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a stage ended."""
+
+    status: Literal["succeeded", "cached", "failed", "not_run"]
+    result: Mapping[str, Any] | None = None
+    reason: str = ""
+    """For failed and not_run: one paragraph a person can act on."""
+    seconds: float = 0.0
+
+
+class Executor(Protocol):
+    """Runs stages; see the module's promises."""
+
+    def execute(
+        self,
+        stages: Sequence[Stage],
+        work: str,
+        context: Mapping[str, Any],
+        on_event: Callable[[Event], None],
+    ) -> dict[str, Outcome]:
+        """Runs ``stages`` (parents first) with the work named ``module:function``; an outcome for each fingerprint."""
+        ...

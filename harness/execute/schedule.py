@@ -1,0 +1,103 @@
+"""Which stage runs next and what became of the others: the logic that every executor shares.
+
+Owns the order (longest remaining chain first), stages that another process holds, and the spreading of failures.
+Refuses processes and devices.
+"""
+
+from collections.abc import Callable, Sequence
+
+from harness.execute.protocol import Event, Outcome
+from harness.execute.store import Store
+from harness.plan.stage import Stage
+
+RETRY_S = 0.5
+"""How long a stage that another process works on is left alone before it is tried again."""
+
+
+class Schedule:
+    """The state of one call of ``execute``.
+
+    Args:
+        stages: Parents before children; a stage listed twice runs once.
+        store: Told whether a stage is complete already.
+        on_event: Told of every stage's end.
+    """
+
+    def __init__(self, stages: Sequence[Stage], store: Store, on_event: Callable[[Event], None]) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        self._store = store
+        self._on_event = on_event
+        self._stages = {stage.fingerprint: stage for stage in stages}
+        self._children: dict[str, list[str]] = {name: [] for name in self._stages}
+        for stage in self._stages.values():
+            if stage.parent in self._children:
+                self._children[stage.parent].append(stage.fingerprint)
+        chains: dict[str, int] = {}
+        for name in reversed(self._stages):
+            chains[name] = 1 + max((chains[child] for child in self._children[name]), default=0)
+        self._open = {name: (-chains[name], position) for position, name in enumerate(self._stages)}
+        """Stages without an outcome yet, with their rank: the longest remaining chain first, then as listed."""
+        self._running: set[str] = set()
+        self._not_before: dict[str, float] = {}
+        for stage in self._stages.values():
+            if store.is_complete(stage.fingerprint):
+                self.finish(stage, Outcome("cached", store.result(stage.fingerprint)))
+        self._refuse_orphans()
+
+    @property
+    def done(self) -> bool:
+        """Whether every stage has its outcome."""
+        return not self._open
+
+    def take(self, now: float) -> Stage | None:
+        """The stage to run next, which counts as running from here; None if none is ready at ``now`` (monotonic)."""
+        ready = [name for name in self._open if self._is_ready(name, now)]
+        if not ready:
+            return None
+        name = min(ready, key=lambda name: (self._not_before.get(name, 0.0), self._open[name]))
+        self._running.add(name)
+        return self._stages[name]
+
+    def postpone(self, stage: Stage, now: float) -> None:
+        """Puts back a stage that another process works on; others are taken before it is tried again."""
+        self._running.discard(stage.fingerprint)
+        if stage.fingerprint not in self._not_before:
+            self._on_event(Event("waiting", stage.fingerprint, {"name": stage.name}))
+        self._not_before[stage.fingerprint] = now + RETRY_S
+
+    def put_back(self, stage: Stage) -> None:
+        """Puts back a stage whose worker was lost, to be taken again."""
+        self._running.discard(stage.fingerprint)
+
+    def finish(self, stage: Stage, outcome: Outcome) -> None:
+        """Records how a stage ended, tells it, and marks as not run what needed it and now cannot."""
+        self._running.discard(stage.fingerprint)
+        self._open.pop(stage.fingerprint, None)
+        self.outcomes[stage.fingerprint] = outcome
+        detail = {"name": stage.name, "seconds": outcome.seconds}
+        if outcome.reason:
+            detail["reason"] = outcome.reason
+        if outcome.result is not None:
+            detail["result"] = outcome.result
+        self._on_event(Event(outcome.status, stage.fingerprint, detail))
+        if outcome.status in ("failed", "not_run"):
+            reason = outcome.reason
+            if outcome.status == "failed":
+                reason = f'not run: parent failed: stage "{stage.name}" ({stage.fingerprint[:8]}): {outcome.reason}'
+            for child in self._children[stage.fingerprint]:
+                if child in self._open:
+                    self.finish(self._stages[child], Outcome("not_run", reason=reason))
+
+    def _is_ready(self, name: str, now: float) -> bool:
+        parent = self._stages[name].parent
+        waits = parent in self._stages and self.outcomes.get(parent) is None
+        return name not in self._running and not waits and self._not_before.get(name, now) <= now
+
+    def _refuse_orphans(self) -> None:
+        for stage in self._stages.values():
+            parent = stage.parent
+            if stage.fingerprint not in self._open or parent is None or parent in self._stages:
+                continue
+            if not self._store.is_complete(parent):
+                reason = f"not run: its parent {parent[:8]} is neither among these stages nor in {self._store.root}"
+                self.finish(stage, Outcome("not_run", reason=reason))

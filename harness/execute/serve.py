@@ -1,0 +1,64 @@
+"""The worker process of the local executor: ``python -m harness.execute.serve FD PARENT``.
+
+Takes stages from its parent, one after another, over the socket that it inherited as ``FD``, and answers with events
+and outcomes. Owns its own end: SIGTERM interrupts the stage, SIGINT is ignored (Ctrl-C is the parent's to handle), and
+it ends together with its parent, however that ends, so that no orphan trains on.
+"""
+
+import contextlib
+import faulthandler
+import os
+import signal
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+from types import FrameType
+from typing import Any
+
+from harness.execute.protocol import Event
+from harness.execute.store import Store
+from harness.execute.worker import run_stage
+
+_WATCH_S = 0.5
+"""How often a worker looks whether its parent still lives."""
+
+
+def serve(connection: "Connection[Any, Any]") -> None:
+    """Answers each request (root, stage, work, context) with events and then an outcome, until the parent hangs up."""
+
+    def tell(event: Event) -> None:
+        connection.send(event)
+
+    while True:
+        try:
+            root, stage, work, context = connection.recv()
+        except EOFError:
+            return
+        connection.send(run_stage(Store(root), stage, work, context, tell))
+
+
+def _end_with_parent(parent: int) -> None:
+    """Ends this process and its children once its parent is gone. The store is safe at any moment."""
+    while os.getppid() == parent:
+        time.sleep(_WATCH_S)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough: a second would interrupt the cleaning up
+    raise KeyboardInterrupt
+
+
+def main(descriptor: int, parent: int) -> None:
+    """Serves over an inherited socket until the parent hangs up or an interruption."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _interrupt)
+    faulthandler.enable()  # the last words of a crash inside a library
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError, ConnectionResetError):
+        serve(Connection(descriptor))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,59 @@
+"""A place where one stage runs at a time: a device, or a share of one, and a fair part of the machine's threads."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One worker's place."""
+
+    device: str = "cpu"
+    """As torch names it: ``cpu``, ``cuda:0``."""
+    threads: int = 1
+    fraction: float = 1.0
+    """Share of the device's memory that this slot may use."""
+
+    def fill(self, context: Mapping[str, Any]) -> dict[str, Any]:
+        """A context with this slot's ``device``, ``threads`` and ``memory_fraction``."""
+        return {**context, "device": self.device, "threads": self.threads, "memory_fraction": self.fraction}
+
+    def environment(self) -> dict[str, str]:
+        """Variables that numerical libraries read when they are first imported."""
+        return dict.fromkeys(_THREAD_VARIABLES, str(self.threads))
+
+
+def available_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def share_out(devices: Sequence[str], workers: int, cores: int | None = None) -> tuple[Slot, ...]:
+    """One slot for each of ``workers``, spread evenly over ``devices``, with the cores divided fairly.
+
+    Args:
+        devices: Device names: ``["cpu"]``, or ``["cuda:0", "cuda:1"]``.
+        workers: Number of slots. More than there are GPUs means that workers share one, memory divided among them.
+        cores: CPU cores to divide; default: those this process may use.
+
+    >>> share_out(["cpu"], 2, cores=5)
+    (Slot(device='cpu', threads=3, fraction=1.0), Slot(device='cpu', threads=2, fraction=1.0))
+    >>> [(slot.device, slot.fraction) for slot in share_out(["cuda:0", "cuda:1"], 3, cores=4)]
+    [('cuda:0', 0.5), ('cuda:1', 1.0), ('cuda:0', 0.5)]
+    """
+    if workers < 1 or not devices:
+        raise ValueError(f"found {workers} workers and {len(devices)} devices, expected at least one of each")
+    threads, left_over = divmod(cores or available_cores(), workers)
+    placed = [devices[number % len(devices)] for number in range(workers)]
+    return tuple(
+        Slot(
+            device=device,
+            threads=max(1, threads + (number < left_over)),
+            fraction=1.0 if device == "cpu" else 1.0 / placed.count(device),
+        )
+        for number, device in enumerate(placed)
+    )

@@ -1,0 +1,164 @@
+"""One stage, carried out in this process: lock, work, finish; and every way in which it can fail, told in a sentence.
+
+Owns the walk from a stage to its outcome, the same in every executor. Refuses order, processes and devices.
+"""
+
+import logging
+import os
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError, StageError
+from harness.execute.protocol import Event, Outcome, Task, Work
+from harness.execute.store import ERROR, Store, tell_os_error
+from harness.plan.stage import Stage
+from harness.plugins import load_object
+
+_OUT_OF_MEMORY_NAMES = frozenset({"OutOfMemoryError", "MemoryError"})
+_OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "ALLOC_FAILED")
+
+
+def run_stage(
+    store: Store, stage: Stage, work: str, context: Mapping[str, Any], on_event: Callable[[Event], None]
+) -> Outcome | None:
+    """Carries out one stage unless it is complete already; None if another process works on it just now.
+
+    Tells ``started`` and ``progress``; warnings that the work gives are told as progress with a ``warning``.
+
+    Args:
+        store: Where the stage's folder lives.
+        stage: The stage; its parent, if any, is complete.
+        work: The work function, ``module:function``.
+        context: Circumstances for the work: device, threads, folders.
+        on_event: Told of start and progress.
+
+    Returns:
+        ``succeeded``, ``cached`` or ``failed``. An interruption (KeyboardInterrupt) is no outcome and passes through.
+    """
+    started = time.monotonic()
+
+    def emit(detail: Mapping[str, Any]) -> None:
+        on_event(Event("progress", stage.fingerprint, {"name": stage.name, **detail}))
+
+    try:
+        if store.is_complete(stage.fingerprint):
+            return Outcome("cached", store.result(stage.fingerprint))
+        with _telling_warnings(emit), store.lock(stage.fingerprint) as free:
+            if not free:
+                return None
+            if store.is_complete(stage.fingerprint):
+                store.sweep(stage.fingerprint)
+                return Outcome("cached", store.result(stage.fingerprint))
+            where = {"name": stage.name, "device": context.get("device", "cpu"), "pid": os.getpid()}
+            on_event(Event("started", stage.fingerprint, where))
+            result = _carry_out(store, stage, work, context, emit)
+            return Outcome("succeeded", result, seconds=time.monotonic() - started)
+    except Exception as error:  # whatever a stage raises is its outcome, never the executor's end
+        return Outcome("failed", reason=_explain(error, store, stage, context), seconds=time.monotonic() - started)
+
+
+def _carry_out(
+    store: Store, stage: Stage, work: str, context: Mapping[str, Any], emit: Callable[[Mapping[str, Any]], None]
+) -> dict[str, Any]:
+    parent_folder = None if stage.parent is None else store.folder(stage.parent)
+    if stage.parent is not None and not store.is_complete(stage.parent):
+        raise StageError(f"the result of its parent {stage.parent[:8]} is no longer whole; run the same command again")
+    function: Work = load_object(work)
+    result = function(Task(stage, store.begin(stage.fingerprint), parent_folder, context), emit)
+    store.finish(stage, result)
+    return result
+
+
+def explain_death(exit_code: int | None, stage: Stage, last_words: str) -> str:
+    """Why a worker process ended without an outcome, as far as its end tells.
+
+    Args:
+        exit_code: As ``subprocess`` tells it: minus the signal's number, for a process that a signal ended.
+        stage: What it worked on.
+        last_words: The end of what it wrote to its standard error.
+    """
+    if exit_code == -9:
+        told = f"its worker was killed (SIGKILL), most often by the system when memory runs out; {_spare_memory(stage)}"
+    elif exit_code is not None and exit_code < 0:
+        told = f"its worker was ended by signal {-exit_code}"
+    else:
+        told = f"its worker ended without a result (exit code {exit_code})"
+    return f"{told} (last words: {last_words})" if last_words else told
+
+
+def _explain(error: Exception, store: Store, stage: Stage, context: Mapping[str, Any]) -> str:
+    """The reason that a person can act on; for the unexpected, the traceback goes to ``error.txt`` in the folder."""
+    folder = store.folder(stage.fingerprint)
+    if isinstance(error, InputError | StageError):
+        return str(error)
+    if isinstance(error, OSError) and (told := tell_os_error(error, folder)):
+        return told
+    if _is_out_of_memory(error):
+        return f"out of memory on {context.get('device', 'cpu')}: {_spare_memory(stage)} ({_first_line(error)})"
+    kept = ""
+    try:
+        (folder / ERROR).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        kept = f"; the whole traceback is in {folder / ERROR}"
+    except OSError as failure:
+        kept = f"; its traceback could not be kept ({failure})"
+    return f"{type(error).__name__}: {_first_line(error)} ({_place(error)}){kept}"
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Recognised by name and message, since torch, whose error it mostly is, is not imported here."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & _OUT_OF_MEMORY_NAMES) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY_WORDS)
+    )
+
+
+def _spare_memory(stage: Stage) -> str:
+    """Which setting to change for a stage to need less memory."""
+    sampler = stage.settings.get("sampler")
+    if not isinstance(sampler, Mapping):
+        return "run fewer workers on this device (--workers)"
+    place = f"stages.{stage.name}.sampler"
+    if "batch_size" in sampler:
+        batch = f"{place}.batch_size (now {sampler['batch_size']})"
+    else:
+        batch = f"{place}.identities (now {sampler.get('identities')} x {sampler.get('images')} images)"
+    return f"lower {batch}, set arithmetic.precision to bfloat16, or run fewer workers on this device (--workers)"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0]
+
+
+def _place(error: BaseException) -> str:
+    """``folder/file.py:line`` of the innermost call."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return "no traceback"
+    path = Path(frames[-1].filename)
+    return f"{path.parent.name}/{path.name}:{frames[-1].lineno}"
+
+
+@contextmanager
+def _telling_warnings(emit: Callable[[Mapping[str, Any]], None]) -> Iterator[None]:
+    """Tells warnings, and what the house logs from the level of a warning up, where the progress is told."""
+
+    class Teller(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            emit({"warning": record.getMessage()})
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        emit({"warning": str(message)})
+
+    house, teller = logging.getLogger("harness"), Teller(logging.WARNING)
+    house.addHandler(teller)
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = show
+            yield
+    finally:
+        house.removeHandler(teller)

@@ -1,0 +1,26 @@
+"""A harness process for the tests to interrupt and kill: ``toy_harness.py STORE JOURNAL SLOTS BEHAVIOUR COUNT STEPS``.
+
+Runs COUNT chains of two stages; prints ``ready`` before, and how each stage ended after.
+"""
+
+import sys
+from pathlib import Path
+
+from toy_work import WORK, stage
+
+from harness.execute import LocalExecutor, Slot, Store
+from harness.plan import Stage
+
+
+def chains(behaviour: str, count: int, steps: int) -> list[Stage]:
+    first = [stage(f"a{number}", behaviour, steps=steps) for number in range(count)]
+    return [*first, *(stage(f"b{number}", behaviour, parent, steps=steps) for number, parent in enumerate(first))]
+
+
+if __name__ == "__main__":
+    root, journal, slots, behaviour, count, steps = sys.argv[1:]
+    with LocalExecutor(Store(Path(root)), [Slot()] * int(slots)) as executor:
+        print("ready", flush=True)
+        stages = chains(behaviour, int(count), int(steps))
+        outcomes = executor.execute(stages, WORK, {"journal": journal}, lambda event: None)
+    print(*(f"{each.name}={outcomes[each.fingerprint].status}" for each in stages))
