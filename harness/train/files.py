@@ -1,0 +1,10 @@
+"""The files that stages leave in their folders, by name."""
+
+WEIGHTS = "weights.safetensors"
+"""A training stage's weights."""
+SPOOL = "spool.jsonl"
+"""A training stage's losses by step."""
+PER_QUERY = "per_query.npz"
+"""An evaluation's scores by query (or by image)."""
+ATTENTION = "attention.npz"
+"""A few queries with their attention maps, for networks whose levels share one size."""

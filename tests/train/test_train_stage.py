@@ -1,0 +1,180 @@
+"""A training stage: what it leaves, that it resumes to the same bits, and how it fails."""
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from harness.errors import InputError, StageError
+from harness.train.files import SPOOL, WEIGHTS
+from harness.train.training import train_stage
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it, nothing cleans up."""
+
+
+def silent(_: Mapping[str, Any]) -> None:
+    pass
+
+
+def train(settings: dict[str, Any], context: dict[str, Any], folder: Path, emit: Any = silent) -> dict[str, Any]:
+    folder.mkdir(exist_ok=True)
+    return train_stage(settings, context, folder, None, emit)
+
+
+def spooled(folder: Path) -> list[dict[str, Any]]:
+    """The spool's records without their time of day."""
+    records = [json.loads(line) for line in (folder / SPOOL).read_text().splitlines()]
+    return [{key: value for key, value in record.items() if key != "time_ms"} for record in records]
+
+
+def test_a_stage_leaves_weights_a_spool_and_measured_figures(
+    settings: dict[str, Any], context: dict[str, Any], tmp_path: Path
+) -> None:
+    result = train(settings, context, tmp_path / "stage")
+    assert result["epochs"] == 2
+    assert result["images"] == result["steps"] * 8  # 4 identities x 2 images a batch
+    assert result["images_per_s"] > 0
+    assert set(spooled(tmp_path / "stage")[0]["metrics"]) == {
+        "loss",
+        "loss_softmax",
+        "loss_quadruplet",
+        "loss_sac",
+        "learning_rate",
+    }
+    assert [record["metrics"]["learning_rate"] for record in spooled(tmp_path / "stage")][::-1][0] == 0.01
+    assert load_file(tmp_path / "stage" / WEIGHTS)["classifier.weight"].shape[0] == result["classes"]
+
+
+@pytest.mark.parametrize("kill_at", [1, 2, 3, 5])
+def test_a_stage_killed_at_any_reading_resumes_to_the_same_bits(
+    settings: dict[str, Any], context: dict[str, Any], tmp_path: Path, kill_at: int
+) -> None:
+    context["checkpoint_minutes"] = 0.0  # a checkpoint after every reading
+    whole = train(settings, context, tmp_path / "whole")
+    readings = 0
+
+    def kill(_: Mapping[str, Any]) -> None:
+        nonlocal readings
+        readings += 1
+        if readings == kill_at:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train(settings, context, tmp_path / "killed", kill)
+    torch.rand(7)  # the state of the global generator must not matter
+    resumed = train(settings, context, tmp_path / "killed")
+
+    expected, found = load_file(tmp_path / "whole" / WEIGHTS), load_file(tmp_path / "killed" / WEIGHTS)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert spooled(tmp_path / "whole") == spooled(tmp_path / "killed")
+    assert {name: whole[name] for name in whole if name.startswith("final_")} == {
+        name: resumed[name] for name in resumed if name.startswith("final_")
+    }
+    assert resumed["steps"] == whole["steps"]
+
+
+def test_the_same_settings_train_the_same_bits_and_another_seed_others(
+    settings: dict[str, Any], context: dict[str, Any], tmp_path: Path
+) -> None:
+    settings["epochs"] = 1
+    other = {**copy.deepcopy(settings), "seed": 6}
+    for name, chosen in (("a", settings), ("b", settings), ("c", other)):
+        train(chosen, context, tmp_path / name)
+    a, b, c = (load_file(tmp_path / name / WEIGHTS) for name in "abc")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert not all(torch.equal(a[name], c[name]) for name in a)
+
+
+def test_a_child_starts_from_its_parents_weights_and_may_drop_the_classifier(
+    settings: dict[str, Any], context: dict[str, Any], tmp_path: Path
+) -> None:
+    settings["epochs"] = 1
+    train(settings, context, tmp_path / "parent")
+    child = {**settings, "classifier": False, "losses": {"quadruplet": settings["losses"]["quadruplet"]}}
+    del child["weights"]
+    child["optimizer"] = {**settings["optimizer"], "lr": 1e-30}  # does not move a single bit
+    (tmp_path / "child").mkdir()
+    train_stage(child, context, tmp_path / "child", tmp_path / "parent", silent)
+    parent, found = load_file(tmp_path / "parent" / WEIGHTS), load_file(tmp_path / "child" / WEIGHTS)
+    assert not any(name.startswith("classifier.") for name in found)
+    assert torch.equal(parent["embedding.weight"], found["embedding.weight"])
+
+
+def test_a_loss_that_is_not_finite_ends_the_stage_with_step_terms_and_rate(
+    settings: dict[str, Any], context: dict[str, Any], tmp_path: Path
+) -> None:
+    settings["optimizer"]["lr"] = 1e18
+    with pytest.raises(StageError) as told:
+        train(settings, context, tmp_path / "stage")
+    message = str(told.value)
+    assert 'stage "metric" diverged at step ' in message
+    for word in ("loss_softmax", "loss_quadruplet", "loss_sac", "learning rate 1e+18", "stages.metric.optimizer.lr"):
+        assert word in message
+
+
+def test_fewer_identities_than_a_batch_wants_are_all_used_and_it_is_told(
+    settings: dict[str, Any], context: dict[str, Any], tmp_path: Path
+) -> None:
+    settings["sampler"]["identities"], settings["epochs"] = 50, 1
+    result = train(settings, context, tmp_path / "stage")
+    assert result["notes"] == [
+        f"batches of stage metric hold {result['classes']} identities instead of 50: all there are"
+    ]
+
+
+@pytest.mark.parametrize("decoded_once", [True, False])
+def test_an_unreadable_training_image_is_named(
+    settings: dict[str, Any], context: dict[str, Any], market: Path, tmp_path: Path, decoded_once: bool
+) -> None:
+    import shutil
+
+    broken = tmp_path / "broken"
+    shutil.copytree(market, broken)
+    victim = sorted((broken / "bounding_box_train").glob("*.jpg"))[0]
+    victim.write_bytes(victim.read_bytes()[:200])
+    with pytest.raises(InputError, match=victim.name):
+        train(settings, {**context, "root": str(broken), "decoded_once": decoded_once}, tmp_path / "stage")
+
+
+def test_checkpointing_activations_changes_not_one_bit(
+    settings: dict[str, Any], context: dict[str, Any], tmp_path: Path
+) -> None:
+    settings["epochs"] = 1
+    train(settings, context, tmp_path / "kept")
+    train(settings, {**context, "checkpoint_activations": True}, tmp_path / "recomputed")
+    kept, recomputed = (load_file(tmp_path / name / WEIGHTS) for name in ("kept", "recomputed"))
+    assert any(name.endswith("num_batches_tracked") for name in kept)
+    assert all(torch.equal(kept[name], recomputed[name]) for name in kept)
+    assert spooled(tmp_path / "kept") == spooled(tmp_path / "recomputed")
+
+
+def test_images_decoded_anew_each_time_train_the_same_bits_and_leave_no_cache(
+    settings: dict[str, Any], context: dict[str, Any], tmp_path: Path
+) -> None:
+    settings["epochs"] = 1
+    train(settings, context, tmp_path / "cached")
+    anew = {**context, "decoded_once": False, "cache": str(tmp_path / "unused")}
+    train(settings, anew, tmp_path / "anew")
+    cached, decoded = (load_file(tmp_path / name / WEIGHTS) for name in ("cached", "anew"))
+    assert all(torch.equal(cached[name], decoded[name]) for name in cached)
+    assert not list((tmp_path / "unused").rglob("*.npy"))
+
+
+def test_a_stage_trains_compiled_and_leaves_weights_of_the_same_names(
+    settings: dict[str, Any], context: dict[str, Any], tmp_path: Path
+) -> None:
+    settings["epochs"] = 1
+    train(settings, context, tmp_path / "plain")
+    settings["arithmetic"]["compile"] = True
+    with torch.compiler.set_stance("force_eager"):  # what a compiler makes of it is torch's own affair
+        train(settings, context, tmp_path / "compiled")
+    plain, compiled = (load_file(tmp_path / name / WEIGHTS) for name in ("plain", "compiled"))
+    assert all(torch.equal(plain[name], compiled[name]) for name in plain)
