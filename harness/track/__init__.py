@@ -1,0 +1,32 @@
+"""The only room that knows MLflow: runs, metrics, provenance and artifacts go in; snapshots for reports come out.
+
+Importing this package imports neither MLflow nor torch. Workers write spools (``SpoolWriter``); one ``Tracker`` in the
+parent process delivers them; ``read_snapshot`` gives a report its picture. Refuses to decide anything.
+"""
+
+from harness.spool import SpoolRecord, SpoolWriter, last_step, read_spool
+from harness.track.courier import Delivery
+from harness.track.provenance import collect_provenance
+from harness.track.reader import TableEntry, list_tables, read_snapshot
+from harness.track.snapshot import RunRecord, Snapshot
+from harness.track.store import resolve_uri
+from harness.track.ui import start_ui
+from harness.track.writer import Tracker, sync
+
+__all__ = [
+    "Delivery",
+    "RunRecord",
+    "Snapshot",
+    "SpoolRecord",
+    "SpoolWriter",
+    "TableEntry",
+    "Tracker",
+    "collect_provenance",
+    "last_step",
+    "list_tables",
+    "read_snapshot",
+    "read_spool",
+    "resolve_uri",
+    "start_ui",
+    "sync",
+]

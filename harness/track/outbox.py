@@ -1,0 +1,247 @@
+"""The outbox: what the tracker must be told, journalled durably before anybody tries to tell it.
+
+One folder for each tracker below the store's ``outbox/``. Every process appends to a journal of its own; a journal's
+first line names the process, every other line is one operation with an id. Operations are idempotent, so a journal may
+be carried out again from its start at any time; a ``.done`` file beside it lists what need not be. Owns these files;
+refuses to know of MLflow.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from harness.spool import read_lines
+from harness.track.identity import Owner
+
+logger = logging.getLogger(__name__)
+
+Kind = Literal["table", "run"]
+Status = Literal["FINISHED", "FAILED", "KILLED"]
+
+
+@dataclass(frozen=True)
+class Open:
+    """Create the tracked run of this key, or go on with the one that exists."""
+
+    run: str
+    """The key: names a run before, and whether or not, the tracker knows it."""
+    kind: Kind
+    experiment: str
+    name: str
+    time_ms: int
+    parent: str | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Small artifacts by file name."""
+    dataset: Mapping[str, str] = field(default_factory=dict)
+    """name, digest and source of the data set; empty for none."""
+    columns: tuple[str, ...] = ()
+    """For a table: the columns that MLflow's page of its runs shows."""
+
+
+@dataclass(frozen=True)
+class Follow:
+    """Deliver a stage's spool to the run, as far as it goes and while it grows."""
+
+    run: str
+    spool: str
+    step_offset: int
+
+
+@dataclass(frozen=True)
+class End:
+    """Deliver the rest of the run's spools, then the final figures and files, then the status."""
+
+    run: str
+    status: Status
+    time_ms: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    texts: Mapping[str, str] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    """Files, and folders whose contents are meant."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Mark the runs KILLED that a dead process left RUNNING, except those of these keys."""
+
+    keep: tuple[str, ...] = ()
+    time_ms: int = 0
+
+
+@dataclass(frozen=True)
+class Close:
+    """The last operation of a process that ended properly."""
+
+
+Operation = Open | Follow | End | Sweep | Close
+
+_KINDS: Mapping[str, type[Operation]] = {
+    "open": Open,
+    "follow": Follow,
+    "end": End,
+    "sweep": Sweep,
+    "close": Close,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+class Outbox:
+    """The journals for one tracker.
+
+    Args:
+        root: The store's ``outbox`` folder.
+        uri: The tracker's address; its password, if it has one, is never written.
+    """
+
+    def __init__(self, root: Path, uri: str) -> None:
+        public = without_password(uri)
+        self.folder = root / hashlib.sha256(public.encode()).hexdigest()[:12]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.lock = self.folder / "lock"
+        address = self.folder / "address"
+        if not address.exists():
+            aside = address.with_name(f"address.{os.getpid()}.{secrets.token_hex(4)}")
+            aside.write_text(public + "\n")
+            aside.replace(address)
+
+    def journals(self) -> list["Journal"]:
+        """All journals, oldest first."""
+        return [Journal(path) for path in sorted(self.folder.glob("*.jsonl"))]
+
+    def new_journal(self) -> "JournalWriter":
+        """A journal for the calling process."""
+        name = f"{time.time_ns() // 1_000_000:015d}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+        return JournalWriter(self.folder / name)
+
+    def ended_in(self, path: Path) -> int:
+        """Runs and tables that ended according to a journal and are not delivered to their end."""
+        return len({operation.run for _, operation in Journal(path).read() if isinstance(operation, End)})
+
+    def undelivered(self) -> int:
+        """Runs and tables of which something waits, counting journals to which nothing will be added."""
+        waiting: set[str] = set()
+        for journal in self.journals():
+            operations = [operation for _, operation in journal.read()]
+            if journal.ended():
+                waiting.update(operation.run for operation in operations if isinstance(operation, Open | Follow | End))
+        return len(waiting)
+
+
+class JournalWriter:
+    """Appends this process's operations, each on the disk before ``append`` returns. Not thread-safe."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._next_id = 0
+        # Named last, so that a journal never stands there without its owner and is taken for a dead one's.
+        aside = path.with_suffix(".new")
+        self._file = aside.open("xb")
+        self._write({"owner": str(Owner.this_process())})
+        aside.rename(path)
+
+    def append(self, operation: Operation) -> None:
+        """Journals one operation."""
+        values = {item.name: getattr(operation, item.name) for item in fields(operation)}
+        number = self._next_id
+        self._next_id += 1  # first: an interrupted write must not leave its number to the next operation
+        self._write({"op": _NAMES[type(operation)], "id": number, **values})
+
+    def close(self) -> None:
+        """Says that no more operations will come."""
+        if not self._file.closed:
+            self.append(Close())
+            self._file.close()
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+class Journal:
+    """Reads another's (or one's own) journal as it grows, and remembers which operations are done."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.owner: Owner | None = None
+        self.closed = False
+        self._offset = 0
+        self._done_path = path.with_suffix(".done")
+        # "12;" on a line of its own: neither a torn "123;" nor what is appended behind it can be taken for it.
+        lines, _ = read_lines(self._done_path, 0)
+        self._done = {int(line[:-1]) for line in lines if line.endswith(b";") and line[:-1].isdigit()}
+
+    def read(self) -> Iterator[tuple[int, Operation]]:
+        """The operations (with their ids) added since the last call, those marked done left out."""
+        lines, self._offset = read_lines(self.path, self._offset)
+        for line in lines:
+            try:
+                values: dict[str, Any] = json.loads(line)
+                if "owner" in values:
+                    self.owner = Owner.parse(values["owner"])
+                    continue
+                number = int(values.pop("id"))
+                operation = _KINDS[values.pop("op")](**values)
+            except (ValueError, KeyError, TypeError):
+                logger.warning("%s: skipping a line that is no operation: %.80r", self.path, line)
+                continue
+            if isinstance(operation, Close):
+                self.closed = True
+            elif number not in self._done:
+                yield number, operation
+
+    def mark_done(self, numbers: list[int]) -> None:
+        """Remembers, durably, that these operations need not be carried out again."""
+        content = "".join(f"\n{number};\n" for number in numbers if number not in self._done)
+        if content:
+            with self._done_path.open("ab") as file:
+                file.write(content.encode())
+                file.flush()
+                os.fsync(file.fileno())
+            self._done.update(numbers)
+
+    def ended(self) -> bool:
+        """Whether nobody will append any more: its process closed it, or is dead."""
+        return self.closed or self.owner is None or self.owner.is_dead()
+
+    def remove(self) -> None:
+        """Deletes the journal; the list of what is done goes last, so that nothing of it is ever done twice."""
+        self.path.unlink(missing_ok=True)
+        self._done_path.unlink(missing_ok=True)
+
+
+def other_addresses(root: Path, uri: str) -> dict[str, int]:
+    """Addresses of further trackers that have undelivered journals below ``root``, with the number of journals."""
+    mine = without_password(uri)
+    waiting: dict[str, int] = {}
+    for address in sorted(root.glob("*/address")):
+        journals = len(list(address.parent.glob("*.jsonl")))
+        name = address.read_text().strip()
+        if journals and name != mine:
+            waiting[name] = journals
+    return waiting
+
+
+def without_password(uri: str) -> str:
+    """The address without its user and password.
+
+    >>> without_password("postgresql://me:secret@db.example:5432/mlflow")
+    'postgresql://db.example:5432/mlflow'
+    >>> without_password("sqlite:///mlflow.db")
+    'sqlite:///mlflow.db'
+    """
+    parts = urlsplit(uri)
+    if "@" not in parts.netloc:
+        return uri
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

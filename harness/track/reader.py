@@ -1,0 +1,220 @@
+"""Reading back: a table's parent run and all its children as one frozen snapshot, with few questions to the tracker."""
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import InputError, did_you_mean
+from harness.track.outbox import without_password
+from harness.track.snapshot import RunRecord, Snapshot
+from harness.track.store import (
+    connect,
+    is_server,
+    local_folder,
+    our_experiments,
+    quoted,
+    resolve_uri,
+    search_all_runs,
+    sqlite_path,
+)
+from harness.track.view import run_page
+from harness.track.words import (
+    BOOKKEEPING,
+    DECLARATION,
+    PARENT,
+    TAG_KEY,
+    TAG_KIND,
+    TAG_OPENED,
+    TAG_PROVENANCE,
+    TAG_REASON,
+    TAG_TABLE,
+    is_final,
+)
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+_STATUSES = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "killed"}
+_DOWNLOADS_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class TableEntry:
+    """A table that the tracker holds, as one parent run."""
+
+    table: str
+    profile: str
+    dataset: str
+    experiment_id: str
+    parent_id: str
+    key: str
+    status: str
+    """finished, failed, killed or running."""
+    opened_ms: int
+    """When it was last run, Unix time."""
+    url: str | None
+
+
+def list_tables(uri: str | None = None) -> list[TableEntry]:
+    """The tables that the tracker holds, the one that was run last first. A store that does not exist holds none."""
+    uri = resolve_uri(uri)
+    path = sqlite_path(uri)
+    # A look must not make an empty store.
+    if path is not None and not path.exists():
+        return []
+    entries = [_entry(uri, run) for run in _parents(uri)]
+    return sorted(entries, key=lambda entry: (-entry.opened_ms, entry.parent_id))
+
+
+def read_snapshot(
+    uri: str | None,
+    table: str,
+    *,
+    parent_id: str | None = None,
+    key: str | None = None,
+    profile: str | None = None,
+    downloads: Path | None = None,
+) -> Snapshot:
+    """A table's latest run (of a profile, if one is named), or the one with this parent run, and all its children.
+
+    Runs come in the order of the declaration's rows, then by seed. Their metrics are the final ones; the learning
+    curves stay in the tracker.
+
+    Args:
+        uri: The tracker's address; None as for ``Tracker``.
+        table: The table's name.
+        parent_id: The MLflow id of a certain parent run.
+        key: The key under which a certain table was opened.
+        profile: Take only runs of this profile.
+        downloads: Folder for the artifacts of a tracker that keeps them elsewhere; those of finished runs are fetched
+            once. Without it such runs have ``artifacts`` None.
+
+    Raises:
+        InputError: The tracker has no such table; says which it has.
+    """
+    uri = resolve_uri(uri)
+    entries = list_tables(uri)
+    chosen = [
+        entry
+        for entry in entries
+        if entry.table == table
+        and (profile is None or entry.profile == profile)
+        and (parent_id is None or entry.parent_id == parent_id)
+        and (key is None or entry.key == key)
+    ]
+    if not chosen:
+        raise InputError(_nothing_found(uri, table, parent_id or key, profile, entries))
+    parent = connect(uri).get_run(chosen[0].parent_id)
+    declaration = _declaration(uri, parent)
+    children = list(
+        search_all_runs(uri, [parent.info.experiment_id], f"tags.`{PARENT}` = {quoted(chosen[0].parent_id)}")
+    )
+    order = {str(row.get("id")): index for index, row in enumerate(declaration.get("rows", []))}
+    with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
+        records = list(pool.map(partial(_record, uri, downloads), children))
+    return Snapshot(
+        parent_id=chosen[0].parent_id,
+        table=table,
+        declaration=declaration,
+        provenance=_provenance(parent),
+        runs=tuple(sorted(records, key=lambda run: (order.get(run.row, len(order)), run.row, run.seed, run.run_id))),
+    )
+
+
+def _url(uri: str, run: "Run") -> str | None:
+    """The page of a run, where the tracker is a server and so has pages."""
+    return run_page(uri, run.info.experiment_id, run.info.run_id) if is_server(uri) else None
+
+
+def _parents(uri: str) -> "Iterator[Run]":
+    return search_all_runs(uri, our_experiments(uri), f"tags.`{TAG_KIND}` = 'table'")
+
+
+def _entry(uri: str, run: "Run") -> TableEntry:
+    tags = run.data.tags
+    return TableEntry(
+        table=tags.get(TAG_TABLE, ""),
+        profile=tags.get(TAG_PROVENANCE + "profile", ""),
+        dataset=tags.get(TAG_PROVENANCE + "dataset", ""),
+        experiment_id=run.info.experiment_id,
+        parent_id=run.info.run_id,
+        key=tags.get(TAG_KEY, ""),
+        status=_STATUSES.get(run.info.status, "running"),
+        opened_ms=int(tags.get(TAG_OPENED) or run.info.start_time),
+        url=_url(uri, run),
+    )
+
+
+def _record(uri: str, downloads: Path | None, run: "Run") -> RunRecord:
+    data, info = run.data, run.info
+    return RunRecord(
+        run_id=info.run_id,
+        row=data.params.get("row", ""),
+        seed=int(data.params.get("seed", 0)),
+        status=_STATUSES.get(info.status, "running"),
+        reason=data.tags.get(TAG_REASON, ""),
+        metrics={name: value for name, value in sorted(data.metrics.items()) if is_final(name)},
+        params=dict(sorted(data.params.items())),
+        tags={name: value for name, value in sorted(data.tags.items()) if name.startswith(TAG_PROVENANCE)},
+        artifacts=_artifacts(uri, run, downloads),
+        url=_url(uri, run),
+    )
+
+
+def _artifacts(uri: str, run: "Run", downloads: Path | None) -> Path | None:
+    folder: Path | None = local_folder(run.info.artifact_uri)
+    if folder is not None:
+        return folder if folder.is_dir() else None
+    if downloads is None:
+        return None
+    # A run's files change until it has finished; the stamp tells which state was fetched.
+    target: Path = downloads / run.info.run_id
+    stamp = target / f".{run.info.status}-{run.info.end_time}"
+    if not stamp.exists():
+        target.mkdir(parents=True, exist_ok=True)
+        connect(uri).download_artifacts(run.info.run_id, "", str(target))
+        stamp.touch()
+    return target
+
+
+def _declaration(uri: str, parent: "Run") -> dict[str, Any]:
+    folder = local_folder(parent.info.artifact_uri)
+    with TemporaryDirectory() as elsewhere:
+        if folder is None:
+            folder = Path(elsewhere)
+            connect(uri).download_artifacts(parent.info.run_id, DECLARATION, elsewhere)
+        try:
+            declaration: dict[str, Any] = json.loads((folder / DECLARATION).read_text())
+        except FileNotFoundError:
+            raise InputError(
+                f"{folder / DECLARATION}: not found; it belongs to the run {parent.info.run_id} of "
+                f"{without_password(uri)}, whose artifacts were moved or deleted"
+            ) from None
+    return declaration
+
+
+def _provenance(parent: "Run") -> dict[str, str]:
+    return {
+        name.removeprefix(TAG_PROVENANCE): value
+        for name, value in sorted(parent.data.tags.items())
+        if name.startswith(TAG_PROVENANCE) and name not in BOOKKEEPING
+    }
+
+
+def _nothing_found(uri: str, table: str, identity: str | None, profile: str | None, entries: list[TableEntry]) -> str:
+    wanted = f'run of the table "{table}"'
+    wanted += f' under the profile "{profile}"' if profile else ""
+    wanted += f" with the id or key {identity}" if identity else ""
+    message = f"{without_password(uri)}: found no {wanted}; "
+    names = sorted({entry.table for entry in entries})
+    if not names:
+        return message + f"it holds no tables yet: make one with `python -m harness run ablations/{table}.yaml`"
+    if table not in names:
+        return message + did_you_mean(table, names)
+    held = ", ".join(f"{entry.profile} ({entry.parent_id})" for entry in entries if entry.table == table)
+    return message + f"expected one of: {held}"

@@ -1,0 +1,39 @@
+"""What a report reads: one consistent picture of a table's runs, taken from the tracker. Plain frozen data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One tracked run (row x seed)."""
+
+    run_id: str
+    row: str
+    seed: int
+    status: str
+    """finished, failed, killed or running."""
+    reason: str
+    """Why it has no numbers, for a run that is not finished."""
+    metrics: Mapping[str, float]
+    """Final metrics as fractions (mAP, rank1, rank5, rank10, mINP, error ...) and costs (seconds, images_per_s ...)."""
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    artifacts: Path | None
+    """Local folder with the run's artifacts (``per_query.npz``, ``recipe.yaml``), when the tracker holds them."""
+    url: str | None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A table's parent run and all its children as they were at one moment."""
+
+    parent_id: str
+    table: str
+    declaration: Mapping[str, Any]
+    """The matrix as JSON: title, profile, rows (id, label, factors, paper), claims, cited, metrics, assumptions."""
+    provenance: Mapping[str, str]
+    """profile, dataset, dataset_fingerprint, synthetic, code_digest, commit, dirty, device, versions, started."""
+    runs: tuple[RunRecord, ...]

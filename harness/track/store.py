@@ -1,0 +1,140 @@
+"""The door to MLflow: which store is meant, and a quiet client for it.
+
+Importing MLflow takes seconds, so nothing here (or elsewhere in the room) imports it before it is used.
+"""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from harness.track.words import EXPERIMENT_TAGS, TAG_KIND
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+_SQLITE = "sqlite:///"
+_MOST_EXPERIMENTS = 10_000
+
+_SETTINGS = {
+    # Only this very spelling silences it, and only before the import.
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # A tracker that is down is asked again by our own writer, at its own pace; a request should fail fast.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+
+
+def resolve_uri(uri: str | None = None) -> str:
+    """The tracker's address: the given one, else ``MLFLOW_TRACKING_URI``, else a SQLite file in the working folder.
+
+    The path of a SQLite file is made absolute, so that the address means the same from another folder.
+    """
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    path = sqlite_path(uri)
+    return uri if path is None else f"{_SQLITE}{path}"
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The absolute path of a SQLite store's file, None for any other store."""
+    if not uri.startswith(_SQLITE):
+        return None
+    return Path(uri.removeprefix(_SQLITE).partition("?")[0]).absolute()
+
+
+def is_server(uri: str) -> bool:
+    """Whether the address is that of an MLflow server, which has pages to link to."""
+    return urlsplit(uri).scheme in ("http", "https")
+
+
+def artifact_folder(uri: str) -> Path:
+    """Where the artifacts of a store that is no server go: beside the database file, or in the working folder."""
+    path = sqlite_path(uri)
+    return (path.parent if path else Path.cwd()) / "mlartifacts"
+
+
+def artifact_root(uri: str, experiment: str) -> str | None:
+    """Where a new experiment's artifacts go; None for a server, which decides by itself."""
+    return None if is_server(uri) else (artifact_folder(uri) / _as_file_name(experiment)).as_uri()
+
+
+def local_folder(artifact_uri: str) -> Path | None:
+    """The folder an artifact address names on this machine, None if it lies elsewhere."""
+    parts = urlsplit(artifact_uri)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return Path(url2pathname(parts.path))
+    return Path(artifact_uri) if not parts.scheme else None
+
+
+def prepare_environment() -> None:
+    """Sets MLflow's switches, unless the user did, for this process and those it starts. Call before importing it."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
+@cache
+def connect(uri: str) -> "MlflowClient":
+    """A client of the store at a resolved address.
+
+    A new SQLite store gets its schema here, under a lock, since parallel first starts would race on it, and
+    write-ahead logging, so that readers and the writer do not wait for each other. A server is not contacted yet.
+    """
+    prepare_environment()
+    for noisy in ("alembic", "mlflow.store.db.utils"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+
+    path = sqlite_path(uri)
+    if path is None:
+        return MlflowClient(tracking_uri=uri)
+
+    from filelock import FileLock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(path.name + ".lock")):
+        database = sqlite3.connect(path)
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+        finally:
+            database.close()
+        client = MlflowClient(tracking_uri=uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+def our_experiments(uri: str) -> list[str]:
+    """The ids of the experiments that hold tables, whatever else a shared server holds."""
+    kind, value = TAG_KIND, EXPERIMENT_TAGS[TAG_KIND]
+    found = connect(uri).search_experiments(filter_string=f"tags.`{kind}` = '{value}'", max_results=_MOST_EXPERIMENTS)
+    return [experiment.experiment_id for experiment in found]
+
+
+def search_all_runs(uri: str, experiment_ids: Sequence[str], query: str) -> "Iterator[Run]":
+    """All runs of these experiments that match a query, latest start first, however many there are."""
+    client, token = connect(uri), None
+    while experiment_ids:
+        page = client.search_runs(list(experiment_ids), query, max_results=1000, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def quoted(text: str) -> str:
+    """A string of a query."""
+    if "'" in text:
+        return '"' + text.replace('"', "") + '"'
+    return f"'{text}'"
+
+
+def _as_file_name(text: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in text) or "_"
