@@ -1,0 +1,21 @@
+"""Reports that judge: tables with intervals, effects of factors, verdicts on claims, figures.
+
+Owns statistics over recorded runs and their written forms; reads a ``Snapshot`` and nothing else. Refuses torch, the
+tracker and training; loads matplotlib only to draw.
+"""
+
+from harness.report.model import TableReport, build_report
+from harness.report.pictures import write_attention, write_rank_lists
+from harness.report.plain import report_to_json
+from harness.report.write import FORMATS, write_report, write_reports
+
+__all__ = [
+    "FORMATS",
+    "TableReport",
+    "build_report",
+    "report_to_json",
+    "write_attention",
+    "write_rank_lists",
+    "write_report",
+    "write_reports",
+]

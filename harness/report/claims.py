@@ -1,0 +1,130 @@
+"""Verdicts on the paper's claims.
+
+A claim says that one row is better than another in a metric, perhaps by how much. Its verdict:
+
+- *reproduced*: the measured difference favours the claim, and its 95 % interval, widened by Holm's correction over all
+  claims of the table, lies wholly above 0 (Holm's adjusted p-value is at most 0.05);
+- *contradicted*: the same, wholly below 0;
+- *inconclusive*: 0 lies within, or nothing can be said (a row without results, one seed);
+- *not comparable*: the runs are not the paper's experiment (synthetic data, another profile). The difference is
+  measured and shown all the same, and never counts for or against the paper.
+
+A verdict is on the direction. Whether the size claimed lies in the (uncorrected) interval is told beside it. A claim
+that is true is called contradicted with a probability of at most 2.5 %, over all true claims of a table together.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from harness.report.measurements import Measurements
+from harness.report.statistics import ALPHA, Estimate, effect_size, holm, seeds_needed
+from harness.report.vocabulary import metric_of
+
+Verdict = Literal["reproduced", "contradicted", "inconclusive", "not comparable"]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A claim beside what was measured. Differences are fractions, positive where they favour the claim."""
+
+    text: str
+    better: str
+    than: str
+    metric: str
+    claimed: float | None
+    verdict: Verdict
+    reason: str
+    """Why the verdict is not reproduced or contradicted; empty otherwise."""
+    measured: Estimate | None
+    p_holm: float | None
+    effect_size: float | None
+    """Hedges' g_z over the seeds' differences."""
+    seeds_needed: int | None
+    """For an inconclusive claim: seeds that would find a difference of the measured size with 80 % power, at the
+    strictest level of Holm's correction."""
+
+    @property
+    def size(self) -> Literal["", "within", "more than claimed", "less than claimed"]:
+        """Where the claimed size lies: within the interval, or the measured one is more or less; empty if not told."""
+        interval = self.measured.interval if self.measured else None
+        if self.claimed is None or interval is None:
+            return ""
+        if self.claimed < interval[0]:
+            return "more than claimed"
+        return "less than claimed" if self.claimed > interval[1] else "within"
+
+
+def judge_claims(
+    claims: Iterable[Mapping[str, Any]], measurements: Measurements, not_comparable: str
+) -> tuple[Judgement, ...]:
+    """The claims of a declaration with their verdicts; Holm's correction runs over all of them.
+
+    Args:
+        claims: text, better, than, metric and by (percent points, or None) of each.
+        measurements: The table's runs.
+        not_comparable: Why the runs are not the paper's experiment; empty if they are.
+    """
+    claims = list(claims)
+    estimates = [
+        measurements.contrast({str(claim["better"]): 1.0, str(claim["than"]): -1.0}, claim["metric"])
+        for claim in claims
+    ]
+    adjusted = holm([measured.p_value if measured else None for measured in estimates])
+    family = sum(p_holm is not None for p_holm in adjusted)
+    return tuple(
+        _judge(claim, measured, p_holm, measurements, not_comparable, family)
+        for claim, measured, p_holm in zip(claims, estimates, adjusted, strict=True)
+    )
+
+
+def _judge(
+    claim: Mapping[str, Any],
+    measured: Estimate | None,
+    p_holm: float | None,
+    measurements: Measurements,
+    not_comparable: str,
+    family: int,
+) -> Judgement:
+    verdict, reason = _verdict(measured, p_holm)
+    if measured is None:
+        reason = _missing(claim, measurements)
+    if not_comparable:
+        verdict, reason = "not comparable", not_comparable
+    needed = None
+    if measured and measured.chance and p_holm is not None and p_holm > ALPHA:
+        needed = seeds_needed(measured.chance, measured.mean, alpha=ALPHA / family)
+    return Judgement(
+        text=claim["text"],
+        better=str(claim["better"]),
+        than=str(claim["than"]),
+        metric=claim["metric"],
+        claimed=None if claim.get("by") is None else claim["by"] / 100,
+        verdict=verdict,
+        reason=reason,
+        measured=measured,
+        p_holm=p_holm,
+        effect_size=effect_size(measured) if measured else None,
+        seeds_needed=needed,
+    )
+
+
+def _verdict(measured: Estimate | None, p_holm: float | None) -> tuple[Verdict, str]:
+    if measured is None:
+        return "inconclusive", ""
+    if measured.seeds == 1:
+        return "inconclusive", "one seed: the seed's variance is unknown"
+    if p_holm is None:
+        return "inconclusive", "the seeds do not differ at all: no interval can be told"
+    if p_holm <= ALPHA:
+        return ("reproduced" if measured.mean > 0 else "contradicted"), ""
+    return "inconclusive", "the interval, corrected for all claims, holds 0"
+
+
+def _missing(claim: Mapping[str, Any], measurements: Measurements) -> str:
+    title = metric_of(claim["metric"]).title
+    rows = list(dict.fromkeys((str(claim["better"]), str(claim["than"]))))
+    empty = [f'"{row}"' for row in rows if not measurements.values(row, claim["metric"])]
+    if empty:
+        return f"no {title} of row {' and '.join(empty)}"
+    return f"rows {' and '.join(rows)} have no seed in common"

@@ -1,0 +1,373 @@
+"""The charts of a report: results with intervals, gains of claims and factors, accuracy against cost, learning curves.
+
+Each function draws what a ``TableReport`` says and returns the figure, or None where there is nothing to draw. The
+paper's numbers appear only where they compare. Refuses statistics of its own.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.report.drawing import (
+    BLACK,
+    BLUE,
+    CYCLE,
+    DASHES,
+    ENDINGS,
+    GREY,
+    ORANGE,
+    PALE,
+    VERMILLION,
+    new_figure,
+    save,
+    style,
+    tidy,
+)
+from harness.report.model import TableReport, TableRow
+from harness.report.statistics import Estimate
+from harness.report.vocabulary import Cost, Metric, metric_of, three_digits
+from harness.report.wording import interval_text, players_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_ROWS = 60
+"""Rows that one chart can show; of more, the best by the first metric."""
+_ROW_IN = 0.3
+_VERDICT_COLOURS = {"reproduced": BLUE, "contradicted": VERMILLION, "inconclusive": GREY, "not comparable": GREY}
+
+
+def draw_report(report: TableReport, folder: Path, endings: Iterable[str] = ENDINGS) -> list[tuple[str, list[Path]]]:
+    """Draws every chart that the report has something for, as ``<table>-<chart>.<ending>``; captions and files."""
+    charts = (
+        ("results", "Results by row, with 95 % intervals", draw_results),
+        ("claims", "The paper's claims: measured differences with 95 % intervals", draw_claims),
+        ("effects", "Effects of factors: gains with 95 % intervals", draw_effects),
+        ("cost", "Accuracy against cost", draw_cost),
+    )
+    endings = list(endings)
+    drawn = []
+    with style():
+        for name, caption, draw in charts:
+            figure = draw(report)
+            if figure is not None:
+                drawn.append((caption, save(figure, folder / f"{report.name}-{name}", endings)))
+    return drawn
+
+
+def draw_results(report: TableReport) -> "Figure | None":
+    """Every row's metrics with intervals and seeds, beside its factors; the paper's numbers where they compare."""
+    first = report.metrics[0]
+    measured = [row for row in report.ours if any(cell.measured for cell in row.cells.values())]
+    rows = _best(measured, first)
+    if not rows:
+        return None
+    factors = report.factors if len(report.factors) <= 12 else ()
+    names_in = 0.35 + 0.075 * max(len(row.name) for row in rows)
+    widths = [names_in + 0.26 * len(factors), *[3.0] * len(report.metrics)]
+    figure = new_figure(sum(widths), 1.2 + _ROW_IN * len(rows) + 0.5 * bool(factors))
+    left, *panels = figure.subplots(1, len(widths), width_ratios=widths, sharey=True, squeeze=False)[0]
+    _draw_settings(left, rows, factors, names_in / 0.26)
+    for axes, metric in zip(panels, report.metrics, strict=True):
+        _draw_metric(axes, rows, metric, comparable=not report.not_comparable)
+    panels[0].set_ylim(len(rows) - 0.4, -0.6)
+    _legend(figure, panels)
+    _title(figure, report, f"the {len(rows)} best of {len(measured)} rows" if len(rows) < len(measured) else "")
+    return figure
+
+
+def _draw_settings(axes: "Axes", rows: Sequence[TableRow], factors: Sequence[str], names: float) -> None:
+    """The rows' names and a grid of dots: which factors are on."""
+    axes.set_xlim(-names, len(factors) - 0.4)
+    axes.set_xticks(range(len(factors)), factors, rotation=60, ha="left", va="bottom", rotation_mode="anchor")
+    axes.xaxis.tick_top()
+    axes.set_yticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    for y, row in enumerate(rows):
+        axes.text(-0.8, y, row.name, ha="right", va="center", weight="bold")
+        on = [x for x, factor in enumerate(factors) if row.factors[factor]]
+        axes.plot(range(len(factors)), [y] * len(factors), "o", color=PALE, markersize=4)
+        axes.plot(on, [y] * len(on), "o", color=BLACK, markersize=6)
+
+
+def _draw_metric(axes: "Axes", rows: Sequence[TableRow], metric: Metric, *, comparable: bool) -> None:
+    for y, row in enumerate(rows):
+        cell = row.cells[metric.key]
+        if comparable and cell.paper is not None:
+            axes.plot(100 * cell.paper, y, "D", markersize=6, mfc="white", mec=ORANGE, mew=1.6, label="paper", zorder=3)
+        if cell.measured is None:
+            continue
+        if len(cell.by_seed) > 1:
+            seeds = [100 * value for value in cell.by_seed.values()]
+            axes.plot(seeds, [y] * len(seeds), "|", color=GREY, markersize=9, mew=1, label="one seed", zorder=2)
+        _draw_estimate(axes, cell.measured, y, BLUE, "ours")
+    axes.set_title(metric.title)
+    axes.set_xlabel("percent, lower is better" if metric.lower_is_better else "percent")
+    tidy(axes)
+    axes.spines["left"].set_visible(False)
+
+
+def _draw_estimate(axes: "Axes", estimate: Estimate, y: float, colour: str, label: str) -> None:
+    if estimate.interval is not None:
+        low, high = estimate.interval
+        axes.plot([100 * low, 100 * high], [y, y], "-", color=colour, linewidth=2, solid_capstyle="butt", zorder=3)
+    axes.plot(100 * estimate.mean, y, "o", color=colour, markersize=6, label=label, zorder=4)
+
+
+@dataclass(frozen=True)
+class _Line:
+    """One line of a forest plot."""
+
+    text: str
+    metric: Metric
+    estimate: Estimate
+    colour: str = BLUE
+    claimed: float | None = None
+
+
+def draw_claims(report: TableReport) -> "Figure | None":
+    """A forest plot of the claims: measured differences, the claimed sizes, and the verdicts in words."""
+    lines = [
+        _Line(
+            f"{claim.text}\n{claim.better} − {claim.than}, {metric_of(claim.metric).title}: {claim.verdict}",
+            metric_of(claim.metric),
+            claim.measured,
+            _VERDICT_COLOURS[claim.verdict],
+            None if report.not_comparable else claim.claimed,
+        )
+        for claim in report.claims
+        if claim.measured is not None
+    ]
+    return _forest(report, [("", lines)], "claims") if lines else None
+
+
+def draw_effects(report: TableReport) -> "Figure | None":
+    """A forest plot of the factors' gains in the first metric: matched pairs, then Shapley values and interactions."""
+    metric, insight = report.metrics[0], report.insight
+    groups = [
+        (
+            "Matched pairs",
+            [
+                _Line(
+                    f"{line.pair.factor}  ({line.pair.on} − {line.pair.off})", metric, line.gains[metric.key].estimate
+                )
+                for line in insight.pairs
+                if metric.key in line.gains
+            ][:MOST_ROWS],
+        )
+    ]
+    for game in insight.games:
+        effects = [("", effect) for effect in game.values] + [("interaction ", effect) for effect in game.interactions]
+        title = f"Shapley values, rows {', '.join(list(game.game.rows.values())[:8])}"
+        title += " ..." if len(game.game.rows) > 8 else ""
+        groups.append(
+            (
+                title,
+                [
+                    _Line(kind + players_text(effect.players), metric, gains[metric.key].estimate)
+                    for kind, (effect, gains) in effects
+                    if metric.key in gains
+                ],
+            )
+        )
+    groups = [(title, lines) for title, lines in groups if lines]
+    return _forest(report, groups, f"gains in {metric.title}") if groups else None
+
+
+def _forest(report: TableReport, groups: Sequence[tuple[str, list[_Line]]], subject: str) -> "Figure":
+    lines: list[tuple[float, _Line]] = []
+    titles: list[tuple[float, str]] = []
+    y = 0.0
+    for title, members in groups:
+        if title:
+            titles.append((y, title))
+            y += 1
+        for line in members:
+            lines.append((y, line))
+            y += 1 + line.text.count("\n") * 0.5
+        y += 0.4
+    texts = [title for _, title in titles] + [part for _, line in lines for part in line.text.split("\n")]
+    text_in = 0.3 + 0.068 * max(map(len, texts))
+    figure = new_figure(text_in + 5.2, 1.1 + 0.27 * y)
+    axes = figure.subplots()
+    axes.axvline(0, color=BLACK, linewidth=1)
+    for y_line, line in lines:
+        if line.claimed is not None:
+            axes.plot(100 * line.claimed, y_line, "D", markersize=6, mfc="white", mec=ORANGE, mew=1.6, label="paper")
+        _draw_estimate(axes, line.estimate, y_line, line.colour, "ours")
+        told = f"{100 * line.estimate.mean:+.{line.metric.decimals}f}".replace("-", "−")
+        told = f"{told} {interval_text(line.estimate, line.metric, signed=True)}".strip()
+        axes.text(1.02, y_line, told, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+    for y_title, title in titles:
+        across = axes.get_yaxis_transform()
+        axes.text(-0.01, y_title, title, weight="bold", fontsize=8, ha="right", va="center", transform=across)
+    axes.set_yticks([y_line for y_line, _ in lines], [line.text for _, line in lines], fontsize=8)
+    axes.set_ylim(y - 0.2, -0.8)
+    axes.set_xlabel("percent points, positive is better")
+    tidy(axes)
+    axes.spines["left"].set_visible(False)
+    _legend(figure, [axes])
+    _title(figure, report, subject)
+    return figure
+
+
+def draw_cost(report: TableReport) -> "Figure | None":
+    """The first metric against a cost in which rows differ; the Pareto front joins the best choices."""
+    metric = report.metrics[0]
+    cost = _telling_cost(report)
+    if cost is None:
+        return None
+    points = [
+        ((row.costs or {})[cost.key] * cost.scale, cell.measured, row.name)
+        for row in report.ours
+        if cost.key in (row.costs or {}) and (cell := row.cells[metric.key]).measured
+    ]
+    figure = new_figure(6.0, 4.2)
+    axes = figure.subplots()
+    front = _front([(x, metric.gain(estimate.mean)) for x, estimate, _ in points])
+    ordered = sorted(front, key=lambda index: points[index][0])
+    axes.plot(
+        [points[index][0] for index in ordered],
+        [100 * points[index][1].mean for index in ordered],
+        drawstyle="steps-post",  # between two rows nothing better than the cheaper one is to be had
+        color=BLUE,
+        linewidth=1.2,
+        zorder=2,
+        label="Pareto front: no row is better and cheaper",
+    )
+    for index, (x, estimate, _) in enumerate(points):
+        face = BLUE if index in front else "white"
+        axes.plot(x, 100 * estimate.mean, "o", markersize=7, mfc=face, mec=BLUE if index in front else GREY, zorder=3)
+    if len(points) <= MOST_ROWS:
+        _label_points(axes, [(x, 100 * estimate.mean, name) for x, estimate, name in points])
+    axes.set_xlabel(cost.title)
+    axes.set_ylabel(f"{metric.title} (percent{', lower is better' if metric.lower_is_better else ''})")
+    xs = [x for x, _, _ in points]
+    if min(xs) > 0 and max(xs) / min(xs) > 30:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: three_digits(value).rstrip("0").rstrip("."))
+    axes.margins(x=0.12)
+    tidy(axes, grid="both")
+    _legend(figure, [axes])
+    _title(figure, report, f"{metric.title} against {cost.title}")
+    return figure
+
+
+def _telling_cost(report: TableReport) -> Cost | None:
+    """Multiply-adds where rows differ in them, else time, else parameters; None if rows cost the same."""
+    for key in ("multiply_adds", "seconds", "parameters"):
+        known = {row.costs[key] for row in report.ours if row.costs and key in row.costs}
+        if len(known) > 1:
+            return next(cost for cost in report.costs if cost.key == key)
+    return None
+
+
+def _front(points: Sequence[tuple[float, float]]) -> set[int]:
+    """The points that no other beats in one of cost (lower) and gain (higher) without losing in the other."""
+    return {
+        index
+        for index, (cost, gain) in enumerate(points)
+        if not any(c <= cost and g >= gain and (c < cost or g > gain) for c, g in points)
+    }
+
+
+def _label_points(axes: "Axes", points: Iterable[tuple[float, float, str]]) -> None:
+    """Names beside the points; of points too close to one another, on alternating sides."""
+    ordered = sorted(points, key=lambda point: (point[0], point[1]))
+    low, high = axes.get_ylim()
+    side, before = 1, (float("nan"), float("nan"))
+    for x, y, name in ordered:
+        side = -side if x == before[0] and (y - before[1]) / (high - low) < 0.035 else 1
+        offset, anchor = (7 * side, 3), "left" if side > 0 else "right"
+        axes.annotate(name, (x, y), offset, textcoords="offset points", ha=anchor)
+        before = (x, y)
+
+
+def draw_learning_curves(
+    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, ylabel: str, title: str = "", log: bool = False
+) -> "Figure":
+    """One line for each row: a step-wise figure (loss, learning rate) over steps.
+
+    Args:
+        curves: (steps, values) by row; values that are not finite leave a gap.
+        ylabel: What the values are.
+        title: Above the chart.
+        log: Whether the values span orders of magnitude.
+    """
+    with style():
+        figure = new_figure(7.0, 3.8)
+        axes = figure.subplots()
+        for index, (name, (steps, values)) in enumerate(curves.items()):
+            finite = np.where(np.isfinite(values), values, np.nan)
+            colour, dashes = CYCLE[index % len(CYCLE)], DASHES[index // len(CYCLE) % len(DASHES)]
+            axes.plot(steps, finite, dashes, color=colour, linewidth=1.4, label=name)
+        axes.set_xlabel("step")
+        axes.set_ylabel(ylabel)
+        if log:
+            axes.set_yscale("log")
+        tidy(axes, grid="both")
+        figure.legend(loc="outside right upper", title="row")
+        if title:
+            axes.set_title(title)
+    return figure
+
+
+def draw_surface(
+    points: Sequence[tuple[float, float, float]], *, xlabel: str, ylabel: str, metric: Metric, title: str = ""
+) -> "Figure":
+    """A metric over two searched values (the two margins): every trial as a coloured dot, the best one ringed.
+
+    Only what was measured is drawn: nothing is interpolated between the trials.
+
+    Args:
+        points: (x, y, metric as a fraction) of each trial.
+        xlabel: The first value's name.
+        ylabel: The second value's name.
+        metric: What the colour tells.
+        title: Above the chart.
+    """
+    x, y, z = (np.asarray(column, dtype=np.float64) for column in zip(*points, strict=True))
+    best = int(np.argmin(z) if metric.lower_is_better else np.argmax(z))
+    with style():
+        figure = new_figure(5.6, 4.2)
+        axes = figure.subplots()
+        dots: Any = axes.scatter(x, y, c=100 * z, cmap="cividis", s=90, edgecolors=BLACK, linewidths=0.5, zorder=2)
+        axes.plot(x[best], y[best], "o", markersize=16, mfc="none", mec=VERMILLION, mew=2, zorder=3, label="best")
+        figure.colorbar(dots, label=f"{metric.title} (percent)")
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel(ylabel)
+        tidy(axes, grid="both")
+        axes.legend(loc="best")
+        if title:
+            axes.set_title(title)
+    return figure
+
+
+def _best(rows: Sequence[TableRow], metric: Metric) -> list[TableRow]:
+    """The rows that a chart has room for, in their own order."""
+    standing = {
+        row.id: metric.gain(estimate.mean) if (estimate := row.cells[metric.key].measured) else float("-inf")
+        for row in rows
+    }
+    kept = set(sorted(standing, key=lambda row: -standing[row])[:MOST_ROWS])
+    return [row for row in rows if row.id in kept]
+
+
+def _legend(figure: "Figure", panels: Iterable["Axes"]) -> None:
+    """One legend for all panels, each meaning once."""
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    if len(handles) > 1 or "ours" not in handles:
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+
+
+def _title(figure: "Figure", report: TableReport, subject: str) -> None:
+    title = f"{report.title}: {subject}" if subject else report.title
+    figure.suptitle(f"{title}\n{report.heading}", x=0.01, ha="left", fontsize=10)

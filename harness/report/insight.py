@@ -1,0 +1,140 @@
+"""What a table's rows tell of its factors, measured: matched pairs, Shapley values, interactions, and what stays open.
+
+Joins the contrasts of ``effects`` with the numbers of ``measurements``. Refuses rows without results, and rows that
+differ in more than factors.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.plan.effects import Setting, aliased_effects, allowed_by, most_telling_row
+from harness.report.effects import (
+    Game,
+    GameEffect,
+    PairEffect,
+    comparable_rows,
+    games,
+    interactions,
+    pair_effects,
+    shapley_values,
+)
+from harness.report.measurements import Measurements
+from harness.report.statistics import ALPHA, Estimate, effect_size, holm, seeds_needed
+
+_MOST_SUGGESTIONS = 4
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A contrast in one metric; positive is better."""
+
+    estimate: Estimate
+    p_holm: float | None
+    """Over all matched pairs of the table in that metric; None for effects of games, which are combinations of them."""
+    effect_size: float | None
+    seeds_needed: int | None
+    """For a pair that is not settled: seeds that would find a difference of the measured size with 80 % power at the
+    strictest level of Holm's correction."""
+
+
+@dataclass(frozen=True)
+class PairLine:
+    """A matched pair and its gain by metric."""
+
+    pair: PairEffect
+    gains: Mapping[str, Gain]
+
+
+@dataclass(frozen=True)
+class GameLine:
+    """A complete factorial with its players' Shapley values and their interactions, each by metric."""
+
+    game: Game
+    values: tuple[tuple[GameEffect, Mapping[str, Gain]], ...]
+    interactions: tuple[tuple[GameEffect, Mapping[str, Gain]], ...]
+
+
+@dataclass(frozen=True)
+class Insight:
+    """All that the rows with results tell of the factors."""
+
+    pairs: tuple[PairLine, ...]
+    games: tuple[GameLine, ...]
+    open: tuple[str, ...]
+    """Effects that cannot be told apart."""
+    suggestions: tuple[tuple[str, ...], ...]
+    """Rows to add, by the factors that are on in them, the most telling first."""
+
+
+def gain_insight(declaration: Mapping[str, Any], measurements: Measurements, metrics: Sequence[str]) -> Insight:
+    """Measures every effect that the rows with results identify.
+
+    Args:
+        declaration: The matrix as JSON. Its ``constraints`` ({factor: {requires, excludes}}), where recorded, decide
+            which rows may be suggested; without them none is.
+        measurements: The table's runs.
+        metrics: The metrics to measure effects in; a row counts if it has the first one.
+    """
+    measured = [row for row in declaration["rows"] if measurements.values(row["id"], metrics[0])]
+    groups = [
+        {row["id"]: row["factors"] for row in measured if row["id"] in group} for group in comparable_rows(measured)
+    ]
+    groups = [group for group in groups if len(group) > 1]
+    pairs = [pair for group in groups for pair in pair_effects(group)]
+    contrasts = {metric: [measurements.contrast(pair.weights, metric) for pair in pairs] for metric in metrics}
+    gains = {metric: _gains(estimates) for metric, estimates in contrasts.items()}
+    lines = tuple(
+        PairLine(pair, {metric: gain for metric in metrics if (gain := gains[metric][index]) is not None})
+        for index, pair in enumerate(pairs)
+    )
+    return Insight(
+        pairs=lines,
+        games=tuple(_game_line(game, measurements, metrics) for group in groups for game in games(group)),
+        open=tuple(alias.reason for group in groups for alias in aliased_effects(list(group.values()))),
+        suggestions=tuple(row for group in groups for row in _suggestions(list(group.values()), declaration)),
+    )
+
+
+def _gains(estimates: Sequence[Estimate | None]) -> list[Gain | None]:
+    """Gains of one family of comparisons."""
+    adjusted = holm([estimate.p_value if estimate else None for estimate in estimates])
+    family = sum(p_holm is not None for p_holm in adjusted)
+    return [
+        None if estimate is None else _gain(estimate, p_holm, family)
+        for estimate, p_holm in zip(estimates, adjusted, strict=True)
+    ]
+
+
+def _gain(estimate: Estimate, p_holm: float | None = None, family: int = 1) -> Gain:
+    needed = None
+    if estimate.chance and p_holm is not None and p_holm > ALPHA:
+        needed = seeds_needed(estimate.chance, estimate.mean, alpha=ALPHA / family)
+    return Gain(estimate, p_holm, effect_size(estimate), needed)
+
+
+def _game_line(game: Game, measurements: Measurements, metrics: Sequence[str]) -> GameLine:
+    def measure(effect: GameEffect) -> tuple[GameEffect, Mapping[str, Gain]]:
+        estimates = {metric: measurements.contrast(effect.weights, metric) for metric in metrics}
+        return effect, {metric: _gain(found) for metric, found in estimates.items() if found is not None}
+
+    return GameLine(game, tuple(map(measure, shapley_values(game))), tuple(map(measure, interactions(game))))
+
+
+def _suggestions(settings: list[Setting], declaration: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The rows to add, one by one the most telling, until every effect can be told or no row helps."""
+    constraints = declaration.get("constraints")
+    if constraints is None:
+        return []
+    allowed = allowed_by(
+        {factor: rule.get("requires", ()) for factor, rule in constraints.items()},
+        {factor: rule.get("excludes", ()) for factor, rule in constraints.items()},
+    )
+    found: list[tuple[str, ...]] = []
+    while len(found) < _MOST_SUGGESTIONS and aliased_effects(settings):
+        suggestion = most_telling_row(settings, allowed)
+        if suggestion is None or not suggestion.main_effects:
+            break
+        found.append(suggestion.factors)
+        settings = [*settings, {factor: factor in suggestion.factors for factor in settings[0]}]
+    return found

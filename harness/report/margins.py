@@ -1,0 +1,229 @@
+"""The report of a search: best values with their uncertainty, surface, importance, history, cost, and a verdict.
+
+Owns the verdict on the values to beat (the paper's): the best point and the reference are both measured again under
+seeds that chose nothing, and compared over seeds and queries in pairs. Reads a search's outcome as plain data.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.report.drawing import save
+from harness.report.figures import draw_surface
+from harness.report.markdown import escaped, pipe_table
+from harness.report.measurements import Measurements
+from harness.report.statistics import ALPHA, Estimate
+from harness.report.vocabulary import Metric, metric_of, p_text, percent
+from harness.report.wording import NOTHING, interval_text, spread_text
+from harness.track.snapshot import RunRecord, Snapshot
+
+BEST, REFERENCE = "best", "reference"
+
+
+def write_study(record: Mapping[str, Any], out_dir: Path, endings: Sequence[str] = ("svg", "png")) -> list[Path]:
+    """Writes ``<out_dir>/<name>.md`` and the surface of each study into ``<out_dir>/figures``.
+
+    Args:
+        record: A search's outcome; see ``harness.search.result``.
+        out_dir: Made if need be.
+        endings: Of the figures.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    drawn: list[Path] = []
+    links: list[str] = []
+    for number, study in enumerate(record["studies"]):
+        paths = _draw(record, study, out_dir / "figures" / f"{record['name']}-surface-{number + 1}", endings)
+        drawn += paths
+        links.append(os.path.relpath(paths[0], out_dir).replace(os.sep, "/") if paths else "")
+    path = out_dir / f"{record['name']}.md"
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(study_to_markdown(record, links), encoding="utf-8", newline="\n")
+    part.replace(path)
+    return [path, *drawn]
+
+
+def study_to_markdown(record: Mapping[str, Any], links: Sequence[str]) -> str:
+    """The report as Markdown; ``links`` are the surfaces' files, a study each (empty: none is drawn)."""
+    metric = metric_of(record["metric"])
+    parts = [
+        f"# {escaped(record['title'])}",
+        f"Profile {record['profile']} on {record['dataset']}{' (synthetic)' if record['synthetic'] else ''}, "
+        f"rows of `{record['table']}`.",
+    ]
+    if record["synthetic"]:
+        parts.append("Synthetic data: this shows that the search runs; it says nothing about the paper's margins.")
+    parts += [_question(record, metric)]
+    for study, link in zip(record["studies"], links, strict=True):
+        parts += _study(record, study, link, metric)
+    return "\n\n".join(parts) + "\n"
+
+
+def compare(record: Mapping[str, Any], study: Mapping[str, Any]) -> tuple[str, Estimate | None]:
+    """The verdict on the best point against the reference (better, worse, no difference ...), and the difference.
+
+    Better and worse need a 95 % interval of the paired difference without 0; with one seed there is none.
+    """
+    difference = _measured(record, study).contrast({BEST: 1.0, REFERENCE: -1.0}, record["metric"])
+    if not record["reference"]:
+        return "nothing to compare with", None
+    if study["best"] and study["best"]["params"] == record["reference"]:
+        return "the same values", difference
+    if difference is None or difference.p_value is None:
+        return "not judged: no variance can be told from these seeds", difference
+    if difference.p_value > ALPHA:
+        return "no difference that these seeds can show", difference
+    return ("better" if difference.mean > 0 else "worse"), difference
+
+
+def _question(record: Mapping[str, Any], metric: Metric) -> str:
+    held_out, budget = record["held_out"], record["budget"]
+    limits = [f"{budget['trials']} trials"]
+    limits += [f"{budget[key]:g} {key.replace('_', ' ')}" for key in ("hours", "device_hours") if budget[key]]
+    tuned = {
+        "once": "Tuned once, on one row; a table that takes these values fixes them for all its rows.",
+        "per-row": "Tuned per row: each row had its own study of the same budget.",
+    }[record["tune"]]
+    lines = [
+        *(f"`{key}`: {told}" for key, told in record["space"].items()),
+        *(f"only points with `{rule}`; others were never trained" for rule in record["constraints"]),
+        f"measured: {metric.title}, the mean over the seeds {_listed(record['seeds'])}, on {held_out['share']:.0%} of "
+        f"the training identities (drawn with seed {held_out['seed']}), held out of training; no test image was read",
+        f"sampler {record['sampler']}, pruner {record['pruner']}, budget {', '.join(limits)} a study",
+    ]
+    return tuned + "\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _study(record: Mapping[str, Any], study: Mapping[str, Any], link: str, metric: Metric) -> list[str]:
+    parts = [f"## Row {escaped(study['row'])}"]
+    if study["best"] is None:
+        return [*parts, "No trial has a result.", "### Trials", _history(record, study, metric)]
+    parts += [_verdict(record, study, metric), _points(record, study, metric)]
+    if link:
+        parts += ["### Surface", f"![{metric.title} over the searched values]({link})"]
+    if study["importance"]:
+        shares = [[f"`{key}`", percent(share, metric)] for key, share in study["importance"].items()]
+        parts += [
+            "### Importance",
+            pipe_table(["value", "share of the variation (percent)"], shares),
+            "By PED-ANOVA over the complete trials: what decides whether a trial is among the best.",
+        ]
+    return [*parts, "### Trials", _history(record, study, metric), "### Cost", _cost(study)]
+
+
+def _verdict(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric) -> str:
+    verdict, difference = compare(record, study)
+    told = (
+        f"Best: {_point(study['best']['params'])}. Against the reference {_point(record['reference'])}: **{verdict}**"
+    )
+    if not record["reference"]:
+        told = f"Best: {_point(study['best']['params'])}"
+    if difference is not None and difference.p_value is not None:
+        size = percent(difference.mean, metric, signed=True)
+        told += f" ({size} {interval_text(difference, metric, signed=True)}, p {p_text(difference.p_value)})"
+    return told + "."
+
+
+def _points(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric) -> str:
+    measured = _measured(record, study)
+    lines = []
+    for name, params in ((BEST, study["best"]["params"]), (REFERENCE, record["reference"])):
+        estimate = measured.row(name, metric.key) if params else None
+        if estimate is not None:
+            mean = f"{percent(estimate.mean, metric)} {spread_text(estimate, metric)}".strip()
+            lines.append([name, _point(params), mean, interval_text(estimate, metric), str(estimate.seeds)])
+    table = pipe_table(["point", "values", f"{metric.title} ± sd", "95 % interval", "seeds"], lines)
+    chosen = percent(study["best"]["value"], metric)
+    failed = [
+        f"{name}, seed {result['seed']}: {escaped(result['reason'])}"
+        for name in (BEST, REFERENCE)
+        for result in study["confirmed"].get(name, ())
+        if result["value"] is None
+    ]
+    below = (
+        f"Measured under the fresh seeds {_listed(record['confirm'])} on the held-out identities, since the value that "
+        f"chose the best point ({chosen}) flatters it. Those identities helped to choose it, so that a small favour "
+        "remains. Intervals are over seeds and queries; the difference is paired over both."
+    )
+    return "\n\n".join([table, below, *failed])
+
+
+def _history(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric) -> str:
+    """All trials in their order, the best one so far marked."""
+    keys = list(record["space"])
+    lines, best = [], None
+    for trial in study["trials"]:
+        gain = None if trial["state"] != "complete" else metric.gain(trial["value"])
+        improves = gain is not None and (best is None or gain > best)
+        best = gain if improves else best
+        value = NOTHING if trial["value"] is None else percent(trial["value"], metric)
+        state = f"{trial['state']}: {escaped(trial['reason'])}" if trial["reason"] else trial["state"]
+        values = [_number(trial["params"][key]) for key in keys]
+        lines.append([str(trial["number"]), *values, value, "best so far" if improves else "", state])
+    return pipe_table(["trial", *(f"`{key}`" for key in keys), metric.title, "", "state"], lines)
+
+
+def _cost(study: Mapping[str, Any]) -> str:
+    cost = study["cost"]
+    counts: dict[str, int] = {}
+    for trial in study["trials"]:
+        counts[trial["state"]] = counts.get(trial["state"], 0) + 1
+    states = ", ".join(f"{count} {state}" for state, count in counts.items())
+    share = cost["seconds"] / cost["unshared_seconds"] if cost["unshared_seconds"] else 1.0
+    return (
+        f"Trials: {states}. {cost['results']:.0f} results (trial x seed) took {cost['seconds'] / 3600:.3f} hours on "
+        f"devices and {cost['epochs']:.0f} epochs; trained each from nothing they would have taken "
+        f"{cost['unshared_seconds'] / 3600:.3f} hours and {cost['unshared_epochs']:.0f} epochs: sharing stages leaves "
+        f"{share:.0%} of the time."
+    )
+
+
+def _draw(record: Mapping[str, Any], study: Mapping[str, Any], path: Path, endings: Sequence[str]) -> list[Path]:
+    """The surface over the first two searched numbers; nothing where there are no two, or no trials."""
+    trials = [trial for trial in study["trials"] if trial["state"] == "complete"]
+    numbers = [key for key in record["space"] if all(_is_number(trial["params"][key]) for trial in trials)]
+    if not trials or len(numbers) < 2:
+        return []
+    x, y = numbers[:2]
+    points = [(float(trial["params"][x]), float(trial["params"][y]), float(trial["value"])) for trial in trials]
+    title = f"Row {study['row']}: {len(points)} trials on held-out identities"
+    figure = draw_surface(points, xlabel=x, ylabel=y, metric=metric_of(record["metric"]), title=title)
+    return save(figure, path, endings)
+
+
+def _measured(record: Mapping[str, Any], study: Mapping[str, Any]) -> Measurements:
+    """The confirming runs as the statistics know them: two rows, a run for each seed."""
+    runs = tuple(
+        RunRecord(
+            run_id=result["evaluation"],
+            row=name,
+            seed=result["seed"],
+            status="finished",
+            reason="",
+            metrics={record["metric"]: result["value"]},
+            params={},
+            tags={},
+            artifacts=Path(result["folder"]) if result["folder"] else None,
+            url=None,
+        )
+        for name, results in study["confirmed"].items()
+        for result in results
+        if result["value"] is not None
+    )
+    return Measurements(Snapshot("", record["name"], {}, {}, runs), [record["metric"]])
+
+
+def _point(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{key}` {_number(value)}" for key, value in params.items())
+
+
+def _number(value: Any) -> str:
+    return f"{value:g}" if _is_number(value) else str(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _listed(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values))

@@ -1,0 +1,189 @@
+"""A snapshot's numbers, ready for statistics: each row's results by seed and, where runs kept them, by query.
+
+Owns grouping the runs by row, reading ``per_query.npz`` and pairing rows over the same seeds and the same queries.
+Refuses to average runs of different code, data or profile.
+"""
+
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.errors import InputError
+from harness.report.statistics import Estimate, estimate
+from harness.report.vocabulary import Arrays, Floats, metric_of
+from harness.track.snapshot import RunRecord, Snapshot
+
+SAME = {
+    "code_digest": "code version",
+    "profile": "profile",
+    "dataset": "data set",
+    "dataset_fingerprint": "fingerprint of the data",
+    "synthetic": "synthetic data",
+}
+"""What runs must have in common to stand in one table, and its name for people."""
+
+_ARRAYS = ("average_precision", "first_hit_rank", "inp", "correct", "valid", "query_ids")
+_AGREE = 1e-5
+"""How far a recorded metric may lie from the mean of its queries (trackers round; a wrong definition is far off)."""
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """One run's results by unit of query sampling: sums of the metric's values, and how many queries each unit has."""
+
+    sums: Mapping[str, Floats]
+    sizes: Floats
+    key: bytes
+    """Equal for runs that were asked the same queries."""
+
+
+class Measurements:
+    """The finished runs of a snapshot, by row and seed."""
+
+    def __init__(self, snapshot: Snapshot, metrics: Iterable[str]) -> None:
+        """Reads everything that the metrics need.
+
+        Raises:
+            InputError: Finished runs differ in code, data or profile; says which and in what.
+        """
+        self.notes: list[str] = []
+        """What a reader must know of how the intervals came about."""
+        self._metrics = tuple(metrics)
+        self._runs: dict[str, dict[int, RunRecord]] = defaultdict(dict)
+        finished = [run for run in snapshot.runs if run.status == "finished"]
+        _refuse_mixing(snapshot.table, finished)
+        for run in finished:
+            if run.seed in self._runs[run.row]:
+                self.notes.append(
+                    f'row "{run.row}" seed {run.seed} finished more than once; the run {run.run_id} counts'
+                )
+            self._runs[run.row][run.seed] = run
+        self._answers = {run.run_id: self._read(run) for runs in self._runs.values() for run in runs.values()}
+
+    def runs(self, row: str) -> Mapping[int, RunRecord]:
+        """The finished runs of a row by seed, in order."""
+        return dict(sorted(self._runs.get(row, {}).items()))
+
+    def values(self, row: str, metric: str) -> dict[int, float]:
+        """A metric of a row as a fraction, by seed."""
+        return {seed: run.metrics[metric] for seed, run in self.runs(row).items() if metric in run.metrics}
+
+    def row(self, row: str, metric: str) -> Estimate | None:
+        """The mean of a row; None if it has no finished run with the metric."""
+        return self._combine({row: 1.0}, metric, clip=True)
+
+    def contrast(self, weights: Mapping[str, float], metric: str) -> Estimate | None:
+        """A weighted sum of rows (weights that add up to 0), over the seeds and queries that all of them share.
+
+        Positive is better, whatever the metric. None if no seed is shared.
+        """
+        sign = metric_of(metric).gain(1.0)
+        return self._combine({row: sign * weight for row, weight in weights.items() if weight}, metric, clip=False)
+
+    def _combine(self, weights: Mapping[str, float], metric: str, *, clip: bool) -> Estimate | None:
+        values = {row: self.values(row, metric) for row in weights}
+        seeds = sorted(set.intersection(*(set(by_seed) for by_seed in values.values()))) if values else []
+        if not seeds:
+            return None
+        means = np.array([sum(weight * values[row][seed] for row, weight in weights.items()) for seed in seeds])
+        return estimate(means, self._table(weights, seeds, metric, means), clip=clip)
+
+    def _table(self, weights: Mapping[str, float], seeds: list[int], metric: str, means: Floats) -> Floats | None:
+        """The (S, U) table of a weighted sum of rows; None unless every run was asked the same queries.
+
+        With n_u queries in unit u of Q in all, the entry is (U / Q) (sum over the unit's queries - n_u grand mean) +
+        grand mean: the linearisation of the mean as a ratio of sums, whose row means are the seeds' means. Units of
+        one query each give the plain table.
+        """
+        answers = {(row, seed): self._answers[self._runs[row][seed].run_id] for row in weights for seed in seeds}
+        known = [answer for answer in answers.values() if answer is not None and metric in answer.sums]
+        if len(known) < len(answers) or len({answer.key for answer in known}) != 1:
+            return None
+        sizes = known[0].sizes
+        sums = np.zeros((len(seeds), len(sizes)))
+        for (row, seed), answer in answers.items():
+            assert answer is not None
+            sums[seeds.index(seed)] += weights[row] * answer.sums[metric]
+        grand = float(means.mean())
+        return np.asarray(len(sizes) / sizes.sum() * (sums - sizes * grand) + grand)
+
+    def _read(self, run: RunRecord) -> _Answers | None:
+        """A run's per-query results; None, with a note where that is a surprise, if there are none to use."""
+        path = run.artifacts / "per_query.npz" if run.artifacts else None
+        if path is None or not path.exists():
+            return None
+        place = f'row "{run.row}" seed {run.seed}'
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays: dict[str, Any] = {name: file[name] for name in _ARRAYS if name in file.files}
+            return self._sum_up(run, arrays, place)
+        except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+            self.notes.append(
+                f"{place}: per-query results cannot be read ({error}); intervals with it are over seeds alone"
+            )
+            return None
+
+    def _sum_up(self, run: RunRecord, arrays: Arrays, place: str) -> _Answers | None:
+        unit, sizes, key = _units(arrays)
+        sums = {}
+        for name in self._metrics:
+            values = metric_of(name).per_query(arrays)
+            if values is None or name not in run.metrics or not len(values):
+                continue
+            if abs(values.mean() - run.metrics[name]) > _AGREE:
+                self.notes.append(
+                    f"{place}: {name} is recorded as {run.metrics[name]:.6f}, but its queries' mean is "
+                    f"{values.mean():.6f}; intervals with it are over seeds alone"
+                )
+                continue
+            sums[name] = np.asarray(np.bincount(unit, weights=values, minlength=len(sizes)), dtype=np.float64)
+        return _Answers(sums, sizes, key) if sums else None
+
+
+def _units(arrays: Arrays) -> tuple[np.ndarray, Floats, bytes]:
+    """The unit of each query that counts, the units' sizes, and a key that is equal for equal queries.
+
+    Retrieval: a unit is an identity, since the queries of one person share their matches. Else each image is one.
+    """
+    if "query_ids" in arrays:
+        valid = np.asarray(arrays.get("valid", np.ones(len(arrays["query_ids"]))), dtype=bool)
+        identities = np.asarray(arrays["query_ids"])[valid]
+        _, unit, sizes = np.unique(identities, return_inverse=True, return_counts=True)
+        return unit, sizes.astype(np.float64), valid.tobytes() + identities.tobytes()
+    first = next(iter(arrays.values()))
+    valid = np.asarray(arrays.get("valid", np.ones(len(first))), dtype=bool)
+    count = int(valid.sum())
+    return np.arange(count), np.ones(count), valid.tobytes()
+
+
+def _refuse_mixing(table: str, finished: list[RunRecord]) -> None:
+    """Raises unless all runs were made by the same code on the same data under the same profile."""
+    differences = []
+    for key, name in SAME.items():
+        holders: dict[str, list[str]] = defaultdict(list)
+        for run in finished:
+            value = provenance_of(run, key)
+            if value is not None:
+                holders[value].append(f'"{run.row}" seed {run.seed}')
+        if len(holders) > 1:
+            listed = "; ".join(f"{value}: {_some(runs)}" for value, runs in sorted(holders.items()))
+            differences.append(f"  {name} ({key}): {listed}")
+    if differences:
+        raise InputError(
+            f'table "{table}": its runs differ and are not averaged; expected one code version, one profile and one '
+            "data set, found\n" + "\n".join(differences) + "\nRun the table again to measure all rows anew."
+        )
+
+
+def provenance_of(run: RunRecord, key: str) -> str | None:
+    """A fact of where a run comes from, as it was tagged; None if it was not."""
+    return run.tags.get(f"harness.{key}") or run.params.get(key)
+
+
+def _some(names: list[str], shown: int = 4) -> str:
+    rest = len(names) - shown
+    return "rows " + ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,0 +1,326 @@
+"""One model of a report: everything that a table, its claims, effects and provenance say, in numbers and sentences.
+
+Owns what is shown; Markdown, CSV, JSON, LaTeX and figures only write it down. A function of the snapshot alone: it
+reads no clock and no environment, so the same runs always give the same report.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.report.claims import Judgement, judge_claims
+from harness.report.insight import Insight, gain_insight
+from harness.report.measurements import Measurements, provenance_of
+from harness.report.statistics import Estimate
+from harness.report.vocabulary import COSTS, METRICS, Cost, Metric, metric_of
+from harness.track.snapshot import RunRecord, Snapshot
+
+PAPER = "paper"
+"""The profile whose results may be held against the paper's."""
+
+_FACTS = (
+    *("profile", "dataset", "dataset_fingerprint", "synthetic", "code_digest", "commit", "dirty", "started"),
+    *("device", "gpu", "cpu", "platform", "python", "torch", "torchvision", "timm", "numpy", "mlflow"),
+)
+"""The facts of provenance in the order in which they are shown; others follow by name."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One metric of one row, as fractions."""
+
+    paper: float | None
+    """The number published for this row."""
+    measured: Estimate | None
+    by_seed: Mapping[int, float]
+    difference: float | None
+    """Measured minus published; None where the two do not compare."""
+    place: int | None = None
+    """1 for the table's best and 2 for its second best, among all that compare."""
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row of ours, or a method that the table cites."""
+
+    id: str
+    label: str
+    note: str
+    factors: Mapping[str, bool]
+    cells: Mapping[str, Cell]
+    cited: bool
+    rank: int | None = None
+    """Position among all methods by the first metric; None where methods are not ranked."""
+    costs: Mapping[str, float] | None = None
+    """Means over the finished runs, by key, in recorded units."""
+    more: Mapping[str, Estimate] | None = None
+    """Other metrics that the runs recorded."""
+    runs: tuple[RunRecord, ...] = ()
+    seeds_done: int = 0
+    seeds_planned: int = 0
+    problems: tuple[str, ...] = ()
+    """What is missing, and why."""
+    state: str = ""
+    """One word for a row without results: failed, killed, running, not run."""
+
+    @property
+    def name(self) -> str:
+        """The row for people."""
+        return self.id if self.label in ("", self.id) else f"{self.id} ({self.label})"
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """A whole report."""
+
+    name: str
+    title: str
+    heading: str
+    """Profile and data set in words."""
+    not_comparable: str
+    """Why the numbers cannot be held against the paper's; empty if they can."""
+    metrics: tuple[Metric, ...]
+    more_metrics: tuple[Metric, ...]
+    factors: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+    ranked: bool
+    costs: tuple[Cost, ...]
+    claims: tuple[Judgement, ...]
+    insight: Insight
+    refused: tuple[Mapping[str, Any], ...]
+    assumptions: tuple[Mapping[str, Any], ...]
+    overrides: Mapping[str, Any]
+    notes: tuple[str, ...]
+    method: tuple[str, ...]
+    """How the numbers were come by, in sentences."""
+    provenance: Mapping[str, str]
+    parent_id: str
+
+    @property
+    def ours(self) -> tuple[TableRow, ...]:
+        """The rows that were measured, or should have been, without the cited methods."""
+        return tuple(row for row in self.rows if not row.cited)
+
+    def has_contradiction(self) -> bool:
+        """Whether a claim is contradicted."""
+        return any(claim.verdict == "contradicted" for claim in self.claims)
+
+
+def build_report(snapshot: Snapshot) -> TableReport:
+    """Everything that a table's report says.
+
+    Raises:
+        InputError: Finished runs differ in code, data or profile.
+    """
+    declared = snapshot.declaration
+    keys: list[str] = list(declared["metrics"])
+    needed = list(dict.fromkeys([*keys, *(claim["metric"] for claim in declared.get("claims", ()))]))
+    measurements = Measurements(snapshot, needed)
+    not_comparable = comparability(snapshot)
+    metrics = tuple(metric_of(key) for key in keys)
+    recorded = {name for run in snapshot.runs if run.status == "finished" for name in run.metrics}
+    more = tuple(metric for key, metric in METRICS.items() if key in recorded and key not in keys)
+    rows = [_row(row, snapshot, measurements, metrics, more, not_comparable) for row in declared["rows"]]
+    cited = [_cited(entry, keys) for entry in declared.get("cited", ())]
+    ranked = bool(cited) and not not_comparable
+    arranged = _ranked([*cited, *rows], metrics[0]) if ranked else [*cited, *rows]
+    for metric in metrics:
+        arranged = _marked(arranged, metric, among_cited=ranked)
+    return TableReport(
+        name=snapshot.table,
+        title=declared["title"],
+        heading=_heading(snapshot),
+        not_comparable=not_comparable,
+        metrics=metrics,
+        more_metrics=more,
+        factors=tuple(declared["rows"][0]["factors"]) if declared["rows"] else (),
+        rows=tuple(arranged),
+        ranked=ranked,
+        costs=tuple(cost for cost in COSTS if cost.key in recorded),
+        claims=judge_claims(declared.get("claims", ()), measurements, not_comparable),
+        insight=gain_insight(declared, measurements, keys),
+        refused=tuple(declared.get("refused", ())),
+        assumptions=tuple(declared.get("assumptions", ())),
+        overrides=dict(declared.get("overrides", {})),
+        notes=tuple(_notes(snapshot, measurements, rows)),
+        method=_method(rows),
+        provenance=_provenance(snapshot),
+        parent_id=snapshot.parent_id,
+    )
+
+
+def is_synthetic(snapshot: Snapshot) -> bool:
+    """Whether the runs trained on rendered images; the run's own word counts before the declaration's."""
+    told = snapshot.provenance.get("synthetic")
+    return snapshot.declaration.get("synthetic") is not None if told is None else told.lower() == "true"
+
+
+def comparability(snapshot: Snapshot) -> str:
+    """Why a snapshot's numbers cannot be held against the paper's; empty if they can.
+
+    Only runs of the profile ``paper`` on real data are the paper's experiment.
+    """
+    if is_synthetic(snapshot):
+        return "synthetic data"
+    profile = snapshot.declaration["profile"]
+    return "" if profile == PAPER else f"profile {profile}, not {PAPER}"
+
+
+def _heading(snapshot: Snapshot) -> str:
+    declared = snapshot.declaration
+    data = declared["dataset"]
+    if is_synthetic(snapshot):
+        made = declared.get("synthetic") or {}
+        data += f" (synthetic, {made['identities']} identities, seed {made['seed']})" if made else " (synthetic)"
+    return f"profile {declared['profile']} on {data}"
+
+
+def _row(
+    declared: Mapping[str, Any],
+    snapshot: Snapshot,
+    measurements: Measurements,
+    metrics: Sequence[Metric],
+    more: Sequence[Metric],
+    not_comparable: str,
+) -> TableRow:
+    row_id = declared["id"]
+    runs = tuple(sorted((run for run in snapshot.runs if run.row == row_id), key=lambda run: (run.seed, run.run_id)))
+    finished = measurements.runs(row_id)
+    cells = {}
+    for metric in metrics:
+        measured = measurements.row(row_id, metric.key)
+        paper = declared.get("paper", {}).get(metric.key)
+        published = None if paper is None else paper / 100
+        difference = measured.mean - published if measured and published is not None and not not_comparable else None
+        cells[metric.key] = Cell(published, measured, measurements.values(row_id, metric.key), difference)
+    costs = {}
+    for cost in COSTS:
+        values = [run.metrics[cost.key] for run in finished.values() if cost.key in run.metrics]
+        if values:
+            costs[cost.key] = sum(values) / len(values)
+    planned = sorted({*snapshot.declaration.get("seeds", ()), *(run.seed for run in runs)})
+    problems, state = _problems(planned, finished, runs)
+    others = {metric.key: measurements.row(row_id, metric.key) for metric in more}
+    return TableRow(
+        id=row_id,
+        label=declared.get("label", ""),
+        note=declared.get("note", ""),
+        factors=declared["factors"],
+        cells=cells,
+        cited=False,
+        costs=costs,
+        more={key: value for key, value in others.items() if value is not None},
+        runs=runs,
+        seeds_done=len(finished),
+        seeds_planned=len(planned),
+        problems=problems,
+        state=state,
+    )
+
+
+def _problems(
+    planned: Iterable[int], finished: Mapping[int, RunRecord], runs: Sequence[RunRecord]
+) -> tuple[tuple[str, ...], str]:
+    """What is missing of a row, seeds with one reason taken together, and a word for a row that lacks everything."""
+    seeds_of: dict[str, list[int]] = defaultdict(list)
+    state = ""
+    for seed in planned:
+        if seed in finished:
+            continue
+        last = next((run for run in reversed(runs) if run.seed == seed), None)
+        status = last.status if last else "not run"
+        reason = " ".join(last.reason.split()) if last else ""
+        seeds_of[f"{status}: {reason}" if reason else status].append(seed)
+        state = state or status
+    problems = tuple(
+        f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))} {text}" for text, seeds in seeds_of.items()
+    )
+    return problems, "" if finished else state or "not run"
+
+
+def _cited(entry: Mapping[str, Any], metrics: Sequence[str]) -> TableRow:
+    values = entry["values"]
+    cells = {key: Cell(values[key] / 100 if key in values else None, None, {}, None) for key in metrics}
+    return TableRow(entry["method"], "", entry.get("note", ""), {}, cells, cited=True)
+
+
+def _standing(row: TableRow, metric: Metric) -> float | None:
+    """The number a row is ranked by, as it is printed: its own measured mean, or a cited method's published number."""
+    cell = row.cells[metric.key]
+    value = cell.paper if row.cited else cell.measured.mean if cell.measured else None
+    return None if value is None else round(metric.gain(100 * value), metric.decimals)
+
+
+def _ranked(rows: Sequence[TableRow], metric: Metric) -> list[TableRow]:
+    """The rows from worst to best, as papers list them, with their ranks; rows without a number come last."""
+    standing = {row.id: value for row in rows if (value := _standing(row, metric)) is not None}
+    ranks = {row: 1 + sum(other > value for other in standing.values()) for row, value in standing.items()}
+    ordered = sorted(rows, key=lambda row: (row.id not in standing, standing.get(row.id, 0.0)))
+    return [replace(row, rank=ranks.get(row.id)) for row in ordered]
+
+
+def _marked(rows: Sequence[TableRow], metric: Metric, *, among_cited: bool) -> list[TableRow]:
+    """The rows with the best and the second best of a metric marked; equal numbers share a mark."""
+    standing = {
+        row.id: value
+        for row in rows
+        if (among_cited or not row.cited) and (value := _standing(row, metric)) is not None
+    }
+    levels = sorted(set(standing.values()), reverse=True)[:2] if len(standing) > 2 else []
+    return [
+        replace(row, cells={**row.cells, metric.key: replace(row.cells[metric.key], place=levels.index(value) + 1)})
+        if (value := standing.get(row.id)) in levels and value is not None
+        else row
+        for row in rows
+    ]
+
+
+def _notes(snapshot: Snapshot, measurements: Measurements, rows: Sequence[TableRow]) -> list[str]:
+    """What a reader must know of this table, most general first."""
+    notes = list(snapshot.declaration.get("notes", ()))
+    if any(row.seeds_done == 1 for row in rows):
+        notes.append("Rows of one seed: the seed's variance is unknown, so they have no ± and no interval.")
+    if snapshot.provenance.get("dirty") == "true":
+        notes.append("The code differed from the commit when these runs were made.")
+    if (reuse := snapshot.provenance.get("reuse", "code")) != "code":
+        notes.append(f"Finished stages were trusted by the code's hand-kept {reuse}, not by the code itself.")
+    finished = [run for row in rows for run in measurements.runs(row.id).values()]
+    commits = {commit for run in finished if (commit := provenance_of(run, "commit"))}
+    if len(commits) > 1:
+        notes.append(f"Runs were made at several commits of the same code: {', '.join(sorted(commits))}.")
+    told = Counter(line for run in finished for line in _told(run))
+    notes += [f"{line} ({count} of {len(finished)} runs)" for line, count in told.items()]
+    return notes + measurements.notes
+
+
+def _told(run: RunRecord) -> list[str]:
+    """What the run's stages had to say, one remark a line."""
+    path = run.artifacts / "notes.txt" if run.artifacts else None
+    if path is None or not path.is_file():
+        return []
+    return [line for line in dict.fromkeys(path.read_text(encoding="utf-8").splitlines()) if line]
+
+
+def _method(rows: Sequence[TableRow]) -> tuple[str, ...]:
+    """How the numbers were come by."""
+    estimates = [cell.measured for row in rows for cell in row.cells.values() if cell.measured]
+    chances = [estimate.chance for estimate in estimates if estimate.chance]
+    units = sorted({chance.units for chance in chances if chance.units})
+    sentences = ["Ours is the mean over seeds ± the standard deviation between them."] if chances else []
+    if units:
+        counted = " or ".join(f"{count:,}" for count in units)
+        sentences.append(
+            "[ , ] is the 95 % interval of the result to expect from training again under other seeds and asking "
+            f"other queries ({counted} units: identities, or images where there are none); both are sources of chance."
+        )
+    if any(not chance.units for chance in chances):
+        sentences.append(
+            "Where a run kept no results by query, [ , ] is the 95 % interval over seeds alone, for this very test set."
+        )
+    return tuple(sentences)
+
+
+def _provenance(snapshot: Snapshot) -> dict[str, str]:
+    facts = snapshot.provenance
+    return {name: facts[name] for name in (*_FACTS, *sorted(facts.keys() - set(_FACTS))) if name in facts}

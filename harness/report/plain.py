@@ -1,0 +1,217 @@
+"""A report as data: CSV (one line a row and metric) and JSON (all of it). Metrics are fractions in both."""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.report.claims import Judgement
+from harness.report.effects import Game, GameEffect
+from harness.report.insight import Gain, Insight
+from harness.report.model import Cell, TableReport, TableRow
+from harness.report.statistics import Estimate
+
+
+def to_csv(report: TableReport) -> str:
+    """One line for each row and metric; cited methods have ``cited`` 1. Empty: not known."""
+    columns = [
+        *("table", "profile", "row", "label", "cited", *report.factors, "metric", "paper", "mean", "sd"),
+        *("low", "high", "low_this_test_set", "high_this_test_set", "difference", "place", "rank"),
+        *("seeds", "seeds_planned", "problems", *(cost.key for cost in report.costs), "run_ids"),
+    ]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in report.rows:
+        for key, cell in row.cells.items():
+            writer.writerow(
+                {
+                    "table": report.name,
+                    "profile": report.provenance.get("profile", ""),
+                    "row": row.id,
+                    "label": row.label,
+                    "cited": int(row.cited),
+                    **{factor: int(on) for factor, on in row.factors.items()},
+                    "metric": key,
+                    "paper": _plain(cell.paper),
+                    **_csv_estimate(cell.measured),
+                    "difference": _plain(cell.difference),
+                    "place": _plain(cell.place),
+                    "rank": _plain(row.rank),
+                    **({} if row.cited else _csv_runs(row)),
+                }
+            )
+    return text.getvalue()
+
+
+def _csv_estimate(estimate: Estimate | None) -> dict[str, Any]:
+    if estimate is None:
+        return {}
+    low, high = estimate.interval or ("", "")
+    low_here, high_here = estimate.interval_this_test_set or ("", "")
+    return {
+        "mean": estimate.mean,
+        "sd": _plain(estimate.sd),
+        "low": low,
+        "high": high,
+        "low_this_test_set": low_here,
+        "high_this_test_set": high_here,
+    }
+
+
+def _csv_runs(row: TableRow) -> dict[str, Any]:
+    return {
+        "seeds": row.seeds_done,
+        "seeds_planned": row.seeds_planned,
+        "problems": "; ".join(row.problems),
+        **(row.costs or {}),
+        "run_ids": " ".join(run.run_id for run in row.runs if run.status == "finished"),
+    }
+
+
+def _plain(value: float | None) -> float | str:
+    return "" if value is None else value
+
+
+def to_json_text(report: TableReport) -> str:
+    """Everything that the report says, keys in a fixed order."""
+    return json.dumps(report_to_json(report), indent=2, ensure_ascii=False) + "\n"
+
+
+def report_to_json(report: TableReport) -> dict[str, Any]:
+    """The report as JSON values."""
+    return {
+        "table": report.name,
+        "title": report.title,
+        "heading": report.heading,
+        "not_comparable": report.not_comparable,
+        "metrics": [metric.key for metric in report.metrics],
+        "factors": list(report.factors),
+        "ranked": report.ranked,
+        "rows": [_row(row) for row in report.rows],
+        "claims": [_claim(claim) for claim in report.claims],
+        "effects": _insight(report.insight),
+        "refused": [dict(row) for row in report.refused],
+        "assumptions": [dict(entry) for entry in report.assumptions],
+        "overrides": dict(report.overrides),
+        "notes": list(report.notes),
+        "method": list(report.method),
+        "provenance": {**report.provenance, "parent_run": report.parent_id},
+    }
+
+
+def _row(row: TableRow) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "label": row.label,
+        "note": row.note,
+        "cited": row.cited,
+        "rank": row.rank,
+        "factors": dict(row.factors),
+        "metrics": {key: _cell(cell) for key, cell in row.cells.items()},
+        "other_metrics": {key: _estimate(estimate) for key, estimate in (row.more or {}).items()},
+        "costs": dict(row.costs or {}),
+        "seeds": row.seeds_done,
+        "seeds_planned": row.seeds_planned,
+        "problems": list(row.problems),
+        "runs": [
+            {"run_id": run.run_id, "seed": run.seed, "status": run.status, "reason": run.reason, "url": run.url}
+            for run in row.runs
+        ],
+    }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    return {
+        "paper": cell.paper,
+        "measured": _estimate(cell.measured),
+        "by_seed": {str(seed): value for seed, value in cell.by_seed.items()},
+        "difference": cell.difference,
+        "place": cell.place,
+    }
+
+
+def _estimate(estimate: Estimate | None) -> dict[str, Any] | None:
+    if estimate is None:
+        return None
+    chance = estimate.chance
+    return {
+        "mean": estimate.mean,
+        "sd": estimate.sd,
+        "seeds": estimate.seeds,
+        "units": chance.units if chance else 0,
+        "interval": _pair(estimate.interval),
+        "interval_this_test_set": _pair(estimate.interval_this_test_set),
+        "variance_from_seeds": chance.from_seeds if chance else None,
+        "variance_from_queries": chance.from_units if chance and chance.units else None,
+    }
+
+
+def _pair(interval: tuple[float, float] | None) -> list[float] | None:
+    return None if interval is None else list(interval)
+
+
+def _claim(claim: Judgement) -> dict[str, Any]:
+    return {
+        "text": claim.text,
+        "better": claim.better,
+        "than": claim.than,
+        "metric": claim.metric,
+        "claimed": claim.claimed,
+        "measured": _estimate(claim.measured),
+        "p_holm": claim.p_holm,
+        "effect_size": claim.effect_size,
+        "size": claim.size,
+        "verdict": claim.verdict,
+        "reason": claim.reason,
+        "seeds_needed": claim.seeds_needed,
+    }
+
+
+def _insight(insight: Insight) -> dict[str, Any]:
+    return {
+        "matched_pairs": [
+            {
+                "factor": line.pair.factor,
+                "on": line.pair.on,
+                "off": line.pair.off,
+                "leave_one_out": line.pair.leave_one_out,
+                "add_one_in": line.pair.add_one_in,
+                "gains": _gains(line.gains),
+            }
+            for line in insight.pairs
+        ],
+        "factorials": [
+            {**_game(line.game), "shapley": _effects(line.values), "interactions": _effects(line.interactions)}
+            for line in insight.games
+        ],
+        "cannot_be_told_apart": list(insight.open),
+        "rows_to_add": [list(row) for row in insight.suggestions],
+    }
+
+
+def _game(game: Game) -> dict[str, Any]:
+    return {
+        "players": [list(player) for player in game.players],
+        "always": list(game.always),
+        "rows": list(game.rows.values()),
+    }
+
+
+def _effects(effects: Sequence[tuple[GameEffect, Mapping[str, Gain]]]) -> list[dict[str, Any]]:
+    return [
+        {"players": [list(player) for player in effect.players], "gains": _gains(gains)} for effect, gains in effects
+    ]
+
+
+def _gains(gains: Mapping[str, Gain]) -> dict[str, Any]:
+    return {
+        metric: {
+            "estimate": _estimate(gain.estimate),
+            "p_holm": gain.p_holm,
+            "effect_size": gain.effect_size,
+            "seeds_needed": gain.seeds_needed,
+        }
+        for metric, gain in gains.items()
+    }

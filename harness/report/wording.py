@@ -1,0 +1,117 @@
+"""How numbers and verdicts read: the words that every written form of a report shares."""
+
+from collections.abc import Sequence
+
+from harness.report.claims import Judgement
+from harness.report.effects import Block, Game
+from harness.report.insight import Gain
+from harness.report.model import TableReport, TableRow
+from harness.report.statistics import Estimate
+from harness.report.vocabulary import Cost, Metric, percent, three_digits
+
+NOTHING = "—"
+TICK = "✓"
+
+
+def notice(report: TableReport) -> str:
+    """What a reader must know before the numbers; empty where they compare with the paper's."""
+    if not report.not_comparable:
+        return ""
+    if report.not_comparable == "synthetic data":
+        return (
+            "Synthetic data: these runs trained on rendered images. They show that the experiment runs from end to "
+            "end; their numbers do not compare with the paper's, which are shown for reference."
+        )
+    return (
+        f"Not the paper's experiment ({report.not_comparable}): the numbers do not compare with the paper's, which are "
+        "shown for reference."
+    )
+
+
+def interval_text(estimate: Estimate, metric: Metric, *, signed: bool = False) -> str:
+    """``[79.8, 82.1]``, or nothing where no interval can be told."""
+    interval = estimate.interval
+    if interval is None:
+        return ""
+    low, high = (percent(end, metric, signed=signed) for end in interval)
+    return f"[{low}, {high}]"
+
+
+def spread_text(estimate: Estimate, metric: Metric) -> str:
+    """``± 0.4``, or nothing with one seed."""
+    return "" if estimate.sd is None else f"± {percent(estimate.sd, metric)}"
+
+
+def gain_text(gain: Gain | Judgement | None, metric: Metric) -> str:
+    """``+3.2 [+1.1, +5.3]``: a difference, positive where it is better, with its interval."""
+    estimate = gain.estimate if isinstance(gain, Gain) else gain.measured if gain else None
+    if estimate is None:
+        return NOTHING
+    return f"{percent(estimate.mean, metric, signed=True)} {interval_text(estimate, metric, signed=True)}".strip()
+
+
+def fraction_text(value: float | None, metric: Metric, *, signed: bool = False) -> str:
+    """A fraction as a percentage, or a dash."""
+    return NOTHING if value is None else percent(value, metric, signed=signed)
+
+
+def cost_text(row: TableRow, cost: Cost) -> str:
+    """A row's cost in the unit of its column."""
+    value = (row.costs or {}).get(cost.key)
+    return NOTHING if value is None else three_digits(value * cost.scale)
+
+
+def seeds_text(row: TableRow) -> str:
+    """``3``, or ``2 of 3`` where some are missing."""
+    return str(row.seeds_done) if row.seeds_done == row.seeds_planned else f"{row.seeds_done} of {row.seeds_planned}"
+
+
+def differs_column(report: TableReport) -> bool:
+    """Whether the table has columns of differences from the paper."""
+    return any(cell.difference is not None for row in report.ours for cell in row.cells.values())
+
+
+def paper_column(report: TableReport, metric: Metric) -> bool:
+    """Whether the paper (or a cited method) has numbers in this metric."""
+    return any(row.cells[metric.key].paper is not None for row in report.rows)
+
+
+def size_text(claim: Judgement) -> str:
+    """Where the size that the paper claims lies."""
+    if claim.verdict == "not comparable":
+        return ""
+    return {
+        "": "",
+        "within": "the paper's size lies in the interval",
+        "more than claimed": "more than the paper's size",
+        "less than claimed": "less than the paper's size",
+    }[claim.size]
+
+
+def remark(claim: Judgement) -> str:
+    """What stands beside a verdict."""
+    parts = [claim.reason, size_text(claim)]
+    if claim.verdict == "inconclusive" and claim.measured and claim.measured.chance:
+        parts.append(needed_text(claim.seeds_needed))
+    return "; ".join(part for part in parts if part)
+
+
+def needed_text(seeds: int | None) -> str:
+    """How many seeds would settle a comparison."""
+    return "no number of seeds would settle it" if seeds is None else f"{seeds} seeds would settle it"
+
+
+def block_text(block: Block) -> str:
+    """Factors that go together: ``DIL+Multi``."""
+    return "+".join(block)
+
+
+def players_text(players: Sequence[Block]) -> str:
+    """Players of a game: ``Quadruplet × SAC``."""
+    return " × ".join(map(block_text, players))
+
+
+def game_text(game: Game) -> str:
+    """A game in words."""
+    always = f", with {', '.join(game.always)} on" if game.always else ""
+    return f"{players_text(game.players)}{always} (rows {', '.join(game.rows.values())})"

@@ -1,0 +1,67 @@
+"""Writes reports into a folder: one file for each format, figures beside them, linked from the Markdown."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from harness.errors import InputError, did_you_mean
+from harness.report.latex import to_latex
+from harness.report.markdown import to_markdown
+from harness.report.model import TableReport, build_report
+from harness.report.plain import to_csv, to_json_text
+from harness.track.snapshot import Snapshot
+
+TEXTS: Mapping[str, Callable[[TableReport], str]] = {"tex": to_latex, "csv": to_csv, "json": to_json_text}
+PICTURES = ("svg", "png")
+FORMATS = ("md", *TEXTS, *PICTURES)
+FIGURES = "figures"
+"""The folder of pictures beside the reports."""
+
+
+def write_reports(snapshot: Snapshot, out_dir: Path, formats: Sequence[str] = ("md",)) -> list[Path]:
+    """Builds a snapshot's report and writes it; see :func:`write_report`."""
+    return write_report(build_report(snapshot), out_dir, formats)
+
+
+def write_report(
+    report: TableReport, out_dir: Path, formats: Sequence[str] = ("md",), pictures: Sequence[tuple[str, Path]] = ()
+) -> list[Path]:
+    """Writes ``<out_dir>/<table>.<format>`` for each text format; pictures go to ``<out_dir>/figures``.
+
+    The same report always gives the same bytes. Each file is renamed into place, so a reader never sees half of one.
+
+    Args:
+        report: What to write.
+        out_dir: Made if need be.
+        formats: Of ``FORMATS``: md, tex, csv, json, and svg or png for the figures.
+        pictures: Captions and files of more pictures (rank lists, attention) for the Markdown to show.
+
+    Raises:
+        InputError: For an unknown format.
+    """
+    for name in formats:
+        if name not in FORMATS:
+            raise InputError(f'report format "{name}": {did_you_mean(name, FORMATS)}')
+    out_dir.mkdir(parents=True, exist_ok=True)
+    endings = [name for name in PICTURES if name in formats]
+    shown = [*pictures]
+    drawn: list[Path] = []
+    if endings:
+        from harness.report.figures import draw_report
+
+        charts = draw_report(report, out_dir / FIGURES, endings)
+        drawn = [path for _, paths in charts for path in paths]
+        shown = [*((caption, paths[0]) for caption, paths in charts), *shown]
+    written = []
+    for name in (name for name in FORMATS if name in formats and name not in PICTURES):
+        links = [(caption, os.path.relpath(path, out_dir).replace(os.sep, "/")) for caption, path in shown]
+        text = to_markdown(report, links) if name == "md" else TEXTS[name](report)
+        written.append(_write(out_dir / f"{report.name}.{name}", text))
+    return written + drawn
+
+
+def _write(path: Path, text: str) -> Path:
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8", newline="\n")
+    part.replace(path)
+    return path

@@ -1,0 +1,310 @@
+"""The model of a report and its verdicts, on small tables computed by hand."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from report_world import run, snapshot, table1, table1_runs
+
+from harness.errors import InputError
+from harness.report import build_report
+from harness.report.model import TableReport
+
+
+def small_table(rows: dict[str, list[str]], **changes: Any) -> dict[str, Any]:
+    factors = sorted({factor for on in rows.values() for factor in on})
+    declared = [
+        {"id": row, "label": "", "note": "", "factors": {f: f in on for f in factors}, "paper": {"mAP": 70.0}}
+        for row, on in rows.items()
+    ]
+    return table1(rows=declared, metrics=["mAP"], claims=[], refused=[], **changes)
+
+
+def runs_of(row: str, values: Sequence[float], metric: str = "mAP") -> list:
+    return [run(row, seed, {metric: value}) for seed, value in enumerate(values)]
+
+
+CLAIM = {"text": "B helps", "better": "b", "than": "a", "metric": "mAP", "by": 3.0}
+AB = {"a": ["A"], "b": ["A", "B"]}
+
+
+def judged(a: Sequence[float], b: Sequence[float], **changes: Any) -> TableReport:
+    declaration = {**small_table(AB), "claims": [CLAIM], **changes}
+    return build_report(snapshot(declaration, [*runs_of("a", a), *runs_of("b", b)]))
+
+
+def test_a_rows_mean_spread_interval_and_difference_by_hand() -> None:
+    report = build_report(snapshot(small_table({"a": ["A"]}), runs_of("a", [0.71, 0.72, 0.73])))
+    cell = report.rows[0].cells["mAP"]
+    assert cell.measured is not None
+    # mean 0.72, sd 0.01, half-width 4.30265 * 0.01 / sqrt(3) = 0.024841; difference 72 - 70 = 2 points
+    assert cell.measured.mean == pytest.approx(0.72)
+    assert cell.measured.sd == pytest.approx(0.01)
+    assert cell.measured.interval == pytest.approx((0.72 - 0.024841, 0.72 + 0.024841), abs=1e-6)
+    assert cell.difference == pytest.approx(0.02)
+
+
+def test_a_claim_is_reproduced_when_the_paired_interval_lies_above_0() -> None:
+    # Differences 0.03, 0.031, 0.032: mean 0.031, sd 0.001, t = 0.031 / (0.001 / sqrt(3)) = 53.7; p(2) = 0.00035
+    (claim,) = judged([0.60, 0.70, 0.65], [0.63, 0.731, 0.682]).claims
+    assert (claim.verdict, claim.reason, claim.size) == ("reproduced", "", "within")
+    assert claim.p_holm == pytest.approx(0.000347, abs=2e-6)
+    assert claim.effect_size == pytest.approx(31 / math.sqrt(math.pi))  # J(2) = 1 / Gamma(1/2)
+
+
+def test_a_claim_is_contradicted_when_the_interval_lies_below_0() -> None:
+    report = judged([0.63, 0.731, 0.682], [0.60, 0.70, 0.65])
+    assert report.claims[0].verdict == "contradicted"
+    assert report.has_contradiction()
+
+
+def test_a_claim_is_inconclusive_when_0_lies_within_and_the_seeds_needed_are_told() -> None:
+    # Differences 0.01, 0.03, -0.01: mean 0.01, sd 0.02: an effect of half a deviation takes 34 seeds (textbook).
+    (claim,) = judged([0.6, 0.6, 0.6], [0.61, 0.63, 0.59]).claims
+    assert claim.verdict == "inconclusive"
+    assert claim.seeds_needed == 34
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "reason"),
+    [
+        ([0.6], [0.7], "one seed: the seed's variance is unknown"),
+        ([0.6, 0.6], [0.7, 0.7], "the seeds do not differ at all: no interval can be told"),
+        ([], [0.7, 0.8], 'no mAP of row "a"'),
+    ],
+)
+def test_a_claim_without_an_interval_is_inconclusive_and_says_why(a: list, b: list, reason: str) -> None:
+    (claim,) = judged(a, b).claims
+    assert (claim.verdict, claim.reason) == ("inconclusive", reason)
+
+
+def test_rows_are_paired_over_the_seeds_that_both_have() -> None:
+    runs = [run("a", 0, {"mAP": 0.6}), run("a", 1, {"mAP": 0.9}), run("b", 1, {"mAP": 0.8}), run("b", 2, {"mAP": 0.7})]
+    report = build_report(snapshot({**small_table(AB), "claims": [CLAIM]}, runs))
+    measured = report.claims[0].measured
+    assert measured is not None
+    assert (measured.seeds, measured.mean) == (1, pytest.approx(-0.1))
+    alone = [run("a", 0, {"mAP": 0.6}), run("b", 1, {"mAP": 0.8})]
+    report = build_report(snapshot({**small_table(AB), "claims": [CLAIM]}, alone))
+    assert report.claims[0].reason == "rows b and a have no seed in common"
+
+
+def test_a_lower_error_is_better_in_marks_claims_and_effects() -> None:
+    rows = {"a": [], "b": ["B"], "c": ["C"]}
+    declaration = {**small_table(rows), "metrics": ["error"], "claims": [{**CLAIM, "metric": "error", "by": 0.27}]}
+    values = {"a": [0.22, 0.221], "b": [0.21, 0.2112], "c": [0.25, 0.25]}
+    runs = [one for row, numbers in values.items() for one in runs_of(row, numbers, "error")]
+    report = build_report(snapshot(declaration, runs))
+    assert [row.cells["error"].place for row in report.rows] == [2, 1, None]
+    assert report.claims[0].measured is not None
+    assert report.claims[0].measured.mean == pytest.approx(0.0099)
+    assert {line.pair.factor: line.gains["error"].estimate.mean for line in report.insight.pairs} == pytest.approx(
+        {"B": 0.0099, "C": -0.0295}
+    )
+
+
+def test_claims_on_synthetic_data_are_not_comparable_yet_measured_and_the_paper_is_not_compared() -> None:
+    declaration = {**small_table(AB), "claims": [CLAIM]}
+    runs = [*runs_of("a", [0.63, 0.731, 0.682]), *runs_of("b", [0.60, 0.70, 0.65])]
+    report = build_report(snapshot(declaration, runs, synthetic="true"))
+    (claim,) = report.claims
+    assert (claim.verdict, claim.reason) == ("not comparable", "synthetic data")
+    assert claim.measured is not None
+    assert claim.measured.mean == pytest.approx(-0.031)
+    assert not report.has_contradiction()
+    assert all(row.cells["mAP"].difference is None for row in report.rows)
+
+
+def test_another_profile_does_not_compare_with_the_paper() -> None:
+    report = judged([0.6, 0.7], [0.7, 0.8], profile="demo")
+    assert report.claims[0].reason == "profile demo, not paper"
+
+
+def test_a_true_claim_is_rarely_contradicted_in_a_table_of_many() -> None:
+    """Eight claims, each true by a hair (0.05 of a seed's deviation)."""
+    tables = 400
+    rng = np.random.default_rng(0)
+    rows = {str(index): [f"F{index}"] for index in range(9)}
+    claims = [{**CLAIM, "better": str(index), "than": "0"} for index in range(1, 9)]
+    declaration = {**small_table(rows), "claims": claims}
+    contradicted = 0
+    for _ in range(tables):
+        runs = [
+            run(row, seed, {"mAP": 0.7 + 0.001 * (row != "0") + rng.normal(0, 0.02)})
+            for row in rows
+            for seed in range(3)
+        ]
+        contradicted += build_report(snapshot(declaration, runs)).has_contradiction()
+    # 2.5 % of 400 is 10; 3 standard errors of such a count are 9.4.
+    assert contradicted <= 19
+
+
+def test_failed_missing_and_running_cells_show_their_reason() -> None:
+    rows = {"a": ["A"], "b": ["B"], "c": ["C"]}
+    runs = [
+        *runs_of("a", [0.7]),
+        run("a", 1, {}, status="failed", reason="out of memory\nat batch 128"),
+        run("b", 0, {}, status="failed", reason="loss is not finite"),
+        run("b", 1, {}, status="failed", reason="loss is not finite"),
+        run("c", 0, {}, status="running"),
+    ]
+    report = build_report(snapshot(small_table(rows, seeds=[0, 1]), runs))
+    told = [(row.seeds_done, row.seeds_planned, row.state, row.problems) for row in report.rows]
+    assert told == [
+        (1, 2, "", ("seed 1 failed: out of memory at batch 128",)),
+        (0, 2, "failed", ("seeds 0, 1 failed: loss is not finite",)),
+        (0, 2, "running", ("seed 0 running", "seed 1 not run")),
+    ]
+
+
+def test_cited_methods_are_ranked_with_ours_where_they_compare() -> None:
+    cited = [
+        {"method": "HAN", "values": {"mAP": 75.7}, "note": ""},
+        {"method": "DML", "values": {"mAP": 68.8}, "note": ""},
+    ]
+    declaration = {**small_table({"Ours": ["A"]}), "cited": cited}
+    report = build_report(snapshot(declaration, runs_of("Ours", [0.72, 0.73])))
+    assert [(row.id, row.rank, row.cells["mAP"].place) for row in report.rows] == [
+        ("DML", 3, None),
+        ("Ours", 2, 2),
+        ("HAN", 1, 1),
+    ]
+    apart = build_report(snapshot(declaration, runs_of("Ours", [0.72, 0.73]), synthetic="true"))
+    assert [(row.id, row.rank, row.cells["mAP"].place) for row in apart.rows] == [
+        ("HAN", None, None),
+        ("DML", None, None),
+        ("Ours", None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [("code_digest", "code version"), ("dataset_fingerprint", "fingerprint of the data"), ("profile", "profile")],
+)
+def test_runs_that_differ_are_never_averaged_and_the_report_says_which_differ_in_what(key: str, name: str) -> None:
+    runs = runs_of("a", [0.7, 0.8])
+    runs[1] = replace(runs[1], tags={**runs[1].tags, f"harness.{key}": "other"})
+    with pytest.raises(InputError) as refused:
+        build_report(snapshot(small_table({"a": ["A"]}), runs))
+    assert f"{name} ({key})" in str(refused.value)
+    assert 'other: rows "a" seed 1' in str(refused.value)
+
+
+def test_failed_runs_of_other_code_do_not_stand_in_the_way() -> None:
+    runs = [*runs_of("a", [0.7]), run("a", 1, {}, status="failed", tags={"harness.code_digest": "other"})]
+    assert build_report(snapshot(small_table({"a": ["A"]}), runs)).rows[0].seeds_done == 1
+
+
+def test_intervals_use_the_queries_by_identity_where_runs_kept_them(tmp_path: Path) -> None:
+    runs = table1_runs(tmp_path)
+    measured = build_report(snapshot(table1(), runs)).rows[0].cells["mAP"].measured
+    assert measured is not None
+    assert measured.chance is not None
+    assert measured.chance.units == 60
+    assert measured.interval is not None
+    assert measured.interval_this_test_set is not None
+    wide, narrow = (high - low for low, high in (measured.interval, measured.interval_this_test_set))
+    assert wide > narrow
+
+
+def test_pairing_over_queries_cancels_what_makes_queries_hard(tmp_path: Path) -> None:
+    report = build_report(snapshot(table1(), table1_runs(tmp_path)))
+    claim = next(claim for claim in report.claims if claim.than == "2")
+    better, than = (next(row for row in report.rows if row.id == id_) for id_ in ("1", "2"))
+
+    def width(interval: tuple[float, float] | None) -> float:
+        assert interval is not None
+        return interval[1] - interval[0]
+
+    assert claim.measured is not None
+    for row in (better, than):
+        measured = row.cells["mAP"].measured
+        assert measured is not None
+        assert width(claim.measured.interval) < width(measured.interval) / 2
+
+
+def queries(folder: Path, precision: Sequence[float], **changes: Any) -> Path:
+    folder.mkdir()
+    arrays = {"average_precision": np.array(precision), "valid": np.isfinite(precision), **changes}
+    np.savez(folder / "per_query.npz", **arrays)
+    return folder
+
+
+def test_queries_without_a_match_do_not_count_and_identities_are_weighted_by_their_queries(tmp_path: Path) -> None:
+    ids = {"query_ids": np.array([7, 7, 7, 9, 9])}
+    runs = [
+        run("a", 0, {"mAP": 0.5}, artifacts=queries(tmp_path / "0", [0.2, 0.4, 0.6, 0.8, math.nan], **ids)),
+        run("a", 1, {"mAP": 0.6}, artifacts=queries(tmp_path / "1", [0.4, 0.4, 0.8, 0.8, math.nan], **ids)),
+    ]
+    measured = build_report(snapshot(small_table({"a": ["A"]}), runs)).rows[0].cells["mAP"].measured
+    assert measured is not None
+    assert measured.chance is not None
+    # Identities of 3 and 1 valid queries, sums 1.2, 0.8 and 1.6, 0.8, grand mean m = 0.55:
+    # z = 2/4 (sum - n m) + m: seed 0: 0.5 (1.2 - 1.65) + 0.55 = 0.325, 0.5 (0.8 - 0.55) + 0.55 = 0.675; mean 0.5.
+    # seed 1: 0.525, 0.675; mean 0.6. Units' means 0.425, 0.675.
+    # A = 2 (0.05^2 + 0.05^2) = 0.01; B = 2 (0.125^2 + 0.125^2) = 0.0625; rest: 0.05^2 * 4 = 0.01; SU = 4.
+    assert measured.chance.units == 2
+    assert measured.chance.from_seeds == pytest.approx(0.01 / 4)
+    assert measured.chance.from_units == pytest.approx((0.0625 - 0.01) / 4)
+
+
+def test_queries_that_belie_the_recorded_metric_are_told_and_not_used(tmp_path: Path) -> None:
+    runs = [
+        run("a", seed, {"mAP": 0.9 + 0.01 * seed}, artifacts=queries(tmp_path / str(seed), [0.1, 0.2]))
+        for seed in range(2)
+    ]
+    report = build_report(snapshot(small_table({"a": ["A"]}), runs))
+    measured = report.rows[0].cells["mAP"].measured
+    assert measured is not None
+    assert measured.chance is not None
+    assert measured.chance.units == 0
+    assert any("recorded as 0.900000, but its queries' mean is 0.150000" in note for note in report.notes)
+
+
+def test_an_unreadable_file_of_queries_is_told_and_not_used(tmp_path: Path) -> None:
+    (tmp_path / "per_query.npz").write_bytes(b"PK\x03\x04 cut off")
+    report = build_report(snapshot(small_table({"a": ["A"]}), [run("a", 0, {"mAP": 0.5}, artifacts=tmp_path)]))
+    assert any("cannot be read" in note for note in report.notes)
+
+
+def test_rows_that_were_asked_other_queries_are_compared_over_seeds_alone(tmp_path: Path) -> None:
+    runs = [
+        run(row, seed, {"mAP": 0.5 + 0.1 * seed}, artifacts=queries(tmp_path / f"{row}{seed}", values, query_ids=ids))
+        for row, ids in (("a", np.array([1, 2])), ("b", np.array([1, 3])))
+        for seed, values in ((0, [0.4, 0.6]), (1, [0.5, 0.7]))
+    ]
+    report = build_report(snapshot({**small_table(AB), "claims": [CLAIM]}, runs))
+    assert report.rows[0].cells["mAP"].measured.chance.units == 2
+    assert report.claims[0].measured.seeds == 2
+    assert report.claims[0].measured.chance is None
+
+
+def test_notes_of_the_runs_and_one_seed_are_told(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("3 of 60 queries have no match and are left out\n")
+    runs = [run("a", 0, {"mAP": 0.5}, artifacts=tmp_path)]
+    notes = build_report(snapshot(small_table({"a": ["A"]}), runs, dirty="true")).notes
+    assert notes == (
+        "Rows of one seed: the seed's variance is unknown, so they have no ± and no interval.",
+        "The code differed from the commit when these runs were made.",
+        "3 of 60 queries have no match and are left out (1 of 1 runs)",
+    )
+
+
+def test_what_cannot_be_told_apart_is_named_with_the_row_to_add() -> None:
+    rows = {"a": [], "b": ["DIL", "Multi"]}
+    runs = [*runs_of("a", [0.5, 0.6]), *runs_of("b", [0.6, 0.7])]
+    constraints: dict[str, Any] = {"DIL": {}, "Multi": {"requires": ["DIL"]}}
+    report = build_report(snapshot(small_table(rows, constraints=constraints), runs))
+    assert report.insight.open == ("DIL and Multi cannot be told apart: they are on together in every row",)
+    assert report.insight.suggestions == (("DIL",),)
+
+
+def test_a_table_without_any_finished_run_is_reported_as_such() -> None:
+    report = build_report(snapshot(table1(), []))
+    assert {row.state for row in report.rows} == {"not run"}
+    assert {claim.verdict for claim in report.claims} == {"inconclusive"}
+    assert report.insight.pairs == ()
