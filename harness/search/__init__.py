@@ -1,0 +1,12 @@
+"""Chooses recipe values: spaces, samplers, constraints, pruning and the loop that asks, trains and tells.
+
+Owns everything between a search file and its best values, and is the only room that imports Optuna (in ``study`` and
+``pruning``, which are loaded when a search runs). Refuses training, tracking and the test images: what a trial is worth
+is measured on identities held out of training, and there is no setting that says otherwise.
+"""
+
+from harness.search.constraint import Comparison, parse_comparison
+from harness.search.declaration import Budget, Search, read_search
+from harness.search.space import Dimension, Params
+
+__all__ = ["Budget", "Comparison", "Dimension", "Params", "Search", "parse_comparison", "read_search"]

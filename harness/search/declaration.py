@@ -1,0 +1,202 @@
+"""A search file: typed, strict, every mistake told by file and line."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_core import PydanticCustomError
+
+from harness.errors import InputError, did_you_mean
+from harness.matrix.schema import Declared, Metric, Names, RowId, Seeds
+from harness.matrix.source import Document, Key, describe, read_yaml
+from harness.matrix.vocabulary import key_tree, node_at, unknown_key
+from harness.matrix.wording import refuse
+from harness.recipe import HeldOut, Recipe
+from harness.search.constraint import Comparison, parse_comparison
+from harness.search.space import Dimension
+
+Number = int | float
+Scalar = bool | int | float | str
+
+
+def _held_out_only(value: Any) -> Any:
+    if value != "held_out":
+        raise PydanticCustomError(
+            "refused",
+            "{message}",
+            {"message": f"found {describe(value)}, expected held_out: a search never sees the test images"},
+        )
+    return value
+
+
+class DimensionSpec(Declared):
+    """One searched value: ``{low, high, step | log}`` or ``{choices}``."""
+
+    low: Number | None = None
+    high: Number | None = None
+    step: Annotated[Number, Field(gt=0)] | None = None
+    log: bool = False
+    choices: list[Scalar] | None = None
+
+
+class BudgetSpec(Declared):
+    """How much a study may cost; with ``tune: per-row`` every row's study gets the same."""
+
+    trials: Annotated[int, Field(gt=0)]
+    hours: Annotated[float, Field(gt=0)] | None = None
+    device_hours: Annotated[float, Field(gt=0)] | None = None
+
+
+class SearchProfileSpec(Declared):
+    """What a profile of the table's recipe changes in the search."""
+
+    trials: Annotated[int, Field(gt=0)] | None = None
+    seeds: Seeds | None = None
+    confirm: Seeds | None = None
+
+
+class SearchSpec(Declared):
+    """A search file."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")] | None = None
+    """By default the file's name without its ending."""
+    title: Annotated[str, Field(min_length=1)]
+    table: Annotated[str, Field(min_length=1)]
+    """The table file whose rows are searched on, relative to this one."""
+    tune: Literal["once", "per-row"]
+    """``once``: on one row, for all. ``per-row``: each row its own study of the same budget."""
+    rows: Annotated[list[RowId], Field(min_length=1)]
+    space: Annotated[dict[str, DimensionSpec], Field(min_length=1)]
+    constraints: Names = Field(default_factory=list)
+    sampler: Literal["grid", "tpe", "random", "cmaes"]
+    sampler_seed: Annotated[int, Field(ge=0)] = 0
+    pruner: Literal["none", "median"] = "none"
+    budget: BudgetSpec
+    objective: Annotated[Literal["held_out"], BeforeValidator(_held_out_only)] = "held_out"
+    metric: Metric
+    seeds: Seeds
+    """Seeds of every trial; its value is their mean."""
+    confirm: Seeds
+    """Fresh seeds under which the best values are measured again, beside the reference."""
+    reference: dict[str, Scalar] = Field(default_factory=dict)
+    """The values to beat (the paper's), one for each key of the space."""
+    held_out: HeldOut
+    storage: str | None = None
+    """An RDB address; None: a journal file in the store."""
+    profiles: dict[str, SearchProfileSpec] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much one study may cost."""
+
+    trials: int
+    hours: float | None = None
+    """Time to wait, of one call of the command."""
+    device_hours: float | None = None
+    """Time on devices, of the study as a whole."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search file, read and checked, under one profile."""
+
+    name: str
+    spec: SearchSpec
+    document: Document
+    table: Path
+    space: dict[str, Dimension]
+    constraints: tuple[Comparison, ...]
+    budget: Budget
+    seeds: tuple[int, ...]
+    confirm: tuple[int, ...]
+
+    def under(self, profile: str, trials: int | None = None) -> "Search":
+        """The search as a profile changes it; ``trials`` replaces the number of trials in the budget."""
+        changes = self.spec.profiles.get(profile, SearchProfileSpec())
+        search = replace(
+            self,
+            budget=replace(self.budget, trials=trials or changes.trials or self.budget.trials),
+            seeds=tuple(changes.seeds or self.seeds),
+            confirm=tuple(changes.confirm or self.confirm),
+        )
+        both = set(search.seeds) & set(search.confirm)
+        if both:
+            told = f"the seeds {sorted(both)} also choose the values; expected fresh ones"
+            raise self.document.error(("confirm",), told)
+        return search
+
+    def feasible(self, params: dict[str, Any]) -> bool:
+        """Whether a point satisfies every constraint."""
+        return all(rule.violation(params) <= 0 for rule in self.constraints)
+
+
+def read_search(path: Path) -> Search:
+    """Reads a search file.
+
+    Raises:
+        InputError: For anything that is wrong in it, by file, line and key.
+    """
+    document = read_yaml(path)
+    try:
+        spec = SearchSpec.model_validate(document.value)
+    except ValidationError as error:
+        raise refuse(error, SearchSpec, document.tell) from None
+    if spec.tune == "once" and len(spec.rows) > 1:
+        raise document.error(("rows",), f"found {len(spec.rows)} rows, expected one with tune: once")
+    for place, row in enumerate(spec.rows):
+        if row in spec.rows[:place]:
+            raise document.error(("rows", place), f'found row "{row}" twice, expected each row once')
+    space = {key: _dimension(key, dimension, document) for key, dimension in spec.space.items()}
+    if spec.sampler == "grid":
+        for key, dimension in space.items():
+            if dimension.grid() is None:
+                raise document.error(("space", key), "found no step, which the grid needs; expected step or choices")
+    if spec.reference and set(spec.reference) != set(space):
+        raise document.error(("reference",), f"expected a value for each of {', '.join(space)}")
+    budget = Budget(spec.budget.trials, spec.budget.hours, spec.budget.device_hours)
+    rules = tuple(_comparison(document, place, space) for place in range(len(spec.constraints)))
+    table = path.parent / spec.table
+    return Search(
+        spec.name or path.stem, spec, document, table, space, rules, budget, tuple(spec.seeds), tuple(spec.confirm)
+    )
+
+
+def _dimension(key: str, spec: DimensionSpec, document: Document) -> Dimension:
+    where: Key = ("space", key)
+    if problem := unknown_key(key_tree(Recipe), tuple(key.split("."))):
+        raise document.error(where, problem)
+    if node_at(key_tree(Recipe), tuple(key.split("."))).is_mapping:
+        raise document.error(where, "found the key of a mapping, expected that of a single value")
+    if key.startswith(("data.", "evaluation.")):
+        raise document.error(where, "decides how a trial is measured; expected a value that decides how it is trained")
+    if spec.choices is not None:
+        if (spec.low, spec.high, spec.step) != (None, None, None) or spec.log:
+            raise document.error(where, "found choices and a range, expected one of them")
+        if len(set(spec.choices)) < max(2, len(spec.choices)):
+            raise document.error((*where, "choices"), "expected two or more different values")
+        return Dimension(key, choices=tuple(spec.choices))
+    if spec.low is None or spec.high is None:
+        raise document.error(where, "expected {low, high, step or log} or {choices: [...]}")
+    if spec.low >= spec.high:
+        raise document.error(where, f"found low {spec.low} and high {spec.high}, expected low below high")
+    if spec.log and (spec.step is not None or spec.low <= 0):
+        raise document.error(where, "log goes with low above 0 and without step")
+    whole = all(isinstance(value, int) for value in (spec.low, spec.high, spec.step or 1))
+    step = None if spec.step is None else float(spec.step)
+    return Dimension(key, (), float(spec.low), float(spec.high), step, spec.log, whole)
+
+
+def _comparison(document: Document, place: int, space: dict[str, Dimension]) -> Comparison:
+    where: Key = ("constraints", place)
+    try:
+        rule = parse_comparison(document.value["constraints"][place])
+    except InputError as error:
+        raise document.error(where, str(error)) from None
+    for key in rule.keys:
+        if key not in space:
+            raise document.error(where, f'"{key}" is not searched; {did_you_mean(key, space)}')
+        if any(isinstance(choice, str | bool) for choice in space[key].choices):
+            raise document.error(where, f'"{key}" is no number')
+    return rule

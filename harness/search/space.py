@@ -1,0 +1,58 @@
+"""The space of a search: what each recipe value may be."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+Params = dict[str, Any]
+"""A point of the space: values by dotted key."""
+
+_DIGITS = 12
+"""Steps are counted from the lowest value; rounding takes away what binary fractions add (0.30000000000000004)."""
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """What one recipe value may be: numbers from ``low`` to ``high``, or one of ``choices``."""
+
+    key: str
+    choices: tuple[bool | int | float | str, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    step: float | None = None
+    log: bool = False
+    whole: bool = False
+    """Whether only whole numbers are allowed: low, high and step are all written without a point."""
+
+    @property
+    def name(self) -> str:
+        """The last part of the key, for people."""
+        return self.key.rpartition(".")[2]
+
+    def grid(self) -> tuple[Any, ...] | None:
+        """Every value, rising; None if there are infinitely many."""
+        if self.choices:
+            return self.choices
+        step = self.step or (1 if self.whole and not self.log else None)
+        if step is None:
+            return None
+        count = math.floor((self.high - self.low) / step + 1e-9) + 1
+        return tuple(self.exact(self.low + index * step) for index in range(count))
+
+    def exact(self, value: Any) -> Any:
+        """A sampled value as a recipe takes it: a whole number, or a float without the noise of its binary sum."""
+        if self.choices:
+            return value
+        return int(value) if self.whole else round(float(value), _DIGITS)
+
+    def ends(self) -> tuple[Any, ...]:
+        """All choices, or the lowest and the highest value."""
+        return self.choices or (self.exact(self.low), self.exact(self.high))
+
+
+def grid_points(space: Mapping[str, Dimension]) -> Iterator[Params]:
+    """All points of a space whose dimensions are all finite."""
+    for values in product(*(dimension.grid() or () for dimension in space.values())):
+        yield dict(zip(space, values, strict=True))

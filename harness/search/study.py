@@ -1,0 +1,265 @@
+"""One study in Optuna: points asked, results told, and what a dead process left taken up again.
+
+A trial belongs to whoever asked for it: a store on a host. The store's lock lets one process at a time search a study
+from there, so a trial of ours that is still RUNNING when a process starts has nobody behind it: it is adopted under its
+own number, with its own values, and so neither lost nor counted twice. Trials of other owners (other machines on one
+RDB) are left to them.
+"""
+
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
+from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler, RandomSampler, TPESampler
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from harness.errors import InputError
+from harness.search.declaration import Search
+from harness.search.pruning import VALUES, SeedMedianPruner
+from harness.search.space import Dimension, Params, grid_points
+
+OWNER, REASON, CHAINS, INFEASIBLE = "owner", "reason", "chains", "infeasible"
+_PATIENCE = 200
+"""Infeasible points in a row before the constraints are taken to leave nothing."""
+
+
+def open_storage(address: str | None, journal: Path) -> BaseStorage:
+    """The storage of a study: an RDB address, or a journal file; a line that a crash tore off at its end is dropped.
+
+    Call it with the study's lock held: a lock file beside the journal is then a dead process's.
+
+    Raises:
+        InputError: If the address cannot be reached.
+    """
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    if address is not None:
+        try:
+            return RDBStorage(address)
+        except Exception as error:  # whatever the driver raises, or its absence
+            raise InputError(f"storage: cannot open the study's database: {type(error).__name__}: {error}") from error
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
+    with suppress(FileNotFoundError), journal.open("r+b") as file:
+        text = file.read()
+        file.truncate(text.rfind(b"\n") + 1)
+    return JournalStorage(JournalFileBackend(str(journal)))
+
+
+class SearchStudy:
+    """A study, opened or continued.
+
+    Args:
+        search: What is searched.
+        name: The study's name: equal for equal questions, so that results of another question never mix in.
+        storage: Where it is kept.
+        owner: Who asks: see the module.
+        minimize: Whether a lower metric is better.
+    """
+
+    def __init__(self, search: Search, name: str, storage: BaseStorage, owner: str, *, minimize: bool) -> None:
+        self.search, self.name, self.minimize = search, name, minimize
+        self._owner = owner
+        self._study = optuna.create_study(
+            study_name=name,
+            storage=storage,
+            pruner=SeedMedianPruner() if search.spec.pruner == "median" else optuna.pruners.NopPruner(),
+            direction="minimize" if minimize else "maximize",
+            load_if_exists=True,
+        )
+        self._study.sampler = _sampler(search, len(self._study.trials))
+
+    def adopt(self) -> list["Asked"]:
+        """The trials that a dead process of this owner left running, to be carried out first."""
+        adopted = []
+        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            if frozen.user_attrs.get(OWNER, self._owner) != self._owner:
+                continue
+            trial = Trial(self._study, frozen._trial_id)
+            try:
+                params = self._suggest(trial)
+            except (ValueError, KeyError):  # killed before it was given a point: nothing is lost with it
+                self._study.tell(trial, state=TrialState.FAIL)
+                continue
+            asked = self._feasible(trial, params)
+            if asked is not None:
+                adopted.append(asked)
+        return adopted
+
+    def ask(self, most: int) -> list["Asked"]:
+        """New feasible points, as many as the budget of trials leaves and at most ``most``.
+
+        Infeasible points are told to the study on the way, and never trained.
+
+        Raises:
+            InputError: If no feasible point can be found.
+        """
+        asked: list[Asked] = []
+        refused = 0
+        while len(asked) < most and self.counted() < self.search.budget.trials and not self._exhausted():
+            trial = self._study.ask()
+            trial.set_user_attr(OWNER, self._owner)
+            point = self._feasible(trial, self._suggest(trial))
+            refused = 0 if point else refused + 1
+            if point:
+                asked.append(point)
+            if refused == _PATIENCE:
+                rules = ", ".join(rule.text for rule in self.search.constraints)
+                raise self.search.document.error(("constraints",), f"{refused} points in a row violate {rules}")
+        return asked
+
+    def tell(self, asked: "Asked", values: list[float], chains: list[list[str]], reason: str = "") -> None:
+        """Ends a trial: its results by seed (all of them, or the first if it was pruned), or why it failed."""
+        trial = asked.trial
+        trial.set_user_attr(CHAINS, chains)
+        if reason:
+            trial.set_user_attr(REASON, reason)
+            self._study.tell(trial, state=TrialState.FAIL)
+            return
+        trial.set_user_attr(VALUES, values)
+        if len(values) < len(self.search.seeds):
+            self._study.tell(trial, state=TrialState.PRUNED)
+        else:
+            self._study.tell(trial, sum(values) / len(values))
+
+    def worse(self, asked: "Asked", values: list[float]) -> bool:
+        """Whether a trial with these first results is not worth its remaining seeds, as the pruner sees it."""
+        trial, step = asked.trial, len(values)
+        trial.set_user_attr(VALUES, values)
+        if step not in self._frozen(trial.number).intermediate_values:
+            trial.report(sum(values) / step, step)
+        return trial.should_prune()
+
+    def counted(self) -> int:
+        """Trials that count against the budget: all that were given a feasible point."""
+        return sum(
+            self._whole(trial) and not trial.user_attrs.get(INFEASIBLE)
+            for trial in self._study.get_trials(deepcopy=False)
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        """All trials as plain data: number, state, params, values by seed, value (their mean), chains, reason.
+
+        A chain holds the stages behind one value, the evaluation last.
+        """
+        return [self._record(trial) for trial in self._study.get_trials(deepcopy=False) if self._whole(trial)]
+
+    def importance(self) -> dict[str, float]:
+        """Each value's share of the metric's variation (PED-ANOVA), together 1; empty if it cannot be told."""
+        complete = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if len({trial.value for trial in complete}) < 2:
+            return {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                told = get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator())
+            except (ValueError, RuntimeError):
+                return {}
+        return {key: float(value) for key, value in told.items()}
+
+    def _feasible(self, trial: Trial, params: Params) -> "Asked | None":
+        """The trial as a point to train; None if it violates a constraint, which the study is told."""
+        known = trial.constraints
+        for rule in self.search.constraints:
+            if rule.text not in known:
+                trial.set_constraint(rule.text, rule.violation(params))
+        if self.search.feasible(params):
+            return Asked(trial, params)
+        trial.set_user_attr(INFEASIBLE, True)
+        self._study.tell(trial, state=TrialState.PRUNED)
+        return None
+
+    def _suggest(self, trial: Trial) -> Params:
+        return {key: _suggest(trial, dimension) for key, dimension in self.search.space.items()}
+
+    def _exhausted(self) -> bool:
+        """Whether every point of a grid has its trial."""
+        if self.search.spec.sampler != "grid":
+            return False
+        seen = {
+            tuple(self._point(trial).values()) for trial in self._study.get_trials(deepcopy=False) if self._whole(trial)
+        }
+        return all(tuple(point.values()) in seen for point in grid_points(self.search.space))
+
+    def _point(self, trial: FrozenTrial) -> Params:
+        return {key: dimension.exact(trial.params[key]) for key, dimension in self.search.space.items()}
+
+    def _whole(self, trial: FrozenTrial) -> bool:
+        return all(key in trial.params for key in self.search.space)
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[number]
+
+    def _record(self, trial: FrozenTrial) -> dict[str, Any]:
+        attributes = trial.user_attrs
+        values = list(attributes.get(VALUES, ()))
+        state = "infeasible" if attributes.get(INFEASIBLE) else trial.state.name.lower()
+        return {
+            "number": trial.number,
+            "state": {"fail": "failed"}.get(state, state),
+            "params": self._point(trial),
+            "values": values,
+            "value": sum(values) / len(values) if values else None,
+            "chains": list(attributes.get(CHAINS, ())),
+            "reason": attributes.get(REASON, ""),
+        }
+
+
+class Asked:
+    """A feasible point that is to be trained."""
+
+    def __init__(self, trial: Trial, params: Params) -> None:
+        self.trial, self.params = trial, params
+
+    @property
+    def number(self) -> int:
+        """The trial's number in its study."""
+        return self.trial.number
+
+
+class _Grid(GridSampler):
+    """Optuna's grid without its end: it stops ``optimize``, and raises where trials are asked for and told."""
+
+    def after_trial(
+        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        """Does nothing: ``SearchStudy.ask`` knows when the grid is exhausted."""
+
+
+def owner_of(store: Path) -> str:
+    """Who asks for trials: a store on a host."""
+    return f"{os.uname().nodename}:{store.absolute()}"
+
+
+def _suggest(trial: Trial, dimension: Dimension) -> Any:
+    key = dimension.key
+    if dimension.choices:
+        return trial.suggest_categorical(key, dimension.choices)
+    if dimension.whole:
+        step = int(dimension.step or 1)
+        value: float = trial.suggest_int(key, int(dimension.low), int(dimension.high), step=step, log=dimension.log)
+    else:
+        value = trial.suggest_float(key, dimension.low, dimension.high, step=dimension.step, log=dimension.log)
+    return dimension.exact(value)
+
+
+def _sampler(search: Search, trials: int) -> BaseSampler:
+    """The sampler by its name. Its seed moves with the trials that there are: a continued study draws new points."""
+    seed = int(np.random.SeedSequence([search.spec.sampler_seed, trials]).generate_state(1)[0])
+    makers: Mapping[str, Callable[[], BaseSampler]] = {
+        "grid": lambda: _Grid({key: dimension.grid() or () for key, dimension in search.space.items()}, seed),
+        "tpe": lambda: TPESampler(seed=seed),
+        "random": lambda: RandomSampler(seed),
+        "cmaes": lambda: CmaEsSampler(seed=seed, warn_independent_sampling=False),
+    }
+    if search.spec.sampler == "cmaes" and find_spec("cmaes") is None:
+        raise search.document.error(("sampler",), "cmaes needs the package of that name (pip install cmaes)")
+    return makers[search.spec.sampler]()

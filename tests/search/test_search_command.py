@@ -1,0 +1,226 @@
+"""``harness search`` on the real command line: killed, continued, finished, and without any test image on the disk."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import optuna
+import pytest
+
+from harness.cli.studies import prepare_search
+from harness.data.synthetic import make_market1501
+from harness.errors import InputError
+from harness.matrix import load_matrix
+from harness.search.study import open_storage
+
+TABLE = """\
+title: A tiny table
+recipe: recipes/market1501.yaml
+seeds: [0]
+metrics: [mAP]
+rows:
+  - {id: "1", factors: [Softmax]}
+  - {id: "3", factors: [Softmax, Quadruplet]}
+  - {id: "2", factors: [Quadruplet]}
+profiles:
+  demo:
+    set:
+      data: {height_px: 32, width_px: 16}
+      model: {embedding_dim: 16}
+      stages:
+        classify: {epochs: 1, sampler: {batch_size: 16}}
+        metric: {epochs: 1, sampler: {identities: 4, images: 2}}
+"""
+SEARCH = """\
+title: Tiny margins
+table: tiny.yaml
+tune: once
+rows: ["3"]
+space:
+  losses.quadruplet.epsilon1: {choices: [0.3, 0.6]}
+  losses.quadruplet.epsilon2: {low: 0.0, high: 0.5, step: 0.5}
+constraints: [losses.quadruplet.epsilon2 < losses.quadruplet.epsilon1]
+sampler: grid
+budget: {trials: 9}
+metric: mAP
+seeds: [0]
+confirm: [5, 6]
+reference: {losses.quadruplet.epsilon1: 0.5, losses.quadruplet.epsilon2: 0.2}
+held_out: {share: 0.4, seed: 1}
+"""
+
+
+class Place:
+    """A folder with the search, its table and training images alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        shutil.copytree(Path(__file__).parents[2] / "ablations" / "recipes", folder / "recipes")
+        (folder / "tiny.yaml").write_text(TABLE, encoding="utf-8")
+        (folder / "margins.yaml").write_text(SEARCH, encoding="utf-8")
+        self.images = make_market1501(folder / "images", identities=16, seed=1)
+        for tests in ("query", "bounding_box_test"):
+            shutil.rmtree(self.images / tests)
+        self.tracker = f"sqlite:///{folder / 'mlflow.db'}"
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "harness", "search", "margins.yaml", "--profile", "demo", *words]
+        environment = {**os.environ, "MLFLOW_TRACKING_URI": self.tracker, "OMP_NUM_THREADS": "1"}
+        environment.pop("HARNESS_STORE", None)
+        return subprocess.Popen(
+            [*command, "--data", str(self.images), "--workers", "1"],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *words: str, code: int = 0) -> tuple[str, str]:
+        process = self.start(*words)
+        answer, notices = process.communicate(timeout=240)
+        assert process.returncode == code, notices
+        assert "Traceback" not in notices
+        return answer, notices
+
+    def kill_once_it_trains(self) -> None:
+        process = self.start()
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith("started    metric"):
+                break
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        time.sleep(0.5)  # its worker, in a group of its own, sees that nobody listens
+
+    def trials(self) -> list[optuna.trial.FrozenTrial]:
+        storage = open_storage(None, self.folder / ".harness" / "studies" / "margins-demo.journal")
+        (study,) = storage.get_all_studies()
+        return storage.get_all_trials(study._study_id)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("search"))
+
+
+@pytest.fixture(scope="module")
+def finished(place: Place) -> tuple[Place, dict[str, Any]]:
+    """The search, killed while its first trial trained, then run to its end; what that run printed."""
+    place.kill_once_it_trains()
+    assert optuna.trial.TrialState.RUNNING in {trial.state for trial in place.trials()}
+    answer, _ = place.run("--json")
+    return place, json.loads(answer)
+
+
+def test_a_search_needs_no_test_image_and_finds_the_best_point(finished: tuple[Place, dict[str, Any]]) -> None:
+    place, record = finished
+    assert not (place.images / "query").exists()
+    (study,) = record["studies"]
+    complete = [trial for trial in study["trials"] if trial["state"] == "complete"]
+    assert len(complete) == 3
+    assert study["best"]["value"] == max(trial["value"] for trial in complete)
+    assert [result["seed"] for result in study["confirmed"]["best"]] == [5, 6]
+    assert json.loads((place.folder / ".harness/studies/margins-demo.json").read_text()) == {
+        key: value for key, value in record.items() if key != "reports"
+    }
+
+
+def test_a_killed_search_loses_no_trial_and_leaves_none_running(finished: tuple[Place, dict[str, Any]]) -> None:
+    place, _ = finished
+    points = [tuple(trial.params.values()) for trial in place.trials()]
+    assert len(points) == len(set(points)) == 2 * 2
+    assert all(trial.state.is_finished() for trial in place.trials())
+
+
+def test_all_trials_share_the_first_stage(finished: tuple[Place, dict[str, Any]]) -> None:
+    _, record = finished
+    (study,) = record["studies"]
+    chains = [chain for trial in study["trials"] for chain in trial["chains"]]
+    assert len({chain[0] for chain in chains}) == 1
+    assert len({chain[1] for chain in chains}) == 3
+    assert study["cost"]["epochs"] == 1 + 3  # one classify epoch, and one metric epoch a trial
+    assert study["cost"]["unshared_epochs"] == 3 * 2
+
+
+def test_every_trial_is_a_child_run_with_its_values(finished: tuple[Place, dict[str, Any]]) -> None:
+    place, record = finished
+    client = mlflow.MlflowClient(tracking_uri=place.tracker)
+    experiment = client.get_experiment_by_name("margins")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    children = [run for run in runs if run is not parent]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert parent.info.status == "FINISHED"
+    assert sorted(run.data.params["state"] for run in children) == ["complete"] * 3 + ["infeasible"]
+    told = {(run.data.params["epsilon1"], run.data.params["epsilon2"]): run.data.metrics.get("mAP") for run in children}
+    (study,) = record["studies"]
+    for trial in study["trials"]:
+        epsilon1, epsilon2 = map(str, trial["params"].values())
+        assert told[epsilon1, epsilon2] == trial["value"]
+
+
+def test_the_report_judges_the_best_point_against_the_reference(finished: tuple[Place, dict[str, Any]]) -> None:
+    place, _ = finished
+    text = (place.folder / "reports" / "margins.md").read_text(encoding="utf-8")
+    assert "no test image was read" in text
+    assert "Tuned once" in text
+    assert "infeasible" in text
+    assert "Against the reference" in text
+    assert (place.folder / "reports" / "figures" / "margins-surface-1.svg").is_file()
+
+
+def test_a_table_takes_its_margins_from_the_finished_search(finished: tuple[Place, dict[str, Any]]) -> None:
+    place, record = finished
+    taking = "set: {losses.quadruplet: {epsilon1: {from: margins}, epsilon2: {from: margins}}}\nrows:"
+    (place.folder / "taking.yaml").write_text(TABLE.replace("rows:", taking), encoding="utf-8")
+    matrix = load_matrix(
+        place.folder / "taking.yaml", profile="demo", rows=["3"], studies=place.folder / ".harness" / "studies"
+    )
+    (study,) = record["studies"]
+    quadruplet = matrix.rows[0].recipe.losses.quadruplet
+    assert [quadruplet.epsilon1, quadruplet.epsilon2] == list(study["best"]["params"].values())
+    assert matrix.rows[0].recipe.data.held_out is None
+    assert matrix.studies == {"margins": f"{study['study']}, tuned once"}
+
+
+def test_the_same_search_again_trains_nothing(finished: tuple[Place, dict[str, Any]]) -> None:
+    place, record = finished
+    answer, notices = place.run("--json")
+    assert "started" not in notices
+    assert json.loads(answer) == record
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('rows: ["3"]', 'rows: ["4"]', 'margins.yaml:4: rows.0: "4" is no row of'),
+        ('rows: ["3"]', 'rows: ["1"]', 'margins.yaml:6: space.losses.quadruplet.epsilon1: changes nothing in row "1"'),
+        ("metric: mAP", "metric: error", "is not measured on this data"),
+        ("low: 0.0", "low: -0.5", "margins.yaml:7: space.losses.quadruplet.epsilon2: found -0.5"),
+    ],
+)
+def test_what_does_not_fit_the_table_is_told_by_line(place: Place, old: str, new: str, told: str) -> None:
+    path = place.folder / "wrong.yaml"
+    path.write_text(SEARCH.replace(old, new), encoding="utf-8")
+    with pytest.raises(InputError) as refused:
+        prepare_search(path, profile="demo", data=place.images, trials=None, store=place.folder / ".harness")
+    assert told.replace("margins.yaml", "wrong.yaml") in str(refused.value)
+
+
+def test_tuned_per_row_every_row_has_a_study_of_its_own_and_the_same_budget(place: Place) -> None:
+    path = place.folder / "each.yaml"
+    path.write_text(SEARCH.replace('tune: once\nrows: ["3"]', 'tune: per-row\nrows: ["3", "2"]'), encoding="utf-8")
+    prepared = prepare_search(path, profile="demo", data=place.images, trials=4, store=place.folder / ".harness")
+    assert [trials.row.id for trials in prepared.trials] == ["3", "2"]
+    assert len({trials.identity for trials in prepared.trials}) == 2
+    assert {trials.search.budget.trials for trials in prepared.trials} == {4}

@@ -1,0 +1,100 @@
+"""What the report of a search says: the verdict above all."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.report.margins import compare, study_to_markdown, write_study
+
+E1, E2 = "losses.quadruplet.epsilon1", "losses.quadruplet.epsilon2"
+PAPER = {E1: 0.5, E2: 0.2}
+
+
+def results(values: list[float], name: str) -> list[dict[str, Any]]:
+    return [
+        {"seed": seed, "value": value, "evaluation": f"{name}{seed}", "reason": "", "folder": ""}
+        for seed, value in enumerate(values)
+    ]
+
+
+def trial(number: int, epsilon1: float, value: float | None, state: str = "complete") -> dict[str, Any]:
+    params = {E1: epsilon1, E2: 0.2}
+    return {"number": number, "state": state, "params": params, "value": value, "reason": "", "values": []}
+
+
+def outcome(best: list[float], reference: list[float], metric: str = "mAP") -> dict[str, Any]:
+    trials = [trial(0, 0.3, 0.6), trial(1, 0.1, None, "infeasible"), trial(2, 0.7, 0.8), trial(3, 0.9, 0.7)]
+    study = {
+        "row": "3",
+        "trials": trials,
+        "best": trials[2],
+        "importance": {E1: 0.75, E2: 0.25},
+        "confirmed": {"best": results(best, "b"), "reference": results(reference, "r")},
+        "cost": {
+            "results": 3.0,
+            "seconds": 3600.0,
+            "unshared_seconds": 7200.0,
+            "epochs": 25.0,
+            "unshared_epochs": 45.0,
+        },
+    }
+    return {
+        "name": "margins",
+        "title": "Margins",
+        "table": "table1.yaml",
+        "tune": "once",
+        "metric": metric,
+        "sampler": "tpe",
+        "pruner": "median",
+        "budget": {"trials": 3, "hours": None, "device_hours": 2.0},
+        "seeds": [0],
+        "confirm": [100, 101, 102],
+        "held_out": {"share": 0.2, "seed": 0},
+        "space": {E1: "0.1 to 0.9", E2: "0.0 to 0.8"},
+        "constraints": [f"{E2} < {E1}"],
+        "reference": PAPER,
+        "profile": "demo",
+        "dataset": "market1501",
+        "synthetic": True,
+        "studies": [study],
+    }
+
+
+@pytest.mark.parametrize(
+    ("best", "metric", "verdict"),
+    [
+        # Differences to 0.70, 0.71, 0.72 of 10, 11 and 12 points: t = 11 / (1 / sqrt 3) = 19, p = 0.003.
+        ([0.80, 0.82, 0.84], "mAP", "better"),
+        ([0.60, 0.60, 0.60], "mAP", "worse"),  # -10, -11, -12
+        ([0.60, 0.60, 0.60], "error", "better"),  # a lower error
+        ([0.80, 0.61, 0.74], "mAP", "no difference that these seeds can show"),  # 10, -10, 2: t = 0.11
+        ([0.80], "mAP", "not judged: no variance can be told from these seeds"),
+    ],
+)
+def test_the_best_point_is_judged_over_paired_fresh_seeds(best: list[float], metric: str, verdict: str) -> None:
+    record = outcome(best, [0.70, 0.71, 0.72], metric)
+    assert compare(record, record["studies"][0])[0] == verdict
+
+
+def test_a_search_that_finds_the_reference_itself_says_so() -> None:
+    record = outcome([0.7], [0.7]) | {"reference": {E1: 0.7, E2: 0.2}}
+    assert compare(record, record["studies"][0])[0] == "the same values"
+
+
+def test_the_report_tells_question_verdict_trials_and_cost() -> None:
+    text = study_to_markdown(outcome([0.80, 0.82, 0.84], [0.70, 0.71, 0.72]), ["figures/a.svg"])
+    assert "**better** (+11.0 [+8.5, +13.5], p 0.003)" in text  # 4.303 * 1 / sqrt(3) = 2.48
+    assert "| 1 | 0.1 | 0.2 | — |  | infeasible |" in text
+    assert "| 2 | 0.7 | 0.2 | 80.0 | best so far | complete |" in text
+    assert "| 3 | 0.9 | 0.2 | 70.0 |  | complete |" in text
+    assert "budget 3 trials, 2 device hours a study" in text
+    assert "3 complete, 1 infeasible" in text
+    assert "leaves 50% of the time" in text
+
+
+def test_a_search_without_any_result_still_has_a_report(tmp_path: Path) -> None:
+    record = outcome([], [])
+    record["studies"][0] |= {"best": None, "trials": [trial(0, 0.3, None, "failed")], "confirmed": {}}
+    (path,) = write_study(record, tmp_path)
+    assert "No trial has a result." in path.read_text(encoding="utf-8")
