@@ -1,0 +1,67 @@
+"""The commands, assembled; the exit codes: 0 all is well, 1 a row failed, 2 bad usage or bad input."""
+
+import os
+import sys
+from pathlib import Path
+
+import typer
+
+from harness.cli.cache import cache_app
+from harness.cli.data import data_app
+from harness.cli.doctor import doctor
+from harness.cli.evaluate import evaluate
+from harness.cli.plan import plan
+from harness.cli.report import report
+from harness.cli.run import run
+from harness.cli.search import search
+from harness.cli.sync import sync
+from harness.cli.ui import ui
+from harness.errors import InputError
+
+_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="harness",
+    help="Declares, trains, tracks and judges ablation tables of deep metric learning.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(run)
+app.command()(plan)
+app.command()(search)
+app.command()(report)
+app.command()(evaluate)
+app.command()(ui)
+app.command()(sync)
+app.command()(doctor)
+app.add_typer(data_app)
+app.add_typer(cache_app)
+
+
+def main() -> None:
+    """Runs the command line; bad input ends in one sentence on standard error and exit code 2."""
+    try:
+        app()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (KeyboardInterrupt, SystemExit) as end:
+        # Typer turns an interruption of a command into this exit code, without a word.
+        if isinstance(end, SystemExit) and end.code != _INTERRUPTED:
+            raise
+        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        sys.exit(_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader (head, less) went away: nothing is wrong, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        from harness.execute.store import tell_os_error
+
+        told = tell_os_error(error, Path.cwd())
+        if told is None:
+            raise
+        print(f"error: {told}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,88 @@
+"""``harness cache``: what the store holds, and what may go."""
+
+from typing import Annotated
+
+import typer
+
+from harness.cli.console import print_json
+from harness.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+
+cache_app = typer.Typer(name="cache", help="List, check and clean the store of finished stages.", no_args_is_help=True)
+
+
+@cache_app.command(name="list")
+def list_(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
+    """List every stage: its state, its size and the tables that use it."""
+    from harness.execute import Store
+
+    entries = Store(store).list_entries()
+    if json:
+        print_json(
+            [
+                {
+                    "fingerprint": entry.fingerprint,
+                    "name": entry.stage.name if entry.stage else None,
+                    "state": entry.state,
+                    "damage": entry.damage,
+                    "bytes": entry.size_bytes,
+                    "tables": list(entry.tables),
+                }
+                for entry in entries
+            ]
+        )
+        return
+    for entry in entries:
+        name = entry.stage.name if entry.stage else "?"
+        used = ", ".join(entry.tables) or "no table"
+        typer.echo(f"{entry.fingerprint[:12]}  {entry.state:<10} {entry.size_bytes / 1e6:8.1f} MB  {name:<10} {used}")
+    typer.echo(f"{len(entries)} stages, {sum(entry.size_bytes for entry in entries) / 1e6:.1f} MB in {store}")
+
+
+@cache_app.command()
+def gc(
+    store: StoreOption = DEFAULT_STORE,
+    forget: Annotated[
+        list[str] | None, typer.Option("--forget", metavar="TABLE", help="Also drop what this table needs.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+) -> None:
+    """Delete the stages that no table uses; a table's stages go only when it is named with --forget."""
+    from harness.errors import InputError, did_you_mean
+    from harness.execute import Store
+
+    kept = Store(store)
+    known = kept.tables()
+    spared: set[str] = set()
+    for table in forget or []:
+        if table not in known:
+            raise InputError(f'--forget "{table}": {did_you_mean(table, known)}')
+    for table, stages in known.items():
+        if table not in (forget or []):
+            spared |= stages
+    if not dry_run:
+        for table in forget or []:
+            kept.forget(table)
+        collected = kept.collect()
+        deleted, size = collected.entries, collected.size_bytes
+        for entry in collected.busy:
+            typer.echo(f"{entry.fingerprint[:12]} is being worked on and stays")
+    else:
+        deleted = tuple(entry for entry in kept.list_entries() if entry.fingerprint not in spared)
+        size = sum(entry.size_bytes for entry in deleted)
+    word = "would go" if dry_run else "deleted"
+    typer.echo(f"{len(deleted)} stages {word}, {size / 1e6:.1f} MB")
+
+
+@cache_app.command()
+def verify(store: StoreOption = DEFAULT_STORE) -> None:
+    """Compare every checksum. Exit code 1 if an entry is damaged; a damaged one is trained again when it is needed."""
+    from harness.execute import Store
+
+    kept = Store(store)
+    entries = kept.list_entries()
+    damages = [damage for entry in entries if (damage := kept.verify(entry.fingerprint))]
+    for damage in damages:
+        typer.echo(damage)
+    typer.echo(f"{len(entries)} stages checked, {len(damages)} damaged")
+    if damages:
+        raise typer.Exit(1)

@@ -1,0 +1,63 @@
+"""``harness data make`` and ``harness data check``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli.console import counting, notices, print_json
+from harness.cli.options import JsonOption
+from harness.errors import InputError, did_you_mean
+
+data_app = typer.Typer(name="data", help="Make a synthetic data set, or check one.", no_args_is_help=True)
+
+
+@data_app.command()
+def make(
+    layout: Annotated[str, typer.Argument(metavar="LAYOUT", help="market1501, dukemtmc-reid or cifar100.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write the data set into.")],
+    identities: Annotated[
+        int,
+        typer.Option("--identities", min=1, help="Identities in all; for cifar100, images per class."),
+    ] = 300,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 0,
+    full: Annotated[bool, typer.Option("--full", help="The released counts instead of --identities.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Render a synthetic data set in the layout of a real one."""
+    from harness.data import synthetic
+
+    if layout not in synthetic.FOLDERS:
+        raise InputError(f'layout "{layout}": {did_you_mean(layout, synthetic.FOLDERS)}')
+    with counting("rendering") as progress:
+        folder = synthetic.make(layout, out, identities=identities, seed=seed, full=full, progress=progress)
+    if json:
+        print_json({"layout": layout, "folder": str(folder), "seed": seed, "full": full})
+    else:
+        notices().print(f"{folder}: synthetic {layout}, seed {seed}. Check it with: harness data check {folder}")
+
+
+@data_app.command()
+def check(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The data set's folder, or one that holds it.")],
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", metavar="NAME", help="Which data set to look for. Without it: what is found."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Read a data set whole: counts per split, unreadable files, odd identities, queries without a match.
+
+    Exit code 1 if any image cannot be read.
+    """
+    from harness.data import check_dataset, recognise
+
+    name = dataset or recognise(directory)
+    with counting("reading") as progress:
+        found = check_dataset(name, directory, progress=progress)
+    if json:
+        print_json(found.to_json())
+    else:
+        typer.echo("\n".join(found.lines()))
+    if found.unreadable:
+        raise typer.Exit(1)

@@ -1,0 +1,127 @@
+"""The options that mean the same in every command."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from harness.errors import InputError
+
+TableArgument = Annotated[Path, typer.Argument(metavar="TABLE.yaml", help="The declared table.", show_default=False)]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="Overlay of the recipe: paper, demo, ... Without it: paper if the data set is found, else demo.",
+        show_default=False,
+    ),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="Where the data set lies. Without it: $HARNESS_DATA, then ./data.",
+        show_default=False,
+    ),
+]
+RowsOption = Annotated[
+    str | None, typer.Option("--rows", metavar="1,3", help="Only these rows, by id.", show_default=False)
+]
+SeedsOption = Annotated[
+    str | None, typer.Option("--seeds", metavar="0,1,2", help="These seeds instead of the table's.", show_default=False)
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any recipe value by its dotted key, recorded with the runs; may be repeated.",
+        show_default=False,
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", min=1, help="Stages at a time. Default: one a GPU, or one a core."),
+]
+StoreOption = Annotated[
+    Path,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        envvar="HARNESS_STORE",
+        help="Where finished stages, checkpoints and decoded images are kept.",
+    ),
+]
+OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where reports are written.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
+
+ReuseOption = Annotated[
+    Literal["code", "version"],
+    typer.Option(
+        "--reuse",
+        help="What tells whether a finished stage is still good: the code itself, or its hand-kept version "
+        "(changed code then meets old results; the runs are marked).",
+    ),
+]
+
+CachedOption = Annotated[
+    bool,
+    typer.Option(
+        "--cache/--no-cache",
+        help="Keep decoded images on disk, or decode them anew each time: slower, for images that would fill the disk.",
+    ),
+]
+
+DEFAULT_STORE = Path(".harness")
+DEFAULT_REPORTS = Path("reports")
+REPORT_FORMATS = ("md", "svg", "png")
+"""What is written of a report unless other formats are named."""
+
+
+def listed(text: str | None, option: str) -> list[str] | None:
+    """The items of a comma-separated option; None if it was not given.
+
+    Raises:
+        InputError: If an item is empty.
+    """
+    if text is None:
+        return None
+    items = [item.strip() for item in text.split(",")]
+    if not all(items):
+        raise InputError(f'{option} "{text}": expected values separated by commas, found an empty one')
+    return items
+
+
+def seeds_of(text: str | None) -> list[int] | None:
+    """The seeds of ``--seeds``; None if it was not given.
+
+    Raises:
+        InputError: If one is not a whole number from 0.
+    """
+    items = listed(text, "--seeds")
+    if items is None:
+        return None
+    for item in items:
+        if not (item.isascii() and item.isdigit()):
+            raise InputError(f'--seeds "{text}": expected whole numbers from 0, found "{item}"')
+    return [int(item) for item in items]
+
+
+def assignments(texts: list[str] | None) -> dict[str, str]:
+    """The ``--set`` options as a mapping from dotted key to text.
+
+    Raises:
+        InputError: If one has no ``=`` or a key is set twice.
+    """
+    values: dict[str, str] = {}
+    for text in texts or []:
+        key, equals, value = text.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise InputError(f'--set "{text}": expected KEY=VALUE, for example losses.quadruplet.epsilon1=0.4')
+        if key in values:
+            raise InputError(f'--set: "{key}" is set twice ("{values[key]}" and "{value.strip()}")')
+        values[key] = value.strip()
+    return values

@@ -1,0 +1,79 @@
+"""Where data is looked for, and which profile that decides."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import InputError
+from harness.matrix import Declaration
+
+DATA_VARIABLE = "HARNESS_DATA"
+DEFAULT_DATA = Path("data")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which profile runs on which data."""
+
+    profile: str
+    root: Path | None
+    """Where the data set was found; None: the profile's synthetic set is to be made."""
+    notice: str = ""
+
+
+def data_candidates(given: Path | None) -> list[Path]:
+    """The folders in which a data set is looked for: the one given, or $HARNESS_DATA and ./data.
+
+    Raises:
+        InputError: If a folder that the user named does not exist; what a user names is never passed over.
+    """
+    named = os.environ.get(DATA_VARIABLE)
+    for source, folder in (("--data", given), (f"${DATA_VARIABLE}", Path(named) if named else None)):
+        if folder is not None and not folder.is_dir():
+            raise InputError(f"{source} {folder}: there is no such folder (looked for {folder.absolute()})")
+    if given is not None:
+        return [given]
+    return [Path(named), DEFAULT_DATA] if named else [DEFAULT_DATA]
+
+
+def choose(
+    declaration: Declaration,
+    *,
+    profile: str | None,
+    data: Path | None,
+    find: Callable[[str, list[Path]], tuple[Path | None, Sequence[Path]]],
+) -> Choice:
+    """Which profile runs, and on which data.
+
+    ``profile`` if given, else the declaration's first one (``paper``) if its data set is found, else its first one
+    that has a synthetic set (``demo``), with a notice. A profile with a synthetic set uses it unless ``data`` is given.
+
+    Args:
+        declaration: The table.
+        profile: ``--profile``.
+        data: ``--data``.
+        find: ``harness.data.find_dataset``: where a data set lies, and the places looked in.
+
+    Raises:
+        InputError: If data that was named, or that the profile needs, is not found.
+    """
+    wanted = declaration.profile(profile)
+    dataset = declaration.dataset(wanted.name)
+    if profile is not None and wanted.synthetic is not None and data is None:
+        return Choice(wanted.name, None)
+    found, looked = find(dataset, data_candidates(data))
+    places = ", ".join(str(place) for place in looked)
+    if found is not None:
+        return Choice(wanted.name, found)
+    synthetic = [name for name, declared in declaration.profiles.items() if declared.synthetic is not None]
+    if data is not None or profile is not None or not synthetic:
+        hint = f"--profile {synthetic[0]} runs without it, on a synthetic set" if synthetic and data is None else ""
+        raise InputError(
+            f"{dataset} was not found; looked in {places}. Name its folder with --data DIR. {hint}".rstrip()
+        )
+    notice = (
+        f"{dataset} was not found (looked in {places}): running profile {synthetic[0]} on a synthetic data set. "
+        f"Its results show that the harness works; they do not compare with the paper."
+    )
+    return Choice(synthetic[0], None, notice)

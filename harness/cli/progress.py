@@ -1,0 +1,116 @@
+"""What a run shows while it works: a bar per active stage and one for the table, or plain lines off a terminal."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from harness.cli.console import notices
+from harness.execute.protocol import Event
+from harness.plan import Plan, Stage
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+class Monitor:
+    """Turns an executor's events into what a person reads. On a terminal bars, elsewhere a line per start and end."""
+
+    def __init__(self, plan: Plan, bars: "Progress | None", table: str) -> None:
+        self._plan = plan
+        self._bars = bars
+        self._console = bars.console if bars is not None else notices()
+        self._tasks: dict[str, TaskID] = {}
+        self._started: dict[str, float] = {}
+        self._done = 0
+        self._all = len(plan.to_execute)
+        self._whole = None if bars is None else bars.add_task(table, total=self._all, told="")
+
+    def on_event(self, event: Event) -> None:
+        """Shows one event."""
+        stage = self._plan.stages[event.fingerprint]
+        match event.kind:
+            case "started":
+                self._started[event.fingerprint] = time.monotonic()
+                self._say(f"started    {self._title(stage)}")
+                if self._bars is not None:
+                    self._tasks[event.fingerprint] = self._bars.add_task(self._title(stage), total=None, told="")
+            case "progress":
+                self._progress(event)
+            case "waiting":
+                self._say(f"waiting    {self._title(stage)}: another process works on it")
+            case _:
+                self._end(stage, event)
+
+    def _progress(self, event: Event) -> None:
+        detail = event.detail
+        if "warning" in detail:
+            self._console.print(f"warning: {detail['warning']}")
+        if self._bars is None or event.fingerprint not in self._tasks or "steps" not in detail:
+            return
+        told = []
+        if "epoch" in detail:
+            told.append(f"epoch {detail['epoch']:.1f}/{detail['epochs']}")
+        if "loss" in detail:
+            told.append(f"loss {detail['loss']:.3f}")
+        if "images_per_s" in detail:
+            told.append(f"{detail['images_per_s']:.0f} images/s")
+        self._bars.update(
+            self._tasks[event.fingerprint], completed=detail["step"], total=detail["steps"], told="  ".join(told)
+        )
+
+    def _end(self, stage: Stage, event: Event) -> None:
+        self._done += 1
+        seconds = time.monotonic() - self._started.get(stage.fingerprint, time.monotonic())
+        took = f" in {seconds:.0f} s" if event.kind == "succeeded" else ""
+        reason = f": {event.detail['reason']}" if event.detail.get("reason") else ""
+        word = {"succeeded": "done", "cached": "cached", "failed": "FAILED", "not_run": "not run"}[event.kind]
+        if event.kind in {"failed", "not_run"}:
+            self._console.print(f"{word:<10} {self._title(stage)}{reason}")
+        elif event.kind == "succeeded":
+            self._say(f"{word:<10} {self._title(stage)}{took}  [{self._done}/{self._all}]")
+        if self._bars is not None and self._whole is not None:
+            self._bars.update(self._whole, completed=self._done)
+            task = self._tasks.pop(stage.fingerprint, None)
+            if task is not None:
+                self._bars.remove_task(task)
+
+    def _say(self, line: str) -> None:
+        """A line for logs; on a terminal the bars tell the same."""
+        if self._bars is None:
+            self._console.print(line, markup=False)
+
+    def _title(self, stage: Stage) -> str:
+        runs = self._plan.runs_of(stage.fingerprint)
+        rows = list(dict.fromkeys(run.row for run in runs))
+        seeds = sorted({run.seed for run in runs})
+        seed = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
+        return f"{stage.name} · {'row' if len(rows) == 1 else 'rows'} {', '.join(rows)} · {seed}"
+
+
+@contextmanager
+def monitoring(plan: Plan, table: str) -> Iterator[Monitor]:
+    """A monitor, with live bars if standard error is a terminal."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = notices()
+    if not console.is_terminal:
+        yield Monitor(plan, None, table)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[told]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        yield Monitor(plan, bars, table)

@@ -1,0 +1,59 @@
+"""A table's numbers on the terminal: the short form of its report."""
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.report import TableReport
+    from harness.report.model import Cell
+
+_WIDTH_OFF_TERMINAL = 140
+
+
+def show_table(report: "TableReport", rows: Collection[str]) -> None:
+    """Prints rows, ticks and measured metrics: mean ± standard deviation over seeds, in percent.
+
+    The paper's numbers stand beside them where the two compare, and those of cited methods always.
+
+    Args:
+        report: The table's report.
+        rows: Ids of the rows to show; cited methods are always shown.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("row", no_wrap=True)
+    for factor in report.factors:
+        table.add_column(factor, justify="center")
+    with_paper = not report.not_comparable or any(row.cited for row in report.rows)
+    for metric in report.metrics:
+        table.add_column(metric.title, justify="right", no_wrap=True)
+        if with_paper:
+            table.add_column("paper", justify="right", style="dim", no_wrap=True)
+    for row in report.rows:
+        if not row.cited and row.id not in rows:
+            continue
+        ticks = ["x" if row.factors.get(factor) else "" for factor in report.factors]
+        numbers: list[str] = []
+        for metric in report.metrics:
+            cell = row.cells[metric.key]
+            numbers.append(_measured(cell, row.state))
+            if with_paper:
+                numbers.append("" if cell.paper is None else f"{100 * cell.paper:.1f}")
+        table.add_row(row.name, *ticks, *numbers)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH_OFF_TERMINAL
+    console.print(f"{report.title} · {report.heading}", markup=False)
+    console.print(table)
+    if report.not_comparable:
+        console.print(f"These numbers do not compare with the paper's: {report.not_comparable}.", markup=False)
+
+
+def _measured(cell: "Cell", state: str) -> str:
+    if cell.measured is None:
+        return state
+    spread = f" ± {100 * cell.measured.sd:.1f}" if cell.measured.sd is not None else ""
+    return f"{100 * cell.measured.mean:.1f}{spread}"

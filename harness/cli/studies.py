@@ -1,0 +1,246 @@
+"""From a search file to trainable trials, and their tracking: a study is a parent run, every trial a child of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.cli.console import notices
+from harness.cli.places import choose
+from harness.cli.wiring import STUDIES, identify_data, stage_context, synthetic_set
+from harness.errors import did_you_mean
+from harness.matrix import Matrix, expand, matrix_to_json, read_declaration, recipe_to_yaml
+from harness.matrix.schema import METRICS
+from harness.models import weights_identity
+from harness.plan import DataIdentity, code_identity, fingerprint
+from harness.search import Search, read_search
+from harness.search.loop import Score
+from harness.search.result import stage_costs
+from harness.search.space import Params
+from harness.search.trials import Trials
+from harness.track import Tracker, collect_provenance
+
+if TYPE_CHECKING:
+    from harness.execute import LocalExecutor, Store
+
+
+@dataclass(frozen=True)
+class PreparedSearch:
+    """A search, ready to run."""
+
+    search: Search
+    matrix: Matrix
+    """The table under the chosen profile, with the rows that are searched on."""
+    store: "Store"
+    data: DataIdentity
+    root: Path
+    synthetic: bool
+    code: Mapping[str, str]
+    trials: tuple[Trials, ...]
+    """One for each row."""
+
+    @property
+    def label(self) -> str:
+        """What the store remembers the study's stages by."""
+        return f"study {self.search.name} ({self.matrix.profile}, {self.matrix.dataset})"
+
+    @property
+    def title(self) -> str:
+        """The name of the study's files and of its lock."""
+        return f"{self.search.name}-{self.matrix.profile}"
+
+    @property
+    def result_file(self) -> Path:
+        """Where the outcome is kept."""
+        return self.store.root / STUDIES / f"{self.title}.json"
+
+    @property
+    def journal(self) -> Path:
+        """Where the trials are kept, unless the search names a database."""
+        return self.store.root / STUDIES / f"{self.title}.journal"
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What stages are told of their circumstances; none of it can change a result."""
+        return stage_context(self.matrix, self.root, self.store)
+
+
+def prepare_search(
+    path: Path, *, profile: str | None, data: Path | None, trials: int | None, store: Path
+) -> PreparedSearch:
+    """Reads a search file, its table and the *training* images; the test images may be absent.
+
+    Raises:
+        InputError: For anything in the files, the options or the data that the user can mend.
+    """
+    from harness.data import find_dataset, open_dataset
+    from harness.execute import Store
+    from harness.train.stage import CODE_ROOTS
+
+    search = read_search(path)
+    declaration = read_declaration(search.table)
+    for name in search.spec.profiles:
+        if name not in declaration.profiles:
+            told = did_you_mean(name, declaration.profiles)
+            raise search.document.error(("profiles", name), f'"{name}" is no profile of {search.table}; {told}')
+    choice = choose(declaration, profile=profile, data=data, find=find_dataset)
+    if choice.notice:
+        notices().print(choice.notice)
+    search = search.under(choice.profile, trials)
+    # A table may take its values from this very study: a stand-in does, since every trial sets its own.
+    start = {key: dimension.ends()[0] for key, dimension in search.space.items()}
+    studies = store / STUDIES
+    whole = expand(declaration, profile=choice.profile, studies=studies, searched=start)
+    rows = {row.id: row for row in whole.rows}
+    for place, name in enumerate(search.spec.rows):
+        if name not in rows:
+            told = f'"{name}" is no row of {search.table}; {did_you_mean(name, rows)}'
+            raise search.document.error(("rows", place), told)
+    matrix = expand(declaration, profile=choice.profile, rows=search.spec.rows, studies=studies, searched=start)
+    known = METRICS[matrix.rows[0].recipe.evaluation.protocol]
+    if search.spec.metric not in known:
+        told = f"is not measured on this data; {did_you_mean(search.spec.metric, known)}"
+        raise search.document.error(("metric",), told)
+    kept = Store(store)
+    root = choice.root if choice.root is not None else synthetic_set(matrix.synthetic, kept.root)
+    dataset = open_dataset(matrix.dataset, root, splits=("train",))
+    identity = identify_data(dataset, kept.root / "cache" / "index")
+    code = code_identity(matrix.rows, CODE_ROOTS)
+    return PreparedSearch(
+        search=search,
+        matrix=matrix,
+        store=kept,
+        data=identity,
+        root=dataset.root,
+        synthetic=dataset.synthetic,
+        code=code,
+        trials=tuple(Trials(search, matrix, rows[name], identity, code, weights_identity) for name in search.spec.rows),
+    )
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Trains and scores points of one row through an executor, and knows what that cost."""
+
+    prepared: PreparedSearch
+    trials: Trials
+    executor: "LocalExecutor"
+
+    def evaluate(self, points: Mapping[str, Params], seeds: Sequence[int]) -> dict[tuple[str, int], Score]:
+        """A score on the held-out identities for every point under every seed."""
+        from harness.cli.progress import monitoring
+        from harness.train.stage import WORK
+
+        store = self.prepared.store
+        plan = self.trials.plan(points.items(), seeds, store.is_complete)
+        store.remember(self.prepared.label, {*store.tables().get(self.prepared.label, ()), *plan.stages})
+        with monitoring(plan, self.prepared.search.name) as monitor:
+            outcomes = self.executor.execute(plan.to_execute, WORK, self.prepared.context, monitor.on_event)
+        metric = self.prepared.search.spec.metric
+        scores = {}
+        for run in plan.runs:
+            outcome = outcomes[run.evaluation]
+            value = None if outcome.result is None else float(outcome.result["metrics"][metric])
+            scores[run.row, run.seed] = Score(value, run.stages, outcome.reason)
+        return scores
+
+    def costs(self, records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """What all trials cost so far, those of earlier calls included."""
+        store = self.prepared.store
+        chains = [tuple(chain) for record in records for chain in record["chains"]]
+        names = {name for chain in chains for name in chain}
+        results = {name: store.result(name) for name in names if store.is_complete(name)}
+        seconds = {name: float(result["seconds"]) for name, result in results.items()}
+        epochs = {name: int(result.get("epochs", 0)) for name, result in results.items()}
+        return stage_costs(chains, seconds, epochs)
+
+
+class StudyTracking:
+    """Tells the tracker of a search: every trial that has ended is a finished child run, told once.
+
+    A trial's run is opened when the trial has ended, under a key of study and number: told again by a later call,
+    it stays the one run that it is.
+    """
+
+    def __init__(self, tracker: Tracker, prepared: PreparedSearch) -> None:
+        self._tracker, self._prepared = tracker, prepared
+        search, matrix = prepared.search, prepared.matrix
+        self.key = fingerprint([search.name, matrix.profile, [trials.identity for trials in prepared.trials]])
+        self._provenance = {
+            **collect_provenance(),
+            "profile": matrix.profile,
+            "dataset": matrix.dataset,
+            "dataset_fingerprint": fingerprint(dict(prepared.data.splits)),
+            "synthetic": "true" if prepared.synthetic else "false",
+            "code_digest": fingerprint(dict(prepared.code)),
+        }
+        self._told: set[str] = set()
+
+    def open(self) -> None:
+        """Opens the study's parent run, and marks what dead processes left running."""
+        search = self._prepared.search
+        self._tracker.sweep_orphans([self.key])
+        declaration = matrix_to_json(self._prepared.matrix) | {
+            "name": search.name,
+            "title": search.spec.title,
+            "metrics": [search.spec.metric],
+            "seeds": list(search.seeds),
+            "claims": [],
+            "params": _short_names(search),
+        }
+        self._tracker.open_table(
+            self.key,
+            table=search.name,
+            declaration=declaration,
+            provenance=self._provenance,
+            dataset_source=str(self._prepared.root),
+        )
+
+    def tell(self, trials: Trials, records: Sequence[Mapping[str, Any]]) -> None:
+        """Brings the child runs up to date: those of trials that have ended since the last call."""
+        for record in records:
+            key = fingerprint([self.key, trials.row.id, record["number"]])
+            if record["state"] not in {"running", "waiting"} and key not in self._told:
+                self._told.add(key)
+                self._tell_trial(key, trials, record)
+
+    def interrupt(self) -> None:
+        """Marks the study as killed; the same command goes on with it."""
+        self._tracker.kill_run(self.key)
+
+    def finish(self, report: str) -> None:
+        """Ends the parent run, with the report as its description."""
+        self._tracker.finish_table(self.key, succeeded=True, report=report)
+
+    def _tell_trial(self, key: str, trials: Trials, record: Mapping[str, Any]) -> None:
+        search = self._prepared.search
+        names = _short_names(search)
+        values = {name: record["params"][key] for name, key in zip(names, search.space, strict=True)}
+        told = " · ".join(f"{name} {value}" for name, value in values.items())
+        self._tracker.open_run(
+            key,
+            table_key=self.key,
+            row=f"{trials.row.id} · trial {record['number']}",
+            seed=search.seeds[0],
+            name=f"{trials.row.id} · trial {record['number']} · {told}",
+            factors=trials.row.factors,
+            params={**values, "state": record["state"], "trial": record["number"]},
+            recipe_yaml=recipe_to_yaml(trials.recipe(record["params"])),
+            provenance=self._provenance,
+            dataset_source=str(self._prepared.root),
+        )
+        if record["state"] in {"complete", "pruned"}:
+            metric = search.spec.metric
+            by_seed = zip(search.seeds, record["values"], strict=False)  # a pruned trial has fewer values than seeds
+            values_by_seed = {f"{metric} seed {seed}": value for seed, value in by_seed}
+            self._tracker.finish_run(key, {metric: record["value"], **values_by_seed})
+        elif record["state"] == "infeasible":
+            self._tracker.kill_run(key, "infeasible: never trained")
+        else:
+            self._tracker.fail_run(key, record["reason"] or "failed")
+
+
+def _short_names(search: Search) -> list[str]:
+    """The last part of every key where those differ, else the whole keys."""
+    short = [dimension.name for dimension in search.space.values()]
+    return short if len(set(short)) == len(short) else list(search.space)

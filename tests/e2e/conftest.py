@@ -1,0 +1,148 @@
+"""The real command line, on a table small enough to train in seconds."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.data.synthetic import make_market1501
+from harness.track.store import connect, search_all_runs
+
+ABLATIONS = Path(__file__).parents[2] / "ablations"
+
+TINY = """\
+title: A tiny table
+recipe: recipes/market1501.yaml
+seeds: [0]
+metrics: [mAP, rank1]
+rows:
+  - {id: "1", factors: [Softmax], paper: {mAP: 68.5, rank1: 83.7}}
+  - {id: "3", factors: [Softmax, Quadruplet], paper: {mAP: 73.5, rank1: 87.3}}
+  - {id: "8", factors: [Softmax, Quadruplet, DIL, SAC, Multi], paper: {mAP: 81.6, rank1: 92.8}}
+  - {id: "no", factors: [Softmax, SAC]}
+claims:
+  - {text: Quadruplet adds to softmax, better: "3", than: "1", metric: mAP, by: 5.0}
+profiles:
+  demo:
+    seeds: [0]
+    set:
+      data: {height_px: 32, width_px: 16}
+      model: {embedding_dim: 16}
+      stages:
+        classify: {epochs: 2}
+        metric: {epochs: 1, sampler: {identities: 4, images: 2}}
+"""
+
+
+DEMO = ("--profile", "demo", "--workers", "2")
+STAGES = 7
+"""Rows 1 and 3 share stage 1: two "classify", two "metric", three evaluations."""
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small data set in Market-1501's layout."""
+    return make_market1501(tmp_path_factory.mktemp("photographs"), identities=16, seed=1)
+
+
+MakePlace = Callable[[], Path]
+
+
+@pytest.fixture(scope="session")
+def empty_tracker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an MLflow database of no runs, which takes seconds to make: made once, copied for every test."""
+    folder = tmp_path_factory.mktemp("tracker")
+    connect(f"sqlite:///{folder}/mlflow.db")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_place(tmp_path_factory: pytest.TempPathFactory, empty_tracker: Path) -> MakePlace:
+    """Makes a folder with the tiny table, the repository's recipes and an empty tracker."""
+
+    def make() -> Path:
+        folder = tmp_path_factory.mktemp("place")
+        shutil.copytree(empty_tracker, folder, dirs_exist_ok=True)
+        shutil.copytree(ABLATIONS / "recipes", folder / "recipes")
+        (folder / "tiny.yaml").write_text(TINY, encoding="utf-8")
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def place(make_place: MakePlace) -> Path:
+    return make_place()
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A table that ran from its start to its end in one go; only to be read."""
+
+    place: Path
+    answer: Any
+    seconds: float
+
+    def lend_store(self, place: Path) -> None:
+        """Copies the finished stages to another place."""
+        ignore = shutil.ignore_patterns("outbox", "locks")
+        shutil.copytree(self.place / ".harness", place / ".harness", ignore=ignore, dirs_exist_ok=True)
+
+
+@pytest.fixture(scope="session")
+def filled(make_place: MakePlace, photographs: Path) -> Filled:
+    folder, started = make_place(), time.monotonic()
+    done = run_harness(folder, "run", "tiny.yaml", *DEMO, "--data", photographs, "--json")
+    return Filled(folder, answer(done), time.monotonic() - started)
+
+
+def environment() -> dict[str, str]:
+    """The tests' environment without what would lead the command elsewhere."""
+    kept = {name: value for name, value in os.environ.items() if name not in {"HARNESS_DATA", "HARNESS_STORE"}}
+    return {**kept, "MLFLOW_TRACKING_URI": "", "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+
+
+def run_harness(place: Path, *words: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Runs ``python -m harness ...`` in a place; checks the exit code."""
+    command = [sys.executable, "-m", "harness", *map(str, words)]
+    done = subprocess.run(command, cwd=place, env=environment(), capture_output=True, text=True, timeout=240)
+    assert done.returncode == code, f"exit code {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def background(place: Path, *words: str | Path) -> "subprocess.Popen[str]":
+    """Starts ``python -m harness ...`` in a place, at the head of its own process group as a shell does."""
+    command = [sys.executable, "-m", "harness", *map(str, words)]
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, cwd=place, env=environment(), start_new_session=True, **pipes)
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def harness(place: Path) -> Command:
+    """``run_harness`` in the test's own place."""
+    return partial(run_harness, place)
+
+
+def answer(done: subprocess.CompletedProcess[str]) -> Any:
+    """The JSON that a command printed: the whole of its standard output."""
+    return json.loads(done.stdout)
+
+
+def tracked_runs(place: Path) -> list[Any]:
+    """Every run that the place's tracker holds."""
+    uri = f"sqlite:///{place}/mlflow.db"
+    ids = [experiment.experiment_id for experiment in connect(uri).search_experiments()]
+    return list(search_all_runs(uri, ids, ""))

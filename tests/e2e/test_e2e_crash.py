@@ -1,0 +1,195 @@
+"""Never lose, never repeat: the whole command killed at random moments, twice at once, interrupted by hand.
+
+``HARNESS_KILLS=30`` kills more often than the usual test run does; ``HARNESS_KILL_SEED`` repeats what it printed.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import DEMO, STAGES, Command, Filled, answer, background, tracked_runs
+
+from harness.spool import read_spool
+from harness.track.store import connect
+from harness.track.words import MARKER, TAG_KEY
+from harness.train.files import SPOOL
+
+KILLS = int(os.environ.get("HARNESS_KILLS", "4"))
+SEED = int(os.environ.get("HARNESS_KILL_SEED") or random.SystemRandom().randrange(1 << 32))
+
+
+@pytest.mark.timeout(300 + 60 * KILLS)
+def test_a_table_killed_at_random_moments_ends_as_if_never_killed(
+    make_place: Any, photographs: Path, filled: Filled
+) -> None:
+    print(f"HARNESS_KILLS={KILLS} HARNESS_KILL_SEED={SEED}")
+    draw, kills = random.Random(SEED), list[str]()
+    while len(kills) < KILLS:
+        place = make_place()
+        while not run_until_killed(place, photographs, draw, filled.seconds if len(kills) < KILLS else None, kills):
+            pass
+        assert_equal_to_uninterrupted(place, filled)
+
+
+def run_until_killed(
+    place: Path, photographs: Path, draw: random.Random, span_s: float | None, kills: list[str]
+) -> bool:
+    """Runs the table; kills the harness, or with it all its workers, or one worker, somewhere within ``span_s``.
+
+    What was trained before is compared before and after; a kill is added to ``kills``.
+
+    Returns:
+        Whether the table was filled: the loss of one worker does not end a run.
+    """
+    before = trained_so_far(place)
+    running = background(place, "run", "tiny.yaml", *DEMO, "--data", photographs)
+    if span_s is not None:
+        moment, victim = draw.uniform(0.0, span_s), draw.choice(["the harness", "everything", "a worker"])
+        try:
+            running.wait(moment)
+        except subprocess.TimeoutExpired:
+            kills.append(f"{moment:.2f} s: kill -9 of {victim}")
+            print(kills[-1])
+            workers = psutil.Process(running.pid).children(recursive=True)
+            if victim == "a worker" and workers:
+                draw.choice(sorted(workers, key=lambda worker: worker.pid)).kill()
+            else:
+                for process in [running, *(workers if victim == "everything" else [])]:
+                    process.kill()
+                running.wait()
+                _, orphans = psutil.wait_procs(workers, timeout=20)
+                assert not orphans, "workers end with their harness"
+                assert_nothing_lost(before, trained_so_far(place))
+                return False
+    assert running.wait(240) == 0, running.stderr.read() if running.stderr else ""
+    assert_nothing_lost(before, trained_so_far(place))
+    return True
+
+
+def trained_so_far(place: Path) -> dict[str, list[bytes]]:
+    """By stage, the lines that no later process may change: its manifest, or its spool up to the newest checkpoint.
+
+    A line of the spool holds the time at which its step was trained, so that a step trained again shows.
+    """
+    kept = {}
+    for folder in place.glob(".harness/stages/*/*"):
+        manifest, spool = folder / "manifest.json", folder / SPOOL
+        steps = [int(path.stem.removeprefix("step-")) for path in folder.glob("checkpoints/step-*.pt")]
+        lines = spool.read_bytes().splitlines() if spool.exists() else []
+        if manifest.exists():
+            kept[folder.name] = [*lines, manifest.read_bytes()]
+        elif steps:
+            whole = [line for line in lines if line.endswith(b"}")]  # the last one may be torn
+            kept[folder.name] = [line for line in whole if json.loads(line)["step"] <= max(steps)]
+    return kept
+
+
+def assert_nothing_lost(before: dict[str, list[bytes]], after: dict[str, list[bytes]]) -> None:
+    for stage, lines in before.items():
+        assert after[stage][: len(lines)] == lines, f"stage {stage} was trained again"
+
+
+def assert_equal_to_uninterrupted(place: Path, filled: Filled) -> None:
+    ours, whole = manifests(place), manifests(filled.place)
+    assert ours.keys() == whole.keys()
+    for name, expected in whole.items():
+        assert ours[name]["result"].get("metrics") == expected["result"].get("metrics")
+        files, expected_files = ours[name]["files"], expected["files"]
+        assert {file: kept for file, kept in files.items() if file != SPOOL} == {
+            file: kept for file, kept in expected_files.items() if file != SPOOL
+        }, f"other bits in {name}"
+        assert figures(place, name) == figures(filled.place, name)
+    assert_tracked_once(place, filled)
+
+
+def assert_tracked_once(place: Path, filled: Filled) -> None:
+    """One parent and three children, all finished, each with every step once."""
+    runs, expected = tracked_runs(place), {run.info.run_name: run for run in tracked_runs(filled.place)}
+    assert [run.info.status for run in runs] == ["FINISHED"] * 4
+    assert len({run.data.tags[TAG_KEY] for run in runs}) == 4
+    for run in runs:
+        twin = expected[run.info.run_name]
+        assert run.data.metrics.get("mAP") == twin.data.metrics.get("mAP")
+        assert steps_of(place, run) == steps_of(filled.place, twin)
+
+
+def steps_of(place: Path, run: Any) -> list[int]:
+    history = connect(f"sqlite:///{place}/mlflow.db").get_metric_history(run.info.run_id, MARKER)
+    return sorted(metric.step for metric in history)
+
+
+def manifests(place: Path) -> dict[str, dict[str, Any]]:
+    paths = place.glob(".harness/stages/*/*/manifest.json")
+    return {path.parent.name: json.loads(json.loads(path.read_bytes())["content"]) for path in paths}
+
+
+def figures(place: Path, stage: str) -> list[tuple[int, float, dict[str, float]]]:
+    """What a stage recorded, without the time of day."""
+    records, _ = read_spool(place / ".harness" / "stages" / stage[:2] / stage / SPOOL)
+    return [(record.step, record.epoch, dict(record.metrics)) for record in records]
+
+
+def test_two_harnesses_on_one_table_share_the_work_and_both_finish(
+    place: Path, photographs: Path, filled: Filled
+) -> None:
+    command = ("run", "tiny.yaml", *DEMO, "--data", photographs, "--json")
+    both = [background(place, *command, "--out", out) for out in ("one", "other")]
+    told = [process.communicate(timeout=240) for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    answers = [json.loads(out) for out, _ in told]
+    assert sum(each["stages"]["trained"] for each in answers) == STAGES
+    for each, out in zip(answers, ("one", "other"), strict=True):
+        assert [row["metrics"] for row in each["rows"]] == [row["metrics"] for row in filled.answer["rows"]]
+        assert (place / out / "tiny.md").is_file()
+    assert_tracked_once(place, filled)
+
+
+def test_ctrl_c_ends_within_seconds_marks_the_runs_and_the_same_command_goes_on(
+    harness: Command, place: Path, photographs: Path, filled: Filled
+) -> None:
+    running = background(place, "run", "tiny.yaml", *DEMO, "--data", photographs)
+    wait_for(lambda: any(place.glob(".harness/stages/*/*/checkpoints/step-*.pt")))
+    os.killpg(running.pid, signal.SIGINT)
+    started = time.monotonic()
+    _, told = running.communicate(timeout=60)
+    assert time.monotonic() - started < 30
+    assert running.returncode == 130
+    assert "the same command goes on" in told
+    assert "Traceback" not in told
+    runs = tracked_runs(place)
+    assert {run.info.status for run in runs} == {"KILLED"}
+    assert not psutil.pid_exists(running.pid)
+
+    resumed = answer(harness("run", "tiny.yaml", *DEMO, "--data", photographs, "--json"))
+    assert [row["metrics"] for row in resumed["rows"]] == [row["metrics"] for row in filled.answer["rows"]]
+    assert_tracked_once(place, filled)
+
+
+def test_a_second_ctrl_c_ends_at_once(place: Path, photographs: Path) -> None:
+    running = background(place, "run", "tiny.yaml", *DEMO, "--data", photographs)
+    wait_for(lambda: any(place.glob(".harness/stages/*/*")))
+    workers = psutil.Process(running.pid).children(recursive=True)
+    for _ in range(2):
+        os.killpg(running.pid, signal.SIGINT)
+        time.sleep(0.3)
+    started = time.monotonic()
+    _, told = running.communicate(timeout=60)
+    assert time.monotonic() - started < 5
+    assert running.returncode == 130, told
+    assert "Traceback" not in told
+    _, orphans = psutil.wait_procs(workers, timeout=5)
+    assert not orphans
+
+
+def wait_for(happened: Any) -> None:
+    deadline = time.monotonic() + 120
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,0 +1,151 @@
+"""What the outside does to a run: damaged files, full disks, unwritable folders. A word each, and an exit code."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import DEMO, STAGES, Command, Filled, answer, environment
+
+from harness.train.files import WEIGHTS
+
+
+@pytest.fixture
+def own_photographs(photographs: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(photographs, tmp_path / "own"))
+
+
+def a_photograph(folder: Path) -> Path:
+    return min((folder / "bounding_box_train").glob("*.jpg"))
+
+
+def stage_folders(place: Path, name: str) -> list[Path]:
+    """The folders of the finished stages of a name."""
+    paths = sorted(place.glob(".harness/stages/*/*/manifest.json"))
+    return [path.parent for path in paths if content_of(path)["stage"]["name"] == name]
+
+
+def content_of(manifest: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(json.loads(manifest.read_bytes())["content"])
+    return content
+
+
+def test_a_truncated_cache_entry_is_told_and_made_again_to_the_same_numbers(
+    harness: Command, place: Path, photographs: Path, filled: Filled
+) -> None:
+    filled.lend_store(place)
+    damaged = stage_folders(place, "metric")[0] / WEIGHTS
+    damaged.write_bytes(damaged.read_bytes()[:1000])
+    verified = harness("cache", "verify", code=1)
+    assert f"{damaged.name} is damaged: found 1000 bytes" in verified.stdout
+    for evaluation in stage_folders(place, "evaluate"):
+        (evaluation / "manifest.json").write_text("{torn", encoding="utf-8")
+
+    done = harness("run", "tiny.yaml", *DEMO, "--data", photographs, "--json")
+    assert "is damaged" in done.stderr
+    # The truncated stage and the three evaluations; two classify and the other metric stage are whole.
+    assert answer(done)["stages"] == {"trained": 4, "cached": STAGES - 4, "failed": 0, "not_run": 0}
+    assert [row["metrics"] for row in answer(done)["rows"]] == [row["metrics"] for row in filled.answer["rows"]]
+    harness("cache", "verify")
+
+
+def test_a_truncated_photograph_fails_the_rows_with_its_name_and_the_table_says_so(
+    harness: Command, place: Path, own_photographs: Path
+) -> None:
+    photograph = a_photograph(own_photographs)
+    photograph.write_bytes(photograph.read_bytes()[:300])
+    checked = harness("data", "check", own_photographs, code=1)
+    assert photograph.name in checked.stdout
+
+    done = harness("run", "tiny.yaml", *DEMO, "--rows", "1", "--data", own_photographs, "--json", code=1)
+    assert photograph.name in answer(done)["rows"][0]["reason"]
+    assert photograph.name in (place / "reports" / "tiny.md").read_text(encoding="utf-8")
+
+
+def test_a_photograph_that_is_deleted_or_misnamed_is_told_by_the_check(harness: Command, own_photographs: Path) -> None:
+    photograph = a_photograph(own_photographs)
+    photograph.rename(photograph.with_name("holiday.jpg"))
+    checked = harness("data", "check", own_photographs)
+    assert "holiday.jpg" in checked.stdout
+
+
+def test_a_folder_that_is_deleted_ends_with_its_name(harness: Command, own_photographs: Path) -> None:
+    shutil.rmtree(own_photographs / "query")
+    done = harness("run", "tiny.yaml", *DEMO, "--data", own_photographs, code=2)
+    assert "query" in done.stderr
+
+
+def test_a_store_that_cannot_be_written_to_is_told_before_anything_runs(
+    harness: Command, place: Path, photographs: Path
+) -> None:
+    (place / "file").write_text("in the way", encoding="utf-8")
+    for data in (("--data", photographs), ()):
+        done = harness("run", "tiny.yaml", *DEMO, *data, "--store", "file/store", code=2)
+        assert "error: " in done.stderr
+        assert "file/store" in done.stderr
+
+
+def test_a_report_that_cannot_be_written_is_told_and_nothing_is_trained_again(
+    harness: Command, place: Path, photographs: Path, filled: Filled
+) -> None:
+    filled.lend_store(place)
+    (place / "reports").write_text("in the way", encoding="utf-8")
+    done = harness("run", "tiny.yaml", *DEMO, "--data", photographs, code=2)
+    assert "reports" in done.stderr
+    told = answer(harness("run", "tiny.yaml", *DEMO, "--data", photographs, "--out", "other", "--json"))
+    assert told["stages"]["trained"] == 0
+
+
+def test_a_full_disk_fails_the_rows_with_what_to_do_and_the_same_command_goes_on(
+    harness: Command, place: Path, photographs: Path, filled: Filled
+) -> None:
+    command: list[Any] = [sys.executable, "-m", "harness", "run", "tiny.yaml", *DEMO, "--rows", "1", "--json"]
+    command += ["--data", photographs]
+    # No file may grow past 1.3 MB: the tracker's database (1 MB) may, weights and checkpoints (1.5 MB and more) not.
+    done = subprocess.run(
+        ["prlimit", "--fsize=1300000", *map(str, command)],
+        cwd=place,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "no more can be written. Free space" in json.loads(done.stdout)["rows"][0]["reason"]
+    assert "no more can be written" in (place / "reports" / "tiny.md").read_text(encoding="utf-8")
+
+    healed = answer(harness("run", "tiny.yaml", *DEMO, "--rows", "1", "--data", photographs, "--json"))
+    assert healed["rows"][0]["metrics"] == filled.answer["rows"][0]["metrics"]
+
+
+def test_a_hand_kept_version_is_trusted_on_request_said_and_marked(
+    harness: Command, place: Path, photographs: Path
+) -> None:
+    command = ("run", "tiny.yaml", *DEMO, "--rows", "1", "--data", photographs, "--json", "--reuse", "version")
+    done = harness(*command)
+    assert "hand-kept version" in done.stderr
+    report = (place / "reports" / "tiny.md").read_text(encoding="utf-8")
+    assert "trusted by the code's hand-kept version" in report
+
+    for path in place.glob(".harness/stages/*/*/manifest.json"):
+        make_of_older_torch(path)
+    again = harness(*command)
+    assert answer(again)["stages"]["trained"] == 0
+    assert again.stderr.count("cached stages were made with torch 1.0; ") == 1
+    # Results of a trusted version are never those of the code itself.
+    by_code = answer(harness("plan", "tiny.yaml", *DEMO, "--rows", "1", "--data", photographs, "--json"))
+    assert {stage["state"] for stage in by_code["stages"]} == {"to run"}
+
+
+def make_of_older_torch(manifest: Path) -> None:
+    """Rewrites a manifest as if the stage had run with torch 1.0."""
+    content = content_of(manifest)
+    content["versions"]["torch"] = "1.0"
+    text = json.dumps(content, sort_keys=True)
+    checksum = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    manifest.write_text(json.dumps({"checksum": checksum, "content": text}), encoding="utf-8")

@@ -1,0 +1,106 @@
+"""What the README shows is run: its YAML and Python examples, and the options of its commands."""
+
+import re
+import shlex
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+from conftest import ABLATIONS, Command, answer
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.M | re.S)
+
+
+def examples() -> dict[str, str]:
+    """The README's files, by the path that their first line names."""
+    found = {}
+    for language, text in BLOCKS:
+        first = text.splitlines()[0]
+        if language in {"yaml", "python"} and (named := re.match(r"# ([\w./]+\.(?:yaml|py))", first)):
+            found[named[1]] = text
+    return found
+
+
+def commands() -> list[list[str]]:
+    """The words behind ``python -m harness`` in every command of the README, code blocks and tables alike."""
+    lines = [line.partition("   #")[0] for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
+    lines += re.findall(r"`((?:python -m harness|run) [^`]+)`", README)
+    found = []
+    for line in lines:
+        words = shlex.split(line.replace("[", "").replace("]", ""))
+        if "harness" in words or words[0] == "run":
+            found.append(words[words.index("harness") + 1 :] if "harness" in words else words)
+    return found
+
+
+@cache
+def help_of(*command: str) -> str:
+    words = [sys.executable, "-m", "harness", *command, "--help"]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.parametrize("words", commands(), ids=lambda words: " ".join(words))
+def test_every_command_of_the_readme_exists_with_its_options(words: list[str]) -> None:
+    command = words[:2] if words[0] in {"data", "cache"} else words[:1]
+    told = help_of(*command)
+    for option in (word for word in words if word.startswith("--")):
+        assert option in told, f"{' '.join(words)}: no {option}"
+    for table in (word for word in words if word.startswith("ablations/")):
+        assert (ABLATIONS.parent / table).is_file() or table in examples()
+
+
+@pytest.fixture
+def readme_place(place: Path) -> Path:
+    """The place, with the README's example files beside the repository's recipes."""
+    (place / "ablations").mkdir()
+    (place / "recipes").rename(place / "ablations" / "recipes")
+    for path, text in examples().items():
+        (place / path).write_text(text, encoding="utf-8")
+    return place
+
+
+SMALL = [
+    *("--set", "data.height_px=32", "--set", "data.width_px=16", "--set", "model.embedding_dim=16"),
+    *("--set", "stages.classify.epochs=1"),
+]
+
+
+def test_the_seventh_factor_and_the_users_own_loss_of_the_readme_train(
+    harness: Command, readme_place: Path, photographs: Path
+) -> None:
+    assert set(examples()) == {
+        "ablations/smoothing.yaml",
+        "ablations/recipes/smoothing.yaml",
+        "my_losses.py",
+        "ablations/recipes/norm.yaml",
+    }
+    table = examples()["ablations/smoothing.yaml"]
+    norm = table.replace("recipes/smoothing.yaml", "recipes/norm.yaml").replace("Smoothing]", "Norm]")
+    (readme_place / "ablations" / "norm.yaml").write_text(norm, encoding="utf-8")
+    for name in ("smoothing", "norm"):
+        words = ["run", f"ablations/{name}.yaml", "--profile", "demo", "--data", photographs, "--json", *SMALL]
+        rows = answer(harness(*words))["rows"]
+        assert [row["id"] for row in rows] == ["plain", "smooth"]
+        assert rows[0]["metrics"]["mAP"] != rows[1]["metrics"]["mAP"]  # the factor does something
+
+
+def test_a_changed_formula_never_meets_an_old_result(harness: Command, readme_place: Path, photographs: Path) -> None:
+    norm = examples()["ablations/smoothing.yaml"].replace("smoothing.yaml", "norm.yaml").replace("Smoothing]", "Norm]")
+    (readme_place / "ablations" / "norm.yaml").write_text(norm, encoding="utf-8")
+    words = ["plan", "ablations/norm.yaml", "--profile", "demo", "--data", photographs, "--json"]
+
+    def stages() -> dict[str, set[str]]:
+        planned = answer(harness(*words))
+        return {row["id"]: {name for run in row["runs"] for name in run["stages"]} for row in planned["rows"]}
+
+    before = stages()
+    code = readme_place / "my_losses.py"
+    code.write_text(code.read_text(encoding="utf-8") + "\n# a comment changes nothing\n", encoding="utf-8")
+    assert stages() == before
+    code.write_text(code.read_text(encoding="utf-8").replace(".square()", ".abs()"), encoding="utf-8")
+    after = stages()
+    assert after["plain"] == before["plain"]
+    assert not after["smooth"] & before["smooth"]

@@ -1,0 +1,65 @@
+"""The main job through the real command line: run, run again, report; a failing row; reuse."""
+
+from pathlib import Path
+
+from conftest import DEMO, STAGES, Command, Filled, answer, run_harness
+
+
+def test_a_table_is_filled_tracked_and_reported_and_a_second_run_trains_nothing(
+    filled: Filled, photographs: Path
+) -> None:
+    place, first = filled.place, filled.answer
+    assert first["stages"] == {"trained": STAGES, "cached": 0, "failed": 0, "not_run": 0}
+    assert [row["id"] for row in first["rows"]] == ["1", "3", "8"]
+    assert [row["id"] for row in first["refused"]] == ["no"]
+    assert all(0.0 < row["metrics"]["mAP"] < 1.0 for row in first["rows"])
+    report = (place / "reports" / "tiny.md").read_text(encoding="utf-8")
+    for row in first["rows"]:
+        assert f"{100 * row['metrics']['mAP']:.1f}" in report
+    assert "synthetic" in report.splitlines()[0] + report.splitlines()[2]
+
+    again = run_harness(place, "run", "tiny.yaml", *DEMO, "--data", photographs, "--json")
+    assert answer(again)["stages"] == {"trained": 0, "cached": STAGES, "failed": 0, "not_run": 0}
+    assert "nothing to train" in again.stderr
+    assert answer(again)["rows"] == [{**row, "status": "cached"} for row in first["rows"]]
+    assert (place / "reports" / "tiny.md").read_text(encoding="utf-8") == report
+
+    told = answer(run_harness(place, "report", "tiny", "--json"))["tables"][0]
+    assert [row["id"] for row in told["rows"]] == ["1", "3", "8"]
+    assert told["rows"][0]["metrics"]["mAP"]["measured"]["mean"] == first["rows"][0]["metrics"]["mAP"]
+
+
+def test_a_plan_tells_what_is_shared_what_is_cached_and_what_it_would_cost(
+    harness: Command, place: Path, photographs: Path, filled: Filled
+) -> None:
+    plan = ("plan", "tiny.yaml", *DEMO, "--data", photographs, "--json")
+    before = answer(harness(*plan))
+    # Stages: 3 + 3 + 3 without sharing less the classify that rows 1 and 3 share, and row 1 has no metric loss.
+    assert before["sharing"]["stages"] == STAGES
+    assert before["sharing"]["stages_saved"] == 1
+    assert {stage["state"] for stage in before["stages"]} == {"to run"}
+    assert [row["id"] for row in before["refused"]] == ["no"]
+    assert before["estimates"] == []
+
+    filled.lend_store(place)
+    after = answer(harness(*plan))
+    assert {stage["state"] for stage in after["stages"]} == {"cached"}
+    assert after["sharing"]["epochs_to_run"] == 0
+    assert after["version_differences"] == []
+
+
+def test_a_failing_row_shows_its_reason_and_the_others_their_numbers(
+    harness: Command, place: Path, photographs: Path, filled: Filled
+) -> None:
+    filled.lend_store(place)
+    table = (place / "tiny.yaml").read_text(encoding="utf-8")
+    row = "factors: [Softmax, Quadruplet], paper"
+    diverging = "factors: [Softmax, Quadruplet], set: {stages.metric.optimizer.lr: 1e30}, paper"
+    (place / "tiny.yaml").write_text(table.replace(row, diverging), encoding="utf-8")
+    done = harness("run", "tiny.yaml", *DEMO, "--data", photographs, "--json", code=1)
+    rows = {row["id"]: row for row in answer(done)["rows"]}
+    assert rows["3"]["metrics"] is None
+    assert rows["3"]["status"] == "not_run"
+    assert rows["1"]["metrics"] is not None
+    report = (place / "reports" / "tiny.md").read_text(encoding="utf-8")
+    assert "diverged at step" in report
