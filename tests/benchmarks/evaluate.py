@@ -1,0 +1,215 @@
+"""How fast evaluation and re-ranking are, beside the bare matrix products of the same run.
+
+    python tests/benchmarks/evaluate.py                      # Market-1501's size, with re-ranking
+    python tests/benchmarks/evaluate.py --gallery 100000     # a larger gallery
+    python tests/benchmarks/evaluate.py --device cuda:0 --json out.json
+
+Features are synthetic: identities around centres, cameras that shift them, some boxes far harder than others. The bare
+product is ``queries @ gallery.T`` in float32 by numpy or torch, whichever is faster here, result thrown away. Ours and
+the bare product take turns; seconds are medians, ratios the medians of each round's ratio. The first call of ours,
+which also loads or compiles its inner loops, is told apart, and memory is its peak above what was resident before,
+features included there. The plain numpy reference sorts rows of a full distance matrix, on a part of the queries
+only, and says on how many; nothing is extrapolated.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from harness.evaluate import evaluate_ranking, evaluate_reranked
+from harness.evaluate.memory import PeakMemory
+
+IDENTITIES, CAMERAS, LATENT = 750, 6, 64
+DISTRACTORS = 0.14
+STRIP = 4096
+
+
+def make_problem(queries: int, gallery: int, dimension: int, junk: int, seed: int = 0) -> tuple[np.ndarray, ...]:
+    """Features, identities and cameras of both sides: rectified mixtures of ``LATENT`` factors."""
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((IDENTITIES + 1, LATENT), dtype=np.float32)
+    shifts = 0.3 * rng.standard_normal((CAMERAS, LATENT), dtype=np.float32)
+    mixture = rng.standard_normal((LATENT, dimension), dtype=np.float32) / np.float32(np.sqrt(LATENT))
+
+    def side(count: int, distractors: float) -> list[np.ndarray]:
+        ids, cameras = rng.integers(1, IDENTITIES + 1, count), rng.integers(0, CAMERAS, count)
+        ids[rng.random(count) < distractors] = 0
+        factors = rng.standard_normal((count, LATENT), dtype=np.float32)
+        factors *= np.where(ids > 0, rng.uniform(0.2, 1.2, count), 1.0).astype(np.float32)[:, None]
+        factors += shifts[cameras]
+        factors[ids > 0] += centres[ids[ids > 0]]
+        features = factors @ mixture
+        np.maximum(features, 0.0, out=features)
+        return [features, ids, cameras]
+
+    query, others = side(queries, 0.0), side(gallery, DISTRACTORS)
+    others[1][:junk] = -1  # as in Market-1501, whose junk sorts first
+    return (*query, *others)
+
+
+def seconds_of(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def bare_product(left: np.ndarray, right: np.ndarray, device: str) -> tuple[str, Callable[[], Any]]:
+    """The fastest plain way to multiply here, by name; strips of the left side where the result would not fit."""
+    strip = len(left) if 4 * len(left) * len(right) < 600e6 else STRIP
+    if device != "cpu":
+        sides = torch.from_numpy(left).to(device), torch.from_numpy(right).to(device)
+
+        def on_device() -> None:
+            for first in range(0, len(left), strip):
+                sides[0][first : first + strip] @ sides[1].T
+            torch.cuda.synchronize()
+
+        return "torch", on_device
+    tensors = torch.from_numpy(left), torch.from_numpy(right)
+
+    def by_numpy() -> None:
+        for first in range(0, len(left), strip):
+            left[first : first + strip] @ right.T
+
+    def by_torch() -> None:
+        for first in range(0, len(left), strip):
+            tensors[0][first : first + strip] @ tensors[1].T
+
+    ways = {"numpy": by_numpy, "torch": by_torch}
+    part = slice(0, 512)
+    trial = {
+        "numpy": lambda: left[part] @ right[: 4 * STRIP].T,
+        "torch": lambda: tensors[0][part] @ tensors[1][: 4 * STRIP].T,
+    }
+    name = min(ways, key=lambda way: min(seconds_of(trial[way]) for _ in range(3)))
+    return name, ways[name]
+
+
+def measure(title: str, ours: Callable[[], Any], bare: tuple[str, Callable[[], Any]], rounds: int) -> dict[str, Any]:
+    """Ours and the bare product in turns."""
+    with PeakMemory() as memory:
+        first = seconds_of(ours)
+    bare[1]()
+    pairs = [(seconds_of(bare[1]), seconds_of(ours)) for _ in range(rounds)]
+    return {
+        "what": title,
+        "seconds": statistics.median(pair[1] for pair in pairs),
+        "seconds_of_each_round": [round(pair[1], 3) for pair in pairs],
+        "bare_seconds": statistics.median(pair[0] for pair in pairs),
+        "bare_seconds_of_each_round": [round(pair[0], 3) for pair in pairs],
+        "bare_by": bare[0],
+        "ratio": statistics.median(pair[1] / pair[0] for pair in pairs),
+        "first_call_seconds": first,
+        "peak_above_mb": (memory.peak_bytes - memory.start_bytes) / 1e6,
+    }
+
+
+def reference(problem: tuple[np.ndarray, ...], count: int) -> np.ndarray:
+    """Average precision of the first ``count`` queries, the plain way: all distances, every row sorted."""
+    query, ids, cameras, gallery, gallery_ids, gallery_cameras = problem
+    squares = (query[:count].astype(float) ** 2).sum(1)[:, None] + (gallery.astype(float) ** 2).sum(1)
+    squares -= 2.0 * (query[:count] @ gallery.T)
+    result = np.full(count, np.nan)
+    for row in range(count):
+        order = np.argsort(squares[row], kind="stable")
+        left_out = (gallery_ids[order] == ids[row]) & (gallery_cameras[order] == cameras[row])
+        order = order[~left_out & (gallery_ids[order] != -1)]
+        ranks = np.flatnonzero(gallery_ids[order] == ids[row]) + 1
+        if len(ranks):
+            result[row] = (np.arange(1, len(ranks) + 1) / ranks).mean()
+    return result
+
+
+def device_name(device: str) -> str:
+    if device != "cpu":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    models = (
+        [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
+        if info.exists()
+        else []
+    )
+    return f"{models[0] if models else platform.processor()}, {torch.get_num_threads()} threads"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--queries", type=int, default=3368)
+    parser.add_argument("--gallery", type=int, default=19732)
+    parser.add_argument("--dimension", type=int, default=1024)
+    parser.add_argument("--junk", type=int, default=0, help="boxes of identity -1; Market-1501 has 3819")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--no-rerank", action="store_true")
+    parser.add_argument("--reference-queries", type=int, default=200)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+
+    problem = make_problem(options.queries, options.gallery, options.dimension, options.junk)
+    query, gallery = problem[0], problem[3]
+    report: dict[str, Any] = {
+        "device": device_name(options.device),
+        "load_average": os.getloadavg()[0],
+        "shape": [options.queries, options.gallery, options.dimension],
+        "junk": options.junk,
+        "features_mb": (query.nbytes + gallery.nbytes) / 1e6,
+    }
+    results: dict[str, Any] = {}
+
+    def rank() -> None:
+        results["rank"] = evaluate_ranking(*problem, device=options.device)
+
+    def rerank() -> None:
+        results["rerank"] = evaluate_reranked(*problem, device=options.device)
+
+    rows = [measure("distances, CMC, mAP, mINP", rank, bare_product(query, gallery, options.device), options.rounds)]
+    if not options.no_rerank:
+        both = np.concatenate([query, gallery])
+        rounds = max(1, options.rounds // 2)
+        rows.append(measure("the same, re-ranked", rerank, bare_product(both, both, options.device), rounds))
+    count = min(options.reference_queries, options.queries)
+    started = time.perf_counter()
+    expected = reference(problem, count)
+    report["reference"] = {
+        "what": f"plain numpy, the first {count} of {options.queries} queries only",
+        "seconds": time.perf_counter() - started,
+        "largest_difference_of_average_precision": float(
+            np.nanmax(np.abs(expected - results["rank"].average_precision[:count]))
+        ),
+    }
+    report["rows"] = rows
+    report["metrics"] = {name: result.metrics() for name, result in results.items()}
+
+    print(f"{report['device']}; load {report['load_average']:.1f}; {report['shape']}, {options.junk} junk; ", end="")
+    print(f"features {report['features_mb']:.0f} MB")
+    print(f"{'':28}{'ours s':>9}{'bare s':>9}{'by':>7}{'ratio':>8}{'first s':>9}{'MB above':>10}")
+    for row in rows:
+        print(
+            f"{row['what']:28}{row['seconds']:9.2f}{row['bare_seconds']:9.2f}{row['bare_by']:>7}{row['ratio']:8.2f}"
+            f"{row['first_call_seconds']:9.2f}{row['peak_above_mb']:10.0f}"
+        )
+    plain = report["reference"]
+    print(
+        f"{plain['what']}: {plain['seconds']:.2f} s; "
+        f"average precision differs by {plain['largest_difference_of_average_precision']:.1e} at most"
+    )
+    for name, metrics in report["metrics"].items():
+        print(f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in metrics.items()))
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

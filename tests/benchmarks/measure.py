@@ -1,0 +1,129 @@
+"""What the benchmarks share: timing that waits for the device, and one way to print and keep what was measured."""
+
+import argparse
+import json
+import os
+import platform
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+Row = Mapping[str, Any]
+
+
+def arguments(about: str | None, *extra: tuple[str, dict[str, Any]]) -> argparse.Namespace:
+    """The options that every benchmark has (``--device``, ``--threads``, ``--json``) and its own; sets the threads.
+
+    Args:
+        about: The benchmark's docstring; its first line is the help.
+        extra: Further options, each a name and keyword arguments of ``add_argument``.
+    """
+    parser = argparse.ArgumentParser(description=(about or "").partition("\n")[0])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", type=torch.device)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads on a CPU")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write what was measured here")
+    for name, settings in extra:
+        parser.add_argument(name, **settings)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    return options
+
+
+def now(device: torch.device) -> float:
+    """Seconds, once everything queued on the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def median_seconds(
+    works: Mapping[str, Callable[[], object]], device: torch.device, *, warm_up: int = 1, repeats: int = 5
+) -> dict[str, float]:
+    """Median seconds of each work, after a warm-up; they take turns, so that a slow moment meets them all."""
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for repeat in range(warm_up + repeats):
+        for name, work in works.items():
+            started = now(device)
+            work()
+            ended = now(device)
+            if repeat >= warm_up:
+                seconds[name].append(ended - started)
+    return {name: statistics.median(taken) for name, taken in seconds.items()}
+
+
+def tell(rows: Sequence[Row], options: argparse.Namespace, *, target: str = "", note: str = "") -> None:
+    """Prints the rows as a table and, with ``--json``, keeps them with the circumstances and the command.
+
+    Args:
+        rows: One mapping a line; the keys of the first are the columns.
+        options: From ``arguments``.
+        target: What the figures are asked to reach.
+        note: What a reader must know to read them.
+    """
+    place = _circumstances(options.device)
+    print(f"{place['device']} · torch {place['torch']} · load {place['load']}")
+    for line in table_lines(rows):
+        print(line)
+    for line in (f"target: {target}" if target else "", note):
+        if line:
+            print(line)
+    if options.json is not None:
+        kept = {"command": _command(options.json), **place, "target": target, "note": note, "rows": list(rows)}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+
+
+def table_lines(rows: Sequence[Row]) -> list[str]:
+    """The rows as lines of aligned columns, numbers to the right.
+
+    >>> table_lines([{"name": "a", "images/s": 1234.5}, {"name": "long", "images/s": None}])
+    ['name  images/s', 'a        1,234', 'long           ']
+    """
+    columns = list(rows[0])
+    cells = [[shown(row[column]) for column in columns] for row in rows]
+    widths = [max(len(column), *(len(line[place]) for line in cells)) for place, column in enumerate(columns)]
+    right = [any(isinstance(row[column], int | float) for row in rows) for column in columns]
+
+    def line(values: Sequence[str]) -> str:
+        padded = (
+            value.rjust(width) if to_right else value.ljust(width)
+            for value, width, to_right in zip(values, widths, right, strict=True)
+        )
+        return "  ".join(padded)
+
+    return [line(columns), *map(line, cells)]
+
+
+def shown(value: Any) -> str:
+    """A cell: thousands with commas, small numbers with three digits that count, None as nothing."""
+    if value is None:
+        return ""
+    if not isinstance(value, float):
+        return f"{value:,}" if isinstance(value, int) else str(value)
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _circumstances(device: torch.device) -> dict[str, Any]:
+    name = (
+        torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else f"CPU, {torch.get_num_threads()} of {os.cpu_count()} threads"
+    )
+    return {
+        "device": name,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def _command(kept: Path) -> str:
+    """The command line, but for where its JSON went."""
+    words = [word for word in sys.argv[1:] if word not in {"--json", str(kept), f"--json={kept}"}]
+    return shlex.join(["python", f"tests/benchmarks/{Path(sys.argv[0]).name}", *words])

@@ -1,0 +1,95 @@
+"""Writes ``reports/benchmarks.md`` from the JSON that the benchmarks kept: no figure in it is typed by hand.
+
+    python tests/benchmarks/report.py FOLDER [--out reports/benchmarks.md]
+
+``FOLDER`` holds one file for each entry of ``SECTIONS``, ``NAME.json``; the command that makes it stands in the report
+too. What is not there is *not measured*.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from measure import shown
+from subjects import ROOT
+
+SECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "Data: from files to augmented batches": (("data", "data.py"),),
+    "Step: the training loop against the bare step": (
+        ("step-demo", "step.py"),
+        ("step-paper", "step.py --scale paper"),
+    ),
+    "Memory: activations kept and recomputed": (("memory", "memory.py"),),
+    "Loop: an epoch against a conventional loop": (("loop", "loop.py"),),
+    "Table: what sharing stages saves": (
+        ("table-demo", "table.py --store .harness"),
+        ("table-paper", "table.py --profile paper"),
+    ),
+    "Losses": (("losses", "losses.py"),),
+    "Start-up": (("startup", "startup.py"),),
+    "On a GPU: ResNet-50 at 256 x 128": (
+        ("gpu-data", "data.py --device cuda"),
+        ("gpu-step-float32", "step.py --device cuda --scale paper"),
+        ("gpu-step-bfloat16", "step.py --device cuda --scale paper --bfloat16"),
+        ("gpu-step-checkpointed", "step.py --device cuda --scale paper --checkpoint-activations"),
+        ("gpu-memory", "memory.py --device cuda"),
+        ("gpu-losses", "losses.py --device cuda"),
+    ),
+}
+"""Headings, each with its files (without ``.json``) and the command behind them."""
+
+
+def main() -> None:
+    """Reads the folder and writes the report."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, default=ROOT / "reports" / "benchmarks.md")
+    parser.add_argument("--commands", action="store_true", help="print the commands that fill the folder, and stop")
+    options = parser.parse_args()
+    if options.commands:
+        print("\n".join(f"{command} --json {options.folder / name}.json" for name, command in _commands()))
+        return
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(report(options.folder), encoding="utf-8")
+    print(f"{options.out}: written")
+
+
+def report(folder: Path) -> str:
+    """The whole page."""
+    lines = ["# Benchmarks", "", "Written by `tests/benchmarks/report.py` from what the benchmarks kept.", ""]
+    for heading, files in SECTIONS.items():
+        lines += [f"## {heading}", ""]
+        for name, script in files:
+            lines += _section(folder / f"{name}.json", script)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _commands() -> list[tuple[str, str]]:
+    return [(name, f"python tests/benchmarks/{script}") for files in SECTIONS.values() for name, script in files]
+
+
+def _section(path: Path, script: str) -> list[str]:
+    if not path.is_file():
+        return [f"`python tests/benchmarks/{script}`: *not measured*", ""]
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    place = f"{kept['device']}, torch {kept['torch']}, Python {kept['python']}, load {kept['load']} at the end"
+    told = [f"`{kept['command']}`", "", f"{place}.", "", *_table(kept["rows"]), ""]
+    for line in (f"Asked for: {kept['target']}." if kept["target"] else "", kept["note"]):
+        if line:
+            told += [line[0].upper() + line[1:], ""]
+    return told
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The rows as a Markdown table, numbers to the right; columns that nothing was measured for are left out."""
+    columns = [column for column in rows[0] if any(row[column] is not None for row in rows)]
+    numbers = [any(isinstance(row[column], int | float) for row in rows) for column in columns]
+    lines = [columns, ["---:" if number else "---" for number in numbers]]
+    lines += [[shown(row[column]) for column in columns] for row in rows]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+if __name__ == "__main__":
+    main()

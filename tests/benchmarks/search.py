@@ -1,0 +1,56 @@
+"""What a 5 x 5 grid of margins costs in the demo, beside 25 trainings from nothing.
+
+    python tests/benchmarks/search.py [--store DIR] [--json FILE]
+
+Runs ``harness search ablations/margins.yaml --profile demo`` on the CPU and reads the seconds that its stages took. A
+training from nothing is both of its stages and its evaluation. Points that violate the constraint are never trained.
+With a store in which the search is finished, nothing is trained again.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from measure import arguments, tell
+
+SEARCH = Path(__file__).parents[2] / "ablations" / "margins.yaml"
+
+
+def main() -> None:
+    """Runs the search and prints the ratio, in seconds on the device and in epochs."""
+    options = arguments(
+        __doc__, ("--store", {"type": Path, "help": "where finished stages are kept; default: nowhere"})
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        record = search(options.store or Path(folder) / "store", Path(folder))
+    (study,) = record["studies"]
+    states = [trial["state"] for trial in study["trials"]]
+    points, trained, cost = len(states), states.count("complete"), study["cost"]
+    rows = [
+        row_of(unit, cost[unit], cost[f"unshared_{unit}"] / cost["results"] * points) for unit in ("seconds", "epochs")
+    ]
+    note = f"{points} points, {trained} trained, {states.count('infeasible')} infeasible; confirming runs not counted"
+    tell(rows, options, target="less than a third of 25 trainings from nothing", note=note)
+
+
+def row_of(unit: str, grid: float, from_nothing: float) -> dict[str, Any]:
+    """One line: the grid's cost, that of all its points trained from nothing, and their ratio."""
+    return {"unit": unit, "grid": grid, "all from nothing": from_nothing, "ratio": grid / from_nothing}
+
+
+def search(store: Path, folder: Path) -> dict[str, Any]:
+    """The finished search as its command prints it."""
+    command = [sys.executable, "-m", "harness", "search", str(SEARCH), "--profile", "demo", "--json"]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}", "OMP_NUM_THREADS": "1"}
+    words = ["--store", str(store), "--out", str(folder / "reports")]
+    done = subprocess.run([*command, *words], env=environment, stdout=subprocess.PIPE, check=True, text=True)
+    record: dict[str, Any] = json.loads(done.stdout)
+    return record
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""How long a user waits: for ``--help``, for a plan, and from ``run`` to the first training steps.
+
+    python tests/benchmarks/startup.py [--repeats N] [--json FILE]
+
+Each line is a process of its own, from its start. ``run`` fills one row of Table 1's demo; its first reading of the
+losses follows ten training steps, and the run is interrupted there. The first lines render the synthetic data and
+decode it; the last find it done, as every later run does.
+"""
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from measure import arguments, tell
+from subjects import ROOT, TABLE
+
+COMMANDS = (
+    (),
+    ("run",),
+    ("plan",),
+    ("report",),
+    ("data", "make"),
+    ("data", "check"),
+    ("evaluate",),
+    ("ui",),
+    ("doctor",),
+    ("sync",),
+    ("cache", "list"),
+)
+WAIT_S, POLL_S = 300.0, 0.01
+
+
+def main() -> None:
+    """Measures every command's help, then a plan and a run, first fresh and then again."""
+    options = arguments(__doc__, ("--repeats", {"type": int, "default": 3}))
+    rows: list[dict[str, Any]] = []
+    for words in COMMANDS:
+        taken = [seconds((*words, "--help")) for _ in range(options.repeats)]
+        rows.append({"command": " ".join(("harness", *words, "--help")), "seconds": statistics.median(taken)})
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        store = ("--store", str(folder / "store"))
+        table = (str(TABLE), "--profile", "demo", "--rows", "1", "--seeds", "0")
+        rows += [
+            {"command": f"harness plan ({when})", "seconds": seconds(("plan", *table, *store))}
+            for when in ("first time, renders the data", "again")
+        ]
+        for when in ("first time, decodes the data", "again"):
+            started, stepped = first_steps(("run", *table, *store, "--out", str(folder / "reports")), folder)
+            rows.append({"command": f"harness run, to the first stage's start ({when})", "seconds": started})
+            rows.append({"command": f"harness run, to ten training steps ({when})", "seconds": stepped})
+    tell(rows, options, target="--help under 0.5 s")
+
+
+def seconds(words: Sequence[str]) -> float:
+    """How long a command takes."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "harness", *words], check=True, capture_output=True, env=_environment())
+    return time.perf_counter() - started
+
+
+def first_steps(words: Sequence[str], folder: Path) -> tuple[float, float]:
+    """Seconds to the line about the first stage, and to its first reading of losses; then interrupts the run."""
+    started = time.perf_counter()
+    log = folder / "run.log"
+    for spool in (folder / "store").glob("stages/*/*/spool.jsonl"):
+        spool.unlink()
+    with log.open("wb") as output:
+        run = subprocess.Popen(
+            [sys.executable, "-m", "harness", *words],
+            stdout=output,
+            stderr=output,
+            env=_environment(folder),
+            start_new_session=True,
+        )
+    try:
+        told_s = None
+        while time.perf_counter() - started < WAIT_S:
+            if told_s is None and b"started " in log.read_bytes():
+                told_s = time.perf_counter() - started
+            if any(spool.stat().st_size for spool in (folder / "store").glob("stages/*/*/spool.jsonl")):
+                stepped_s = time.perf_counter() - started
+                return stepped_s if told_s is None else told_s, stepped_s
+            if run.poll() is not None:
+                break
+            time.sleep(POLL_S)
+        raise SystemExit(f"no training step was seen:\n{log.read_text(errors='replace')}")
+    finally:
+        run.send_signal(signal.SIGINT)
+        run.wait()
+
+
+def _environment(folder: Path | None = None) -> dict[str, str]:
+    """This process's, with the package on its path and any tracking kept in ``folder``."""
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    if folder is not None:
+        environment["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder / 'mlflow.db'}"
+    return environment
+
+
+if __name__ == "__main__":
+    main()
