@@ -1,6 +1,7 @@
 """The commands, assembled; the exit codes: 0 all is well, 1 a row failed, 2 bad usage or bad input."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from harness.cli.ui import ui
 from harness.errors import InputError
 
 _INTERRUPTED = 130
+_TERMINATED = 143
 
 app = typer.Typer(
     name="harness",
@@ -41,7 +43,11 @@ app.add_typer(cache_app)
 
 
 def main() -> None:
-    """Runs the command line; bad input ends in one sentence on standard error and exit code 2."""
+    """Runs the command line; bad input ends in one sentence on standard error and exit code 2.
+
+    SIGTERM (a scheduler, ``kill``) ends a command as tidily as Ctrl-C does: workers, servers and tracked runs with it.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     try:
         app()
     except InputError as error:
