@@ -102,14 +102,19 @@ def _pictures(
         chosen = row or str(snapshot.declaration["rows"][-1]["id"])
         load = _loader(snapshot, data, store)
         drawn = write_rank_lists(snapshot, chosen, rank_lists, load, out / FIGURES)
-        pictures.append((f"The worst queries of row {chosen} with their ten nearest gallery images", drawn[0]))
+        pictures.append((f"The worst queries of row {chosen} with their ten nearest gallery images", _raster(drawn)))
     if attention is not None:
         if len(attention) != 2:
             raise InputError(f'--attention "{",".join(attention)}": expected two rows, for example 5,8')
         drawn = write_attention(snapshot, attention[0], attention[1], out / FIGURES)
         caption = f"Attention maps of stages 4, 5 and 6, row {attention[0]} without and row {attention[1]} with SAC"
-        pictures.append((caption, drawn[0]))
+        pictures.append((caption, _raster(drawn)))
     return pictures
+
+
+def _raster(paths: list[Path]) -> Path:
+    """The PNG among a picture's files: photographs gain nothing from SVG, and are smaller so."""
+    return next(path for path in paths if path.suffix == ".png")
 
 
 def _loader(snapshot: "Snapshot", data: Path | None, store: Path) -> "Callable[[str, str], np.ndarray]":
