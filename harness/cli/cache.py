@@ -51,24 +51,19 @@ def gc(
     from harness.execute import Store
 
     kept = Store(store)
-    known = kept.tables()
-    spared: set[str] = set()
-    for table in forget or []:
-        if table not in known:
-            raise InputError(f'--forget "{table}": {did_you_mean(table, known)}')
-    for table, stages in known.items():
-        if table not in (forget or []):
-            spared |= stages
-    if not dry_run:
-        for table in forget or []:
+    known, dropped = kept.tables(), set(forget or [])
+    for table in sorted(dropped - known.keys()):
+        raise InputError(f'--forget "{table}": {did_you_mean(table, known)}')
+    if dry_run:
+        deleted = tuple(entry for entry in kept.list_entries() if dropped.issuperset(entry.tables))
+    else:
+        for table in dropped:
             kept.forget(table)
         collected = kept.collect()
-        deleted, size = collected.entries, collected.size_bytes
+        deleted = collected.entries
         for entry in collected.busy:
             typer.echo(f"{entry.fingerprint[:12]} is being worked on and stays")
-    else:
-        deleted = tuple(entry for entry in kept.list_entries() if entry.fingerprint not in spared)
-        size = sum(entry.size_bytes for entry in deleted)
+    size = sum(entry.size_bytes for entry in deleted)
     word = "would go" if dry_run else "deleted"
     typer.echo(f"{len(deleted)} stages {word}, {size / 1e6:.1f} MB")
 

@@ -1,6 +1,5 @@
 """From a table's file to a plan: declaration, data, code and store wired together for the commands that need them."""
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 
 STUDIES = "studies"
 """A store's folder for searches: their trials and their outcomes."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
