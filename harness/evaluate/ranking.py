@@ -14,7 +14,7 @@ from harness.errors import InputError, did_you_mean
 from harness.evaluate.blocks import HostBlocks, Watch
 from harness.evaluate.inputs import Labels, to_array, to_feature_pair, to_labels
 from harness.evaluate.rows import measure_rows
-from harness.evaluate.scan import score_reach, settle_pairs
+from harness.evaluate.scan import bracket, score_reach, settle_pairs
 from harness.evaluate.sources import FeatureSource, Floats, Ints, MatrixSource, Source
 from harness.evaluate.workers import Counter, Progress, default_threads, run_tasks, split
 
@@ -291,7 +291,7 @@ def _rank_chunk(
     hit_row, hit_value, hit_position = known.row[hits], known.value[hits], known.position[hits]
     hit_ptr = np.searchsorted(hit_row, np.arange(rows + 1))
     score, reach = score_reach(hit_value, norms[hit_row], source.bounds)
-    low, high = (score - reach).astype(source.dtype), (score + reach).astype(source.dtype)
+    low, high = bracket(score, reach, hit_ptr).astype(source.dtype)
     watch = Watch(chunk, known.masked_ptr, known.masked, hit_ptr, low, high, top)
     blocks = _open_blocks(source, watch, settings)
 

@@ -14,6 +14,10 @@ from harness.evaluate.compiled import compiled
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]
 
+MANY_HITS = 160
+"""From so many right matches on, looking each score up among their thresholds is faster than a pass for each match."""
+_BUCKETS = 512
+
 
 @compiled
 def slack(value: float, norm: float, bounds: Bounds) -> float:
@@ -60,7 +64,7 @@ def find_close_pairs(
 
     Match h of row r (``hit_ptr[r] <= h < hit_ptr[r + 1]``) gains in ``ahead[h]`` every score below ``low[h]``;
     scores up to ``high[h]`` are listed, and so are scores up to ``ceiling[r]``, which may be among the row's ``top``
-    nearest.
+    nearest. Within a row ``low`` and ``high`` ascend (``bracket``).
 
     Returns:
         The number of listed pairs; ``pairs[:, :that]`` holds their rows and columns, in order.
@@ -70,14 +74,11 @@ def find_close_pairs(
     found = 0
     for row in range(block.shape[0]):
         scores = block[row]
-        any_close = False
-        for hit in range(hit_ptr[row], hit_ptr[row + 1]):
-            below, within = _count_two(scores, low[hit], high[hit])
-            ahead[hit] += below
-            if within > below:
-                any_close = True
-                for column in range(width):
-                    close[column] |= (scores[column] >= low[hit]) & (scores[column] <= high[hit])
+        hits = slice(hit_ptr[row], hit_ptr[row + 1])
+        if hit_ptr[row + 1] - hit_ptr[row] < MANY_HITS:
+            any_close = _count_by_passes(scores, low[hits], high[hits], ahead[hits], close)
+        else:
+            any_close = _count_by_lookup(scores, low[hits], high[hits], ahead[hits], close)
         if top:
             _, nearest = _count_two(scores, ceiling[row], ceiling[row])
             if nearest:
@@ -95,6 +96,65 @@ def find_close_pairs(
                     found += 1
                     close[column] = 0
     return found
+
+
+@compiled
+def _count_by_passes(scores: Floats, low: Floats, high: Floats, ahead: Ints, close: NDArray[np.uint8]) -> bool:
+    """Adds to ``ahead`` how many scores lie below each of ``low``; marks those in an interval; whether there are any.
+
+    One pass over the scores for each match, sixteen scores at a time.
+    """
+    any_close = False
+    for hit in range(low.size):
+        below, within = _count_two(scores, low[hit], high[hit])
+        ahead[hit] += below
+        if within > below:
+            any_close = True
+            for column in range(scores.size):
+                close[column] |= (scores[column] >= low[hit]) & (scores[column] <= high[hit])
+    return any_close
+
+
+@compiled
+def _count_by_lookup(scores: Floats, low: Floats, high: Floats, ahead: Ints, close: NDArray[np.uint8]) -> bool:
+    """The same in one pass, so that a gallery with many matches for each query costs no more for each of its items.
+
+    A score's place among the ascending ``low`` is looked up by its bucket, one of ``_BUCKETS`` equal parts of the
+    range. Rounding keeps the order, so that thresholds in earlier buckets are surely no greater than the score.
+    """
+    hits = low.size
+    first, last = low[0], high[hits - 1]
+    scale = _BUCKETS / (last - first) if last > first else last - last
+    begin = np.zeros(_BUCKETS + 2, np.int64)  # by bucket: how many thresholds lie in earlier ones
+    for hit in range(hits):
+        begin[1 + _bucket(low[hit], first, scale)] += 1
+    begin = np.cumsum(begin)
+    places = np.zeros(hits + 1, np.int64)
+    any_close = False
+    for column in range(scores.size):
+        score = scores[column]
+        if score > last:
+            continue
+        place = np.int64(0)
+        if score >= first:
+            place = begin[_bucket(score, first, scale)]
+            while place < hits and low[place] <= score:
+                place += 1
+            if score <= high[place - 1]:
+                close[column] = 1
+                any_close = True
+        places[place] += 1
+    below = np.int64(0)
+    for hit in range(hits):
+        below += places[hit]
+        ahead[hit] += below
+    return any_close
+
+
+@compiled
+def _bucket(score: float, first: float, scale: float) -> int:
+    """Which part of the range that begins at ``first`` a score lies in; the last one is the range's very end."""
+    return min(int((score - first) * scale), _BUCKETS)
 
 
 @compiled
@@ -149,11 +209,11 @@ def settle_pairs(
     for pair in range(values.size):
         row, column = pairs[0, pair], start + pairs[1, pair]
         value, score = values[pair], scores[pair]
-        for hit in range(hit_ptr[row], hit_ptr[row + 1]):
-            if low[hit] <= score <= high[hit] and (
-                value < hit_values[hit] or (value == hit_values[hit] and column < hit_columns[hit])
-            ):
+        hit = hit_ptr[row] + np.searchsorted(high[hit_ptr[row] : hit_ptr[row + 1]], score)
+        while hit < hit_ptr[row + 1] and low[hit] <= score:
+            if value < hit_values[hit] or (value == hit_values[hit] and column < hit_columns[hit]):
                 ahead[hit] += 1
+            hit += 1
         place = top
         while place > 0 and (
             value < top_values[row, place - 1]
@@ -166,6 +226,25 @@ def settle_pairs(
         if place < top:
             top_values[row, place] = value
             top_columns[row, place] = column
+
+
+@compiled
+def bracket(score: Floats, reach: Floats, hit_ptr: Ints) -> NDArray[np.float64]:
+    """Below and above each match's score, where only exact values decide: (2, n), both ascending within a row.
+
+    Scores ascend within a row. Their reach need not do so in step (near distance zero it falls faster than they do),
+    so an interval that would begin after a later one, or end before an earlier one, is widened; that is always safe.
+    """
+    bounds = np.empty((2, score.size))
+    for row in range(hit_ptr.size - 1):
+        highest, lowest = -np.inf, np.inf
+        for hit in range(hit_ptr[row], hit_ptr[row + 1]):
+            highest = max(highest, score[hit] + reach[hit])
+            bounds[1, hit] = highest
+        for hit in range(hit_ptr[row + 1] - 1, hit_ptr[row] - 1, -1):
+            lowest = min(lowest, score[hit] - reach[hit])
+            bounds[0, hit] = lowest
+    return bounds
 
 
 @compiled

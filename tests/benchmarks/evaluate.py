@@ -1,7 +1,8 @@
 """How fast evaluation and re-ranking are, beside the bare matrix products of the same run.
 
     python tests/benchmarks/evaluate.py                      # Market-1501's size, with re-ranking
-    python tests/benchmarks/evaluate.py --gallery 100000     # a larger gallery
+    python tests/benchmarks/evaluate.py --gallery 100000     # a larger gallery, as many identities: more matches each
+    python tests/benchmarks/evaluate.py --gallery 500000 --distractors 0.966   # Market-1501 and 480,000 distractors
     python tests/benchmarks/evaluate.py --device cuda:0 --json out.json
 
 Features are synthetic: identities around centres, cameras that shift them, some boxes far harder than others. The bare
@@ -32,11 +33,12 @@ from harness.evaluate import evaluate_ranking, evaluate_reranked
 from harness.evaluate.memory import PeakMemory
 
 IDENTITIES, CAMERAS, LATENT = 750, 6, 64
-DISTRACTORS = 0.14
 STRIP = 4096
 
 
-def make_problem(queries: int, gallery: int, dimension: int, junk: int, seed: int = 0) -> tuple[np.ndarray, ...]:
+def make_problem(
+    queries: int, gallery: int, dimension: int, junk: int, distractors: float = 0.14, seed: int = 0
+) -> tuple[np.ndarray, ...]:
     """Features, identities and cameras of both sides: rectified mixtures of ``LATENT`` factors."""
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((IDENTITIES + 1, LATENT), dtype=np.float32)
@@ -54,7 +56,7 @@ def make_problem(queries: int, gallery: int, dimension: int, junk: int, seed: in
         np.maximum(features, 0.0, out=features)
         return [features, ids, cameras]
 
-    query, others = side(queries, 0.0), side(gallery, DISTRACTORS)
+    query, others = side(queries, 0.0), side(gallery, distractors)
     others[1][:junk] = -1  # as in Market-1501, whose junk sorts first
     return (*query, *others)
 
@@ -150,6 +152,7 @@ def main() -> None:
     parser.add_argument("--gallery", type=int, default=19732)
     parser.add_argument("--dimension", type=int, default=1024)
     parser.add_argument("--junk", type=int, default=0, help="boxes of identity -1; Market-1501 has 3819")
+    parser.add_argument("--distractors", type=float, default=0.14, help="share of the gallery; Market-1501 has 0.14")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--no-rerank", action="store_true")
     parser.add_argument("--reference-queries", type=int, default=200)
@@ -157,13 +160,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
 
-    problem = make_problem(options.queries, options.gallery, options.dimension, options.junk)
+    problem = make_problem(options.queries, options.gallery, options.dimension, options.junk, options.distractors)
     query, gallery = problem[0], problem[3]
     report: dict[str, Any] = {
         "device": device_name(options.device),
         "load_average": os.getloadavg()[0],
         "shape": [options.queries, options.gallery, options.dimension],
         "junk": options.junk,
+        "distractors": options.distractors,
         "features_mb": (query.nbytes + gallery.nbytes) / 1e6,
     }
     results: dict[str, Any] = {}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from harness.errors import InputError
 from harness.evaluate import classification, compiled, evaluate_distances, evaluate_ranking, ranking, reranking, rows
 from harness.evaluate.bounds import product_bounds
-from harness.evaluate.scan import slack
+from harness.evaluate.scan import MANY_HITS, slack
 
 TORCH_ON_CPU = "cpu:0"
 """Takes the path of devices, on the CPU."""
@@ -84,6 +84,17 @@ def test_metrics_are_named_as_tables_name_them():
         "valid_queries": 1,
     }
     assert result.cmc.tolist() == [0.0] + [1.0] * 49
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["floats", "many ties"])
+def test_many_matches_for_each_query_rank_as_few_do(whole):
+    # Four identities among 1,400 items: some 250 matches for a query, more than a pass for each of them is worth.
+    case = problem(5, queries=6, gallery=1400, dimension=3, copies=True, whole=whole)
+    query, _, _, gallery, gallery_ids, _ = case
+    assert min(np.bincount(gallery_ids[gallery_ids > 0])[1:]) > MANY_HITS
+    for query_chunk, gallery_chunk in ((1024, 2048), (4, 333)):
+        result = evaluate_ranking(*case, query_chunk=query_chunk, gallery_chunk=gallery_chunk)
+        assert_as_explained(result, exact_distances(query, gallery), labels_of(case))
 
 
 @pytest.mark.parametrize("ap", ["step", "trapezoid"])
