@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shlex
 import statistics
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 Row = Mapping[str, Any]
@@ -40,6 +42,18 @@ def now(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
+
+
+def resident_mb() -> float:
+    """What the process holds in memory now."""
+    return float(psutil.Process().memory_info().rss) / 1e6
+
+
+def peak_mb(device: torch.device, before: float) -> float:
+    """The most that torch had allocated on a GPU; on a CPU, the most that the process held, less ``before``."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6 - before
 
 
 def median_seconds(

@@ -8,14 +8,12 @@ all that torch allocated at most.
 """
 
 import json
-import resource
 import subprocess
 import sys
 from typing import Any
 
-import psutil
 import torch
-from measure import arguments, now, tell
+from measure import arguments, now, peak_mb, resident_mb, tell
 from subjects import NETWORKS, batch_size, random_images, training_stage, untrained
 
 from harness.data.augment import normalize
@@ -59,7 +57,7 @@ def peak(network: str, device: torch.device, batch: int | None, *, recompute: bo
     optimizer = make_optimizer(model.train(), settings.optimizer)
     pixels = normalize(torch.from_numpy(images).to(device), settings.augment.mean, settings.augment.std)
     target = torch.from_numpy(labels).to(device)
-    before = psutil.Process().memory_info().rss
+    before = resident_mb()
     started = now(device)
     for _ in range(STEPS):
         started = now(device)
@@ -68,11 +66,7 @@ def peak(network: str, device: torch.device, batch: int | None, *, recompute: bo
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     seconds = now(device) - started
-    if device.type == "cuda":
-        used = torch.cuda.max_memory_allocated(device)
-    else:
-        used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before
-    return {"batch": size, "peak MB": used / 1e6, "step s": seconds}
+    return {"batch": size, "peak MB": peak_mb(device, before), "step s": seconds}
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ SECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("step-paper", "step.py --scale paper"),
     ),
     "Memory: activations kept and recomputed": (("memory", "memory.py"),),
+    "Full size: rows 1 and 8 of Table 1 as the paper trains them": (("fullsize", "fullsize.py"),),
     "Loop: an epoch against a conventional loop": (("loop", "loop.py"),),
     "Table: what sharing stages saves": (
         ("table-demo", "table.py --store .harness"),
@@ -34,6 +35,7 @@ SECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("gpu-step-float32", "step.py --device cuda --scale paper"),
         ("gpu-step-bfloat16", "step.py --device cuda --scale paper --bfloat16"),
         ("gpu-step-checkpointed", "step.py --device cuda --scale paper --checkpoint-activations"),
+        ("gpu-fullsize", "fullsize.py --device cuda"),
         ("gpu-memory", "memory.py --device cuda"),
         ("gpu-losses", "losses.py --device cuda"),
     ),

@@ -49,8 +49,11 @@ def training_stage(network: str, stage: str, scale: Scale, *, batch: int | None 
     _, plan = table_plan(scale, rows=[NETWORKS[network]])
     chosen = next(planned for planned in plan.stages.values() if planned.name == stage)
     settings = TrainSettings.read({"weights": None, **chosen.settings})
-    if batch is None:
-        return settings
+    return settings if batch is None else with_batch(settings, batch)
+
+
+def with_batch(settings: TrainSettings, batch: int) -> TrainSettings:
+    """The same stage with so many images a batch; of four images an identity where it samples identities."""
     if isinstance(settings.sampler, IdentitySampler):
         return replace(settings, sampler=IdentitySampler(kind="identities", identities=batch // 4, images=4))
     return replace(settings, sampler=ShuffledSampler(kind="shuffled", batch_size=batch))
