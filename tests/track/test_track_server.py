@@ -48,9 +48,12 @@ def kill(ui: Ui) -> None:
     ui.stop()
 
 
+@pytest.mark.parametrize("backend", ["uri", "postgresql"], ids=["SQLite", "PostgreSQL"])
 def test_a_server_that_is_killed_and_restarted_gets_everything_once(
-    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
+    uri: str = request.getfixturevalue(backend)
+    monkeypatch.chdir(tmp_path)  # a database elsewhere has its artifacts in the working folder
     monkeypatch.setattr(harness.track.courier, "_INTERVAL_S", 0.1)
     outbox, spool = tmp_path / "outbox", tmp_path / "spool"
     local = Tracker(uri, outbox)
