@@ -94,9 +94,10 @@ def _fill(prepared: "Prepared", workers: int | None, out: Path, context: Mapping
     """Runs the plan's stages, tracked and shown, and writes the report if the tracker has all that it needs."""
     from harness.cli.progress import monitoring
     from harness.cli.slots import slots_for
-    from harness.cli.tracking import TableTracking
+    from harness.cli.tracking import TableTracking, table_metrics
+    from harness.cli.written import write_table
     from harness.execute import Event, LocalExecutor
-    from harness.report import build_report, write_report
+    from harness.report import build_report
     from harness.track import Tracker, read_snapshot
     from harness.train.stage import WORK
 
@@ -127,8 +128,10 @@ def _fill(prepared: "Prepared", workers: int | None, out: Path, context: Mapping
         downloads = prepared.store.root / "downloads"
         snapshot = read_snapshot(tracker.uri, matrix.name, key=tracking.key, downloads=downloads)
         report = build_report(snapshot)
-        written = write_report(report, out, REPORT_FORMATS)
-        tracker.finish_table(tracking.key, succeeded=succeeded, report=written[0].read_text(encoding="utf-8"))
+        written = write_table(tracker.uri, snapshot, report, out, REPORT_FORMATS)
+        text = written[0].read_text(encoding="utf-8")
+        metrics = table_metrics(report)
+        tracker.finish_table(tracking.key, succeeded=succeeded, report=text, metrics=metrics, files=written, within=out)
     delivery = tracker.close()
     return outcomes, str(delivery) if delivery.undelivered else "", report, written
 

@@ -1,7 +1,7 @@
 """Tells the tracker of a table's runs while an executor's events come in."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.cli.wiring import Prepared
 from harness.execute.protocol import Event
@@ -9,6 +9,9 @@ from harness.matrix import Row, matrix_to_json, recipe_to_yaml
 from harness.plan import CODE_VERSION, Run, fingerprint
 from harness.track import Tracker, collect_provenance
 from harness.train.files import ATTENTION, PER_QUERY, SPOOL
+
+if TYPE_CHECKING:
+    from harness.report import TableReport
 
 
 class TableTracking:
@@ -142,6 +145,21 @@ def final_metrics(results: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     utilisations = [result["gpu_utilisation"] for result in trainings if "gpu_utilisation" in result]
     if utilisations:
         metrics["gpu_utilisation"] = sum(utilisations) / len(utilisations)
+    return metrics
+
+
+def table_metrics(report: "TableReport") -> dict[str, float]:
+    """A parent run's metrics: each row's mean over its seeds and the ends of its interval, where it has one.
+
+    ``mAP/row 8``, ``mAP/row 8 low``, ``mAP/row 8 high``: MLflow's pages take what stands before the slash together.
+    """
+    metrics = {}
+    for row in report.ours:
+        for name, cell in row.cells.items():
+            if cell.measured is not None:
+                metrics[f"{name}/row {row.id}"] = cell.measured.mean
+                if interval := cell.measured.interval:
+                    metrics[f"{name}/row {row.id} low"], metrics[f"{name}/row {row.id} high"] = interval
     return metrics
 
 

@@ -4,17 +4,25 @@ Owns statistics over recorded runs and their written forms; reads a ``Snapshot``
 tracker and training; loads matplotlib only to draw.
 """
 
+from harness.report.curves import HISTORIES, StageCurves, runs_to_draw, stage_curves
 from harness.report.model import TableReport, build_report
 from harness.report.pictures import write_attention, write_rank_lists
 from harness.report.plain import report_to_json
-from harness.report.write import FORMATS, write_report, write_reports
+from harness.report.write import FIGURES, FORMATS, PICTURES, write_pictures_page, write_report, write_reports
 
 __all__ = [
+    "FIGURES",
     "FORMATS",
+    "HISTORIES",
+    "PICTURES",
+    "StageCurves",
     "TableReport",
     "build_report",
     "report_to_json",
+    "runs_to_draw",
+    "stage_curves",
     "write_attention",
+    "write_pictures_page",
     "write_rank_lists",
     "write_report",
     "write_reports",

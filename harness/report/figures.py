@@ -4,13 +4,15 @@ Each function draws what a ``TableReport`` says and returns the figure, or None 
 paper's numbers appear only where they compare. Refuses statistics of its own.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.report.curves import MOST_CURVES, StageCurves
 from harness.report.drawing import (
     BLACK,
     BLUE,
@@ -26,7 +28,7 @@ from harness.report.drawing import (
     style,
     tidy,
 )
-from harness.report.model import TableReport, TableRow
+from harness.report.model import TableReport, TableRow, best_rows
 from harness.report.statistics import Estimate
 from harness.report.vocabulary import Cost, Metric, metric_of, three_digits
 from harness.report.wording import interval_text, players_text
@@ -37,17 +39,23 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 60
 """Rows that one chart can show; of more, the best by the first metric."""
+_MOST_PAIRS = 40
+"""Matched pairs that one chart of effects can show, so that the effects that sum them up have room too."""
 _ROW_IN = 0.3
 _VERDICT_COLOURS = {"reproduced": BLUE, "contradicted": VERMILLION, "inconclusive": GREY, "not comparable": GREY}
 
 
-def draw_report(report: TableReport, folder: Path, endings: Iterable[str] = ENDINGS) -> list[tuple[str, list[Path]]]:
+def draw_report(
+    report: TableReport, folder: Path, endings: Iterable[str] = ENDINGS, curves: Sequence[StageCurves] = ()
+) -> list[tuple[str, list[Path]]]:
     """Draws every chart that the report has something for, as ``<table>-<chart>.<ending>``; captions and files."""
+    shown = "first seed of each row" + (f", the {MOST_CURVES} best rows" if len(report.ours) > MOST_CURVES else "")
     charts = (
         ("results", "Results by row, with 95 % intervals", draw_results),
         ("claims", "The paper's claims: measured differences with 95 % intervals", draw_claims),
         ("effects", "Effects of factors: gains with 95 % intervals", draw_effects),
         ("cost", "Accuracy against cost", draw_cost),
+        ("curves", f"Learning curves of the stages, {shown}", partial(draw_learning_curves, curves=curves)),
     )
     endings = list(endings)
     drawn = []
@@ -63,7 +71,7 @@ def draw_results(report: TableReport) -> "Figure | None":
     """Every row's metrics with intervals and seeds, beside its factors; the paper's numbers where they compare."""
     first = report.metrics[0]
     measured = [row for row in report.ours if any(cell.measured for cell in row.cells.values())]
-    rows = _best(measured, first)
+    rows = best_rows(measured, first, MOST_ROWS)
     if not rows:
         return None
     factors = report.factors if len(report.factors) <= 12 else ()
@@ -151,14 +159,16 @@ def draw_effects(report: TableReport) -> "Figure | None":
     metric, insight = report.metrics[0], report.insight
     groups = [
         (
-            "Matched pairs",
+            f"Matched pairs, {_MOST_PAIRS} of {len(insight.pairs):,}"
+            if len(insight.pairs) > _MOST_PAIRS
+            else "Matched pairs",
             [
                 _Line(
                     f"{line.pair.factor}  ({line.pair.on} − {line.pair.off})", metric, line.gains[metric.key].estimate
                 )
                 for line in insight.pairs
                 if metric.key in line.gains
-            ][:MOST_ROWS],
+            ][:_MOST_PAIRS],
         )
     ]
     for game in insight.games:
@@ -175,7 +185,12 @@ def draw_effects(report: TableReport) -> "Figure | None":
                 ],
             )
         )
-    groups = [(title, lines) for title, lines in groups if lines]
+    room, shown = MOST_ROWS, []
+    for title, lines in groups:
+        if lines[:room]:
+            shown.append((title, lines[:room]))
+        room -= len(lines[:room])
+    groups = shown
     return _forest(report, groups, f"gains in {metric.title}") if groups else None
 
 
@@ -288,33 +303,54 @@ def _label_points(axes: "Axes", points: Iterable[tuple[float, float, str]]) -> N
         before = (x, y)
 
 
-def draw_learning_curves(
-    curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, ylabel: str, title: str = "", log: bool = False
-) -> "Figure":
-    """One line for each row: a step-wise figure (loss, learning rate) over steps.
+def draw_learning_curves(report: TableReport, curves: Sequence[StageCurves]) -> "Figure | None":
+    """Loss and learning rate over the epochs, a column for each stage and a line for each training.
 
-    Args:
-        curves: (steps, values) by row; values that are not finite leave a gap.
-        ylabel: What the values are.
-        title: Above the chart.
-        log: Whether the values span orders of magnitude.
+    Values that are not finite leave a gap. A row keeps its colour and dashes from stage to stage.
     """
-    with style():
-        figure = new_figure(7.0, 3.8)
-        axes = figure.subplots()
-        for index, (name, (steps, values)) in enumerate(curves.items()):
-            finite = np.where(np.isfinite(values), values, np.nan)
-            colour, dashes = CYCLE[index % len(CYCLE)], DASHES[index // len(CYCLE) % len(DASHES)]
-            axes.plot(steps, finite, dashes, color=colour, linewidth=1.4, label=name)
-        axes.set_xlabel("step")
-        axes.set_ylabel(ylabel)
-        if log:
-            axes.set_yscale("log")
-        tidy(axes, grid="both")
-        figure.legend(loc="outside right upper", title="row")
-        if title:
-            axes.set_title(title)
+    curves = [stage for stage in curves if any(len(epochs) > 1 for epochs, _ in stage.loss.values())]
+    if not curves:
+        return None
+    looks: dict[str, tuple[str, str]] = {}
+    for name in (name for stage in curves for name in stage.loss):
+        if name not in looks:
+            looks[name] = CYCLE[len(looks) % len(CYCLE)], DASHES[len(looks) // len(CYCLE) % len(DASHES)]
+    figure = new_figure(1.6 + 3.6 * len(curves), 5.0)
+    grid = figure.subplots(2, len(curves), squeeze=False, sharex="col", height_ratios=[2, 1])
+    for column, stage in zip(grid.T, curves, strict=True):
+        for axes, lines in zip(column, (stage.loss, stage.rate), strict=True):
+            for name, (epochs, values) in lines.items():
+                colour, dashes = looks[name]
+                finite = np.where(np.isfinite(values), values, np.nan)
+                held = "steps-pre" if axes is column[1] else "default"  # a rate holds for a whole epoch
+                axes.plot(epochs, finite, dashes, color=colour, linewidth=1.4, label=name, drawstyle=held)
+            tidy(axes, grid="both")
+        column[0].set_title(f"Stage {stage.name}")
+        _log_where_wide(column[0], stage.loss.values())
+        _log_where_wide(column[1], stage.rate.values())
+        column[1].set_xlabel("epoch")
+    grid[0][0].set_ylabel("loss")
+    grid[1][0].set_ylabel("learning rate")
+    handles: dict[str, Any] = {}
+    for axes in grid[0]:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(handles.values(), handles.keys(), loc="outside right upper", title="row")
+    _title(figure, report, "learning curves")
     return figure
+
+
+def _log_where_wide(axes: "Axes", curves: Iterable[tuple[Sequence[float], Sequence[float]]]) -> None:
+    """A logarithmic axis where all values are positive and span more than a factor of 20."""
+    from matplotlib.ticker import LogLocator
+
+    values = np.array([value for _, line in curves for value in line])
+    values = values[np.isfinite(values)]
+    if len(values) and values.min() > 0 and values.max() > 20 * values.min():
+        axes.set_yscale("log")
+        for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+            axis(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
 
 
 def draw_surface(
@@ -346,16 +382,6 @@ def draw_surface(
         if title:
             axes.set_title(title)
     return figure
-
-
-def _best(rows: Sequence[TableRow], metric: Metric) -> list[TableRow]:
-    """The rows that a chart has room for, in their own order."""
-    standing = {
-        row.id: metric.gain(estimate.mean) if (estimate := row.cells[metric.key].measured) else float("-inf")
-        for row in rows
-    }
-    kept = set(sorted(standing, key=lambda row: -standing[row])[:MOST_ROWS])
-    return [row for row in rows if row.id in kept]
 
 
 def _legend(figure: "Figure", panels: Iterable["Axes"]) -> None:

@@ -27,19 +27,20 @@ _SPECIAL = re.compile(r"([\\`*|]|\](?=\()|<(?=[A-Za-z/!])|(?<![A-Za-z0-9])_|_(?!
 _NUMBER = re.compile(r"\**[+−]?\d|—$|< |\*[a-z ]+\*$")
 
 
-def to_markdown(report: TableReport, figures: Sequence[tuple[str, str]] = ()) -> str:
+def to_markdown(report: TableReport, figures: Sequence[tuple[str, str]] = (), page: str = "") -> str:
     """The whole report.
 
     Args:
         report: What to say.
         figures: Caption and address of each picture to show.
+        page: Address of a page of more pictures; empty for none.
     """
     parts = [
         f"# {escaped(report.title)}",
         f"`{report.name}` · {escaped(report.heading)}",
         f"> **{escaped(notice(report))}**" if notice(report) else "",
         *_results(report),
-        *_figures(figures),
+        *_figures(figures, page),
         *_claims(report),
         *_effects(report),
         *_costs(report),
@@ -102,8 +103,24 @@ def _below(report: TableReport) -> list[str]:
     return lines + [escaped(note) for note in report.notes]
 
 
-def _figures(figures: Sequence[tuple[str, str]]) -> list[str]:
-    return ["## Figures", *(f"![{escaped(caption)}]({address})" for caption, address in figures)] if figures else []
+def to_pictures_page(report: TableReport, pictures: Sequence[tuple[str, str]]) -> str:
+    """A page of pictures beside the report; names the parent run that they show."""
+    parts = [
+        f"# {escaped(report.title)}: pictures",
+        f"`{report.name}` · {escaped(report.heading)} · MLflow parent run `{report.parent_id}` · "
+        f"[the report]({report.name}.md)",
+        *_shown(pictures),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _figures(figures: Sequence[tuple[str, str]], page: str) -> list[str]:
+    more = [f"More pictures that were asked for: [{page}]({page})."] if page else []
+    return ["## Figures", *_shown(figures), *more] if figures or page else []
+
+
+def _shown(pictures: Sequence[tuple[str, str]]) -> list[str]:
+    return [f"![{escaped(caption)}]({address})" for caption, address in pictures]
 
 
 def _claims(report: TableReport) -> list[str]:

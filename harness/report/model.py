@@ -107,6 +107,16 @@ class TableReport:
         return any(claim.verdict == "contradicted" for claim in self.claims)
 
 
+def best_rows(rows: Sequence[TableRow], metric: Metric, most: int) -> list[TableRow]:
+    """The ``most`` best rows by a metric, in their own order."""
+    standing = {
+        row.id: metric.gain(estimate.mean) if (estimate := row.cells[metric.key].measured) else float("-inf")
+        for row in rows
+    }
+    kept = set(sorted(standing, key=lambda row: -standing[row])[:most])
+    return [row for row in rows if row.id in kept]
+
+
 def build_report(snapshot: Snapshot) -> TableReport:
     """Everything that a table's report says.
 

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import InputError, did_you_mean
+from harness.report.curves import StageCurves
 from harness.report.latex import to_latex
-from harness.report.markdown import to_markdown
+from harness.report.markdown import to_markdown, to_pictures_page
 from harness.report.model import TableReport, build_report
 from harness.report.plain import to_csv, to_json_text
 from harness.track.snapshot import Snapshot
@@ -24,17 +25,24 @@ def write_reports(snapshot: Snapshot, out_dir: Path, formats: Sequence[str] = ("
 
 
 def write_report(
-    report: TableReport, out_dir: Path, formats: Sequence[str] = ("md",), pictures: Sequence[tuple[str, Path]] = ()
+    report: TableReport,
+    out_dir: Path,
+    formats: Sequence[str] = ("md",),
+    *,
+    curves: Sequence[StageCurves] = (),
+    pictures: Sequence[tuple[str, Path]] = (),
 ) -> list[Path]:
     """Writes ``<out_dir>/<table>.<format>`` for each text format; pictures go to ``<out_dir>/figures``.
 
     The same report always gives the same bytes. Each file is renamed into place, so a reader never sees half of one.
+    The page of pictures that ``write_pictures_page`` left there is linked as long as it shows these runs.
 
     Args:
         report: What to write.
         out_dir: Made if need be.
         formats: Of ``FORMATS``: md, tex, csv, json, and svg or png for the figures.
-        pictures: Captions and files of more pictures (rank lists, attention) for the Markdown to show.
+        curves: The learning curves to draw.
+        pictures: Captions and files of more pictures for the Markdown to show.
 
     Raises:
         InputError: For an unknown format.
@@ -49,15 +57,40 @@ def write_report(
     if endings:
         from harness.report.figures import draw_report
 
-        charts = draw_report(report, out_dir / FIGURES, endings)
+        charts = draw_report(report, out_dir / FIGURES, endings, curves)
         drawn = [path for _, paths in charts for path in paths]
         shown = [*((caption, paths[0]) for caption, paths in charts), *shown]
     written = []
     for name in (name for name in FORMATS if name in formats and name not in PICTURES):
-        links = [(caption, os.path.relpath(path, out_dir).replace(os.sep, "/")) for caption, path in shown]
-        text = to_markdown(report, links) if name == "md" else TEXTS[name](report)
+        text = (
+            to_markdown(report, _links(shown, out_dir), _page(report, out_dir)) if name == "md" else TEXTS[name](report)
+        )
         written.append(_write(out_dir / f"{report.name}.{name}", text))
     return written + drawn
+
+
+def write_pictures_page(report: TableReport, out_dir: Path, pictures: Sequence[tuple[str, Path]]) -> Path:
+    """Writes ``<out_dir>/<table>-pictures.md``: pictures that somebody asked for, apart from what every report shows.
+
+    A report of the same parent run links to it, whoever writes that report; one of other runs does not.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    return _write(_page_path(report, out_dir), to_pictures_page(report, _links(pictures, out_dir)))
+
+
+def _page_path(report: TableReport, out_dir: Path) -> Path:
+    return out_dir / f"{report.name}-pictures.md"
+
+
+def _page(report: TableReport, out_dir: Path) -> str:
+    """The name of the page of pictures if there is one of these runs, else nothing."""
+    path = _page_path(report, out_dir)
+    return path.name if path.is_file() and report.parent_id in path.read_text(encoding="utf-8") else ""
+
+
+def _links(pictures: Sequence[tuple[str, Path]], out_dir: Path) -> list[tuple[str, str]]:
+    """Captions and addresses relative to the reports."""
+    return [(caption, os.path.relpath(path, out_dir).replace(os.sep, "/")) for caption, path in pictures]
 
 
 def _write(path: Path, text: str) -> Path:

@@ -7,14 +7,15 @@ parent process delivers them; ``read_snapshot`` gives a report its picture. Refu
 from harness.spool import SpoolRecord, SpoolWriter, last_step, read_spool
 from harness.track.courier import Delivery
 from harness.track.provenance import collect_provenance
-from harness.track.reader import TableEntry, list_tables, read_snapshot
-from harness.track.snapshot import RunRecord, Snapshot
+from harness.track.reader import TableEntry, list_tables, read_histories, read_snapshot
+from harness.track.snapshot import History, RunRecord, Snapshot
 from harness.track.store import resolve_uri
 from harness.track.ui import start_ui
 from harness.track.writer import Tracker, sync
 
 __all__ = [
     "Delivery",
+    "History",
     "RunRecord",
     "Snapshot",
     "SpoolRecord",
@@ -24,6 +25,7 @@ __all__ = [
     "collect_provenance",
     "last_step",
     "list_tables",
+    "read_histories",
     "read_snapshot",
     "read_spool",
     "resolve_uri",

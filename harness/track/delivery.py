@@ -240,7 +240,8 @@ class Deliverer:
             if path.is_dir():
                 client.log_artifacts(run_id, str(path))
             elif path.is_file():
-                client.log_artifact(run_id, str(path))
+                place = path.parent.relative_to(operation.within).as_posix() if operation.within else "."
+                client.log_artifact(run_id, str(path), None if place == "." else place)
             else:
                 logger.warning("%s is gone before the tracker could take it", path)
         client.set_terminated(run_id, operation.status, operation.time_ms)

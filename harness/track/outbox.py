@@ -69,6 +69,8 @@ class End:
     texts: Mapping[str, str] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     """Files, and folders whose contents are meant."""
+    within: str = ""
+    """The folder below which files keep their places among the artifacts; empty: they stand side by side."""
 
 
 @dataclass(frozen=True)

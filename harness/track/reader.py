@@ -1,7 +1,7 @@
 """Reading back: a table's parent run and all its children as one frozen snapshot, with few questions to the tracker."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import InputError, did_you_mean
 from harness.track.outbox import without_password
-from harness.track.snapshot import RunRecord, Snapshot
+from harness.track.snapshot import History, RunRecord, Snapshot
 from harness.track.store import (
     connect,
     is_server,
@@ -124,6 +124,21 @@ def read_snapshot(
         provenance=_provenance(parent),
         runs=tuple(sorted(records, key=lambda run: (order.get(run.row, len(order)), run.row, run.seed, run.run_id))),
     )
+
+
+def read_histories(uri: str | None, run_ids: Iterable[str], metrics: Sequence[str]) -> dict[str, dict[str, History]]:
+    """Step-wise metrics of some runs, by run and metric; one question for each, so ask for what is shown alone."""
+    client = connect(resolve_uri(uri))
+
+    def read(asked: tuple[str, str]) -> History:
+        return tuple(sorted((point.step, point.value) for point in client.get_metric_history(*asked)))
+
+    asked = [(run_id, name) for run_id in run_ids for name in metrics]
+    found: dict[str, dict[str, History]] = {}
+    with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
+        for (run_id, name), history in zip(asked, pool.map(read, asked), strict=True):
+            found.setdefault(run_id, {})[name] = history
+    return found
 
 
 def _url(uri: str, run: "Run") -> str | None:

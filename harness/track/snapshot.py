@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+History = tuple[tuple[int, float], ...]
+"""A step-wise metric: (step, value), by step."""
+
 
 @dataclass(frozen=True)
 class RunRecord:

@@ -154,11 +154,23 @@ class Tracker:
         report: str = "",
         metrics: Mapping[str, float] | None = None,
         files: Iterable[Path] = (),
+        within: Path | None = None,
     ) -> None:
-        """Ends a table's parent run; its report (Markdown) becomes the run's description, and ``report.md``."""
+        """Ends a table's parent run; its report (Markdown) becomes the run's description, and ``report.md``.
+
+        Files keep their places below ``within``, so that a report finds its figures; else they stand side by side.
+        """
         texts = {"report.md": report} if report else {}
         tags = {DESCRIPTION: _shortened(report)} if report else {}
-        self._end(key, "FINISHED" if succeeded else "FAILED", metrics=metrics, files=files, tags=tags, texts=texts)
+        self._end(
+            key,
+            "FINISHED" if succeeded else "FAILED",
+            metrics=metrics,
+            files=files,
+            within=within,
+            tags=tags,
+            texts=texts,
+        )
 
     def sweep_orphans(self, keep: Collection[str] = ()) -> None:
         """Marks KILLED what dead processes of this machine left RUNNING, except the runs of these keys.
@@ -184,13 +196,15 @@ class Tracker:
         *,
         metrics: Mapping[str, float] | None = None,
         files: Iterable[Path] = (),
+        within: Path | None = None,
         tags: Mapping[str, str] | None = None,
         texts: Mapping[str, str] | None = None,
     ) -> None:
         self._known(key)
         figures = {clean_name(name): float(value) for name, value in (metrics or {}).items()}
         paths = tuple(str(path.absolute()) for path in files)
-        self._say(End(key, status, _now_ms(), figures, tags or {}, texts or {}, paths))
+        root = str(within.absolute()) if within else ""
+        self._say(End(key, status, _now_ms(), figures, tags or {}, texts or {}, paths, root))
 
     def _known(self, key: str) -> None:
         if key not in self._experiments:

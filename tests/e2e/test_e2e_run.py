@@ -1,8 +1,24 @@
 """The main job through the real command line: run, run again, report; a failing row; reuse."""
 
+import sqlite3
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
-from conftest import DEMO, STAGES, Command, Filled, answer, run_harness
+from conftest import DEMO, STAGES, Command, Filled, answer, run_harness, tracked_runs
+
+METRICS = ("mAP", "rank1")
+
+
+def files_of(folder: Path) -> dict[Path, bytes]:
+    """Every file below a folder, by its place in it."""
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def rows_of(place: Path) -> list[str]:
+    """All that the tracker's database holds."""
+    with sqlite3.connect(place / "mlflow.db") as database:
+        return list(database.iterdump())
 
 
 def test_a_table_is_filled_tracked_and_reported_and_a_second_run_trains_nothing(
@@ -22,11 +38,27 @@ def test_a_table_is_filled_tracked_and_reported_and_a_second_run_trains_nothing(
     assert answer(again)["stages"] == {"trained": 0, "cached": STAGES, "failed": 0, "not_run": 0}
     assert "nothing to train" in again.stderr
     assert answer(again)["rows"] == [{**row, "status": "cached"} for row in first["rows"]]
-    assert (place / "reports" / "tiny.md").read_text(encoding="utf-8") == report
+    written = files_of(place / "reports")
+    assert written[Path("tiny.md")].decode() == report
 
+    tracked = rows_of(place)
     told = answer(run_harness(place, "report", "tiny", "--json"))["tables"][0]
     assert [row["id"] for row in told["rows"]] == ["1", "3", "8"]
     assert told["rows"][0]["metrics"]["mAP"]["measured"]["mean"] == first["rows"][0]["metrics"]["mAP"]
+    assert files_of(place / "reports") == written
+    assert rows_of(place) == tracked, "a report changes nothing in the tracker"
+
+
+def test_the_parent_run_holds_the_report_its_figures_and_the_means_of_its_rows(filled: Filled) -> None:
+    place = filled.place
+    (parent,) = (run for run in tracked_runs(place) if run.data.tags["harness.kind"] == "table")
+    means = {f"{name}/row {row['id']}": row["metrics"][name] for row in filled.answer["rows"] for name in METRICS}
+    assert parent.data.metrics == means  # one seed, so no interval
+    assert parent.data.tags["mlflow.note.content"].startswith("# A tiny table")
+    kept = files_of(Path(url2pathname(urlsplit(parent.info.artifact_uri).path)))
+    written = files_of(place / "reports")
+    assert Path("figures/tiny-curves.svg") in written
+    assert {name: kept.get(name) for name in written} == written
 
 
 def test_a_plan_tells_what_is_shared_what_is_cached_and_what_it_would_cost(
