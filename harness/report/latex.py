@@ -1,5 +1,10 @@
-r"""A report's tables of results and of claims as LaTeX, for ``\input`` into a paper; needs no package but booktabs."""
+r"""A report's tables of results and of claims as LaTeX, for ``\input`` into a paper.
 
+Needs booktabs and graphicx alone. A table too wide for the page is set smaller, and any text of a user's compiles.
+"""
+
+import re
+import unicodedata
 from collections.abc import Sequence
 
 from harness.report.model import Cell, TableReport, TableRow
@@ -27,14 +32,26 @@ _SPECIAL = {
         "—": "---",
         "≤": r"\ensuremath{\le}",
     },
-    **{"✓": r"\ensuremath{\bullet}", "·": r"\textperiodcentered{}", "Δ": r"\ensuremath{\Delta}", "—": "---"},
+    **{"✓": r"\ensuremath{\bullet}", "·": r"\textperiodcentered{}", "–": "--", "…": r"\ldots{}", "ß": r"\ss{}"},
+    **{"Ł": r"\L{}", "ł": r"\l{}", "Ø": r"\O{}", "ø": r"\o{}", "Æ": r"\AE{}", "æ": r"\ae{}"},
+    **{"‘": "`", "’": "'", "“": "``", "”": "''", '"': "''"},
 }
+_ACCENTS = {
+    **{"\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": "."},
+    **{"\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c"},
+}
+"""Combining characters and the letters of LaTeX's accents, which every font encoding has."""
+_NOT_GREEK = {"omicron", "digamma", "stigma", "koppa", "sampi", "san", "sho", "yot", "heta"}
+"""Greek letters that LaTeX has no name for."""
+_GREEK = re.compile(r"GREEK (SMALL|CAPITAL) LETTER ([A-Z]+)$")
+_TELLING_CAPITALS = {"Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega"}
+"""The Greek capitals that LaTeX has names for; the others look like Latin ones."""
 
 
 def to_latex(report: TableReport) -> str:
     """Two ``table*`` environments: the results, and the claims where there are any."""
     return "\n".join(
-        [r"% Needs \usepackage{booktabs}.", _results(report), *([_claims(report)] if report.claims else [])]
+        [r"% Needs \usepackage{booktabs,graphicx}.", _results(report), *([_claims(report)] if report.claims else [])]
     )
 
 
@@ -90,7 +107,8 @@ def _claims(report: TableReport) -> str:
         lines.append([_text(text) for text in texts])
     header = ["Claim", "Rows", "Metric", "Paper", "Measured", "p (Holm)", "Verdict"]
     caption = f"Claims of {report.title}; {report.heading}. Differences in percent points with their 95 % interval."
-    return _environment(caption, f"{report.name}-claims", "lllrlrl", header, lines)
+    columns = r"p{0.3\textwidth}lp{0.11\textwidth}rlrl"
+    return _environment(caption, f"{report.name}-claims", columns, header, lines)
 
 
 def _environment(caption: str, label: str, columns: str, header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -101,15 +119,18 @@ def _environment(caption: str, label: str, columns: str, header: Sequence[str], 
             r"\begin{table*}",
             r"  \centering",
             rf"  \caption{{{_text(caption)}}}",
-            rf"  \label{{tab:{label}}}",
-            r"  \small",
+            rf"  \label{{tab:{re.sub('[^A-Za-z0-9.-]', '-', label)}}}",
+            r"  \smallskip\small",
+            r"  \setlength{\tabcolsep}{4pt}",
+            r"  \setbox0=\hbox{%",
             rf"  \begin{{tabular}}{{{columns}}}",
             r"    \toprule",
             rf"    {' & '.join(map(_text, header))} \\",
             r"    \midrule",
             *rows,
             r"    \bottomrule",
-            r"  \end{tabular}",
+            r"  \end{tabular}}",
+            r"  \leavevmode\ifdim\wd0>\textwidth\resizebox{\textwidth}{!}{\box0}\else\box0\fi",
             r"\end{table*}",
             "",
         ]
@@ -118,4 +139,27 @@ def _environment(caption: str, label: str, columns: str, header: Sequence[str], 
 
 def _text(text: object) -> str:
     """Text that LaTeX sets as it is."""
-    return "".join(_SPECIAL.get(character, character) for character in " ".join(str(text).split()))
+    return "".join(map(_character, unicodedata.normalize("NFC", " ".join(str(text).split()))))
+
+
+def _character(character: str) -> str:
+    """One character in plain ASCII; what LaTeX has no means for is shown by its number.
+
+    >>> _character("%"), _character("é"), _character("ε"), _character("中")
+    ('\\\\%', "\\\\'{e}", '\\\\ensuremath{\\\\epsilon}', '\\\\texttt{U+4E2D}')
+    """
+    if character in _SPECIAL:
+        return _SPECIAL[character]
+    if character.isascii():
+        return character if character.isprintable() else ""
+    base, *marks = unicodedata.normalize("NFD", character)
+    if len(marks) == 1 and marks[0] in _ACCENTS and base.isascii():
+        return rf"\{_ACCENTS[marks[0]]}{{{base}}}"
+    greek = _GREEK.match(unicodedata.name(character, ""))
+    if greek is not None:
+        name = greek[2].lower().replace("lamda", "lambda")
+        name = name.capitalize() if greek[1] == "CAPITAL" else name
+        if name in _TELLING_CAPITALS or (greek[1] == "SMALL" and name not in _NOT_GREEK):
+            return rf"\ensuremath{{\{name}}}"
+    plain = unicodedata.normalize("NFKC", character)
+    return _text(plain) if plain != character else rf"\texttt{{U+{ord(character):04X}}}"
