@@ -130,8 +130,8 @@ def _fill(prepared: "Prepared", workers: int | None, out: Path, context: Mapping
         report = build_report(snapshot)
         written = write_table(tracker.uri, snapshot, report, out, REPORT_FORMATS)
         text = written[0].read_text(encoding="utf-8")
-        metrics = table_metrics(report)
-        tracker.finish_table(tracking.key, succeeded=succeeded, report=text, metrics=metrics, files=written, within=out)
+        figures, metrics = written[1:], table_metrics(report)
+        tracker.finish_table(tracking.key, succeeded=succeeded, report=text, metrics=metrics, files=figures, within=out)
     delivery = tracker.close()
     return outcomes, str(delivery) if delivery.undelivered else "", report, written
 

@@ -105,10 +105,10 @@ def _below(report: TableReport) -> list[str]:
 
 def to_pictures_page(report: TableReport, pictures: Sequence[tuple[str, str]]) -> str:
     """A page of pictures beside the report; names the parent run that they show."""
+    parent = _run_link(report.parent_id, report.parent_url)
     parts = [
         f"# {escaped(report.title)}: pictures",
-        f"`{report.name}` · {escaped(report.heading)} · MLflow parent run `{report.parent_id}` · "
-        f"[the report]({report.name}.md)",
+        f"`{report.name}` · {escaped(report.heading)} · MLflow parent run {parent} · [the report]({report.name}.md)",
         *_shown(pictures),
     ]
     return "\n\n".join(parts) + "\n"
@@ -232,7 +232,7 @@ def _more(report: TableReport) -> list[str]:
 
 def _origin(report: TableReport) -> list[str]:
     facts = [[escaped(name), escaped(value)] for name, value in report.provenance.items()]
-    facts.append(["MLflow parent run", f"`{report.parent_id}`"])
+    facts.append(["MLflow parent run", _run_link(report.parent_id, report.parent_url)])
     parts = ["## Provenance", pipe_table(["", ""], facts)]
     if report.overrides:
         changed = [f"`{key}` = `{value}`" for key, value in report.overrides.items()]
@@ -247,7 +247,7 @@ def _origin(report: TableReport) -> list[str]:
             escaped(row.name),
             str(run.seed),
             escaped(run.status),
-            f"[`{run.run_id}`]({run.url})" if run.url else f"`{run.run_id}`",
+            _run_link(run.run_id, run.url),
             *(fraction_text(run.metrics.get(metric.key), metric) for metric in report.metrics),
         ]
         for row in report.ours
@@ -255,6 +255,10 @@ def _origin(report: TableReport) -> list[str]:
     ]
     header = ["row", "seed", "status", "MLflow run", *(metric.title for metric in report.metrics)]
     return [*parts, "## Runs", pipe_table(header, lines)] if lines else parts
+
+
+def _run_link(run_id: str, url: str | None) -> str:
+    return f"[`{run_id}`]({url})" if url else f"`{run_id}`"
 
 
 def _number(value: float | None) -> str:

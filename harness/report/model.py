@@ -96,6 +96,7 @@ class TableReport:
     """How the numbers were come by, in sentences."""
     provenance: Mapping[str, str]
     parent_id: str
+    parent_url: str | None
 
     @property
     def ours(self) -> tuple[TableRow, ...]:
@@ -157,6 +158,7 @@ def build_report(snapshot: Snapshot) -> TableReport:
         method=_method(rows),
         provenance=_provenance(snapshot),
         parent_id=snapshot.parent_id,
+        parent_url=snapshot.parent_url,
     )
 
 

@@ -123,6 +123,7 @@ def read_snapshot(
         declaration=declaration,
         provenance=_provenance(parent),
         runs=tuple(sorted(records, key=lambda run: (order.get(run.row, len(order)), run.row, run.seed, run.run_id))),
+        parent_url=_url(uri, parent),
     )
 
 

@@ -40,3 +40,5 @@ class Snapshot:
     provenance: Mapping[str, str]
     """profile, dataset, dataset_fingerprint, synthetic, code_digest, commit, dirty, device, versions, started."""
     runs: tuple[RunRecord, ...]
+    parent_url: str | None = None
+    """The parent run's page, where the tracker has pages."""

@@ -6,6 +6,7 @@ something to deliver. A tracker that is down costs nothing but lateness.
 
 import json
 import logging
+import re
 import time
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -28,6 +29,9 @@ from harness.track.words import (
 )
 
 logger = logging.getLogger(__name__)
+
+_PICTURE = re.compile(r"^!\[(.*)\]\((.*)\)$", flags=re.M)
+"""A picture on a line of its own, in Markdown: caption and address."""
 
 
 class Tracker:
@@ -251,7 +255,14 @@ def _text(value: Any) -> str:
 
 
 def _shortened(report: str) -> str:
-    """The report, cut at a line where it is longer than a description may be."""
+    """The report, cut at a line where it is longer than a description may be.
+
+    A description cannot show the run's own artifacts: pictures give way to their names.
+
+    >>> _shortened("![A curve](figures/t-curves.svg)")
+    '- A curve: the artifact `figures/t-curves.svg`'
+    """
+    report = _PICTURE.sub(r"- \1: the artifact `\2`", report)
     if len(report) <= DESCRIPTION_LIMIT:
         return report
     more = "\n\n… the rest is in the artifact report.md"

@@ -58,6 +58,7 @@ def test_the_parent_run_holds_the_report_its_figures_and_the_means_of_its_rows(f
     kept = files_of(Path(url2pathname(urlsplit(parent.info.artifact_uri).path)))
     written = files_of(place / "reports")
     assert Path("figures/tiny-curves.svg") in written
+    assert kept[Path("report.md")] == written.pop(Path("tiny.md"))
     assert {name: kept.get(name) for name in written} == written
 
 

@@ -98,6 +98,7 @@ def test_a_server_that_is_killed_and_restarted_gets_everything_once(
     (run,) = snapshot.runs
     assert (run.status, run.metrics) == ("finished", {"mAP": 0.816})
     assert run.url == f"{address}/#/experiments/2/runs/{run.run_id}?workflowType=machine_learning"
+    assert snapshot.parent_url == f"{address}/#/experiments/2/runs/{snapshot.parent_id}?workflowType=machine_learning"
     assert snapshot.declaration == DECLARATION
     # The server keeps a new experiment's files, and they come back from it.
     assert run.artifacts == tmp_path / "downloads" / run.run_id
