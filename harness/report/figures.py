@@ -252,6 +252,8 @@ def draw_cost(report: TableReport) -> "Figure | None":
         drawstyle="steps-post",  # between two rows nothing better than the cheaper one is to be had
         color=BLUE,
         linewidth=1.2,
+        marker="o",
+        markersize=7,
         zorder=2,
         label="Pareto front: no row is better and cheaper",
     )
@@ -293,13 +295,16 @@ def _front(points: Sequence[tuple[float, float]]) -> set[int]:
 
 def _label_points(axes: "Axes", points: Iterable[tuple[float, float, str]]) -> None:
     """Names beside the points; of points too close to one another, on alternating sides."""
+    from matplotlib.patheffects import withStroke
+
     ordered = sorted(points, key=lambda point: (point[0], point[1]))
     low, high = axes.get_ylim()
     side, before = 1, (float("nan"), float("nan"))
     for x, y, name in ordered:
         side = -side if x == before[0] and (y - before[1]) / (high - low) < 0.035 else 1
         offset, anchor = (7 * side, 3), "left" if side > 0 else "right"
-        axes.annotate(name, (x, y), offset, textcoords="offset points", ha=anchor)
+        label = axes.annotate(name, (x, y), offset, textcoords="offset points", ha=anchor)
+        label.set_path_effects([withStroke(linewidth=3, foreground="white")])  # the front may run behind it
         before = (x, y)
 
 

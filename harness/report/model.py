@@ -145,7 +145,7 @@ def build_report(snapshot: Snapshot) -> TableReport:
         not_comparable=not_comparable,
         metrics=metrics,
         more_metrics=more,
-        factors=tuple(declared["rows"][0]["factors"]) if declared["rows"] else (),
+        factors=_telling_factors(declared["rows"]),
         rows=tuple(arranged),
         ranked=ranked,
         costs=tuple(cost for cost in COSTS if cost.key in recorded),
@@ -160,6 +160,12 @@ def build_report(snapshot: Snapshot) -> TableReport:
         parent_id=snapshot.parent_id,
         parent_url=snapshot.parent_url,
     )
+
+
+def _telling_factors(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The factors that a row turns on; a recipe may know more, whose columns would be empty."""
+    factors: Iterable[str] = rows[0]["factors"] if rows else ()
+    return tuple(factor for factor in factors if any(row["factors"].get(factor) for row in rows))
 
 
 def is_synthetic(snapshot: Snapshot) -> bool:

@@ -303,6 +303,14 @@ def test_what_cannot_be_told_apart_is_named_with_the_row_to_add() -> None:
     assert report.insight.suggestions == (("DIL",),)
 
 
+def test_a_factor_that_no_row_turns_on_has_no_column() -> None:
+    rows = {"a": ["A"], "b": ["A", "B"]}
+    declaration = small_table(rows)
+    for row in declaration["rows"]:
+        row["factors"] = {"Never": False, **row["factors"]}
+    assert build_report(snapshot(declaration, [])).factors == ("A", "B")
+
+
 def test_a_table_without_any_finished_run_is_reported_as_such() -> None:
     report = build_report(snapshot(table1(), []))
     assert {row.state for row in report.rows} == {"not run"}
