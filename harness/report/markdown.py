@@ -146,7 +146,7 @@ def _claims(report: TableReport) -> list[str]:
     explained = (
         "Differences in percent points over the same seeds and the same queries, positive where they favour the claim, "
         "with their 95 % interval. *Reproduced*: wholly above 0 after Holm's correction over these claims "
-        "(p (Holm) ≤ 0.05); *contradicted*: wholly below 0. g_z: the difference in standard deviations between seeds, "
+        "(p (Holm) ≤ 0.05); *contradicted*: wholly below 0 even at 98 % (p (Holm) ≤ 0.02). g_z: the difference in standard deviations between seeds, "
         "corrected for few seeds. Seeds that would settle it: for 80 % power at the measured difference and variance."
     )
     return ["## Claims", pipe_table(header, lines), explained]
