@@ -2,9 +2,9 @@
 
     python tests/benchmarks/coverage.py [--replications 20000] [--json FILE]
 
-Every world is drawn anew for each replication: trainings (seeds), queries (units of their sampling) and the rest. Worlds:
-normal results at several shares of the two sources; average precision and Rank-1 as a test set gives them, bounded and
-skewed; the difference of two rows paired over both. Beside ours stand Student's interval over the seeds alone,
+Every world is drawn anew for each replication: trainings (seeds), queries (units of their sampling) and the rest. There
+are normal results at several shares of the two sources; average precision and Rank-1 as a test set gives them, bounded
+and skewed; and the difference of two rows, paired over both. Beside ours stand Student's interval over the seeds alone,
 Welch-Satterthwaite's over both, and the percentile bootstrap over the seeds.
 """
 

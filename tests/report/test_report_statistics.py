@@ -32,7 +32,7 @@ ERROR = 3.5 * math.sqrt(0.05 * 0.95 / REPLICATIONS)
 def test_intervals_of_normal_results_cover_what_the_docstring_says_at_every_share(
     seeds: int, least: float, most: float
 ) -> None:
-    """Without chance: given the mean square of the seeds, A f / E[A] ~ chi2_f, the coverage is 2 Phi(half-width) - 1."""
+    """Without chance: A f / E[A] of the seeds is chi2_f, and given A the coverage is 2 Phi(half-width) - 1."""
     freedom = seeds - 1
     x, w = np.polynomial.legendre.leggauss(200)
     root = (x + 1) / 2  # probabilities are its cubes, so that small A have many nodes
