@@ -125,7 +125,7 @@ def _verdict(measured: Estimate | None, p_holm: float | None) -> tuple[Verdict, 
     if contradicts(measured.mean, p_holm):
         return "contradicted", ""
     if p_holm <= ALPHA:
-        against = f"against the claim, but not at {1 - CONTRADICTS:.0%}"
+        against = f"against the claim, but not at {100 * (1 - CONTRADICTS):.0f} %"
         return ("reproduced", "") if measured.mean > 0 else ("inconclusive", against)
     return "inconclusive", "the interval, corrected for all claims, holds 0"
 

@@ -55,6 +55,8 @@ def test_the_parent_run_holds_the_report_its_figures_and_the_means_of_its_rows(f
     means = {f"{name}/row {row['id']}": row["metrics"][name] for row in filled.answer["rows"] for name in METRICS}
     assert parent.data.metrics == means  # one seed, so no interval
     assert parent.data.tags["mlflow.note.content"].startswith("# A tiny table")
+    (device,) = {run.data.tags["harness.device"] for run in tracked_runs(place) if run is not parent}
+    assert f"| device | {device} |" in (place / "reports" / "tiny.md").read_text(encoding="utf-8")
     kept = files_of(Path(url2pathname(urlsplit(parent.info.artifact_uri).path)))
     written = files_of(place / "reports")
     assert Path("figures/tiny-curves.svg") in written

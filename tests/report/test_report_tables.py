@@ -62,6 +62,16 @@ def test_a_claim_is_contradicted_when_the_interval_lies_below_0() -> None:
     assert report.has_contradiction()
 
 
+def test_a_claim_that_is_wrong_at_95_but_not_at_98_percent_is_not_contradicted() -> None:
+    # Differences -0.007, -0.01, -0.013: t = 0.01 / (0.003 / sqrt(3)) = 5.77 and p(2) = 0.0287; 98 % asks for 6.96.
+    against = [0.593, 0.59, 0.587]
+    report = judged([0.6, 0.6, 0.6], against)
+    assert report.claims[0].p_holm == pytest.approx(0.0287, abs=1e-4)
+    assert (report.claims[0].verdict, report.claims[0].reason) == ("inconclusive", "against the claim, but not at 98 %")
+    assert not report.has_contradiction()
+    assert judged(against, [0.6, 0.6, 0.6]).claims[0].verdict == "reproduced"
+
+
 def test_a_claim_is_inconclusive_when_0_lies_within_and_the_seeds_needed_are_told() -> None:
     # Differences 0.01, 0.03, -0.01: mean 0.01, sd 0.02: an effect of half a deviation takes 34 seeds (textbook).
     (claim,) = judged([0.6, 0.6, 0.6], [0.61, 0.63, 0.59]).claims
