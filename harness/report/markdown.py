@@ -324,16 +324,19 @@ def _number(value: float | None) -> str:
 
 
 def pipe_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A pipe table; columns of numbers are aligned to the right, columns of ticks centred."""
+    """A pipe table; columns of numbers are aligned to the right, columns of ticks centred.
+
+    MLflow's description takes a rule of fewer than two dashes for plain text, and shows no table.
+    """
     rule = ["---"] * len(header)
     for column in range(1, len(header)):
         cells = [line[column] for line in lines if line[column]]
         if header[column] == "rows" or not cells:
             continue
         if all(cell == TICK for cell in cells):
-            rule[column] = ":-:"
+            rule[column] = ":---:"
         elif all(_NUMBER.match(cell) for cell in cells):
-            rule[column] = "--:"
+            rule[column] = "---:"
     return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *lines))
 
 
