@@ -11,8 +11,9 @@ import pytest
 from report_world import run, snapshot, table1, table1_runs
 
 from harness.errors import InputError
-from harness.report import build_report
+from harness.report import build_report, write_reports
 from harness.report.model import TableReport
+from harness.report.write import TEXTS
 
 
 def small_table(rows: dict[str, list[str]], **changes: Any) -> dict[str, Any]:
@@ -313,12 +314,15 @@ def test_what_cannot_be_told_apart_is_named_with_the_row_to_add() -> None:
     assert report.insight.suggestions == (("DIL",),)
 
 
-def test_a_factor_that_no_row_turns_on_has_no_column() -> None:
+def test_a_factor_that_no_row_turns_on_has_no_column(tmp_path: Path) -> None:
     rows = {"a": ["A"], "b": ["A", "B"]}
     declaration = small_table(rows)
     for row in declaration["rows"]:
         row["factors"] = {"Never": False, **row["factors"]}
-    assert build_report(snapshot(declaration, [])).factors == ("A", "B")
+    taken = snapshot(declaration, runs_of("a", [0.5, 0.6]))
+    assert build_report(taken).factors == ("A", "B")
+    for path in write_reports(taken, tmp_path, tuple(TEXTS)):
+        assert "Never" not in path.read_text() or path.suffix == ".json"
 
 
 def test_a_table_without_any_finished_run_is_reported_as_such() -> None:
