@@ -70,6 +70,7 @@ def save(figure: "Figure", path: Path, endings: Iterable[str] = ENDINGS) -> list
         target = path.with_name(f"{path.name}.{ending}")
         metadata = {"Date": None, "Creator": None} if ending == "svg" else {"Software": None}
         figure.savefig(target, format=ending, metadata=metadata, facecolor="white")
+        figure.set_layout_engine("none")  # it is laid out now, for the other endings too
         written.append(target)
     return written
 

@@ -116,8 +116,9 @@ def _forest(report: TableReport, groups: Sequence[tuple[str, list[_Line]]], subj
             titles.append((y, title))
             y += 1
         for line in members:
-            lines.append((y, line))
-            y += 1 + line.text.count("\n") * 0.5
+            half = line.text.count("\n") * 0.25
+            lines.append((y + half, line))
+            y += 1 + 2 * half
         y += 0.4
     texts = [title for _, title in titles] + [part for _, line in lines for part in line.text.split("\n")]
     text_in = 0.3 + 0.068 * max(map(len, texts))

@@ -243,7 +243,7 @@ def effect_size(difference: Estimate) -> float | None:
 
 
 def seeds_needed(chance: Chance, effect: float, *, power: float = POWER, alpha: float = ALPHA) -> int | None:
-    """Fewest seeds at which a true difference of ``effect`` would be found with probability ``power``.
+    """Fewest seeds, more than there are, at which a true difference of ``effect`` is found with probability ``power``.
 
     The measured variances are taken as the true ones: from S0 to S seeds the seeds' part falls to S0 / S of it, the
     queries' part stays. The power is that of a two-sided t test with Welch-Satterthwaite's degrees of freedom
@@ -265,7 +265,7 @@ def seeds_needed(chance: Chance, effect: float, *, power: float = POWER, alpha: 
 
     if not effect or not enough(MOST_SEEDS):
         return None
-    low, high = 1, MOST_SEEDS
+    low, high = chance.seeds, MOST_SEEDS
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)

@@ -221,6 +221,10 @@ def test_seeds_needed_is_the_sample_size_of_a_paired_t_test() -> None:
     assert seeds_needed(Chance(3, 0, 1.0 / 3, 0.0), 0.5) == 34
 
 
+def test_seeds_that_did_not_settle_it_are_not_said_to_be_enough() -> None:
+    assert seeds_needed(Chance(6, 0, 1.0 / 6, 0.0), 5.0) == 7
+
+
 def test_seeds_needed_gives_the_power_that_it_promises() -> None:
     seeds, units, effect = 4, 100, 0.05
     a, b, e = 0.04, 0.05, 0.1
