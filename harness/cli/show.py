@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from harness.report import TableReport
     from harness.report.model import Cell
+    from harness.report.vocabulary import Metric
 
 _WIDTH_OFF_TERMINAL = 140
 
@@ -23,6 +24,8 @@ def show_table(report: "TableReport", rows: Collection[str]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from harness.report.vocabulary import percent
+
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("row", no_wrap=True)
     for factor in report.factors:
@@ -39,9 +42,9 @@ def show_table(report: "TableReport", rows: Collection[str]) -> None:
         numbers: list[str] = []
         for metric in report.metrics:
             cell = row.cells[metric.key]
-            numbers.append(_measured(cell, row.state))
+            numbers.append(_measured(cell, metric, row.state))
             if with_paper:
-                numbers.append("" if cell.paper is None else f"{100 * cell.paper:.1f}")
+                numbers.append("" if cell.paper is None else percent(cell.paper, metric))
         table.add_row(row.name, *ticks, *numbers)
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -52,8 +55,10 @@ def show_table(report: "TableReport", rows: Collection[str]) -> None:
         console.print(f"These numbers do not compare with the paper's: {report.not_comparable}.", markup=False)
 
 
-def _measured(cell: "Cell", state: str) -> str:
+def _measured(cell: "Cell", metric: "Metric", state: str) -> str:
+    from harness.report.vocabulary import percent
+    from harness.report.wording import spread_text
+
     if cell.measured is None:
         return state
-    spread = f" ± {100 * cell.measured.sd:.1f}" if cell.measured.sd is not None else ""
-    return f"{100 * cell.measured.mean:.1f}{spread}"
+    return f"{percent(cell.measured.mean, metric)} {spread_text(cell.measured, metric)}".strip()

@@ -102,7 +102,11 @@ class TableTracking:
         files = [path for name in (PER_QUERY, ATTENTION) if (path := folder / name).is_file()]
         notes = [note for result in results for note in result["notes"]]
         self._tracker.finish_run(
-            self._run_key(run), final_metrics(results), files, {"notes.txt": "\n".join(notes)} if notes else None
+            self._run_key(run),
+            final_metrics(results),
+            files,
+            texts={"notes.txt": "\n".join(notes)} if notes else None,
+            provenance={"device": "; ".join(dict.fromkeys(result["device"] for result in results))},
         )
         self._ended.add(run)
 

@@ -1,9 +1,12 @@
 """How every picture looks and is saved: colours that colour-blind readers tell apart, the same bytes every time."""
 
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from harness.report.statistics import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +19,9 @@ CYCLE = (BLUE, ORANGE, GREEN, VERMILLION, SKY, PURPLE, BLACK)
 DASHES = ("-", "--", "-.", ":")
 
 ENDINGS = ("svg", "png")
+OURS = "ours: mean and 95 % interval"
+_LETTERS_AN_IN = 13.0
+"""Letters of a head that fit on an inch."""
 _STYLE: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so the same on every machine
     "font.size": 9.0,
@@ -64,8 +70,39 @@ def save(figure: "Figure", path: Path, endings: Iterable[str] = ENDINGS) -> list
         target = path.with_name(f"{path.name}.{ending}")
         metadata = {"Date": None, "Creator": None} if ending == "svg" else {"Software": None}
         figure.savefig(target, format=ending, metadata=metadata, facecolor="white")
+        figure.set_layout_engine("none")  # it is laid out now, for the other endings too
         written.append(target)
     return written
+
+
+def head(figure: "Figure", *lines: str) -> None:
+    """The lines above a figure, folded at its width."""
+    width = max(30, int(_LETTERS_AN_IN * figure.get_size_inches()[0]))
+    folded = [part for line in lines if line for part in textwrap.wrap(line, width)]
+    figure.suptitle("\n".join(folded), x=0.01, ha="left", fontsize=10)
+
+
+def legend(figure: "Figure", panels: Iterable["Axes"]) -> None:
+    """One legend below all panels, each meaning once; none where a single meaning needs no word."""
+    handles: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    if len(handles) > 1 or OURS not in handles:
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+
+
+def draw_estimate(axes: "Axes", estimate: Estimate, y: float, colour: str) -> None:
+    """A mean with its interval, in percent."""
+    if estimate.interval is not None:
+        low, high = estimate.interval
+        axes.plot([100 * low, 100 * high], [y, y], "-", color=colour, linewidth=2, solid_capstyle="butt", zorder=3)
+    axes.plot(100 * estimate.mean, y, "o", color=colour, markersize=6, label=OURS, zorder=4)
+
+
+def draw_paper(axes: "Axes", value: float, y: float) -> None:
+    """The paper's number, a fraction."""
+    axes.plot(100 * value, y, "D", markersize=6, mfc="white", mec=ORANGE, mew=1.6, label="paper", zorder=3)
 
 
 def tidy(axes: "Axes", *, grid: str = "x") -> None:

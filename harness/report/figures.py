@@ -4,15 +4,14 @@ Each function draws what a ``TableReport`` says and returns the figure, or None 
 paper's numbers appear only where they compare. Refuses statistics of its own.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.report.curves import MOST_CURVES, StageCurves
+from harness.report.curves import MOST_CURVES, Curve, StageCurves
 from harness.report.drawing import (
     BLACK,
     BLUE,
@@ -20,18 +19,21 @@ from harness.report.drawing import (
     DASHES,
     ENDINGS,
     GREY,
-    ORANGE,
     PALE,
     VERMILLION,
+    draw_estimate,
+    draw_paper,
+    head,
+    legend,
     new_figure,
     save,
     style,
     tidy,
 )
+from harness.report.forest import draw_claims, draw_effects
 from harness.report.model import TableReport, TableRow, best_rows
-from harness.report.statistics import Estimate
-from harness.report.vocabulary import Cost, Metric, metric_of, three_digits
-from harness.report.wording import interval_text, players_text
+from harness.report.vocabulary import Cost, Metric, three_digits
+from harness.report.wording import shown_factors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,10 +41,9 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 60
 """Rows that one chart can show; of more, the best by the first metric."""
-_MOST_PAIRS = 40
-"""Matched pairs that one chart of effects can show, so that the effects that sum them up have room too."""
+_MOST_FACTORS = 12
+"""Factors that a chart's grid of dots can show."""
 _ROW_IN = 0.3
-_VERDICT_COLOURS = {"reproduced": BLUE, "contradicted": VERMILLION, "inconclusive": GREY, "not comparable": GREY}
 
 
 def draw_report(
@@ -52,7 +53,7 @@ def draw_report(
     shown = "first seed of each row" + (f", the {MOST_CURVES} best rows" if len(report.ours) > MOST_CURVES else "")
     charts = (
         ("results", "Results by row, with 95 % intervals", draw_results),
-        ("claims", "The paper's claims: measured differences with 95 % intervals", draw_claims),
+        ("claims", "Claims: measured gains with 95 % intervals", draw_claims),
         ("effects", "Effects of factors: gains with 95 % intervals", draw_effects),
         ("cost", "Accuracy against cost", draw_cost),
         ("curves", f"Learning curves of the stages, {shown}", partial(draw_learning_curves, curves=curves)),
@@ -74,7 +75,7 @@ def draw_results(report: TableReport) -> "Figure | None":
     rows = best_rows(measured, first, MOST_ROWS)
     if not rows:
         return None
-    factors = report.factors if len(report.factors) <= 12 else ()
+    factors = shown_factors(report) if len(report.factors) <= _MOST_FACTORS else ()
     names_in = 0.35 + 0.075 * max(len(row.name) for row in rows)
     widths = [names_in + 0.26 * len(factors), *[3.0] * len(report.metrics)]
     figure = new_figure(sum(widths), 1.2 + _ROW_IN * len(rows) + 0.5 * bool(factors))
@@ -83,8 +84,9 @@ def draw_results(report: TableReport) -> "Figure | None":
     for axes, metric in zip(panels, report.metrics, strict=True):
         _draw_metric(axes, rows, metric, comparable=not report.not_comparable)
     panels[0].set_ylim(len(rows) - 0.4, -0.6)
-    _legend(figure, panels)
-    _title(figure, report, f"the {len(rows)} best of {len(measured)} rows" if len(rows) < len(measured) else "")
+    legend(figure, panels)
+    told = f"the {len(rows)} best of {len(measured)} rows" if len(rows) < len(measured) else ""
+    head(figure, report.title, told, report.heading)
     return figure
 
 
@@ -107,128 +109,17 @@ def _draw_metric(axes: "Axes", rows: Sequence[TableRow], metric: Metric, *, comp
     for y, row in enumerate(rows):
         cell = row.cells[metric.key]
         if comparable and cell.paper is not None:
-            axes.plot(100 * cell.paper, y, "D", markersize=6, mfc="white", mec=ORANGE, mew=1.6, label="paper", zorder=3)
+            draw_paper(axes, cell.paper, y)
         if cell.measured is None:
             continue
         if len(cell.by_seed) > 1:
             seeds = [100 * value for value in cell.by_seed.values()]
             axes.plot(seeds, [y] * len(seeds), "|", color=GREY, markersize=9, mew=1, label="one seed", zorder=2)
-        _draw_estimate(axes, cell.measured, y, BLUE, "ours")
+        draw_estimate(axes, cell.measured, y, BLUE)
     axes.set_title(metric.title)
     axes.set_xlabel("percent, lower is better" if metric.lower_is_better else "percent")
     tidy(axes)
     axes.spines["left"].set_visible(False)
-
-
-def _draw_estimate(axes: "Axes", estimate: Estimate, y: float, colour: str, label: str) -> None:
-    if estimate.interval is not None:
-        low, high = estimate.interval
-        axes.plot([100 * low, 100 * high], [y, y], "-", color=colour, linewidth=2, solid_capstyle="butt", zorder=3)
-    axes.plot(100 * estimate.mean, y, "o", color=colour, markersize=6, label=label, zorder=4)
-
-
-@dataclass(frozen=True)
-class _Line:
-    """One line of a forest plot."""
-
-    text: str
-    metric: Metric
-    estimate: Estimate
-    colour: str = BLUE
-    claimed: float | None = None
-
-
-def draw_claims(report: TableReport) -> "Figure | None":
-    """A forest plot of the claims: measured differences, the claimed sizes, and the verdicts in words."""
-    lines = [
-        _Line(
-            f"{claim.text}\n{claim.better} − {claim.than}, {metric_of(claim.metric).title}: {claim.verdict}",
-            metric_of(claim.metric),
-            claim.measured,
-            _VERDICT_COLOURS[claim.verdict],
-            None if report.not_comparable else claim.claimed,
-        )
-        for claim in report.claims
-        if claim.measured is not None
-    ]
-    return _forest(report, [("", lines)], "claims") if lines else None
-
-
-def draw_effects(report: TableReport) -> "Figure | None":
-    """A forest plot of the factors' gains in the first metric: matched pairs, then Shapley values and interactions."""
-    metric, insight = report.metrics[0], report.insight
-    groups = [
-        (
-            f"Matched pairs, {_MOST_PAIRS} of {len(insight.pairs):,}"
-            if len(insight.pairs) > _MOST_PAIRS
-            else "Matched pairs",
-            [
-                _Line(
-                    f"{line.pair.factor}  ({line.pair.on} − {line.pair.off})", metric, line.gains[metric.key].estimate
-                )
-                for line in insight.pairs
-                if metric.key in line.gains
-            ][:_MOST_PAIRS],
-        )
-    ]
-    for game in insight.games:
-        effects = [("", effect) for effect in game.values] + [("interaction ", effect) for effect in game.interactions]
-        title = f"Shapley values, rows {', '.join(list(game.game.rows.values())[:8])}"
-        title += " ..." if len(game.game.rows) > 8 else ""
-        groups.append(
-            (
-                title,
-                [
-                    _Line(kind + players_text(effect.players), metric, gains[metric.key].estimate)
-                    for kind, (effect, gains) in effects
-                    if metric.key in gains
-                ],
-            )
-        )
-    room, shown = MOST_ROWS, []
-    for title, lines in groups:
-        if lines[:room]:
-            shown.append((title, lines[:room]))
-        room -= len(lines[:room])
-    groups = shown
-    return _forest(report, groups, f"gains in {metric.title}") if groups else None
-
-
-def _forest(report: TableReport, groups: Sequence[tuple[str, list[_Line]]], subject: str) -> "Figure":
-    lines: list[tuple[float, _Line]] = []
-    titles: list[tuple[float, str]] = []
-    y = 0.0
-    for title, members in groups:
-        if title:
-            titles.append((y, title))
-            y += 1
-        for line in members:
-            lines.append((y, line))
-            y += 1 + line.text.count("\n") * 0.5
-        y += 0.4
-    texts = [title for _, title in titles] + [part for _, line in lines for part in line.text.split("\n")]
-    text_in = 0.3 + 0.068 * max(map(len, texts))
-    figure = new_figure(text_in + 5.2, 1.1 + 0.27 * y)
-    axes = figure.subplots()
-    axes.axvline(0, color=BLACK, linewidth=1)
-    for y_line, line in lines:
-        if line.claimed is not None:
-            axes.plot(100 * line.claimed, y_line, "D", markersize=6, mfc="white", mec=ORANGE, mew=1.6, label="paper")
-        _draw_estimate(axes, line.estimate, y_line, line.colour, "ours")
-        told = f"{100 * line.estimate.mean:+.{line.metric.decimals}f}".replace("-", "−")
-        told = f"{told} {interval_text(line.estimate, line.metric, signed=True)}".strip()
-        axes.text(1.02, y_line, told, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
-    for y_title, title in titles:
-        across = axes.get_yaxis_transform()
-        axes.text(-0.01, y_title, title, weight="bold", fontsize=8, ha="right", va="center", transform=across)
-    axes.set_yticks([y_line for y_line, _ in lines], [line.text for _, line in lines], fontsize=8)
-    axes.set_ylim(y - 0.2, -0.8)
-    axes.set_xlabel("percent points, positive is better")
-    tidy(axes)
-    axes.spines["left"].set_visible(False)
-    _legend(figure, [axes])
-    _title(figure, report, subject)
-    return figure
 
 
 def draw_cost(report: TableReport) -> "Figure | None":
@@ -261,7 +152,8 @@ def draw_cost(report: TableReport) -> "Figure | None":
         face = BLUE if index in front else "white"
         axes.plot(x, 100 * estimate.mean, "o", markersize=7, mfc=face, mec=BLUE if index in front else GREY, zorder=3)
     if len(points) <= MOST_ROWS:
-        _label_points(axes, [(x, 100 * estimate.mean, name) for x, estimate, name in points])
+        named = [(x, 100 * estimate.mean, name, place in front) for place, (x, estimate, name) in enumerate(points)]
+        _label_points(axes, named)
     axes.set_xlabel(cost.title)
     axes.set_ylabel(f"{metric.title} (percent{', lower is better' if metric.lower_is_better else ''})")
     xs = [x for x, _, _ in points]
@@ -270,8 +162,8 @@ def draw_cost(report: TableReport) -> "Figure | None":
         axes.xaxis.set_major_formatter(lambda value, _: three_digits(value).rstrip("0").rstrip("."))
     axes.margins(x=0.12)
     tidy(axes, grid="both")
-    _legend(figure, [axes])
-    _title(figure, report, f"{metric.title} against {cost.title}")
+    legend(figure, [axes])
+    head(figure, report.title, f"{metric.title} against {cost.name}", report.heading)
     return figure
 
 
@@ -293,17 +185,17 @@ def _front(points: Sequence[tuple[float, float]]) -> set[int]:
     }
 
 
-def _label_points(axes: "Axes", points: Iterable[tuple[float, float, str]]) -> None:
-    """Names beside the points; of points too close to one another, on alternating sides."""
+def _label_points(axes: "Axes", points: Iterable[tuple[float, float, str, bool]]) -> None:
+    """Names beside the points, above the line for those on the front; of points too close, on alternating sides."""
     from matplotlib.patheffects import withStroke
 
     ordered = sorted(points, key=lambda point: (point[0], point[1]))
     low, high = axes.get_ylim()
     side, before = 1, (float("nan"), float("nan"))
-    for x, y, name in ordered:
+    for x, y, name, on_front in ordered:
         side = -side if x == before[0] and (y - before[1]) / (high - low) < 0.035 else 1
-        offset, anchor = (7 * side, 3), "left" if side > 0 else "right"
-        label = axes.annotate(name, (x, y), offset, textcoords="offset points", ha=anchor)
+        offset, anchor = (8 * side, 5 * on_front), "left" if side > 0 else "right"
+        label = axes.annotate(name, (x, y), offset, textcoords="offset points", ha=anchor, va="center")
         label.set_path_effects([withStroke(linewidth=3, foreground="white")])  # the front may run behind it
         before = (x, y)
 
@@ -323,12 +215,12 @@ def draw_learning_curves(report: TableReport, curves: Sequence[StageCurves]) -> 
     figure = new_figure(1.6 + 3.6 * len(curves), 5.0)
     grid = figure.subplots(2, len(curves), squeeze=False, sharex="col", height_ratios=[2, 1])
     for column, stage in zip(grid.T, curves, strict=True):
-        for axes, lines in zip(column, (stage.loss, stage.rate), strict=True):
-            for name, (epochs, values) in lines.items():
-                colour, dashes = looks[name]
-                finite = np.where(np.isfinite(values), values, np.nan)
-                held = "steps-pre" if axes is column[1] else "default"  # a rate holds for a whole epoch
-                axes.plot(epochs, finite, dashes, color=colour, linewidth=1.4, label=name, drawstyle=held)
+        for name, (epochs, values) in stage.loss.items():
+            colour, dashes = looks[name]
+            finite = np.where(np.isfinite(values), values, np.nan)
+            column[0].plot(epochs, finite, dashes, color=colour, linewidth=1.4, label=name)
+        _draw_rates(column[1], stage.rate)
+        for axes in column:
             tidy(axes, grid="both")
         column[0].set_title(f"Stage {stage.name}")
         _log_where_wide(column[0], stage.loss.values())
@@ -341,8 +233,21 @@ def draw_learning_curves(report: TableReport, curves: Sequence[StageCurves]) -> 
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     figure.legend(handles.values(), handles.keys(), loc="outside right upper", title="row")
-    _title(figure, report, "learning curves")
+    head(figure, report.title, "learning curves", report.heading)
     return figure
+
+
+def _draw_rates(axes: "Axes", rates: Mapping[str, Curve]) -> None:
+    """Learning rates in grey, equal ones once; where they differ, each with its rows."""
+    rows: dict[Curve, list[str]] = {}
+    for name, curve in rates.items():
+        rows.setdefault(curve, []).append(name)
+    for (epochs, values), names in rows.items():
+        # A rate holds for a whole epoch.
+        axes.plot(epochs, values, "-", color=GREY, linewidth=1.4, drawstyle="steps-pre")
+        if len(rows) > 1:
+            end = (epochs[-1], values[-1])
+            axes.annotate(", ".join(names), end, (0, 2), textcoords="offset points", ha="right", fontsize=7)
 
 
 def _log_where_wide(axes: "Axes", curves: Iterable[tuple[Sequence[float], Sequence[float]]]) -> None:
@@ -387,18 +292,3 @@ def draw_surface(
         if title:
             axes.set_title(title)
     return figure
-
-
-def _legend(figure: "Figure", panels: Iterable["Axes"]) -> None:
-    """One legend for all panels, each meaning once."""
-    handles: dict[str, Any] = {}
-    for axes in panels:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    if len(handles) > 1 or "ours" not in handles:
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
-
-
-def _title(figure: "Figure", report: TableReport, subject: str) -> None:
-    title = f"{report.title}: {subject}" if subject else report.title
-    figure.suptitle(f"{title}\n{report.heading}", x=0.01, ha="left", fontsize=10)

@@ -18,7 +18,9 @@ from harness.report.wording import (
     notice,
     paper_column,
     seeds_text,
+    shown_factors,
     spread_text,
+    versus,
 )
 
 _SPECIAL = {
@@ -57,8 +59,9 @@ def to_latex(report: TableReport) -> str:
 
 def _results(report: TableReport) -> str:
     differs = differs_column(report)
-    header = [*["Rank"] * report.ranked, "Row", *report.factors]
-    columns = "r" * report.ranked + "l" + "c" * len(report.factors)
+    factors = shown_factors(report)
+    header = [*["Rank"] * report.ranked, "Row", *factors]
+    columns = "r" * report.ranked + "l" + "c" * len(factors)
     for metric in report.metrics:
         names = [*["paper"] * paper_column(report, metric), "ours", *["Δ"] * differs]
         header += [f"{metric.title} {name}" for name in names]
@@ -66,7 +69,7 @@ def _results(report: TableReport) -> str:
     lines = []
     for row in report.rows:
         line = [*[_text(row.rank or NOTHING)] * report.ranked, _text(row.name)]
-        line += [_text("✓") if row.factors.get(factor) else "" for factor in report.factors]
+        line += [_text("✓") if row.factors.get(factor) else "" for factor in factors]
         for metric in report.metrics:
             cell = row.cells[metric.key]
             if paper_column(report, metric):
@@ -97,7 +100,7 @@ def _claims(report: TableReport) -> str:
         metric = metric_of(claim.metric)
         texts = (
             claim.text,
-            f"{claim.better} − {claim.than}",
+            versus(claim.better, claim.than),
             metric.title,
             fraction_text(claim.claimed, metric, signed=True),
             gain_text(claim, metric),
@@ -106,7 +109,7 @@ def _claims(report: TableReport) -> str:
         )
         lines.append([_text(text) for text in texts])
     header = ["Claim", "Rows", "Metric", "Paper", "Measured", "p (Holm)", "Verdict"]
-    caption = f"Claims of {report.title}; {report.heading}. Differences in percent points with their 95 % interval."
+    caption = f"Claims of {report.title}; {report.heading}. Gains in percentage points with their 95 % interval."
     columns = r"p{0.3\textwidth}lp{0.11\textwidth}rlrl"
     return _environment(caption, f"{report.name}-claims", columns, header, lines)
 

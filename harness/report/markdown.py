@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from harness.report.model import Cell, TableReport, TableRow
+from harness.report.statistics import ALPHA
 from harness.report.vocabulary import Metric, metric_of, p_text
 from harness.report.wording import (
     NOTHING,
@@ -20,11 +21,23 @@ from harness.report.wording import (
     players_text,
     remark,
     seeds_text,
+    shown_factors,
     spread_text,
+    versus,
 )
 
 _SPECIAL = re.compile(r"([\\`*|]|\](?=\()|<(?=[A-Za-z/!])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 _NUMBER = re.compile(r"\**[+−]?\d|—$|< |\*[a-z ]+\*$")
+
+_FACTS = {
+    "dataset": "data set",
+    "dataset_fingerprint": "fingerprint of the data",
+    "synthetic": "synthetic data",
+    "code_digest": "digest of the code",
+    "dirty": "code differed from the commit",
+    "reuse": "finished stages are known by their",
+}
+"""Readable names of facts whose own are not."""
 
 
 def to_markdown(report: TableReport, figures: Sequence[tuple[str, str]] = (), page: str = "") -> str:
@@ -53,7 +66,8 @@ def to_markdown(report: TableReport, figures: Sequence[tuple[str, str]] = (), pa
 def _results(report: TableReport) -> list[str]:
     differs = differs_column(report)
     header = ["rank"] if report.ranked else []
-    header += ["row", *map(escaped, report.factors)]
+    factors = shown_factors(report)
+    header += ["row", *map(escaped, factors)]
     for metric in report.metrics:
         header += [f"{metric.title} paper"] if paper_column(report, metric) else []
         header += [f"{metric.title} ours", *[f"Δ {metric.title}"] * differs]
@@ -61,7 +75,7 @@ def _results(report: TableReport) -> list[str]:
     lines = []
     for row in report.rows:
         line = [str(row.rank) if row.rank else NOTHING] if report.ranked else []
-        line += [escaped(row.name), *(TICK if row.factors.get(factor) else "" for factor in report.factors)]
+        line += [escaped(row.name), *(TICK if row.factors.get(factor) else "" for factor in factors)]
         for metric in report.metrics:
             cell = row.cells[metric.key]
             if paper_column(report, metric):
@@ -90,8 +104,15 @@ def _below(report: TableReport) -> list[str]:
     if any(cell.place for row in report.rows for cell in row.cells.values()):
         told += " **Best** and *second best*."
     lines = [" ".join([told, *map(escaped, report.method)])]
+    if report.factors and not shown_factors(report):
+        lines.append(f"On in every row of ours: {escaped(', '.join(report.factors))}.")
     if report.ranked:
-        lines.append("Ranks are by the first metric: ours as measured, cited methods as published.")
+        lines.append(
+            f"Ranks are by {report.metrics[0].title}, from the worst to the best: ours as measured, cited methods as "
+            "published."
+        )
+    elif len(report.ours) < len(report.rows):
+        lines.append("Ours is not ranked among the cited methods, with which these numbers do not compare.")
     for ours in report.ours:
         lines += [f"Row {escaped(ours.name)}: {escaped(problem)}." for problem in ours.problems]
     lines += [
@@ -126,14 +147,14 @@ def _shown(pictures: Sequence[tuple[str, str]]) -> list[str]:
 def _claims(report: TableReport) -> list[str]:
     if not report.claims:
         return []
-    header = ["claim", "rows", "metric", "paper", "measured", "p (Holm)", "g_z", "verdict", ""]
+    header = ["claim", "rows", "metric", "paper", "measured", "p (Holm)", "g_z", "verdict", "remark"]
     lines = []
     for claim in report.claims:
         metric = metric_of(claim.metric)
         lines.append(
             [
                 escaped(claim.text),
-                escaped(f"{claim.better} − {claim.than}"),
+                escaped(versus(claim.better, claim.than)),
                 metric.title,
                 fraction_text(claim.claimed, metric, signed=True),
                 escaped(gain_text(claim, metric)),
@@ -143,47 +164,81 @@ def _claims(report: TableReport) -> list[str]:
                 escaped(remark(claim)),
             ]
         )
-    explained = (
-        "Differences in percent points over the same seeds and the same queries, positive where they favour the claim, "
-        "with their 95 % interval. *Reproduced*: wholly above 0 after Holm's correction over these claims "
-        "(p (Holm) ≤ 0.05); *contradicted*: wholly below 0. g_z: the difference in standard deviations between seeds, "
-        "corrected for few seeds. Seeds that would settle it: for 80 % power at the measured difference and variance."
-    )
-    return ["## Claims", pipe_table(header, lines), explained]
+    told = [
+        "Gains in percentage points, positive where they favour the claim; [ , ] is the 95 % interval, over the same "
+        "seeds and the same queries for both rows.",
+        "p (Holm): how often chance alone brings so large a gain or loss where there is none, corrected for all claims "
+        "of this table.",
+        "*Reproduced*: in favour, p ≤ 0.05. *Contradicted*: against, p ≤ 0.02. *Inconclusive*: neither.",
+    ]
+    if any(claim.effect_size is not None for claim in report.claims):
+        told.append("g_z: the gain in standard deviations between seeds, corrected for few seeds.")
+    if any("settle" in remark(claim) for claim in report.claims):
+        told.append("Seeds that would settle a claim: for 80 % power at the measured gain and variance.")
+    if report.not_comparable:
+        told[2] = (
+            "*Not comparable*: measured all the same, but it counts neither for nor against the paper "
+            f"({escaped(report.not_comparable)})."
+        )
+    return ["## Claims", _telling_table(header, lines), " ".join(told)]
 
 
 def _effects(report: TableReport) -> list[str]:
+    parts = [*_pairs(report), *_games(report)]
     insight = report.insight
-    parts: list[str] = []
+    still_open = [escaped(reason) + "." for reason in insight.open]
+    still_open += [f"To tell more, add the row {escaped('+'.join(row) or 'no factor')}." for row in insight.suggestions]
+    if still_open:
+        parts += ["What these rows cannot tell:", _list(still_open)]
+    return ["## Effects of factors", *parts] if parts else []
+
+
+def _pairs(report: TableReport) -> list[str]:
+    if not report.insight.pairs:
+        return []
     first = report.metrics[0]
-    if insight.pairs:
-        header = ["factor", "rows", *(metric.title for metric in report.metrics), "p (Holm)", "g_z", "settled by", ""]
-        lines = []
-        for line in insight.pairs:
-            gain = line.gains[first.key]
-            unsettled = gain.p_holm is not None and gain.p_holm > 0.05
-            kinds = [*["leave-one-out"] * line.pair.leave_one_out, *["add-one-in"] * line.pair.add_one_in]
-            lines.append(
-                [
-                    escaped(line.pair.factor),
-                    escaped(f"{line.pair.on} − {line.pair.off}"),
-                    *(escaped(gain_text(line.gains.get(metric.key), metric)) for metric in report.metrics),
-                    NOTHING if gain.p_holm is None else escaped(p_text(gain.p_holm)),
-                    _number(gain.effect_size),
-                    escaped(needed_text(gain.seeds_needed).removesuffix(" would settle it")) if unsettled else "",
-                    ", ".join(kinds),
-                ]
-            )
-        parts += [
-            "Matched pairs: rows that differ in one factor alone. Gains in percent points, positive is better; "
-            f"p (Holm) over these pairs, g_z and seeds for 80 % power in {first.title}.",
-            pipe_table(header, lines),
-        ]
-    for game in insight.games:
+    header = ["factor", "rows", *(metric.title for metric in report.metrics), "p (Holm)", "g_z", "settled by", "kind"]
+    lines = []
+    for line in report.insight.pairs:
+        gain = line.gains[first.key]
+        unsettled = gain.p_holm is not None and gain.p_holm > ALPHA
+        kinds = [*["leave-one-out"] * line.pair.leave_one_out, *["add-one-in"] * line.pair.add_one_in]
+        lines.append(
+            [
+                escaped(line.pair.factor),
+                escaped(versus(line.pair.on, line.pair.off)),
+                *(escaped(gain_text(line.gains.get(metric.key), metric)) for metric in report.metrics),
+                NOTHING if gain.p_holm is None else escaped(p_text(gain.p_holm)),
+                _number(gain.effect_size),
+                escaped(needed_text(gain.seeds_needed).removesuffix(" would settle it")) if unsettled else "",
+                ", ".join(kinds),
+            ]
+        )
+    told = (
+        "Matched pairs: rows that differ in one factor alone, with it and without it. Gains in percentage points, "
+        f"positive is better; p (Holm), corrected for all these pairs, and what follows are those of {first.title}."
+    )
+    if any(line[-2] for line in lines):
+        told += " Settled by: seeds for 80 % power, where p is above 0.05."
+    if any(line[-1] for line in lines):
+        told += (
+            " Leave-one-out: taken from a row that no other extends; add-one-in: put into a row that extends no other."
+        )
+    return [told, _telling_table(header, lines)]
+
+
+def _games(report: TableReport) -> list[str]:
+    """Every complete factorial with its effects; what they mean is said before the first."""
+    order = [row.id for row in report.ours]
+    parts = [
+        "Where rows hold every combination of some factors, effects need no model. A *Shapley value* is what a factor "
+        "gains on average over all orders of adding the factors; an *interaction* is what two gain together beyond the "
+        "sum of what each gains alone."
+    ]
+    for game in report.insight.games:
         header = ["effect", *(metric.title for metric in report.metrics)]
-        measured = [("", *effect) for effect in game.values] + [
-            ("interaction ", *effect) for effect in game.interactions
-        ]
+        measured = [("", *effect) for effect in game.values]
+        measured += [("interaction ", *effect) for effect in game.interactions]
         lines = [
             [
                 escaped(kind + players_text(effect.players)),
@@ -191,11 +246,8 @@ def _effects(report: TableReport) -> list[str]:
             ]
             for kind, effect, gains in measured
         ]
-        parts += [f"Shapley values and interactions of {escaped(game_text(game.game))}:", pipe_table(header, lines)]
-    lines_open = [escaped(reason) + "." for reason in insight.open]
-    lines_open += [f"To tell more, add the row {escaped('+'.join(row) or 'no factor')}." for row in insight.suggestions]
-    parts.append(_list(lines_open))
-    return ["## Effects of factors", *parts] if any(parts) else []
+        parts += [f"{escaped(game_text(game.game, order))}:", pipe_table(header, lines)]
+    return parts if report.insight.games else []
 
 
 def _costs(report: TableReport) -> list[str]:
@@ -203,10 +255,10 @@ def _costs(report: TableReport) -> list[str]:
         return []
     header = ["row", *(cost.title for cost in report.costs)]
     lines = [[escaped(row.name), *(cost_text(row, cost) for cost in report.costs)] for row in report.ours]
-    told = (
-        "Means over the finished runs. Parameters and multiply-adds are those of one image at test time; the hours of "
-    )
-    return ["## Cost", pipe_table(header, lines), told + "a row count the stages that it shares with others."]
+    told = "Means over the finished runs; parameters and multiply-adds of one image at test time."
+    if any(cost.key == "seconds" for cost in report.costs):
+        told += " Device time: what the row takes by itself, the stages that it shares with others included."
+    return ["## Cost", pipe_table(header, lines), told]
 
 
 def _more(report: TableReport) -> list[str]:
@@ -231,9 +283,9 @@ def _more(report: TableReport) -> list[str]:
 
 
 def _origin(report: TableReport) -> list[str]:
-    facts = [[escaped(name), escaped(value)] for name, value in report.provenance.items()]
+    facts = [[escaped(_FACTS.get(name, name)), escaped(value)] for name, value in report.provenance.items()]
     facts.append(["MLflow parent run", _run_link(report.parent_id, report.parent_url)])
-    parts = ["## Provenance", pipe_table(["", ""], facts)]
+    parts = ["## Provenance", pipe_table(["fact", "value"], facts)]
     if report.overrides:
         changed = [f"`{key}` = `{value}`" for key, value in report.overrides.items()]
         parts += ["Values set on the command line:", _list(changed)]
@@ -261,21 +313,30 @@ def _run_link(run_id: str, url: str | None) -> str:
     return f"[`{run_id}`]({url})" if url else f"`{run_id}`"
 
 
+def _telling_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table without the columns that say nothing in any line."""
+    kept = [column for column in range(len(header)) if any(line[column] not in ("", NOTHING) for line in lines)]
+    return pipe_table([header[column] for column in kept], [[line[column] for column in kept] for line in lines])
+
+
 def _number(value: float | None) -> str:
     return NOTHING if value is None else f"{value:+.2f}".replace("-", "−")
 
 
 def pipe_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A pipe table; columns of numbers are aligned to the right, columns of ticks centred."""
+    """A pipe table; columns of numbers are aligned to the right, columns of ticks centred.
+
+    MLflow's description takes a rule of fewer than two dashes for plain text, and shows no table.
+    """
     rule = ["---"] * len(header)
     for column in range(1, len(header)):
         cells = [line[column] for line in lines if line[column]]
         if header[column] == "rows" or not cells:
             continue
         if all(cell == TICK for cell in cells):
-            rule[column] = ":-:"
+            rule[column] = ":---:"
         elif all(_NUMBER.match(cell) for cell in cells):
-            rule[column] = "--:"
+            rule[column] = "---:"
     return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *lines))
 
 

@@ -52,6 +52,8 @@ class Measurements:
         """
         self.notes: list[str] = []
         """What a reader must know of how the intervals came about."""
+        self.unit = "images"
+        """What a unit of query sampling is: identities or images."""
         self._metrics = tuple(metrics)
         self._runs: dict[str, dict[int, RunRecord]] = defaultdict(dict)
         finished = [run for run in snapshot.runs if run.status == "finished"]
@@ -129,6 +131,8 @@ class Measurements:
 
     def _sum_up(self, run: RunRecord, arrays: Arrays, place: str) -> _Answers | None:
         unit, sizes, key = _units(arrays)
+        if "query_ids" in arrays:
+            self.unit = "identities"
         sums = {}
         for name in self._metrics:
             values = metric_of(name).per_query(arrays)

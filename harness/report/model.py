@@ -21,7 +21,7 @@ PAPER = "paper"
 
 _FACTS = (
     *("profile", "dataset", "dataset_fingerprint", "synthetic", "code_digest", "commit", "dirty", "started"),
-    *("device", "gpu", "cpu", "platform", "python", "torch", "torchvision", "timm", "numpy", "mlflow"),
+    *("device", "cpu", "platform", "python", "torch", "torchvision", "timm", "numpy", "mlflow"),
 )
 """The facts of provenance in the order in which they are shown; others follow by name."""
 
@@ -148,14 +148,14 @@ def build_report(snapshot: Snapshot) -> TableReport:
         factors=_telling_factors(declared["rows"]),
         rows=tuple(arranged),
         ranked=ranked,
-        costs=tuple(cost for cost in COSTS if cost.key in recorded),
+        costs=_suited_costs(rows),
         claims=judge_claims(declared.get("claims", ()), measurements, not_comparable),
         insight=gain_insight(declared, measurements, keys),
         refused=tuple(declared.get("refused", ())),
         assumptions=tuple(declared.get("assumptions", ())),
         overrides=dict(declared.get("overrides", {})),
         notes=tuple(_notes(snapshot, measurements, rows)),
-        method=_method(rows),
+        method=_method(rows, measurements.unit),
         provenance=_provenance(snapshot),
         parent_id=snapshot.parent_id,
         parent_url=snapshot.parent_url,
@@ -166,6 +166,12 @@ def _telling_factors(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """The factors that a row turns on; a recipe may know more, whose columns would be empty."""
     factors: Iterable[str] = rows[0]["factors"] if rows else ()
     return tuple(factor for factor in factors if any(row["factors"].get(factor) for row in rows))
+
+
+def _suited_costs(rows: Sequence[TableRow]) -> tuple[Cost, ...]:
+    """The costs that a row has, each in a unit that suits the largest."""
+    known = {cost: [row.costs[cost.key] for row in rows if row.costs and cost.key in row.costs] for cost in COSTS}
+    return tuple(cost.suited(max(values)) for cost, values in known.items() if values)
 
 
 def is_synthetic(snapshot: Snapshot) -> bool:
@@ -190,7 +196,8 @@ def _heading(snapshot: Snapshot) -> str:
     data = declared["dataset"]
     if is_synthetic(snapshot):
         made = declared.get("synthetic") or {}
-        data += f" (synthetic, {made['identities']} identities, seed {made['seed']})" if made else " (synthetic)"
+        kind = "classes" if made.get("layout") == "cifar100" else "identities"
+        data += f" (synthetic, {made['identities']} {kind}, seed {made['seed']})" if made else " (synthetic)"
     return f"profile {declared['profile']} on {data}"
 
 
@@ -320,7 +327,7 @@ def _told(run: RunRecord) -> list[str]:
     return [line for line in dict.fromkeys(path.read_text(encoding="utf-8").splitlines()) if line]
 
 
-def _method(rows: Sequence[TableRow]) -> tuple[str, ...]:
+def _method(rows: Sequence[TableRow], unit: str) -> tuple[str, ...]:
     """How the numbers were come by."""
     estimates = [cell.measured for row in rows for cell in row.cells.values() if cell.measured]
     chances = [estimate.chance for estimate in estimates if estimate.chance]
@@ -329,8 +336,8 @@ def _method(rows: Sequence[TableRow]) -> tuple[str, ...]:
     if units:
         counted = " or ".join(f"{count:,}" for count in units)
         sentences.append(
-            "[ , ] is the 95 % interval of the result to expect from training again under other seeds and asking "
-            f"other queries ({counted} units: identities, or images where there are none); both are sources of chance."
+            "[ , ] is the 95 % interval of the result to expect from training again under other seeds and asking other "
+            f"queries: both are sources of chance (these asked {counted} {unit})."
         )
     if any(not chance.units for chance in chances):
         sentences.append(
@@ -340,5 +347,8 @@ def _method(rows: Sequence[TableRow]) -> tuple[str, ...]:
 
 
 def _provenance(snapshot: Snapshot) -> dict[str, str]:
-    facts = snapshot.provenance
+    facts = dict(snapshot.provenance)
+    devices = {device for run in snapshot.runs if (device := provenance_of(run, "device"))}
+    if devices:
+        facts["device"] = "; ".join(sorted(devices))
     return {name: facts[name] for name in (*_FACTS, *sorted(facts.keys() - set(_FACTS))) if name in facts}

@@ -24,6 +24,8 @@ LoadImage = Callable[[str, str], Image]
 """(``query`` or ``gallery``, file name as the run recorded it) -> (H, W, 3) uint8."""
 
 _PER_QUERY, _ATTENTION = "per_query.npz", "attention.npz"
+_MOST_IMAGES = 5
+"""Images that one picture of attention shows, of those that a run kept."""
 _NEEDED = ("average_precision", "valid", "top_indices", "query_files", "query_ids", "query_cameras")
 _NEEDED_OF_GALLERY = ("gallery_files", "gallery_ids", "gallery_cameras")
 
@@ -170,16 +172,19 @@ def write_attention(
     shared = sorted(first.keys() & second.keys())
     if not shared:
         raise InputError(f'table "{snapshot.table}": rows "{without}" and "{with_}" have no finished seed in common')
-    off = _arrays(first[shared[0]], _ATTENTION, ("images", "maps"))
-    on = _arrays(second[shared[0]], _ATTENTION, ("images", "maps"))
+    off, on = (
+        {name: kept[:_MOST_IMAGES] for name, kept in _arrays(run, _ATTENTION, ("images", "maps")).items()}
+        for run in (first[shared[0]], second[shared[0]])
+    )
     if off["images"].shape != on["images"].shape or off["maps"].shape != on["maps"].shape:
         raise InputError(
             f'table "{snapshot.table}": attention of row "{without}" is {off["maps"].shape}, of row "{with_}" '
             f"{on['maps'].shape}; expected the same images and stages"
         )
     title = (
-        f"{snapshot.declaration['title']}: attention of rows {without} (without) and {with_} (with), seed {shared[0]}\n"
-        "mean overlap of the stages' maps in these images: "
+        f"{snapshot.declaration['title']}\n"
+        f"attention without SAC (row {without}) and with it (row {with_}), seed {shared[0]}\n"
+        "mean overlap (cosine) of the stages' maps in these images: "
         f"{overlap(off['maps']):.2f} without, {overlap(on['maps']):.2f} with"
     )
     with style():

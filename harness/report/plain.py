@@ -32,7 +32,7 @@ def to_csv(report: TableReport) -> str:
                     "row": row.id,
                     "label": row.label,
                     "cited": int(row.cited),
-                    **{factor: int(on) for factor, on in row.factors.items()},
+                    **({} if row.cited else {factor: int(row.factors[factor]) for factor in report.factors}),
                     "metric": key,
                     "paper": _plain(cell.paper),
                     **_csv_estimate(cell.measured),

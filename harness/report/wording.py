@@ -66,6 +66,17 @@ def seeds_text(row: TableRow) -> str:
     return str(row.seeds_done) if row.seeds_done == row.seeds_planned else f"{row.seeds_done} of {row.seeds_planned}"
 
 
+def shown_factors(report: TableReport) -> tuple[str, ...]:
+    """The factors that have a column: all that a row turns on, unless our rows do not differ in any."""
+    settings = {tuple(row.factors.get(factor, False) for factor in report.factors) for row in report.ours}
+    return report.factors if len(settings) > 1 else ()
+
+
+def versus(better: str, than: str) -> str:
+    """Two rows that are compared, ``8 vs 5``; not a difference, since lower may be better."""
+    return f"{better} vs {than}"
+
+
 def differs_column(report: TableReport) -> bool:
     """Whether the table has columns of differences from the paper."""
     return any(cell.difference is not None for row in report.ours for cell in row.cells.values())
@@ -89,8 +100,8 @@ def size_text(claim: Judgement) -> str:
 
 
 def remark(claim: Judgement) -> str:
-    """What stands beside a verdict."""
-    parts = [claim.reason, size_text(claim)]
+    """What stands beside a verdict; why nothing compares is said once, by ``notice``."""
+    parts = ["" if claim.verdict == "not comparable" else claim.reason, size_text(claim)]
     if claim.verdict == "inconclusive" and claim.measured and claim.measured.chance:
         parts.append(needed_text(claim.seeds_needed))
     return "; ".join(part for part in parts if part)
@@ -111,7 +122,12 @@ def players_text(players: Sequence[Block]) -> str:
     return " × ".join(map(block_text, players))
 
 
-def game_text(game: Game) -> str:
-    """A game in words."""
+def game_text(game: Game, order: Sequence[str]) -> str:
+    """A game in words, its rows in the given order of all rows."""
     always = f", with {', '.join(game.always)} on" if game.always else ""
-    return f"{players_text(game.players)}{always} (rows {', '.join(game.rows.values())})"
+    return f"{players_text(game.players)}{always} (rows {', '.join(rows_of(game, order))})"
+
+
+def rows_of(game: Game, order: Sequence[str]) -> list[str]:
+    """The rows of a game in the order of all rows."""
+    return sorted(game.rows.values(), key=list(order).index)

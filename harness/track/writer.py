@@ -137,10 +137,19 @@ class Tracker:
         self._say(Follow(key, str(spool.absolute()), step_offset))
 
     def finish_run(
-        self, key: str, metrics: Mapping[str, float], files: Iterable[Path] = (), texts: Mapping[str, str] | None = None
+        self,
+        key: str,
+        metrics: Mapping[str, float],
+        files: Iterable[Path] = (),
+        texts: Mapping[str, str] | None = None,
+        provenance: Mapping[str, str] | None = None,
     ) -> None:
-        """Ends a run with its final metrics (fractions, and costs) and its files, or whole folders of them."""
-        self._end(key, "FINISHED", metrics=metrics, files=files, texts=texts)
+        """Ends a run with its final metrics (fractions, and costs) and its files, or whole folders of them.
+
+        ``provenance`` is what only the end tells, such as the device.
+        """
+        tags = {TAG_PROVENANCE + clean_name(name): value for name, value in (provenance or {}).items()}
+        self._end(key, "FINISHED", metrics=metrics, files=files, texts=texts, tags=tags)
 
     def fail_run(self, key: str, reason: str, metrics: Mapping[str, float] | None = None) -> None:
         """Ends a run as failed, with the reason that the table's cell will show."""

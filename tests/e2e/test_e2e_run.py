@@ -51,10 +51,13 @@ def test_a_table_is_filled_tracked_and_reported_and_a_second_run_trains_nothing(
 
 def test_the_parent_run_holds_the_report_its_figures_and_the_means_of_its_rows(filled: Filled) -> None:
     place = filled.place
-    (parent,) = (run for run in tracked_runs(place) if run.data.tags["harness.kind"] == "table")
+    tracked = tracked_runs(place)
+    (parent,) = (run for run in tracked if run.data.tags["harness.kind"] == "table")
     means = {f"{name}/row {row['id']}": row["metrics"][name] for row in filled.answer["rows"] for name in METRICS}
     assert parent.data.metrics == means  # one seed, so no interval
     assert parent.data.tags["mlflow.note.content"].startswith("# A tiny table")
+    (device,) = {run.data.tags["harness.device"] for run in tracked if run is not parent}
+    assert f"| device | {device} |" in (place / "reports" / "tiny.md").read_text(encoding="utf-8")
     kept = files_of(Path(url2pathname(urlsplit(parent.info.artifact_uri).path)))
     written = files_of(place / "reports")
     assert Path("figures/tiny-curves.svg") in written

@@ -119,6 +119,8 @@ def test_the_markdown_is_whole_and_its_tables_are_square(tmp_path: Path) -> None
     for table in re.findall(r"(?:^\|.*\n)+", text, flags=re.M):
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(widths) == 1, table
+        rule = table.splitlines()[1]  # MLflow's description shows a table only if every rule has two dashes or more
+        assert all(re.fullmatch(r":?-{2,}:?", cell) for cell in rule.strip("| ").split(" | ")), table
     for record in taken.runs:
         assert record.run_id in text
     for address in re.findall(r"!\[.*?\]\((.*?)\)", text):

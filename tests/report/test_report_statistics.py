@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_world import answers
-from scipy.special import stdtrit
+from scipy.special import gammaincinv, ndtr, stdtrit
 
+from harness.report.claims import contradicts
 from harness.report.statistics import (
     Chance,
     Estimate,
@@ -15,13 +16,32 @@ from harness.report.statistics import (
     half_width,
     half_widths,
     holm,
+    p_values,
     seeds_needed,
     variances,
 )
 
-REPLICATIONS = 2000
+REPLICATIONS = 8000
 ERROR = 3.5 * math.sqrt(0.05 * 0.95 / REPLICATIONS)
 """What chance allows a simulated coverage to lie beside the true one, with 3.5 standard errors."""
+
+
+@pytest.mark.parametrize(
+    ("seeds", "least", "most"), [(2, 0.933, 0.968), (3, 0.949, 0.965), (5, 0.95, 0.959), (10, 0.95, 0.955)]
+)
+def test_intervals_of_normal_results_cover_what_the_docstring_says_at_every_share(
+    seeds: int, least: float, most: float
+) -> None:
+    """Without chance: A f / E[A] of the seeds is chi2_f, and given A the coverage is 2 Phi(half-width) - 1."""
+    freedom = seeds - 1
+    x, w = np.polynomial.legendre.leggauss(200)
+    root = (x + 1) / 2  # probabilities are its cubes, so that small A have many nodes
+    mean_squares = 2 * gammaincinv(freedom / 2, root**3) / freedom
+    units = 10**7  # so many that their part is known
+    for share in (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99):
+        half = half_widths((1 - share) * mean_squares, np.full_like(root, share), seeds, units)
+        covered = float(1.5 * w * root**2 @ (2 * ndtr(half) - 1))
+        assert least - 0.0005 < covered < most + 0.0005, share
 
 
 def crossed(rng: np.random.Generator, seeds: int, units: int, a: float, b: float, e: float) -> np.ndarray:
@@ -58,7 +78,7 @@ def test_intervals_over_seeds_and_queries_cover_93_to_97_percent(seeds: int, sha
 def test_intervals_cover_the_average_precision_and_the_rank_1_of_a_made_up_test_set(seeds: int, seed_sd: float) -> None:
     """Bounded, skewed results: AP is a logistic of difficulty, seed and noise, and rank 1 a coin of it."""
     rng = np.random.default_rng([seeds, int(100 * seed_sd)])
-    replications, units = 1000, 100
+    replications, units = 2000, 100
     logit = (
         1.2
         + seed_sd * rng.standard_normal((replications, seeds, 1))
@@ -77,23 +97,29 @@ def test_intervals_cover_the_average_precision_and_the_rank_1_of_a_made_up_test_
 
 
 @pytest.mark.parametrize("seeds", [3, 5, 10])
-def test_intervals_of_paired_differences_cover_and_a_true_claim_is_rarely_contradicted(seeds: int) -> None:
-    """Two rows share the seeds' and queries' luck; row A is better by 0.01 (half a seed's deviation)."""
-    rng = np.random.default_rng(seeds)
-    replications, units = 1500, 80
-    common = 0.2 * rng.standard_normal((replications, 1, units)) + 0.02 * rng.standard_normal((replications, seeds, 1))
+@pytest.mark.parametrize("better_by", [0.0, 0.01])
+def test_intervals_of_paired_differences_cover_and_a_true_claim_is_rarely_contradicted(
+    seeds: int, better_by: float
+) -> None:
+    """Two rows share the seeds' and queries' luck; row A is better by half a seed's deviation, or by nothing at all."""
+    rng = np.random.default_rng([seeds, int(100 * better_by)])
+    units = 80
+    common = 0.2 * rng.standard_normal((REPLICATIONS, 1, units))
+    common = common + 0.02 * rng.standard_normal((REPLICATIONS, seeds, 1))
     rows = [
         common
-        + 0.02 * rng.standard_normal((replications, seeds, 1))
-        + 0.05 * rng.standard_normal((replications, 1, units))
-        + 0.1 * rng.standard_normal((replications, seeds, units))
+        + 0.02 * rng.standard_normal((REPLICATIONS, seeds, 1))
+        + 0.05 * rng.standard_normal((REPLICATIONS, 1, units))
+        + 0.1 * rng.standard_normal((REPLICATIONS, seeds, units))
         for _ in range(2)
     ]
-    difference = rows[0] - rows[1] + 0.01
-    half = half_widths(*variances(difference), seeds, units)
+    difference = rows[0] - rows[1] + better_by
+    parts = variances(difference)
     mean = difference.mean(axis=(1, 2))
-    assert 0.93 < np.mean(np.abs(mean - 0.01) <= half) < 0.97
-    assert np.mean(mean + half < 0) < 0.025
+    covered = np.mean(np.abs(mean - better_by) <= half_widths(*parts, seeds, units))
+    assert 0.93 < covered < 0.97
+    wrong = [contradicts(*judged) for judged in zip(mean, p_values(mean, *parts, seeds, units), strict=True)]
+    assert np.mean(wrong) < 0.02
 
 
 def test_identities_as_units_cover_where_queries_as_units_do_not() -> None:
@@ -193,6 +219,10 @@ def test_the_effect_size_is_unbiased() -> None:
 def test_seeds_needed_is_the_sample_size_of_a_paired_t_test() -> None:
     # Effect 0.5 sd: the textbook's answer is 34 pairs at 80 % power and 5 %.
     assert seeds_needed(Chance(3, 0, 1.0 / 3, 0.0), 0.5) == 34
+
+
+def test_seeds_that_did_not_settle_it_are_not_said_to_be_enough() -> None:
+    assert seeds_needed(Chance(6, 0, 1.0 / 6, 0.0), 5.0) == 7
 
 
 def test_seeds_needed_gives_the_power_that_it_promises() -> None:

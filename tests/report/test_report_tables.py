@@ -11,8 +11,9 @@ import pytest
 from report_world import run, snapshot, table1, table1_runs
 
 from harness.errors import InputError
-from harness.report import build_report
+from harness.report import build_report, write_reports
 from harness.report.model import TableReport
+from harness.report.write import TEXTS
 
 
 def small_table(rows: dict[str, list[str]], **changes: Any) -> dict[str, Any]:
@@ -60,6 +61,16 @@ def test_a_claim_is_contradicted_when_the_interval_lies_below_0() -> None:
     report = judged([0.63, 0.731, 0.682], [0.60, 0.70, 0.65])
     assert report.claims[0].verdict == "contradicted"
     assert report.has_contradiction()
+
+
+def test_a_claim_that_is_wrong_at_95_but_not_at_98_percent_is_not_contradicted() -> None:
+    # Differences -0.007, -0.01, -0.013: t = 0.01 / (0.003 / sqrt(3)) = 5.77 and p(2) = 0.0287; 98 % asks for 6.96.
+    against = [0.593, 0.59, 0.587]
+    report = judged([0.6, 0.6, 0.6], against)
+    assert report.claims[0].p_holm == pytest.approx(0.0287, abs=1e-4)
+    assert (report.claims[0].verdict, report.claims[0].reason) == ("inconclusive", "against the claim, but not at 98 %")
+    assert not report.has_contradiction()
+    assert judged(against, [0.6, 0.6, 0.6]).claims[0].verdict == "reproduced"
 
 
 def test_a_claim_is_inconclusive_when_0_lies_within_and_the_seeds_needed_are_told() -> None:
@@ -303,12 +314,15 @@ def test_what_cannot_be_told_apart_is_named_with_the_row_to_add() -> None:
     assert report.insight.suggestions == (("DIL",),)
 
 
-def test_a_factor_that_no_row_turns_on_has_no_column() -> None:
+def test_a_factor_that_no_row_turns_on_has_no_column(tmp_path: Path) -> None:
     rows = {"a": ["A"], "b": ["A", "B"]}
     declaration = small_table(rows)
     for row in declaration["rows"]:
         row["factors"] = {"Never": False, **row["factors"]}
-    assert build_report(snapshot(declaration, [])).factors == ("A", "B")
+    taken = snapshot(declaration, runs_of("a", [0.5, 0.6]))
+    assert build_report(taken).factors == ("A", "B")
+    for path in write_reports(taken, tmp_path, tuple(TEXTS)):
+        assert "Never" not in path.read_text() or path.suffix == ".json"
 
 
 def test_a_table_without_any_finished_run_is_reported_as_such() -> None:

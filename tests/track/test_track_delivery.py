@@ -135,9 +135,16 @@ def test_runs_are_found_by_factor_table_profile_and_data_set(uri: str, tmp_path:
     import mlflow
 
     mlflow.set_tracking_uri(uri)
-    query = "params.SAC = 'on' AND tags.`harness.profile` = 'demo' AND tags.`harness.dataset` = 'market1501'"
-    found = mlflow.search_runs(experiment_names=["table1"], filter_string=query)
-    assert list(found["tags.harness.key"]) == ["with"]
+    places = "tags.`harness.table` = 'table1' AND tags.`harness.profile` = 'demo'"
+    for data in ("tags.`harness.dataset` = 'market1501'", "dataset.name = 'market1501'"):
+        query = f"params.SAC = 'on' AND {places} AND {data}"
+        found = mlflow.search_runs(search_all_experiments=True, filter_string=query)
+        assert list(found["tags.harness.key"]) == ["with"]
+    for other in ("params.SAC = 'off'", "dataset.name = 'cifar100'", "tags.`harness.table` = 'table2'"):
+        found = mlflow.search_runs(
+            search_all_experiments=True, filter_string=f"tags.`harness.key` = 'with' AND {other}"
+        )
+        assert found.empty
 
 
 def test_a_snapshot_holds_what_was_said(uri: str, tmp_path: Path, spool: Path) -> None:

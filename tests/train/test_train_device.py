@@ -116,3 +116,33 @@ def test_a_stage_on_a_cpu_asks_no_gpu(install: Install) -> None:
     driver = install(Driver(), ("aaaa",))
     assert DeviceMeter(torch.device("cpu")).result().keys() == {"peak_memory_mb"}
     assert driver.asked == []
+
+
+@pytest.mark.parametrize("has_driver", [True, False])
+def test_what_the_meter_tells_becomes_the_runs_metrics_and_the_reports_columns_or_neither(
+    install: Install, has_driver: bool
+) -> None:
+    """A training and an evaluation of one run: energy adds up, utilisation is the training's, memory the larger."""
+    from harness.cli.tracking import final_metrics
+    from harness.report import build_report
+    from harness.report.markdown import to_markdown
+    from harness.track.snapshot import RunRecord, Snapshot
+
+    install(Driver(), ("bbbb",))
+    meters = [DeviceMeter(torch.device("cuda", 0) if has_driver else torch.device("cpu")) for _ in range(2)]
+    training, evaluation = ({"seconds": 1800.0, **meter.result()} for meter in meters)
+    cost = {"parameters": 25e6, "multiply_adds": 4.1e9, "metrics": {"mAP": 0.5}}
+    metrics = final_metrics([{**training, "images": 100}, {**evaluation, **cost}])
+    assert ("energy_wh" in metrics, "gpu_utilisation" in metrics) == (has_driver, has_driver)
+    if has_driver:
+        # The made-up counter runs on by 3,600 mJ a reading: read 1, 2, 3, 4, so each meter sees two steps.
+        assert metrics["energy_wh"] == pytest.approx(0.004)
+        assert metrics["gpu_utilisation"] == pytest.approx(0.8)
+        assert metrics["peak_memory_mb"] == 2.0
+    rows = [{"id": "1", "factors": {"SAC": True}}]
+    declaration = {"title": "T", "profile": "paper", "dataset": "market1501", "metrics": ["mAP"], "rows": rows}
+    finished = RunRecord("r", "1", 0, "finished", "", metrics, {}, {"harness.device": "H100"}, None, None)
+    text = to_markdown(build_report(Snapshot("p", "t", declaration, {}, (finished,))))
+    assert ("| energy (mWh) | GPU utilisation (%) |" in text) == has_driver
+    assert ("4.00 | 80.0 |" in text) == has_driver
+    assert "| device | H100 |" in text
