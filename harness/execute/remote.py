@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from harness.errors import InputError, did_you_mean
+from harness.errors import InputError
 from harness.execute.manifest import checksum_of_stream
 from harness.execute.store import tell_os_error
 
@@ -64,8 +64,7 @@ class Remote:
         except ValueError as error:
             if protocol in fsspec.available_protocols():
                 raise InputError(f"{self}: {error}") from error
-            hint = did_you_mean(protocol, fsspec.available_protocols())
-            raise InputError(f"{self}: no such protocol: {hint}") from error
+            raise InputError(f"{self}: no such protocol; expected a folder, s3://bucket/prefix or the like") from error
 
     @property
     def lives_in_process(self) -> bool:

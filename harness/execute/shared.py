@@ -198,7 +198,8 @@ class SharedStore(Store):
             sender.stop()
             lease.check(now=True)
         super().finish(stage, result)
-        self._send(stage.fingerprint)
+        if not self.is_complete(stage.fingerprint):
+            self._send(stage.fingerprint)
 
     def sweep(self, fingerprint: str) -> None:
         """Drops what a finished stage no longer needs, here and, once it is complete there, there."""
