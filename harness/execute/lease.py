@@ -122,13 +122,15 @@ class Lease:
         content = self._remote.read(self._object(number))
         if content is None:
             return False
-        if _holder(content).get("scratch") == self._scratch:
+        held = _holder(content)
+        if held.get("scratch") == self._scratch:
             return True
+        patience_s = float(held.get("patience_s", self._patience_s))  # its holder's, which renews it accordingly
         now, beat = time.monotonic(), [number, content.decode(errors="replace")]
         with suppress(OSError, ValueError, KeyError, TypeError):
             seen = json.loads(self._seen.read_bytes())
             if seen["beat"] == beat and seen["since"] <= now:
-                return bool(now - seen["since"] >= self._patience_s)
+                return bool(now - seen["since"] >= patience_s)
         replace_text(self._seen, json.dumps({"beat": beat, "since": now}))
         return False
 
@@ -140,7 +142,8 @@ class Lease:
 
     def _content(self) -> bytes:
         holder = {"host": socket.gethostname(), "pid": os.getpid(), "scratch": self._scratch}
-        return json.dumps({**holder, "token": self._token, "beat": self._beats}).encode()
+        renewal = {"token": self._token, "beat": self._beats, "patience_s": self._patience_s}
+        return json.dumps({**holder, **renewal}).encode()
 
 
 def _holder(content: bytes) -> dict[str, Any]:
