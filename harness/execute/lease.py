@@ -76,6 +76,11 @@ class Lease:
         self._thread.start()
         return True
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it is still held, as of the last beat."""
+        return self._taken_by is None
+
     def check(self, *, now: bool = False) -> None:
         """Looks whether the lease is still held, as of the last beat or, if asked and if that can be told, ``now``.
 

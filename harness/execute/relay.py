@@ -13,6 +13,11 @@ from harness.errors import InputError
 from harness.execute.manifest import CHECKPOINTS, products
 from harness.execute.remote import Remote
 
+SO_FAR = "so-far"
+"""Where the logs of a stage that is worked on lie, below its place: never among a finished one's files."""
+LOG = ".jsonl"
+"""The ending of files that grow while a stage works, and that it cuts back to its checkpoint when it goes on."""
+
 _LOOK_S = 0.5
 """How often the sender looks for a new checkpoint."""
 _LONGEST_PAUSE_S = 30.0
@@ -24,18 +29,19 @@ _KEPT = 2
 
 
 class Sender:
-    """Sends a stage's newest checkpoint whenever there is a new one, with the products as far as they are written.
+    """Sends a stage's newest checkpoint whenever there is a new one, with its logs as far as they are written.
 
-    The products go first: a spool that is there is never shorter than the newest checkpoint there expects.
+    The logs go first: a log that is there is never shorter than the newest checkpoint there expects.
 
     Args:
         remote: Where to.
         folder: The stage's folder.
         below: What its objects' names begin with.
+        is_held: Whether the stage is still this machine's; if not, nothing more is sent.
     """
 
-    def __init__(self, remote: Remote, folder: Path, below: str) -> None:
-        self._remote, self._folder, self._below = remote, folder, below
+    def __init__(self, remote: Remote, folder: Path, below: str, is_held: Callable[[], bool]) -> None:
+        self._remote, self._folder, self._below, self._is_held = remote, folder, below, is_held
         self._sent: dict[str, tuple[int, int, int]] = {}
         self._warnings: list[str] = []
         self._ended = threading.Event()
@@ -60,16 +66,9 @@ class Sender:
         told, self._warnings = self._warnings, []
         return told
 
-    def send(self, name: str) -> None:
-        """Sends one file, unless it went up as it is now."""
-        state = self._state(name)
-        if self._sent.get(name) != state:
-            self._remote.send(self._folder / name, f"{self._below}/{name}")
-            self._sent[name] = state
-
     def _work(self) -> None:
         failures = 0
-        while not self._ended.wait(min(_LOOK_S * 2**failures, _LONGEST_PAUSE_S)):
+        while not self._ended.wait(min(_LOOK_S * 2**failures, _LONGEST_PAUSE_S)) and self._is_held():
             try:
                 self._send_newest()
                 failures = 0
@@ -82,11 +81,13 @@ class Sender:
 
     def _send_newest(self) -> None:
         newest = max(checkpoints_in(self._folder), default=None)
-        if newest is None or self._sent.get(newest) == self._state(newest):
+        if newest is None or self._sent.get(newest) == (state := self._state(newest)):
             return
         for path in products(self._folder):
-            self.send(path.relative_to(self._folder).as_posix())
-        self.send(newest)
+            if path.suffix == LOG:
+                self._remote.send(path, f"{self._below}/{SO_FAR}/{path.relative_to(self._folder).as_posix()}")
+        self._remote.send(self._folder / newest, f"{self._below}/{newest}")
+        self._sent[newest] = state
         there = sorted(self._remote.sizes(f"{self._below}/{CHECKPOINTS}"))
         self._remote.remove(f"{self._below}/{CHECKPOINTS}/{name}" for name in there[:-_KEPT])
 

@@ -6,7 +6,8 @@ worked on in the scratch folder, which is a plain store. Refuses the transport (
 Layout at the address, as in a plain store but for the locks::
 
     stages/ab/abcdef.../manifest.json   put there last
-    stages/ab/abcdef.../checkpoints/    the newest two of a stage that is worked on, with its products so far
+    stages/ab/abcdef.../checkpoints/    the newest two of a stage that is worked on,
+    stages/ab/abcdef.../so-far/         and its logs
     locks/abcdef.../000000001           see ``lease``
     tables/NAME-....json
     studies/NAME.json                   what was shared besides
@@ -24,7 +25,7 @@ from typing import Any
 from harness.errors import InputError
 from harness.execute.lease import PATIENCE_S, Lease
 from harness.execute.manifest import CHECKPOINTS, MANIFEST, Manifest, checksum_of, read_manifest
-from harness.execute.relay import Follower, Sender, checkpoints_in
+from harness.execute.relay import SO_FAR, Follower, Sender, checkpoints_in
 from harness.execute.remote import Remote
 from harness.execute.store import Store, writing_to
 from harness.plan.stage import Stage
@@ -141,7 +142,7 @@ class SharedStore(Store):
             if lease is None or not lease.acquire():
                 yield False
                 return
-            sender = Sender(self._remote, self.folder(fingerprint), _below(fingerprint))
+            sender = Sender(self._remote, self.folder(fingerprint), _below(fingerprint), lambda: lease.is_held)
             self._held[fingerprint] = lease, sender
             try:
                 self._send_left_over(fingerprint)
@@ -179,8 +180,9 @@ class SharedStore(Store):
         here = checkpoints_in(folder)
         newer = [name for name, size in there.items() if name >= max(here, default="") and here.get(name) != size]
         if newer:
-            for name in [*(sizes.keys() - there.keys()), *newer]:
-                self._remote.fetch(f"{_below(fingerprint)}/{name}", folder / name)
+            logs = [name for name in sizes if name.startswith(f"{SO_FAR}/")]
+            for name in [*logs, *newer]:
+                self._remote.fetch(f"{_below(fingerprint)}/{name}", folder / name.removeprefix(f"{SO_FAR}/"))
         if fingerprint in self._held:
             self._held[fingerprint][1].start(there)
         return folder
@@ -225,13 +227,10 @@ class SharedStore(Store):
         if manifest is None:
             raise InputError(f"{self.folder(fingerprint)} changed while it was sent; run the same command again")
         below = _below(fingerprint)
-        sender = (
-            self._held[fingerprint][1]
-            if fingerprint in self._held
-            else Sender(self._remote, self.folder(fingerprint), below)
-        )
         for name in manifest["files"]:
-            sender.send(name)
+            if fingerprint in self._held:
+                self._held[fingerprint][0].check()
+            self._remote.send(self.folder(fingerprint) / name, f"{below}/{name}")
         sizes = self._remote.sizes(below)
         for name, kept in manifest["files"].items():
             if sizes.get(name) != kept["bytes"]:
@@ -256,11 +255,12 @@ class SharedStore(Store):
         """Brings a file of a stage that is worked on elsewhere, unless this machine works, or has worked, on it too."""
         path = self.folder(fingerprint) / name
         here = path.stat().st_size if path.exists() else 0
-        if self._remote.sizes(_below(fingerprint)).get(name, 0) == here or (path.parent / CHECKPOINTS).exists():
+        place = f"{_below(fingerprint)}/{SO_FAR}"
+        if self._remote.sizes(place).get(name, 0) == here or (path.parent / CHECKPOINTS).exists():
             return
         with super().lock(fingerprint) as free:
             if free and not (path.parent / MANIFEST).exists():
-                self._remote.fetch(f"{_below(fingerprint)}/{name}", path)
+                self._remote.fetch(f"{place}/{name}", path)
 
     def share(self, path: Path) -> None:
         """Lets all who use the store see a file of its root (see ``bring``), as it is now."""

@@ -38,7 +38,7 @@ def test_a_stage_killed_on_one_machine_ends_on_another_with_the_same_bits(
     sent = Remote(s3_bucket).sizes(folder)
     assert "manifest.json" not in sent
     reached = max(int(Path(name).stem.removeprefix("step-")) for name in sent if name.startswith("checkpoints/"))
-    spool = Remote(s3_bucket).read(f"{folder}/{SPOOL}") or b""
+    spool = Remote(s3_bucket).read(f"{folder}/so-far/{SPOOL}") or b""
 
     other, outcome, looked = SharedStore(s3_bucket, tmp_path / "b", PATIENCE_S), None, 0
     deadline = time.monotonic() + DEADLINE_S
