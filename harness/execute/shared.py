@@ -279,8 +279,12 @@ class SharedStore(Store):
             return self._known[fingerprint], ""
         return self._judge(fingerprint, self._remote.sizes(_below(fingerprint)))
 
-    def _judge(self, fingerprint: str, sizes: Mapping[str, int]) -> tuple[Manifest | None, str]:
-        text = self._remote.read(f"{_below(fingerprint)}/{MANIFEST}") if MANIFEST in sizes else None
+    def _judge(
+        self, fingerprint: str, sizes: Mapping[str, int], text: bytes | None = None
+    ) -> tuple[Manifest | None, str]:
+        """As ``_read``, for a stage that is not known to be complete, from what lies there."""
+        if text is None and MANIFEST in sizes:
+            text = self._remote.read(f"{_below(fingerprint)}/{MANIFEST}")
         if text is None:
             return None, ""
         manifest, damage = read_manifest(fingerprint, self._place(fingerprint), text, sizes.get)
@@ -303,7 +307,12 @@ class SharedStore(Store):
         return found
 
     def _sizes(self) -> Iterator[tuple[str, int]]:
-        for fingerprint, sizes in self._list().items():
+        listed = self._list()
+        finished = {fingerprint for fingerprint, sizes in listed.items() if MANIFEST in sizes}
+        unknown = {f"{_below(fingerprint)}/{MANIFEST}": fingerprint for fingerprint in finished - self._known.keys()}
+        for path, text in self._remote.read_many(unknown).items():
+            self._judge(unknown[path], listed[unknown[path]], text)
+        for fingerprint, sizes in listed.items():
             yield fingerprint, sum(sizes.values())
 
     def _delete(self, fingerprint: str) -> None:
