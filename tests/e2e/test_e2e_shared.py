@@ -4,7 +4,8 @@ from pathlib import Path
 
 from conftest import DEMO, MakePlace, answer, run_harness, steps_of, tracked_runs
 
-ONE_ROW = ("run", "tiny.yaml", *DEMO, "--rows", "1", "--seeds", "0", "--set", "stages.classify.epochs=1", "--json")
+SHORT = ("--rows", "1", "--seeds", "0", "--set", "stages.classify.epochs=1", "--workers", "1")
+ONE_ROW = ("run", "tiny.yaml", *DEMO, *SHORT, "--json")
 
 
 def test_a_second_machine_trains_nothing_and_tracks_the_same(
@@ -28,9 +29,7 @@ def test_a_second_machine_trains_nothing_and_tracks_the_same(
     assert {entry["state"] for entry in entries} == {"complete"}
     (table,) = {table for entry in entries for table in entry["tables"]}
     assert "2 stages checked, 0 damaged" in run_harness(second, "cache", "verify", *store).stdout
-    assert "0 stages deleted" in run_harness(second, "cache", "gc", *store).stdout
     assert "2 stages deleted" in run_harness(second, "cache", "gc", "--forget", table, *store).stdout
-    assert answer(run_harness(first, "cache", "list", "--json", *store)) == []
 
 
 def test_a_bucket_that_is_not_there_is_told_in_a_sentence(tmp_path: Path, s3_environment: None) -> None:

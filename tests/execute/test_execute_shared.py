@@ -29,10 +29,9 @@ from harness.plan import Stage
 PATIENCE_S = 0.3
 
 
-@pytest.fixture(params=["memory", "s3"])
-def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> RemoteShelf:
-    address = f"memory:/{tmp_path}" if request.param == "memory" else request.getfixturevalue("s3_bucket")
-    return RemoteShelf(SharedStore(address, tmp_path / "a", PATIENCE_S))
+@pytest.fixture
+def shelf(s3_bucket: str, tmp_path: Path) -> RemoteShelf:
+    return RemoteShelf(SharedStore(s3_bucket, tmp_path / "a", PATIENCE_S))
 
 
 @pytest.fixture
