@@ -46,12 +46,12 @@ WorkersOption = Annotated[
     typer.Option("--workers", metavar="N", min=1, help="Stages at a time. Default: one a GPU, or one a core."),
 ]
 StoreOption = Annotated[
-    Path,
+    str,
     typer.Option(
         "--store",
-        metavar="DIR",
+        metavar="ADDRESS",
         envvar="HARNESS_STORE",
-        help="Where finished stages, checkpoints and decoded images are kept.",
+        help="Where finished stages and checkpoints are kept: a folder, or s3://bucket/prefix for many machines.",
     ),
 ]
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where reports are written.")]
@@ -74,7 +74,7 @@ CachedOption = Annotated[
     ),
 ]
 
-DEFAULT_STORE = Path(".harness")
+DEFAULT_STORE = ".harness"
 DEFAULT_REPORTS = Path("reports")
 REPORT_FORMATS = ("md", "svg", "png")
 """What is written of a report unless other formats are named."""

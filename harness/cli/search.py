@@ -51,7 +51,9 @@ def search(
     prepared = prepare_search(file, profile=profile, data=data, trials=trials, store=store)
     with prepared.store.lock(f"study-{prepared.title}") as free:
         if not free:
-            raise InputError(f"{file}: another process carries out this search on {prepared.store.root}; wait for it")
+            raise InputError(
+                f"{file}: another process carries out this search on {prepared.store.address}; wait for it"
+            )
         record, written = _carry_out(prepared, workers, out)
     if json:
         print_json({**record, "reports": [str(path) for path in written]})
@@ -85,6 +87,7 @@ def _carry_out(prepared: "PreparedSearch", workers: int | None, out: Path) -> tu
             "studies": studies,
         }
         write_result(prepared.result_file, record)
+        prepared.store.share(prepared.result_file)
         written = write_study(record, out)
         tracking.finish(written[0].read_text(encoding="utf-8"))
     except BaseException:
@@ -106,6 +109,7 @@ def _study(
     from harness.search.loop import run_study
     from harness.search.result import best_trial, confirmed
     from harness.search.study import SearchStudy, open_storage, owner_of
+    from harness.train.files import PER_QUERY
 
     search = prepared.search
     minimize = metric_of(search.spec.metric).lower_is_better
@@ -131,6 +135,8 @@ def _study(
         scores = workshop.evaluate(points, search.confirm)
         results = {point: confirmed(scores, point) for point in points}
         for result in (result for point in results.values() for result in point):
+            if result["value"] is not None:
+                prepared.store.fetch(result["evaluation"], (PER_QUERY,))
             result["folder"] = str(prepared.store.folder(result["evaluation"]))
     return {
         "row": trials.row.id,

@@ -191,7 +191,7 @@ class _Worker:
 
     def ask(self, store: Store, stage: Stage, work: str, context: Mapping[str, Any]) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):  # it just died: hearing it will tell
-            self.line.send((store.root, stage, work, context))
+            self.line.send((store, stage, work, context))
 
     def hear(self) -> Event | Outcome | None:
         """The next message: an event, or the end of the stage (None: another process has it). EOFError if it ended."""

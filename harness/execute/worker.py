@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError, StageError
+from harness.execute.lease import StageTakenError
+from harness.execute.manifest import ERROR
 from harness.execute.protocol import Event, Outcome, Task, Work
-from harness.execute.store import ERROR, Store, tell_os_error
+from harness.execute.store import Store, tell_os_error
 from harness.plan.stage import Stage
 from harness.plugins import load_object
 
@@ -26,7 +28,7 @@ _OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot alloca
 def run_stage(
     store: Store, stage: Stage, work: str, context: Mapping[str, Any], on_event: Callable[[Event], None]
 ) -> Outcome | None:
-    """Carries out one stage unless it is complete already; None if another process works on it just now.
+    """Carries out one stage unless it is complete already or in other hands.
 
     Tells ``started`` and ``progress``; warnings that the work gives are told as progress with a ``warning``.
 
@@ -38,7 +40,8 @@ def run_stage(
         on_event: Told of start and progress.
 
     Returns:
-        ``succeeded``, ``cached`` or ``failed``. An interruption (KeyboardInterrupt) is no outcome and passes through.
+        ``succeeded``, ``cached`` or ``failed``; None if another process works on it, be it that another machine took
+        the stage over meanwhile. An interruption (KeyboardInterrupt) is no outcome and passes through.
     """
     started = time.monotonic()
 
@@ -58,6 +61,9 @@ def run_stage(
             on_event(Event("started", stage.fingerprint, where))
             result = _carry_out(store, stage, work, context, emit)
             return Outcome("succeeded", result, seconds=time.monotonic() - started)
+    except StageTakenError as taken:
+        emit({"warning": str(taken)})
+        return None
     except Exception as error:  # whatever a stage raises is its outcome, never the executor's end
         return Outcome("failed", reason=_explain(error, store, stage, context), seconds=time.monotonic() - started)
 
@@ -65,11 +71,16 @@ def run_stage(
 def _carry_out(
     store: Store, stage: Stage, work: str, context: Mapping[str, Any], emit: Callable[[Mapping[str, Any]], None]
 ) -> dict[str, Any]:
-    parent_folder = None if stage.parent is None else store.folder(stage.parent)
     if stage.parent is not None and not store.is_complete(stage.parent):
         raise StageError(f"the result of its parent {stage.parent[:8]} is no longer whole; run the same command again")
+    parent_folder = None if stage.parent is None else store.fetch(stage.parent)
     function: Work = load_object(work)
-    result = function(Task(stage, store.begin(stage.fingerprint), parent_folder, context), emit)
+
+    def attended(detail: Mapping[str, Any]) -> None:
+        store.attend(stage.fingerprint)
+        emit(detail)
+
+    result = function(Task(stage, store.begin(stage.fingerprint), parent_folder, context), attended)
     store.finish(stage, result)
     return result
 

@@ -16,6 +16,7 @@ import pytest
 
 from harness.data.synthetic import make_market1501
 from harness.track.store import connect, search_all_runs
+from harness.track.words import MARKER
 
 ABLATIONS = Path(__file__).parents[2] / "ablations"
 
@@ -146,3 +147,9 @@ def tracked_runs(place: Path) -> list[Any]:
     uri = f"sqlite:///{place}/mlflow.db"
     ids = [experiment.experiment_id for experiment in connect(uri).search_experiments()]
     return list(search_all_runs(uri, ids, ""))
+
+
+def steps_of(place: Path, run: Any) -> list[int]:
+    """The steps of a run that the place's tracker has figures of."""
+    history = connect(f"sqlite:///{place}/mlflow.db").get_metric_history(run.info.run_id, MARKER)
+    return sorted(metric.step for metric in history)

@@ -14,11 +14,10 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import DEMO, STAGES, Command, Filled, answer, background, tracked_runs
+from conftest import DEMO, STAGES, Command, Filled, answer, background, steps_of, tracked_runs
 
 from harness.spool import read_spool
-from harness.track.store import connect
-from harness.track.words import MARKER, TAG_KEY
+from harness.track.words import TAG_KEY
 from harness.train.files import SPOOL
 
 KILLS = int(os.environ.get("HARNESS_KILLS", "4"))
@@ -118,11 +117,6 @@ def assert_tracked_once(place: Path, filled: Filled) -> None:
         twin = expected[run.info.run_name]
         assert run.data.metrics.get("mAP") == twin.data.metrics.get("mAP")
         assert steps_of(place, run) == steps_of(filled.place, twin)
-
-
-def steps_of(place: Path, run: Any) -> list[int]:
-    history = connect(f"sqlite:///{place}/mlflow.db").get_metric_history(run.info.run_id, MARKER)
-    return sorted(metric.step for metric in history)
 
 
 def manifests(place: Path) -> dict[str, dict[str, Any]]:

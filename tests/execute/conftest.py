@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from toy_audience import Events, Journal
+from toy_stores import FolderShelf, RemoteShelf, Shelf
 
-from harness.execute import Executor, InProcessExecutor, LocalExecutor, Slot, Store
+from harness.execute import Executor, InProcessExecutor, LocalExecutor, SharedStore, Slot, Store
 
 
 @pytest.fixture
@@ -43,3 +44,13 @@ def executor(request: pytest.FixtureRequest, store: Store) -> Executor:
         return InProcessExecutor(store)
     made: Executor = request.getfixturevalue("local")
     return made
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
+def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Shelf:
+    """An empty store of each kind, and what lies in it."""
+    if request.param == "folder":
+        return FolderShelf(Store(tmp_path / "store"))
+    if request.param == "memory":
+        return RemoteShelf(SharedStore(f"memory:/{tmp_path}", tmp_path / "scratch"))
+    return RemoteShelf(SharedStore(f"{request.getfixturevalue('s3_bucket')}/some/prefix", tmp_path / "scratch"))
