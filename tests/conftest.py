@@ -2,13 +2,17 @@
 
 import logging
 import os
+import secrets
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
 import pytest
+from ray_nodes import RayCluster
 
 _INSTALLED = Path("/usr/lib/postgresql")
 """Where Debian keeps the server's programs, a folder a version."""
@@ -102,3 +106,24 @@ def s3_bucket(s3_environment: None) -> str:
     name = f"tests-{next(_names)}"
     fsspec.filesystem("s3").mkdir(name)
     return f"s3://{name}"
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[RayCluster]:
+    """The head of a Ray cluster, of one CPU, and one node more."""
+    if find_spec("ray") is None:
+        pytest.skip("Ray is not installed: uv sync --extra ray")
+    settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # the path of a socket in it is long already
+    cluster = None
+    with pytest.MonkeyPatch.context() as patch:  # before Ray is imported, which reads them then
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        try:
+            cluster = RayCluster(folder)
+            cluster.add_node()
+            yield cluster
+        finally:
+            if cluster is not None:
+                cluster.close()
+            shutil.rmtree(folder, ignore_errors=True)

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from harness.cli.engine import ExecutorName
 from harness.errors import InputError
 
 TableArgument = Annotated[Path, typer.Argument(metavar="TABLE.yaml", help="The declared table.", show_default=False)]
@@ -63,6 +64,44 @@ ReuseOption = Annotated[
         "--reuse",
         help="What tells whether a finished stage is still good: the code itself, or its hand-kept version "
         "(changed code then meets old results; the runs are marked).",
+    ),
+]
+
+ExecutorOption = Annotated[
+    ExecutorName,
+    typer.Option(
+        "--executor",
+        help="What carries out the stages: processes of this machine, a Ray cluster, or this very process (to debug).",
+    ),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="auto|HOST:PORT",
+        help="The Ray cluster; without it, $RAY_ADDRESS, or else one is started on this machine.",
+        show_default=False,
+    ),
+]
+StageCpusOption = Annotated[
+    int | None,
+    typer.Option(
+        "--stage-cpus",
+        metavar="N",
+        min=1,
+        help="CPUs that a stage asks of a Ray node: 1, or a GPU's share of the node's.",
+        show_default=False,
+    ),
+]
+StageGpusOption = Annotated[
+    float | None,
+    typer.Option(
+        "--stage-gpus",
+        metavar="N",
+        min=0.0,
+        max=1.0,
+        help="GPUs that a stage asks of a Ray node: 1 where there are any; 0.5 lets two stages share one.",
+        show_default=False,
     ),
 ]
 

@@ -21,7 +21,7 @@ from harness.search.trials import Trials
 from harness.track import Tracker, collect_provenance
 
 if TYPE_CHECKING:
-    from harness.execute import LocalExecutor, Store
+    from harness.execute import Executor, Store
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Workshop:
 
     prepared: PreparedSearch
     trials: Trials
-    executor: "LocalExecutor"
+    executor: "Executor"
 
     def evaluate(self, points: Mapping[str, Params], seeds: Sequence[int]) -> dict[tuple[str, int], Score]:
         """A score on the held-out identities for every point under every seed."""

@@ -55,6 +55,11 @@ class LocalExecutor:
         self._workers: dict[int, _Worker] = {}
         self._one_call = Lock()
 
+    @property
+    def room(self) -> int:
+        """How many stages run at once: one a slot."""
+        return len(self._slots)
+
     def __enter__(self) -> "LocalExecutor":
         return self
 

@@ -94,7 +94,7 @@ def explain_death(exit_code: int | None, stage: Stage, last_words: str) -> str:
         last_words: The end of what it wrote to its standard error.
     """
     if exit_code == -9:
-        told = f"its worker was killed (SIGKILL), most often by the system when memory runs out; {_spare_memory(stage)}"
+        told = f"its worker was killed (SIGKILL), most often by the system when memory runs out; {spare_memory(stage)}"
     elif exit_code is not None and exit_code < 0:
         told = f"its worker was ended by signal {-exit_code}"
     else:
@@ -110,7 +110,7 @@ def _explain(error: Exception, store: Store, stage: Stage, context: Mapping[str,
     if isinstance(error, OSError) and (told := tell_os_error(error, folder)):
         return told
     if _is_out_of_memory(error):
-        return f"out of memory on {context.get('device', 'cpu')}: {_spare_memory(stage)} ({_first_line(error)})"
+        return f"out of memory on {context.get('device', 'cpu')}: {spare_memory(stage)} ({_first_line(error)})"
     kept = ""
     try:
         (folder / ERROR).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
@@ -128,7 +128,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _spare_memory(stage: Stage) -> str:
+def spare_memory(stage: Stage) -> str:
     """Which setting to change for a stage to need less memory."""
     sampler = stage.settings.get("sampler")
     if not isinstance(sampler, Mapping):
