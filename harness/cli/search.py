@@ -20,7 +20,7 @@ from harness.errors import InputError
 
 if TYPE_CHECKING:
     from harness.cli.studies import PreparedSearch, StudyTracking
-    from harness.execute import LocalExecutor
+    from harness.execute import Executor
     from harness.search.trials import Trials
 
 SearchArgument = Annotated[Path, typer.Argument(metavar="SEARCH.yaml", help="The declared search.", show_default=False)]
@@ -98,13 +98,13 @@ def _carry_out(prepared: "PreparedSearch", workers: int | None, out: Path) -> tu
 
 
 def _study(
-    prepared: "PreparedSearch", trials: "Trials", executor: "LocalExecutor", workers: int, tracking: "StudyTracking"
+    prepared: "PreparedSearch", trials: "Trials", executor: "Executor", workers: int, tracking: "StudyTracking"
 ) -> dict[str, Any]:
     """One row's study, carried on until its budget is spent, and its best point measured under fresh seeds."""
     from harness.cli.studies import Workshop
     from harness.report.vocabulary import metric_of
     from harness.search.loop import run_study
-    from harness.search.result import best_trial, confirmed
+    from harness.search.result import best_trial, confirmed, stage_costs
     from harness.search.study import SearchStudy, open_storage, owner_of
 
     search = prepared.search
@@ -113,13 +113,7 @@ def _study(
     storage = open_storage(search.spec.storage, prepared.journal)
     study = SearchStudy(search, name, storage, owner_of(prepared.store.root), minimize=minimize)
     workshop = Workshop(prepared, trials, executor)
-    run_study(
-        study,
-        workshop.evaluate,
-        workers,
-        spent_s=lambda: workshop.costs(study.records())["seconds"],
-        told=lambda: tracking.tell(trials, study.records()),
-    )
+    run_study(study, workshop, workers, trials.rungs, told=lambda: tracking.tell(trials, study.records()))
     records = study.records()
     tracking.tell(trials, records)
     best = best_trial(records, minimize=minimize)
@@ -139,7 +133,7 @@ def _study(
         "best": best,
         "importance": study.importance(),
         "confirmed": results,
-        "cost": workshop.costs(records),
+        "cost": stage_costs(records),
     }
 
 

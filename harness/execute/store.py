@@ -262,6 +262,15 @@ class Store:
                 ) from error
         return used
 
+    def drop(self, fingerprint: str) -> bool:
+        """Deletes what is kept of a stage; False if a process works on it, which is left alone."""
+        folder = self.folder(fingerprint)
+        with self.lock(fingerprint) as free, writing_to(folder):
+            if free and folder.exists():
+                (folder / MANIFEST).unlink(missing_ok=True)  # first: half a deletion is never complete
+                shutil.rmtree(folder)
+        return free
+
     def list_entries(self) -> tuple[Entry, ...]:
         """Everything that the store holds, by fingerprint."""
         used = self.tables()
@@ -278,14 +287,7 @@ class Store:
         for entry in self.list_entries():
             if entry.tables or entry.fingerprint in kept:
                 continue
-            if dry_run:
-                deleted.append(entry)
-                continue
-            with self.lock(entry.fingerprint) as free, writing_to(entry.folder):
-                (deleted if free else busy).append(entry)
-                if free:
-                    (entry.folder / MANIFEST).unlink(missing_ok=True)  # first: half a deletion is never complete
-                    shutil.rmtree(entry.folder)
+            (deleted if dry_run or self.drop(entry.fingerprint) else busy).append(entry)
         return Collected(tuple(deleted), tuple(busy))
 
     def _entry(self, folder: Path, used: Mapping[str, frozenset[str]]) -> Entry:

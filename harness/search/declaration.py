@@ -48,10 +48,19 @@ class BudgetSpec(Declared):
     device_hours: Annotated[float, Field(gt=0)] | None = None
 
 
+class PrunerSpec(Declared):
+    """When trials are given up on the way: after every so many epochs of their last stage, by a rule of Optuna's."""
+
+    kind: Literal["median", "successive_halving", "hyperband"]
+    every: Annotated[int, Field(gt=0)]
+    """Epochs between two evaluations on the held-out identities."""
+
+
 class SearchProfileSpec(Declared):
     """What a profile of the table's recipe changes in the search."""
 
     trials: Annotated[int, Field(gt=0)] | None = None
+    pruner: PrunerSpec | None = None
     seeds: Seeds | None = None
     confirm: Seeds | None = None
 
@@ -71,7 +80,8 @@ class SearchSpec(Declared):
     constraints: Names = Field(default_factory=list)
     sampler: Literal["grid", "tpe", "random", "cmaes"]
     sampler_seed: Annotated[int, Field(ge=0)] = 0
-    pruner: Literal["none", "median"] = "none"
+    pruner: PrunerSpec | None = None
+    """None: every trial is trained to its end."""
     budget: BudgetSpec
     objective: Annotated[Literal["held_out"], BeforeValidator(_held_out_only)] = "held_out"
     metric: Metric
@@ -108,6 +118,9 @@ class Search:
     table: Path
     space: dict[str, Dimension]
     constraints: tuple[Comparison, ...]
+    pruner: PrunerSpec | None
+    pruner_key: Key
+    """Where the file declares the pruner."""
     budget: Budget
     seeds: tuple[int, ...]
     confirm: tuple[int, ...]
@@ -117,6 +130,8 @@ class Search:
         changes = self.spec.profiles.get(profile, SearchProfileSpec())
         search = replace(
             self,
+            pruner=changes.pruner or self.pruner,
+            pruner_key=("profiles", profile, "pruner") if changes.pruner else self.pruner_key,
             budget=replace(self.budget, trials=trials or changes.trials or self.budget.trials),
             seeds=tuple(changes.seeds or self.seeds),
             confirm=tuple(changes.confirm or self.confirm),
@@ -125,6 +140,9 @@ class Search:
         if both:
             told = f"the seeds {sorted(both)} also choose the values; expected fresh ones"
             raise self.document.error(("confirm",), told)
+        if search.pruner is not None and len(search.seeds) < 2:
+            told = f"goes by the spread of a trial's seeds; expected two or more seeds, found {list(search.seeds)}"
+            raise self.document.error(search.pruner_key, told)
         return search
 
     def feasible(self, params: dict[str, Any]) -> bool:
@@ -155,11 +173,18 @@ def read_search(path: Path) -> Search:
                 raise document.error(("space", key), "found no step, which the grid needs; expected step or choices")
     if spec.reference and set(spec.reference) != set(space):
         raise document.error(("reference",), f"expected a value for each of {', '.join(space)}")
-    budget = Budget(spec.budget.trials, spec.budget.hours, spec.budget.device_hours)
-    rules = tuple(_comparison(document, place, space) for place in range(len(spec.constraints)))
-    table = path.parent / spec.table
     return Search(
-        spec.name or path.stem, spec, document, table, space, rules, budget, tuple(spec.seeds), tuple(spec.confirm)
+        name=spec.name or path.stem,
+        spec=spec,
+        document=document,
+        table=path.parent / spec.table,
+        space=space,
+        constraints=tuple(_comparison(document, place, space) for place in range(len(spec.constraints))),
+        pruner=spec.pruner,
+        pruner_key=("pruner",),
+        budget=Budget(spec.budget.trials, spec.budget.hours, spec.budget.device_hours),
+        seeds=tuple(spec.seeds),
+        confirm=tuple(spec.confirm),
     )
 
 

@@ -114,6 +114,6 @@ def test_a_grid_holds_every_combination_once() -> None:
     assert len(points) == 3 * 2 == len({tuple(point.values()) for point in points})
 
 
-@pytest.mark.parametrize("module", ["constraint", "pruning"])
+@pytest.mark.parametrize("module", ["constraint"])
 def test_the_examples_in_the_docstrings_hold(module: str) -> None:
     assert doctest.testmod(importlib.import_module(f"harness.search.{module}")).failed == 0
