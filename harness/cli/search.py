@@ -104,7 +104,7 @@ def _study(
     from harness.cli.studies import Workshop
     from harness.report.vocabulary import metric_of
     from harness.search.loop import run_study
-    from harness.search.result import best_trial, confirmed, stage_costs
+    from harness.search.result import best_trial, confirmed, stage_costs, study_noise
     from harness.search.study import SearchStudy, open_storage, owner_of
 
     search = prepared.search
@@ -132,6 +132,7 @@ def _study(
         "trials": records,
         "best": best,
         "importance": study.importance(),
+        "noise": study_noise(records),
         "confirmed": results,
         "cost": stage_costs(records),
     }

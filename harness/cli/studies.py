@@ -13,6 +13,7 @@ from harness.matrix import Matrix, expand, matrix_to_json, read_declaration, rec
 from harness.matrix.schema import METRICS
 from harness.models import weights_identity
 from harness.plan import DataIdentity, Run, code_identity, fingerprint
+from harness.report.vocabulary import metric_of
 from harness.search import Search, read_search
 from harness.search.result import Score
 from harness.search.space import Params
@@ -192,13 +193,15 @@ class StudyTracking:
             "metrics": [search.spec.metric],
             "seeds": list(search.seeds),
             "claims": [],
-            "params": _short_names(search),
         }
-        self._tracker.open_table(
+        self._tracker.open_study(
             self.key,
-            table=search.name,
+            study=search.name,
             declaration=declaration,
             provenance=self._provenance,
+            metric=search.spec.metric,
+            searched=_short_names(search),
+            lower_is_better=metric_of(search.spec.metric).lower_is_better,
             dataset_source=str(self._prepared.root),
         )
 
@@ -226,24 +229,27 @@ class StudyTracking:
         self._tracker.open_run(
             key,
             table_key=self.key,
-            row=f"{trials.row.id} · trial {record['number']}",
+            row=trials.row.id,
             seed=search.seeds[0],
             name=f"{trials.row.id} · trial {record['number']} · {told}",
             factors=trials.row.factors,
-            params={**values, "state": record["state"], "trial": record["number"]},
+            params={**values, "state": record["state"], "trial": record["number"], "epochs": record["epoch"] or 0},
             recipe_yaml=recipe_to_yaml(trials.recipe(record["params"])),
             provenance=self._provenance,
             dataset_source=str(self._prepared.root),
         )
-        if record["state"] in {"complete", "pruned"}:
-            metric = search.spec.metric
-            by_seed = zip(search.seeds, record["values"], strict=False)  # a pruned trial has fewer values than seeds
-            values_by_seed = {f"{metric} seed {seed}": value for seed, value in by_seed}
-            self._tracker.finish_run(key, {metric: record["value"], **values_by_seed})
-        elif record["state"] == "infeasible":
-            self._tracker.kill_run(key, "infeasible: never trained")
-        else:
+        metric, final = search.spec.metric, str(record["epoch"]) if record["state"] == "complete" else ""
+        by_seed = zip(search.seeds, record["values"], strict=False)  # a point that was never trained has no values
+        metrics = {f"{metric} seed {seed}": value for seed, value in by_seed}
+        metrics |= {
+            f"{metric} after {epoch} epochs": value for epoch, value in record["curve"].items() if epoch not in final
+        }
+        if record["state"] == "complete":  # what another trial's value compares with
+            metrics[metric] = record["value"]
+        if record["state"] == "failed":
             self._tracker.fail_run(key, record["reason"] or "failed")
+        else:
+            self._tracker.finish_run(key, metrics)
 
 
 def _short_names(search: Search) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.search.declaration import Search
+from harness.search.noise import noise_of
 
 FORMAT = 1
 
@@ -48,6 +49,12 @@ def stage_costs(trials: Iterable[Mapping[str, Any]]) -> dict[str, float]:
         alone = [sum(spent[name][place] for name in chain) for chain in whole]
         costs[f"unshared_{unit}"] = results * sum(alone) / len(alone) if alone else 0.0
     return costs
+
+
+def study_noise(trials: Iterable[Mapping[str, Any]]) -> dict[str, float] | None:
+    """How far the seeds of complete trials spread, and what of the trials' differences that explains; see ``noise``."""
+    noise = noise_of([trial["values"] for trial in trials if trial["state"] == "complete"])
+    return None if noise is None else {"sd": noise.sd, "allowed": noise.allowed, "p_value": noise.p_value}
 
 
 def confirmed(scores: Mapping[tuple[str, int], Score], name: str) -> list[dict[str, Any]]:

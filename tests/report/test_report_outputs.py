@@ -24,7 +24,7 @@ from report_world import run, snapshot, table1, table1_runs
 from harness.errors import InputError
 from harness.report import FORMATS, build_report, write_attention, write_rank_lists, write_report, write_reports
 from harness.report.drawing import save, style
-from harness.report.figures import draw_surface
+from harness.report.surface import Spot, draw_surface
 from harness.report.pictures import read_rank_lists
 from harness.report.vocabulary import metric_of
 from harness.track.snapshot import RunRecord, Snapshot
@@ -248,7 +248,7 @@ def test_attention_of_two_rows_is_drawn_side_by_side_with_its_overlap(tmp_path: 
 
 def test_margin_surfaces_are_drawn_the_same_every_time(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        surface = draw_surface([(0.5, 0.2, 0.8), (0.1, 0.2, 0.7)], xlabel="ε1", ylabel="ε2", metric=metric_of("mAP"))
+        surface = draw_surface(spots, xlabel="ε1", ylabel="ε2", metric=metric_of("mAP"))
         with style():
             save(surface, tmp_path / f"surface-{name}", ("svg",))
     assert (tmp_path / "surface-a.svg").read_bytes() == (tmp_path / "surface-b.svg").read_bytes()
