@@ -77,6 +77,12 @@ def test_a_profile_changes_trials_and_seeds_and_the_command_line_the_trials(tmp_
         (('rows: ["3"]', 'rows: ["3", "5"]'), "expected one with tune: once"),
         (('rows: ["3"]\n', 'rows: ["3"]\ncolour: red\n'), '"colour" is no key here'),
         (("losses.quadruplet.epsilon1: {low", "data.height_px: {low"), "decides how a trial is measured"),
+        (
+            ("sampler: grid", "sampler: grid\npruner: {kind: wilcoxon, every: 1}"),
+            'margins.yaml:10: pruner.kind: found the text "wilcoxon", expected "median", "successive_halving" or',
+        ),
+        (("sampler: grid", "sampler: grid\npruner: {kind: median}"), "margins.yaml:10: pruner.every: missing"),
+        (("sampler: grid", "sampler: grid\npruner: median"), "margins.yaml:10: pruner: found the text"),
     ],
 )
 def test_a_mistake_is_told_with_file_line_and_key(tmp_path: Path, change: tuple[str, str], told: str) -> None:
@@ -88,6 +94,17 @@ def test_a_mistake_is_told_with_file_line_and_key(tmp_path: Path, change: tuple[
 def test_seeds_that_choose_do_not_confirm(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected fresh ones"):
         read_search(write(tmp_path, ("confirm: [7]", "confirm: [0, 7]"))).under("paper")
+
+
+def test_a_pruner_needs_seeds_whose_spread_it_can_know(tmp_path: Path) -> None:
+    pruner = "pruner: {kind: median, every: 2}"
+    search = read_search(write(tmp_path, ("sampler: grid", f"sampler: grid\n{pruner}")))
+    with pytest.raises(InputError, match=r"margins.yaml:10: pruner: .* expected two or more seeds, found \[0\]"):
+        search.under("paper")
+    assert search.under("demo").pruner is not None
+    changed = write(tmp_path, ("demo: {trials: 3, seeds: [1, 2]}", f"demo: {{{pruner}}}"))
+    with pytest.raises(InputError, match=r"margins.yaml:16: profiles.demo.pruner: "):
+        read_search(changed).under("demo")
 
 
 @pytest.mark.parametrize("text", ["a", "a < b < c", "a == b", "1 < 2", "a < b and b < c", "__import__('os') < 1 2", ""])
@@ -114,6 +131,6 @@ def test_a_grid_holds_every_combination_once() -> None:
     assert len(points) == 3 * 2 == len({tuple(point.values()) for point in points})
 
 
-@pytest.mark.parametrize("module", ["constraint"])
+@pytest.mark.parametrize("module", ["constraint", "noise"])
 def test_the_examples_in_the_docstrings_hold(module: str) -> None:
     assert doctest.testmod(importlib.import_module(f"harness.search.{module}")).failed == 0
