@@ -156,4 +156,5 @@ def _show(record: dict[str, Any], written: list[Path]) -> None:
         for trial in study["trials"]:
             if trial["state"] == "failed":
                 console.print(f"trial {trial['number']}: {trial['reason']}", markup=False)
-    console.print(f"the report: {written[0]}", markup=False)
+    told = f"the report: {written[0]}; the trials side by side (parallel coordinates): python -m harness ui"
+    console.print(told, markup=False)

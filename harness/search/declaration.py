@@ -1,5 +1,6 @@
 """A search file: typed, strict, every mistake told by file and line."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +17,8 @@ from harness.recipe import HeldOut, Recipe
 from harness.search.constraint import Comparison, parse_comparison
 from harness.search.space import Dimension
 
+_MOST_POINTS = 10_000
+"""Of a grid, and along one of its sides."""
 Number = int | float
 Scalar = bool | int | float | str
 
@@ -168,9 +171,13 @@ def read_search(path: Path) -> Search:
             raise document.error(("rows", place), f'found row "{row}" twice, expected each row once')
     space = {key: _dimension(key, dimension, document) for key, dimension in spec.space.items()}
     if spec.sampler == "grid":
+        points = 1
         for key, dimension in space.items():
-            if dimension.grid() is None:
+            if dimension.count is None:
                 raise document.error(("space", key), "found no step, which the grid needs; expected step or choices")
+            points *= dimension.count
+        if points > _MOST_POINTS:
+            raise document.error(("space",), f"found a grid of {points} points, expected at most {_MOST_POINTS}")
     if spec.reference and set(spec.reference) != set(space):
         raise document.error(("reference",), f"expected a value for each of {', '.join(space)}")
     return Search(
@@ -208,9 +215,23 @@ def _dimension(key: str, spec: DimensionSpec, document: Document) -> Dimension:
         raise document.error(where, f"found low {spec.low} and high {spec.high}, expected low below high")
     if spec.log and (spec.step is not None or spec.low <= 0):
         raise document.error(where, "log goes with low above 0 and without step")
+    if spec.step is not None:
+        _check_steps(float(spec.low), float(spec.high), float(spec.step), where, document)
     whole = all(isinstance(value, int) for value in (spec.low, spec.high, spec.step or 1))
     step = None if spec.step is None else float(spec.step)
     return Dimension(key, (), float(spec.low), float(spec.high), step, spec.log, whole)
+
+
+def _check_steps(low: float, high: float, step: float, where: Key, document: Document) -> None:
+    """Refuses steps that do not end on ``high``: what is searched should be what is written."""
+    steps = (high - low) / step
+    if steps > _MOST_POINTS:
+        raise document.error(
+            where, f"found step {step:g}, which makes {steps:g} values; expected at most {_MOST_POINTS}"
+        )
+    if abs(steps - round(steps)) > 1e-6:
+        last = low + math.floor(steps) * step
+        raise document.error(where, f"found high {high:g}, which no step ends on; the last value below it is {last:g}")
 
 
 def _comparison(document: Document, place: int, space: dict[str, Dimension]) -> Comparison:

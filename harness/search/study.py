@@ -276,7 +276,7 @@ def _sampler(search: Search, trials: int) -> BaseSampler:
     order = search.spec.sampler_seed
     seed = int(np.random.SeedSequence([order, trials]).generate_state(1)[0])
     makers: Mapping[str, Callable[[], BaseSampler]] = {
-        "grid": lambda: _Grid({key: dimension.grid() or () for key, dimension in search.space.items()}, order),
+        "grid": lambda: _Grid({key: dimension.grid() for key, dimension in search.space.items()}, order),
         "tpe": lambda: TPESampler(seed=seed),
         "random": lambda: RandomSampler(seed),
         "cmaes": lambda: CmaEsSampler(seed=seed, warn_independent_sampling=False),

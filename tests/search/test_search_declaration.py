@@ -71,6 +71,12 @@ def test_a_profile_changes_trials_and_seeds_and_the_command_line_the_trials(tmp_
         ),
         (("epsilon1: {low: 0.1", "epsilon1: {low: 1.1"), "expected low below high"),
         ((", step: 0.2}\n  losses", "}\n  losses"), "found no step, which the grid needs"),
+        (
+            ("high: 0.8, step: 0.2", "high: 0.9, step: 0.2"),
+            "found high 0.9, which no step ends on; the last value below",
+        ),
+        (("high: 0.8, step: 0.2", "high: 0.8, step: 1e-9"), "makes 8e+08 values; expected at most 10000"),
+        (("step: 0.2", "step: 0.002"), "margins.yaml:5: space: found a grid of 160801 points"),
         (("sampler: grid", "sampler: genetic"), "margins.yaml:9: sampler"),
         (("epsilon2 < losses", "epsilon2 << losses"), "margins.yaml:8: constraints.0: found"),
         (("epsilon2 < losses", "epsilon2 < model"), "margins.yaml:8: constraints.0"),
@@ -122,7 +128,7 @@ def test_a_point_is_feasible_exactly_where_the_comparison_holds(a: float, b: flo
 def test_numbers_written_without_a_point_stay_whole() -> None:
     whole = Dimension("stages.metric.epochs", low=2.0, high=6.0, step=2.0, whole=True)
     assert whole.grid() == (2, 4, 6)
-    assert all(isinstance(value, int) for value in whole.grid() or ())
+    assert all(isinstance(value, int) for value in whole.grid())
 
 
 def test_a_grid_holds_every_combination_once() -> None:
