@@ -117,7 +117,12 @@ def _study(record: Mapping[str, Any], study: Mapping[str, Any], link: str, metri
         parts += [
             "### Importance",
             pipe_table(["value", "share of the variation (percent)"], shares),
-            "By PED-ANOVA over the complete trials: what decides whether a trial is among the best.",
+            "By PED-ANOVA over the complete trials: what decides whether a trial is among the best."
+            + (
+                ""
+                if _differ(study)
+                else " The seeds show no difference among the trials, so these shares may be noise."
+            ),
         ]
     return [*parts, "### Trials", _history(record, study, metric), "### Cost", _cost(study)]
 
@@ -165,15 +170,22 @@ def _noise(study: Mapping[str, Any], metric: Metric) -> str:
     if noise is None:
         return "One seed a trial tells nothing of noise: differences between the trials may be no more than that."
     complete = [trial for trial in study["trials"] if trial["state"] == "complete"]
-    behind = [metric.gain(study["best"]["value"] - trial["value"]) for trial in complete]
-    close = sum(gain <= noise["allowed"] for gain in behind) - 1
-    told = "the trials differ" if noise["p_value"] <= ALPHA else "no difference among the trials that they can show"
+    best = study["best"]
+    others = [trial for trial in complete if trial["number"] != best["number"]]
+    near = [trial for trial in others if metric.gain(best["value"] - trial["value"]) <= noise["allowed"]]
+    listed = f" ({_listed([trial['number'] for trial in near])})" if near else ""
+    told = "the trials differ" if _differ(study) else "no difference among the trials that they can show"
     return (
         f"Seeds: a result strays by ±{percent(noise['sd'], metric)} beside what its trial and its seed do to it; "
         f"**{told}** (p {p_text(noise['p_value'])}, analysis of variance). Two trials are told apart from "
-        f"{percent(noise['allowed'], metric)} on; {close} of the {len(complete) - 1} other complete trials are nearer "
-        "than that to the best."
+        f"{percent(noise['allowed'], metric)} on; {len(near)} of the {len(others)} other complete trials{listed} are "
+        "nearer than that to the best."
     )
+
+
+def _differ(study: Mapping[str, Any]) -> bool:
+    """Whether the seeds show that some trials are better than others."""
+    return study["noise"] is not None and bool(study["noise"]["p_value"] <= ALPHA)
 
 
 def _history(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric) -> str:

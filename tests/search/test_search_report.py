@@ -96,7 +96,8 @@ def test_the_report_tells_question_verdict_trials_and_cost() -> None:
     assert "pruner median after every 2 epochs" in text
     # 0.8 - 0.7 is within 0.15, 0.8 - 0.6 is not.
     assert "**no difference among the trials that they can show** (p 0.200" in text
-    assert "1 of the 2 other complete trials are nearer" in text
+    assert "1 of the 2 other complete trials (3) are nearer" in text
+    assert "these shares may be noise" in text
     assert "budget 3 trials, 2 device hours a study" in text
     assert "3 complete, 1 infeasible, 1 pruned" in text
     assert "sharing stages and pruning leaves 50% of the time" in text
