@@ -93,6 +93,17 @@ def test_a_grid_trains_every_feasible_point_once_and_no_other(tmp_path: Path) ->
     assert best["value"] == pytest.approx(0.9)
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
+def test_samplers_that_learn_are_told_which_points_are_infeasible(tmp_path: Path, sampler: str) -> None:
+    records = carry_on(opened(searching(tmp_path, sampler=sampler, trials=12), tmp_path), Trainer())
+    infeasible = {record["number"] for record in records if record["state"] == "infeasible"}
+    assert infeasible
+    study = optuna.load_study(study_name="s", storage=open_storage(None, tmp_path / "s.journal"))
+    for trial in study.trials:
+        (violation,) = trial.constraints.values()
+        assert (violation > 0) is (trial.number in infeasible)
+
+
 def test_a_trial_is_worth_the_mean_of_its_seeds(tmp_path: Path) -> None:
     study = opened(searching(tmp_path, seeds=[0, 4], trials=1), tmp_path)
     (record,) = [trial for trial in carry_on(study, Trainer()) if trial["state"] == "complete"]
@@ -101,7 +112,7 @@ def test_a_trial_is_worth_the_mean_of_its_seeds(tmp_path: Path) -> None:
     assert second - first == pytest.approx(0.04)  # 0.01 * (4 - 0)
 
 
-@pytest.mark.parametrize("sampler", ["grid", "tpe", "random"])
+@pytest.mark.parametrize("sampler", ["grid", "tpe", "random", "cmaes"])
 @pytest.mark.parametrize("dies_after", [0, 1, 5, 11])
 def test_a_killed_study_goes_on_without_losing_or_repeating_a_trial(
     tmp_path: Path, sampler: str, dies_after: int
