@@ -216,20 +216,21 @@ def _dimension(key: str, spec: DimensionSpec, document: Document) -> Dimension:
     if spec.log and (spec.step is not None or spec.low <= 0):
         raise document.error(where, "log goes with low above 0 and without step")
     if spec.step is not None:
-        _check_steps(float(spec.low), float(spec.high), float(spec.step), where, document)
+        _check_steps(spec.low, spec.high, spec.step, where, document)
     whole = all(isinstance(value, int) for value in (spec.low, spec.high, spec.step or 1))
     step = None if spec.step is None else float(spec.step)
     return Dimension(key, (), float(spec.low), float(spec.high), step, spec.log, whole)
 
 
-def _check_steps(low: float, high: float, step: float, where: Key, document: Document) -> None:
+def _check_steps(low: Number, high: Number, step: Number, where: Key, document: Document) -> None:
     """Refuses steps that do not end on ``high``: what is searched should be what is written."""
     steps = (high - low) / step
     if steps > _MOST_POINTS:
         raise document.error(
             where, f"found step {step:g}, which makes {steps:g} values; expected at most {_MOST_POINTS}"
         )
-    if abs(steps - round(steps)) > 1e-6:
+    whole = all(isinstance(value, int) for value in (low, high, step))
+    if round(steps) < 1 or ((high - low) % step != 0 if whole else abs(steps - round(steps)) > 1e-6):
         last = low + math.floor(steps) * step
         raise document.error(where, f"found high {high:g}, which no step ends on; the last value below it is {last:g}")
 

@@ -75,6 +75,7 @@ def test_a_profile_changes_trials_and_seeds_and_the_command_line_the_trials(tmp_
             ("high: 0.8, step: 0.2", "high: 0.9, step: 0.2"),
             "found high 0.9, which no step ends on; the last value below",
         ),
+        (("high: 0.8, step: 0.2", "high: 0.8, step: 1e12"), "no step ends on; the last value below it is 0"),
         (("high: 0.8, step: 0.2", "high: 0.8, step: 1e-9"), "makes 8e+08 values; expected at most 10000"),
         (("step: 0.2", "step: 0.002"), "margins.yaml:5: space: found a grid of 160801 points"),
         (("sampler: grid", "sampler: genetic"), "margins.yaml:9: sampler"),
