@@ -179,9 +179,16 @@ class StageSpec(Spec):
     needs_one_of: list[str] = []
     """The stage is skipped unless the row turns one of these on; empty: any supervised loss of the stage will do."""
     epochs: PositiveInt
+    stop_after: PositiveInt | None = None
+    """End after this many epochs of a schedule that is laid out for all of them; None: with the last."""
     sampler: Annotated[ShuffledSampler | IdentitySampler, Field(discriminator="kind")]
     optimizer: OptimizerSpec
     schedule: ScheduleSpec = ScheduleSpec()
+
+    @property
+    def last_epoch(self) -> int:
+        """How many epochs are trained."""
+        return self.epochs if self.stop_after is None else self.stop_after
 
 
 class ArithmeticSpec(Spec):
@@ -247,6 +254,9 @@ class Recipe(Spec):
                 if loss not in stage.losses:
                     told = did_you_mean(loss, stage.losses)
                     raise _refusal(f"stages.{name}.needs_one_of", f'"{loss}" is no loss of this stage; {told}')
+            if stage.last_epoch > stage.epochs:
+                told = f"found {stage.stop_after}, expected at most the stage's {stage.epochs} epochs"
+                raise _refusal(f"stages.{name}.stop_after", told)
         return self
 
     @model_validator(mode="after")

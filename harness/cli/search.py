@@ -114,7 +114,7 @@ def _study(
     from harness.cli.studies import Workshop
     from harness.report.vocabulary import metric_of
     from harness.search.loop import run_study
-    from harness.search.result import best_trial, confirmed
+    from harness.search.result import best_trial, confirmed, stage_costs, study_noise
     from harness.search.study import SearchStudy, open_storage, owner_of
     from harness.train.files import PER_QUERY
 
@@ -124,13 +124,7 @@ def _study(
     storage = open_storage(search.spec.storage, prepared.journal)
     study = SearchStudy(search, name, storage, owner_of(prepared.store.root), minimize=minimize)
     workshop = Workshop(prepared, trials, executor)
-    run_study(
-        study,
-        workshop.evaluate,
-        executor.room,
-        spent_s=lambda: workshop.costs(study.records())["seconds"],
-        told=lambda: tracking.tell(trials, study.records()),
-    )
+    run_study(study, workshop, executor.room, trials.rungs, told=lambda: tracking.tell(trials, study.records()))
     records = study.records()
     tracking.tell(trials, records)
     best = best_trial(records, minimize=minimize)
@@ -151,8 +145,9 @@ def _study(
         "trials": records,
         "best": best,
         "importance": study.importance(),
+        "noise": study_noise(records),
         "confirmed": results,
-        "cost": workshop.costs(records),
+        "cost": stage_costs(records),
     }
 
 
@@ -174,4 +169,5 @@ def _show(record: dict[str, Any], written: list[Path]) -> None:
         for trial in study["trials"]:
             if trial["state"] == "failed":
                 console.print(f"trial {trial['number']}: {trial['reason']}", markup=False)
-    console.print(f"the report: {written[0]}", markup=False)
+    told = f"the report: {written[0]}; the trials side by side (parallel coordinates): python -m harness ui"
+    console.print(told, markup=False)

@@ -12,16 +12,16 @@ from harness.errors import did_you_mean
 from harness.matrix import Matrix, expand, matrix_to_json, read_declaration, recipe_to_yaml
 from harness.matrix.schema import METRICS
 from harness.models import weights_identity
-from harness.plan import DataIdentity, code_identity, fingerprint
+from harness.plan import DataIdentity, Run, code_identity, fingerprint
+from harness.report.vocabulary import metric_of
 from harness.search import Search, read_search
-from harness.search.loop import Score
-from harness.search.result import stage_costs
+from harness.search.result import Score
 from harness.search.space import Params
 from harness.search.trials import Trials
 from harness.track import Tracker, collect_provenance
 
 if TYPE_CHECKING:
-    from harness.execute import Executor, Store
+    from harness.execute import Executor, Outcome, Store
 
 
 @dataclass(frozen=True)
@@ -124,41 +124,48 @@ def prepare_search(
     )
 
 
-@dataclass(frozen=True)
 class Workshop:
-    """Trains and scores points of one row through an executor, and knows what that cost."""
+    """Trains and scores points of one row through an executor; see ``harness.search.loop.Trainer``.
 
-    prepared: PreparedSearch
-    trials: Trials
-    executor: "Executor"
+    Of a point that is trained on, the store keeps the newest training alone.
+    """
+
+    def __init__(self, prepared: PreparedSearch, trials: Trials, executor: "Executor") -> None:
+        self._prepared = prepared
+        self._trials = trials
+        self._executor = executor
+        self._newest: dict[tuple[str, int], str] = {}
+        """The newest training of each point under each seed, by the point's name."""
 
     def evaluate(self, points: Mapping[str, Params], seeds: Sequence[int]) -> dict[tuple[str, int], Score]:
         """A score on the held-out identities for every point under every seed."""
         from harness.cli.progress import monitoring
-        from harness.train.stage import WORK
+        from harness.train.stage import BEGUN, WORK
 
-        store = self.prepared.store
-        plan = self.trials.plan(points.items(), seeds, store.is_complete)
-        store.remember(self.prepared.label, {*store.tables().get(self.prepared.label, ()), *plan.stages})
-        with monitoring(plan, self.prepared.search.name) as monitor:
-            outcomes = self.executor.execute(plan.to_execute, WORK, self.prepared.context, monitor.on_event)
-        metric = self.prepared.search.spec.metric
-        scores = {}
-        for run in plan.runs:
-            outcome = outcomes[run.evaluation]
-            value = None if outcome.result is None else float(outcome.result["metrics"][metric])
-            scores[run.row, run.seed] = Score(value, run.stages, outcome.reason)
-        return scores
+        store, prepared = self._prepared.store, self._prepared
+        plan = self._trials.plan(points.items(), seeds, store.is_complete)
+        store.remember(prepared.label, {*store.tables().get(prepared.label, ()), *plan.stages})
+        trainings = {(run.row, run.seed): run.stages[-2] for run in plan.runs}
+        begun = {new: self._newest[job] for job, new in trainings.items() if self._newest.get(job, new) != new}
+        context = {**prepared.context, BEGUN: {new: str(store.folder(old)) for new, old in begun.items()}}
+        with monitoring(plan, prepared.search.name) as monitor:
+            outcomes = self._executor.execute(plan.to_execute, WORK, context, monitor.on_event)
+        for old in begun.values():
+            store.drop(old)
+        self._newest |= trainings
+        return {(run.row, run.seed): self._score(run, outcomes[run.evaluation]) for run in plan.runs}
 
-    def costs(self, records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        """What all trials cost so far, those of earlier calls included."""
-        store = self.prepared.store
-        chains = [tuple(chain) for record in records for chain in record["chains"]]
-        names = {name for chain in chains for name in chain}
-        results = {name: store.result(name) for name in names if store.is_complete(name)}
-        seconds = {name: float(result["seconds"]) for name, result in results.items()}
-        epochs = {name: int(result.get("epochs", 0)) for name, result in results.items()}
-        return stage_costs(chains, seconds, epochs)
+    def release(self, name: str) -> None:
+        """Drops the trainings of a point that nobody will go on from."""
+        for job in [job for job in self._newest if job[0] == name]:
+            self._prepared.store.drop(self._newest.pop(job))
+
+    def _score(self, run: Run, outcome: "Outcome") -> Score:
+        store, metric = self._prepared.store, self._prepared.search.spec.metric
+        value = None if outcome.result is None else float(outcome.result["metrics"][metric])
+        results = {name: store.result(name) for name in run.stages if store.is_complete(name)}
+        spent = {name: (float(result["seconds"]), int(result.get("epochs", 0))) for name, result in results.items()}
+        return Score(value, run.stages, outcome.reason, spent)
 
 
 class StudyTracking:
@@ -192,13 +199,15 @@ class StudyTracking:
             "metrics": [search.spec.metric],
             "seeds": list(search.seeds),
             "claims": [],
-            "params": _short_names(search),
         }
-        self._tracker.open_table(
+        self._tracker.open_study(
             self.key,
-            table=search.name,
+            study=search.name,
             declaration=declaration,
             provenance=self._provenance,
+            metric=search.spec.metric,
+            searched=_short_names(search),
+            lower_is_better=metric_of(search.spec.metric).lower_is_better,
             dataset_source=str(self._prepared.root),
         )
 
@@ -226,24 +235,27 @@ class StudyTracking:
         self._tracker.open_run(
             key,
             table_key=self.key,
-            row=f"{trials.row.id} · trial {record['number']}",
+            row=trials.row.id,
             seed=search.seeds[0],
             name=f"{trials.row.id} · trial {record['number']} · {told}",
             factors=trials.row.factors,
-            params={**values, "state": record["state"], "trial": record["number"]},
+            params={**values, "state": record["state"], "trial": record["number"], "epochs": record["epoch"] or 0},
             recipe_yaml=recipe_to_yaml(trials.recipe(record["params"])),
             provenance=self._provenance,
             dataset_source=str(self._prepared.root),
         )
-        if record["state"] in {"complete", "pruned"}:
-            metric = search.spec.metric
-            by_seed = zip(search.seeds, record["values"], strict=False)  # a pruned trial has fewer values than seeds
-            values_by_seed = {f"{metric} seed {seed}": value for seed, value in by_seed}
-            self._tracker.finish_run(key, {metric: record["value"], **values_by_seed})
-        elif record["state"] == "infeasible":
-            self._tracker.kill_run(key, "infeasible: never trained")
-        else:
+        metric, final = search.spec.metric, str(record["epoch"]) if record["state"] == "complete" else ""
+        by_seed = zip(search.seeds, record["values"], strict=False)  # a point that was never trained has no values
+        metrics = {f"{metric} seed {seed}": value for seed, value in by_seed}
+        metrics |= {
+            f"{metric} after {epoch} epochs": value for epoch, value in record["curve"].items() if epoch not in final
+        }
+        if record["state"] == "complete":  # what another trial's value compares with
+            metrics[metric] = record["value"]
+        if record["state"] == "failed":
             self._tracker.fail_run(key, record["reason"] or "failed")
+        else:
+            self._tracker.finish_run(key, metrics)
 
 
 def _short_names(search: Search) -> list[str]:

@@ -175,7 +175,7 @@ def _params(row: Row) -> dict[str, Any]:
     params: dict[str, Any] = {
         "backbone": recipe.model.backbone,
         "image": f"{recipe.data.height_px}x{recipe.data.width_px}",
-        "epochs": "+".join(str(recipe.stages[name].epochs) for name in recipe.trained_stages()),
+        "epochs": "+".join(str(recipe.stages[name].last_epoch) for name in recipe.trained_stages()),
     }
     if recipe.losses.quadruplet.weight > 0.0:
         params["epsilon1"] = recipe.losses.quadruplet.epsilon1

@@ -26,7 +26,7 @@ class Stage:
     @property
     def epochs(self) -> int:
         """Epochs that the stage trains; 0 for an evaluation."""
-        return int(self.settings["epochs"]) if self.kind == "train" else 0
+        return int(self.settings.get("stop_after", self.settings["epochs"])) if self.kind == "train" else 0
 
 
 @dataclass(frozen=True)

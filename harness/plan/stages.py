@@ -117,6 +117,8 @@ def _train_settings(
         "epochs": spec.epochs,
         "arithmetic": _arithmetic_settings(recipe.arithmetic, trained=True),
     }
+    if spec.last_epoch < spec.epochs:
+        settings["stop_after"] = spec.last_epoch
     if _METRIC & losses.keys():
         settings["normalize_embeddings"] = recipe.losses.normalize_embeddings
     return settings

@@ -20,7 +20,6 @@ from harness.report.drawing import (
     ENDINGS,
     GREY,
     PALE,
-    VERMILLION,
     draw_estimate,
     draw_paper,
     head,
@@ -261,34 +260,3 @@ def _log_where_wide(axes: "Axes", curves: Iterable[tuple[Sequence[float], Sequen
         for axis in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
             axis(lambda value, _: f"{value:g}")
         axes.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
-
-
-def draw_surface(
-    points: Sequence[tuple[float, float, float]], *, xlabel: str, ylabel: str, metric: Metric, title: str = ""
-) -> "Figure":
-    """A metric over two searched values (the two margins): every trial as a coloured dot, the best one ringed.
-
-    Only what was measured is drawn: nothing is interpolated between the trials.
-
-    Args:
-        points: (x, y, metric as a fraction) of each trial.
-        xlabel: The first value's name.
-        ylabel: The second value's name.
-        metric: What the colour tells.
-        title: Above the chart.
-    """
-    x, y, z = (np.asarray(column, dtype=np.float64) for column in zip(*points, strict=True))
-    best = int(np.argmin(z) if metric.lower_is_better else np.argmax(z))
-    with style():
-        figure = new_figure(5.6, 4.2)
-        axes = figure.subplots()
-        dots: Any = axes.scatter(x, y, c=100 * z, cmap="cividis", s=90, edgecolors=BLACK, linewidths=0.5, zorder=2)
-        axes.plot(x[best], y[best], "o", markersize=16, mfc="none", mec=VERMILLION, mew=2, zorder=3, label="best")
-        figure.colorbar(dots, label=f"{metric.title} (percent)")
-        axes.set_xlabel(xlabel)
-        axes.set_ylabel(ylabel)
-        tidy(axes, grid="both")
-        axes.legend(loc="best")
-        if title:
-            axes.set_title(title)
-    return figure

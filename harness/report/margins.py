@@ -7,14 +7,15 @@ seeds that chose nothing, and compared over seeds and queries in pairs. Reads a 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
 from harness.report.drawing import save
-from harness.report.figures import draw_surface
 from harness.report.markdown import escaped, pipe_table
 from harness.report.measurements import Measurements
 from harness.report.statistics import ALPHA, Estimate
-from harness.report.vocabulary import Metric, metric_of, p_text, percent
+from harness.report.surface import Spot, draw_surface
+from harness.report.vocabulary import Metric, metric_of, p_text, percent, three_digits
 from harness.report.wording import NOTHING, interval_text, spread_text
 from harness.track.snapshot import RunRecord, Snapshot
 
@@ -89,9 +90,18 @@ def _question(record: Mapping[str, Any], metric: Metric) -> str:
         *(f"only points with `{rule}`; others were never trained" for rule in record["constraints"]),
         f"measured: {metric.title}, the mean over the seeds {_listed(record['seeds'])}, on {held_out['share']:.0%} of "
         f"the training identities (drawn with seed {held_out['seed']}), held out of training; no test image was read",
-        f"sampler {record['sampler']}, pruner {record['pruner']}, budget {', '.join(limits)} a study",
+        f"sampler {record['sampler']}, {_pruner(record['pruner'])}, budget {', '.join(limits)} a study",
     ]
     return tuned + "\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _pruner(pruner: Mapping[str, Any] | None) -> str:
+    if pruner is None:
+        return "no pruner"
+    return (
+        f"pruner {pruner['kind']} after every {pruner['every']} epochs of the last stage (a trial is given up only if "
+        "it is also behind the leader by more than the spread of the seeds explains)"
+    )
 
 
 def _study(record: Mapping[str, Any], study: Mapping[str, Any], link: str, metric: Metric) -> list[str]:
@@ -101,12 +111,18 @@ def _study(record: Mapping[str, Any], study: Mapping[str, Any], link: str, metri
     parts += [_verdict(record, study, metric), _points(record, study, metric)]
     if link:
         parts += ["### Surface", f"![{metric.title} over the searched values]({link})"]
+    parts += [_noise(study, metric)]
     if study["importance"]:
         shares = [[f"`{key}`", percent(share, metric)] for key, share in study["importance"].items()]
         parts += [
             "### Importance",
             pipe_table(["value", "share of the variation (percent)"], shares),
-            "By PED-ANOVA over the complete trials: what decides whether a trial is among the best.",
+            "By PED-ANOVA over the complete trials: what decides whether a trial is among the best."
+            + (
+                ""
+                if _differ(study)
+                else " The seeds show no difference among the trials, so these shares may be noise."
+            ),
         ]
     return [*parts, "### Trials", _history(record, study, metric), "### Cost", _cost(study)]
 
@@ -148,6 +164,30 @@ def _points(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric)
     return "\n\n".join([table, below, *failed])
 
 
+def _noise(study: Mapping[str, Any], metric: Metric) -> str:
+    """What the seeds can show of the trials' differences, and which trials they cannot tell from the best."""
+    noise = study["noise"]
+    if noise is None:
+        return "One seed a trial tells nothing of noise: differences between the trials may be no more than that."
+    complete = [trial for trial in study["trials"] if trial["state"] == "complete"]
+    best = study["best"]
+    others = [trial for trial in complete if trial["number"] != best["number"]]
+    near = [trial for trial in others if metric.gain(best["value"] - trial["value"]) <= noise["allowed"]]
+    listed = f" ({_listed([trial['number'] for trial in near])})" if near else ""
+    told = "the trials differ" if _differ(study) else "no difference among the trials that they can show"
+    return (
+        f"Seeds: a result strays by ±{percent(noise['sd'], metric)} beside what its trial and its seed do to it; "
+        f"**{told}** (p {p_text(noise['p_value'])}, analysis of variance). Two trials are told apart from "
+        f"{percent(noise['allowed'], metric)} on; {len(near)} of the {len(others)} other complete trials{listed} are "
+        "nearer than that to the best."
+    )
+
+
+def _differ(study: Mapping[str, Any]) -> bool:
+    """Whether the seeds show that some trials are better than others."""
+    return study["noise"] is not None and bool(study["noise"]["p_value"] <= ALPHA)
+
+
 def _history(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric) -> str:
     """All trials in their order, the best one so far marked."""
     keys = list(record["space"])
@@ -156,11 +196,24 @@ def _history(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric
         gain = None if trial["state"] != "complete" else metric.gain(trial["value"])
         improves = gain is not None and (best is None or gain > best)
         best = gain if improves else best
-        value = NOTHING if trial["value"] is None else percent(trial["value"], metric)
-        state = f"{trial['state']}: {escaped(trial['reason'])}" if trial["reason"] else trial["state"]
         values = [_number(trial["params"][key]) for key in keys]
-        lines.append([str(trial["number"]), *values, value, "best so far" if improves else "", state])
-    return pipe_table(["trial", *(f"`{key}`" for key in keys), metric.title, "", "state"], lines)
+        lines.append(
+            [str(trial["number"]), *values, _result(trial, metric), "best so far" if improves else "", _state(trial)]
+        )
+    return pipe_table(["trial", *(f"`{key}`" for key in keys), f"{metric.title} ± sd", "", "state"], lines)
+
+
+def _result(trial: Mapping[str, Any], metric: Metric) -> str:
+    """A trial's mean, and the spread of its seeds."""
+    if trial["value"] is None:
+        return NOTHING
+    mean, values = percent(trial["value"], metric), trial["values"]
+    return f"{mean} ± {percent(stdev(values), metric)}" if len(values) > 1 else mean
+
+
+def _state(trial: Mapping[str, Any]) -> str:
+    told = f"pruned after {trial['epoch']} epochs" if trial["state"] == "pruned" else str(trial["state"])
+    return f"{told}: {escaped(trial['reason'])}" if trial["reason"] else told
 
 
 def _cost(study: Mapping[str, Any]) -> str:
@@ -169,25 +222,47 @@ def _cost(study: Mapping[str, Any]) -> str:
     for trial in study["trials"]:
         counts[trial["state"]] = counts.get(trial["state"], 0) + 1
     states = ", ".join(f"{count} {state}" for state, count in counts.items())
-    share = cost["seconds"] / cost["unshared_seconds"] if cost["unshared_seconds"] else 1.0
+    told = (
+        f"Trials: {states}. {cost['results']:.0f} results (trial x seed) took {three_digits(cost['seconds'] / 3600)} "
+        f"hours on devices and {cost['epochs']:.0f} epochs."
+    )
+    if not cost["unshared_seconds"]:
+        return told
+    share = cost["seconds"] / cost["unshared_seconds"]
     return (
-        f"Trials: {states}. {cost['results']:.0f} results (trial x seed) took {cost['seconds'] / 3600:.3f} hours on "
-        f"devices and {cost['epochs']:.0f} epochs; trained each from nothing they would have taken "
-        f"{cost['unshared_seconds'] / 3600:.3f} hours and {cost['unshared_epochs']:.0f} epochs: sharing stages leaves "
-        f"{share:.0%} of the time."
+        f"{told} Each trained from nothing to its end they would have taken "
+        f"{three_digits(cost['unshared_seconds'] / 3600)} hours and {cost['unshared_epochs']:.0f} epochs: sharing "
+        f"stages{' and pruning' if counts.get('pruned') else ''} leaves {share:.0%} of the time. Points that violate a "
+        "constraint are in neither figure; the runs under fresh seeds are not, either."
     )
 
 
 def _draw(record: Mapping[str, Any], study: Mapping[str, Any], path: Path, endings: Sequence[str]) -> list[Path]:
     """The surface over the first two searched numbers; nothing where there are no two, or no trials."""
-    trials = [trial for trial in study["trials"] if trial["state"] == "complete"]
+    trials = study["trials"]
+    complete = [trial for trial in trials if trial["state"] == "complete"]
     numbers = [key for key in record["space"] if all(_is_number(trial["params"][key]) for trial in trials)]
-    if not trials or len(numbers) < 2:
+    if not complete or len(numbers) < 2:
         return []
     x, y = numbers[:2]
-    points = [(float(trial["params"][x]), float(trial["params"][y]), float(trial["value"])) for trial in trials]
-    title = f"Row {study['row']}: {len(points)} trials on held-out identities"
-    figure = draw_surface(points, xlabel=x, ylabel=y, metric=metric_of(record["metric"]), title=title)
+    spots = [
+        Spot(
+            float(trial["params"][x]),
+            float(trial["params"][y]),
+            trial["value"] if trial["state"] == "complete" else None,
+            trial["state"],
+        )
+        for trial in trials
+    ]
+    reference = record["reference"]
+    figure = draw_surface(
+        spots,
+        xlabel=x,
+        ylabel=y,
+        metric=metric_of(record["metric"]),
+        reference=(float(reference[x]), float(reference[y])) if reference else None,
+        title=f"Row {study['row']}: {len(complete)} complete trials on held-out identities",
+    )
     return save(figure, path, endings)
 
 

@@ -1,5 +1,6 @@
 """A search file: typed, strict, every mistake told by file and line."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +17,8 @@ from harness.recipe import HeldOut, Recipe
 from harness.search.constraint import Comparison, parse_comparison
 from harness.search.space import Dimension
 
+_MOST_POINTS = 10_000
+"""Of a grid, and along one of its sides."""
 Number = int | float
 Scalar = bool | int | float | str
 
@@ -48,10 +51,19 @@ class BudgetSpec(Declared):
     device_hours: Annotated[float, Field(gt=0)] | None = None
 
 
+class PrunerSpec(Declared):
+    """When trials are given up on the way: after every so many epochs of their last stage, by a rule of Optuna's."""
+
+    kind: Literal["median", "successive_halving", "hyperband"]
+    every: Annotated[int, Field(gt=0)]
+    """Epochs between two evaluations on the held-out identities."""
+
+
 class SearchProfileSpec(Declared):
     """What a profile of the table's recipe changes in the search."""
 
     trials: Annotated[int, Field(gt=0)] | None = None
+    pruner: PrunerSpec | None = None
     seeds: Seeds | None = None
     confirm: Seeds | None = None
 
@@ -71,7 +83,8 @@ class SearchSpec(Declared):
     constraints: Names = Field(default_factory=list)
     sampler: Literal["grid", "tpe", "random", "cmaes"]
     sampler_seed: Annotated[int, Field(ge=0)] = 0
-    pruner: Literal["none", "median"] = "none"
+    pruner: PrunerSpec | None = None
+    """None: every trial is trained to its end."""
     budget: BudgetSpec
     objective: Annotated[Literal["held_out"], BeforeValidator(_held_out_only)] = "held_out"
     metric: Metric
@@ -108,6 +121,9 @@ class Search:
     table: Path
     space: dict[str, Dimension]
     constraints: tuple[Comparison, ...]
+    pruner: PrunerSpec | None
+    pruner_key: Key
+    """Where the file declares the pruner."""
     budget: Budget
     seeds: tuple[int, ...]
     confirm: tuple[int, ...]
@@ -117,6 +133,8 @@ class Search:
         changes = self.spec.profiles.get(profile, SearchProfileSpec())
         search = replace(
             self,
+            pruner=changes.pruner or self.pruner,
+            pruner_key=("profiles", profile, "pruner") if changes.pruner else self.pruner_key,
             budget=replace(self.budget, trials=trials or changes.trials or self.budget.trials),
             seeds=tuple(changes.seeds or self.seeds),
             confirm=tuple(changes.confirm or self.confirm),
@@ -125,6 +143,9 @@ class Search:
         if both:
             told = f"the seeds {sorted(both)} also choose the values; expected fresh ones"
             raise self.document.error(("confirm",), told)
+        if search.pruner is not None and len(search.seeds) < 2:
+            told = f"goes by the spread of a trial's seeds; expected two or more seeds, found {list(search.seeds)}"
+            raise self.document.error(search.pruner_key, told)
         return search
 
     def feasible(self, params: dict[str, Any]) -> bool:
@@ -150,16 +171,27 @@ def read_search(path: Path) -> Search:
             raise document.error(("rows", place), f'found row "{row}" twice, expected each row once')
     space = {key: _dimension(key, dimension, document) for key, dimension in spec.space.items()}
     if spec.sampler == "grid":
+        points = 1
         for key, dimension in space.items():
-            if dimension.grid() is None:
+            if dimension.count is None:
                 raise document.error(("space", key), "found no step, which the grid needs; expected step or choices")
+            points *= dimension.count
+        if points > _MOST_POINTS:
+            raise document.error(("space",), f"found a grid of {points} points, expected at most {_MOST_POINTS}")
     if spec.reference and set(spec.reference) != set(space):
         raise document.error(("reference",), f"expected a value for each of {', '.join(space)}")
-    budget = Budget(spec.budget.trials, spec.budget.hours, spec.budget.device_hours)
-    rules = tuple(_comparison(document, place, space) for place in range(len(spec.constraints)))
-    table = path.parent / spec.table
     return Search(
-        spec.name or path.stem, spec, document, table, space, rules, budget, tuple(spec.seeds), tuple(spec.confirm)
+        name=spec.name or path.stem,
+        spec=spec,
+        document=document,
+        table=path.parent / spec.table,
+        space=space,
+        constraints=tuple(_comparison(document, place, space) for place in range(len(spec.constraints))),
+        pruner=spec.pruner,
+        pruner_key=("pruner",),
+        budget=Budget(spec.budget.trials, spec.budget.hours, spec.budget.device_hours),
+        seeds=tuple(spec.seeds),
+        confirm=tuple(spec.confirm),
     )
 
 
@@ -183,9 +215,24 @@ def _dimension(key: str, spec: DimensionSpec, document: Document) -> Dimension:
         raise document.error(where, f"found low {spec.low} and high {spec.high}, expected low below high")
     if spec.log and (spec.step is not None or spec.low <= 0):
         raise document.error(where, "log goes with low above 0 and without step")
+    if spec.step is not None:
+        _check_steps(spec.low, spec.high, spec.step, where, document)
     whole = all(isinstance(value, int) for value in (spec.low, spec.high, spec.step or 1))
     step = None if spec.step is None else float(spec.step)
     return Dimension(key, (), float(spec.low), float(spec.high), step, spec.log, whole)
+
+
+def _check_steps(low: Number, high: Number, step: Number, where: Key, document: Document) -> None:
+    """Refuses steps that do not end on ``high``: what is searched should be what is written."""
+    steps = (high - low) / step
+    if steps > _MOST_POINTS:
+        raise document.error(
+            where, f"found step {step:g}, which makes {steps:g} values; expected at most {_MOST_POINTS}"
+        )
+    whole = all(isinstance(value, int) for value in (low, high, step))
+    if round(steps) < 1 or ((high - low) % step != 0 if whole else abs(steps - round(steps)) > 1e-6):
+        last = low + math.floor(steps) * step
+        raise document.error(where, f"found high {high:g}, which no step ends on; the last value below it is {last:g}")
 
 
 def _comparison(document: Document, place: int, space: dict[str, Dimension]) -> Comparison:

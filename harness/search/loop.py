@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from harness.search.result import Score, stage_costs
 from harness.search.space import Params
 from harness.search.study import Asked, SearchStudy
 
@@ -12,20 +14,23 @@ _LEARNING = frozenset({"tpe", "cmaes"})
 _AHEAD = 4
 
 
-@dataclass(frozen=True)
-class Score:
-    """What became of a point under one seed."""
+class Trainer(Protocol):
+    """Trains points and scores them on the held-out identities."""
 
-    value: float | None
-    """On held-out identities; None if it has none."""
-    stages: tuple[str, ...]
-    """Fingerprints of its stages, the evaluation last."""
-    reason: str = ""
-    """Why there is no value."""
+    def evaluate(self, points: Mapping[str, Params], seeds: Sequence[int]) -> Mapping[tuple[str, int], Score]:
+        """A score for every named point under every seed.
+
+        Named again with a point that differs in where its last stage stops, a training goes on from where it stopped.
+        """
+        ...
+
+    def release(self, name: str) -> None:
+        """Told that the point of this name will not be trained on."""
+        ...
 
 
-Evaluate = Callable[[Mapping[str, Params], Sequence[int]], Mapping[tuple[str, int], Score]]
-"""Trains named points under seeds and scores each on the held-out identities: a score for every (name, seed)."""
+Rungs = Callable[[Params], Mapping[int, Params]]
+"""Where a point's last stage is evaluated: the point as it stops there, by epoch, the whole one last."""
 
 
 def point_name(asked: Asked) -> str:
@@ -34,68 +39,83 @@ def point_name(asked: Asked) -> str:
 
 
 def run_study(
-    study: SearchStudy,
-    evaluate: Evaluate,
-    workers: int,
-    spent_s: Callable[[], float],
-    told: Callable[[], None] = lambda: None,
+    study: SearchStudy, trainer: Trainer, workers: int, rungs: Rungs, told: Callable[[], None] = lambda: None
 ) -> None:
     """Carries a study on until its budget is spent; run again with the same budget, it does nothing.
 
     Args:
         study: The study.
-        evaluate: Trains and scores a batch of points.
+        trainer: Trains and scores a batch of points.
         workers: How many stages are trained at a time.
-        spent_s: Seconds on devices that the study took so far.
+        rungs: Where a point is evaluated on its way.
         told: Called after every batch, when the study knows its results.
     """
     budget, started = study.search.budget, time.monotonic()
-    most = workers if study.search.spec.sampler in _LEARNING else _AHEAD * workers
-    if study.search.spec.pruner == "none":
-        rounds: list[tuple[int, ...]] = [study.search.seeds]
-    else:
-        rounds = [(seed,) for seed in study.search.seeds]
+    learns = study.search.spec.sampler in _LEARNING or study.search.pruner is not None
+    most = workers if learns else _AHEAD * workers
     batch = study.adopt()
     while batch := batch or study.ask(most):
-        _carry_out(study, batch, rounds, evaluate)
+        _carry_out(study, [_Going(asked, rungs(asked.params)) for asked in batch], trainer)
         told()
         batch = []
         if budget.hours is not None and time.monotonic() - started > 3600 * budget.hours:
             return
-        if budget.device_hours is not None and spent_s() > 3600 * budget.device_hours:
+        if budget.device_hours is not None and stage_costs(study.records())["seconds"] > 3600 * budget.device_hours:
             return
 
 
 @dataclass
-class _Progress:
-    """What is known of a trial of a batch."""
+class _Going:
+    """A trial of a batch, and what is known of it."""
 
     asked: Asked
-    values: list[float] = field(default_factory=list)
-    chains: list[list[str]] = field(default_factory=list)
-    """The stages behind each value."""
+    rungs: Mapping[int, Params]
+    scores: Sequence[Score] = ()
+    """Its newest scores, one a seed."""
+    spent: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    @property
+    def chains(self) -> list[tuple[str, ...]]:
+        """The stages behind its newest scores."""
+        return [score.stages for score in self.scores]
+
+    def note(self, scores: Sequence[Score]) -> None:
+        """Takes its scores after an epoch; a training's figures include those of the one that it went on from."""
+        for new, old in zip(scores, self.scores or scores, strict=True):
+            if new.stages[-2] in new.spent:
+                self.spent.pop(old.stages[-2], None)
+            self.spent |= new.spent
+        self.scores = scores
 
 
-def _carry_out(
-    study: SearchStudy, batch: Sequence[Asked], rounds: Sequence[tuple[int, ...]], evaluate: Evaluate
-) -> None:
-    """One batch, round of seeds by round; a trial that failed or was given up gets no further seeds."""
-    going = [_Progress(asked) for asked in batch]
-    for number, seeds in enumerate(rounds):
-        if not going:
-            return
-        scores = evaluate({point_name(trial.asked): trial.asked.params for trial in going}, seeds)
-        last = number == len(rounds) - 1
-        remaining = []
-        for trial in going:
-            mine = [scores[point_name(trial.asked), seed] for seed in seeds]
-            trial.chains += [list(score.stages) for score in mine]
-            trial.values += [score.value for score in mine if score.value is not None]
-            reason = next((score.reason for score in mine if score.value is None), "")
-            if reason:
-                study.tell(trial.asked, [], trial.chains, reason)
-            elif last or study.worse(trial.asked, trial.values):
-                study.tell(trial.asked, trial.values, trial.chains)
-            else:
-                remaining.append(trial)
-        going = remaining
+def _carry_out(study: SearchStudy, batch: Sequence[_Going], trainer: Trainer) -> None:
+    """One batch, epoch by epoch of the last stage; a trial that failed or was given up is trained no further."""
+    going, seeds = list(batch), study.search.seeds
+    for epoch in sorted({epoch for trial in batch for epoch in trial.rungs}):
+        here = [trial for trial in going if epoch in trial.rungs]
+        if not here:
+            continue
+        scores = trainer.evaluate({point_name(trial.asked): trial.rungs[epoch] for trial in here}, seeds)
+        for trial in here:
+            trial.note([scores[point_name(trial.asked), seed] for seed in seeds])
+            if not _goes_on(study, trial, epoch):
+                going.remove(trial)
+                if epoch < max(trial.rungs):
+                    trainer.release(point_name(trial.asked))
+
+
+def _goes_on(study: SearchStudy, trial: _Going, epoch: int) -> bool:
+    """Tells the study what a trial is worth after ``epoch``, and whether it is to be trained on."""
+    asked, scores = trial.asked, trial.scores
+    values = [score.value for score in scores if score.value is not None]
+    if len(values) < len(scores):
+        reason = next(score.reason for score in scores if score.value is None)
+        study.fail(asked, reason, trial.chains, trial.spent)
+        return False
+    unpromising = study.report(asked, epoch, values)
+    if epoch == max(trial.rungs):
+        study.complete(asked, values, trial.chains, trial.spent)
+        return False
+    if unpromising:
+        study.prune(asked, trial.chains, trial.spent)
+    return not unpromising

@@ -2,13 +2,28 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from harness.search.declaration import Search
-from harness.search.loop import Score
+from harness.search.noise import noise_of
 
 FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Score:
+    """What became of a point under one seed."""
+
+    value: float | None
+    """On held-out identities; None if it has none."""
+    stages: tuple[str, ...]
+    """Fingerprints of its stages, the evaluation last."""
+    reason: str = ""
+    """Why there is no value."""
+    spent: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    """Seconds on a device and epochs of each of its stages that finished."""
 
 
 def best_trial(trials: Iterable[Mapping[str, Any]], *, minimize: bool) -> Mapping[str, Any] | None:
@@ -18,25 +33,28 @@ def best_trial(trials: Iterable[Mapping[str, Any]], *, minimize: bool) -> Mappin
     return min(complete, key=lambda trial: (sign * trial["value"], trial["number"]), default=None)
 
 
-def stage_costs(
-    chains: Iterable[tuple[str, ...]], seconds: Mapping[str, float], epochs: Mapping[str, int]
-) -> dict[str, float]:
-    """What a study cost on devices, and what the same trainings would have cost without sharing stages.
+def stage_costs(trials: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """What a study cost on devices, and what its trials would have cost, each trained from nothing to its end.
 
-    Args:
-        chains: The stages behind each result, one for each trial and seed.
-        seconds: What each stage took; a stage that did not finish is missing and costs nothing here.
-        epochs: What each stage trained.
+    ``results`` counts trials x seeds. A trial that was pruned, or failed, would have cost what a complete one does on
+    average; without a complete one nothing is known of that, and the unshared figures are 0.
     """
-    chains = list(chains)
-    distinct = {name for chain in chains for name in chain}
-    return {
-        "results": float(len(chains)),
-        "seconds": sum(seconds.get(name, 0.0) for name in distinct),
-        "unshared_seconds": sum(seconds.get(name, 0.0) for chain in chains for name in chain),
-        "epochs": float(sum(epochs.get(name, 0) for name in distinct)),
-        "unshared_epochs": float(sum(epochs.get(name, 0) for chain in chains for name in chain)),
-    }
+    trials = list(trials)
+    spent = {name: cost for trial in trials for name, cost in trial["spent"].items()}
+    results = sum(len(trial["chains"]) for trial in trials)
+    whole = [chain for trial in trials if trial["state"] == "complete" for chain in trial["chains"]]
+    costs = {"results": float(results)}
+    for place, unit in enumerate(("seconds", "epochs")):
+        costs[unit] = float(sum(cost[place] for cost in spent.values()))
+        alone = [sum(spent[name][place] for name in chain) for chain in whole]
+        costs[f"unshared_{unit}"] = results * sum(alone) / len(alone) if alone else 0.0
+    return costs
+
+
+def study_noise(trials: Iterable[Mapping[str, Any]]) -> dict[str, float] | None:
+    """How far the seeds of complete trials spread, and what of the trials' differences that explains; see ``noise``."""
+    noise = noise_of([trial["values"] for trial in trials if trial["state"] == "complete"])
+    return None if noise is None else {"sd": noise.sd, "allowed": noise.allowed, "p_value": noise.p_value}
 
 
 def confirmed(scores: Mapping[tuple[str, int], Score], name: str) -> list[dict[str, Any]]:
@@ -59,7 +77,7 @@ def describe_search(search: Search) -> dict[str, Any]:
         "tune": spec.tune,
         "metric": spec.metric,
         "sampler": spec.sampler,
-        "pruner": spec.pruner,
+        "pruner": None if search.pruner is None else search.pruner.model_dump(),
         "budget": vars(search.budget),
         "seeds": list(search.seeds),
         "confirm": list(search.confirm),

@@ -31,21 +31,30 @@ class Dimension:
         """The last part of the key, for people."""
         return self.key.rpartition(".")[2]
 
-    def grid(self) -> tuple[Any, ...] | None:
-        """Every value, rising; None if there are infinitely many."""
+    @property
+    def count(self) -> int | None:
+        """How many values there are; None for infinitely many."""
         if self.choices:
+            return len(self.choices)
+        step = self._step
+        return None if step is None else math.floor((self.high - self.low) / step + 1e-9) + 1
+
+    def grid(self) -> tuple[Any, ...]:
+        """Every value, rising; nothing if there are infinitely many."""
+        step = self._step
+        if self.choices or step is None:
             return self.choices
-        step = self.step or (1 if self.whole and not self.log else None)
-        if step is None:
-            return None
-        count = math.floor((self.high - self.low) / step + 1e-9) + 1
-        return tuple(self.exact(self.low + index * step) for index in range(count))
+        return tuple(self.exact(self.low + index * step) for index in range(self.count or 0))
 
     def exact(self, value: Any) -> Any:
         """A sampled value as a recipe takes it: a whole number, or a float without the noise of its binary sum."""
         if self.choices:
             return value
         return int(value) if self.whole else round(float(value), _DIGITS)
+
+    @property
+    def _step(self) -> float | None:
+        return self.step or (1.0 if self.whole and not self.log else None)
 
     def ends(self) -> tuple[Any, ...]:
         """All choices, or the lowest and the highest value."""
@@ -54,5 +63,5 @@ class Dimension:
 
 def grid_points(space: Mapping[str, Dimension]) -> Iterator[Params]:
     """All points of a space whose dimensions are all finite."""
-    for values in product(*(dimension.grid() or () for dimension in space.values())):
+    for values in product(*(dimension.grid() for dimension in space.values())):
         yield dict(zip(space, values, strict=True))

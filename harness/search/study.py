@@ -24,10 +24,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from harness.errors import InputError
 from harness.search.declaration import Search
-from harness.search.pruning import VALUES, SeedMedianPruner
+from harness.search.pruning import VALUES, make_pruner
 from harness.search.space import Dimension, Params, grid_points
 
-OWNER, REASON, CHAINS, INFEASIBLE = "owner", "reason", "chains", "infeasible"
+OWNER, REASON, CHAINS, SPENT, INFEASIBLE = "owner", "reason", "chains", "spent", "infeasible"
+Chains = Sequence[Sequence[str]]
+Spent = Mapping[str, tuple[float, int]]
 _PATIENCE = 200
 """Infeasible points in a row before the constraints are taken to leave nothing."""
 
@@ -71,7 +73,7 @@ class SearchStudy:
         self._study = optuna.create_study(
             study_name=name,
             storage=storage,
-            pruner=SeedMedianPruner() if search.spec.pruner == "median" else optuna.pruners.NopPruner(),
+            pruner=make_pruner(search.pruner),
             direction="minimize" if minimize else "maximize",
             load_if_exists=True,
         )
@@ -116,27 +118,30 @@ class SearchStudy:
                 raise self.search.document.error(("constraints",), f"{refused} points in a row violate {rules}")
         return asked
 
-    def tell(self, asked: "Asked", values: list[float], chains: list[list[str]], reason: str = "") -> None:
-        """Ends a trial: its results by seed (all of them, or the first if it was pruned), or why it failed."""
+    def report(self, asked: "Asked", epoch: int, values: list[float]) -> bool:
+        """Notes a trial's results by seed after an epoch of its last stage; whether the pruner would give it up."""
         trial = asked.trial
-        trial.set_user_attr(CHAINS, chains)
-        if reason:
-            trial.set_user_attr(REASON, reason)
-            self._study.tell(trial, state=TrialState.FAIL)
-            return
-        trial.set_user_attr(VALUES, values)
-        if len(values) < len(self.search.seeds):
-            self._study.tell(trial, state=TrialState.PRUNED)
-        else:
-            self._study.tell(trial, sum(values) / len(values))
-
-    def worse(self, asked: "Asked", values: list[float]) -> bool:
-        """Whether a trial with these first results is not worth its remaining seeds, as the pruner sees it."""
-        trial, step = asked.trial, len(values)
-        trial.set_user_attr(VALUES, values)
-        if step not in self._frozen(trial.number).intermediate_values:
-            trial.report(sum(values) / step, step)
+        known = self._frozen(trial.number)
+        trial.set_user_attr(VALUES, {**known.user_attrs.get(VALUES, {}), str(epoch): values})
+        if epoch not in known.intermediate_values:
+            trial.report(sum(values) / len(values), epoch)
         return trial.should_prune()
+
+    def complete(self, asked: "Asked", values: list[float], chains: Chains, spent: Spent) -> None:
+        """Ends a trial with its results by seed: it is worth their mean."""
+        self._close(asked.trial, chains, spent)
+        self._study.tell(asked.trial, sum(values) / len(values))
+
+    def prune(self, asked: "Asked", chains: Chains, spent: Spent) -> None:
+        """Ends a trial that is not worth its remaining epochs."""
+        self._close(asked.trial, chains, spent)
+        self._study.tell(asked.trial, state=TrialState.PRUNED)
+
+    def fail(self, asked: "Asked", reason: str, chains: Chains, spent: Spent) -> None:
+        """Ends a trial that failed."""
+        self._close(asked.trial, chains, spent)
+        asked.trial.set_user_attr(REASON, reason)
+        self._study.tell(asked.trial, state=TrialState.FAIL)
 
     def counted(self) -> int:
         """Trials that count against the budget: all that were given a feasible point."""
@@ -146,9 +151,11 @@ class SearchStudy:
         )
 
     def records(self) -> list[dict[str, Any]]:
-        """All trials as plain data: number, state, params, values by seed, value (their mean), chains, reason.
+        """All trials as plain data: number, state, params, epoch, values, value, curve, chains, spent, reason.
 
-        A chain holds the stages behind one value, the evaluation last.
+        ``values`` by seed and ``value``, their mean, are those after ``epoch``, the last one reached; ``curve`` holds
+        the means up to there. A chain holds the stages behind one of the values, the evaluation last; ``spent`` the
+        seconds and epochs of every stage that the trial used.
         """
         return [self._record(trial) for trial in self._study.get_trials(deepcopy=False) if self._whole(trial)]
 
@@ -177,6 +184,10 @@ class SearchStudy:
         self._study.tell(trial, state=TrialState.PRUNED)
         return None
 
+    def _close(self, trial: Trial, chains: Chains, spent: Spent) -> None:
+        trial.set_user_attr(CHAINS, chains)
+        trial.set_user_attr(SPENT, spent)
+
     def _suggest(self, trial: Trial) -> Params:
         return {key: _suggest(trial, dimension) for key, dimension in self.search.space.items()}
 
@@ -200,15 +211,20 @@ class SearchStudy:
 
     def _record(self, trial: FrozenTrial) -> dict[str, Any]:
         attributes = trial.user_attrs
-        values = list(attributes.get(VALUES, ()))
+        by_epoch = {int(epoch): list(values) for epoch, values in attributes.get(VALUES, {}).items()}
+        epoch = max(by_epoch, default=None)
+        values = [] if epoch is None else by_epoch[epoch]
         state = "infeasible" if attributes.get(INFEASIBLE) else trial.state.name.lower()
         return {
             "number": trial.number,
             "state": {"fail": "failed"}.get(state, state),
             "params": self._point(trial),
+            "epoch": epoch,
             "values": values,
             "value": sum(values) / len(values) if values else None,
+            "curve": {str(epoch): sum(by_epoch[epoch]) / len(by_epoch[epoch]) for epoch in sorted(by_epoch)},
             "chains": list(attributes.get(CHAINS, ())),
+            "spent": dict(attributes.get(SPENT, {})),
             "reason": attributes.get(REASON, ""),
         }
 
@@ -252,10 +268,15 @@ def _suggest(trial: Trial, dimension: Dimension) -> Any:
 
 
 def _sampler(search: Search, trials: int) -> BaseSampler:
-    """The sampler by its name. Its seed moves with the trials that there are: a continued study draws new points."""
-    seed = int(np.random.SeedSequence([search.spec.sampler_seed, trials]).generate_state(1)[0])
+    """The sampler by its name.
+
+    Its seed moves with the trials that there are, so that a continued study draws new points; but a grid is walked
+    through in an order that a seed decides, which must be the same for all who walk.
+    """
+    order = search.spec.sampler_seed
+    seed = int(np.random.SeedSequence([order, trials]).generate_state(1)[0])
     makers: Mapping[str, Callable[[], BaseSampler]] = {
-        "grid": lambda: _Grid({key: dimension.grid() or () for key, dimension in search.space.items()}, seed),
+        "grid": lambda: _Grid({key: dimension.grid() for key, dimension in search.space.items()}, order),
         "tpe": lambda: TPESampler(seed=seed),
         "random": lambda: RandomSampler(seed),
         "cmaes": lambda: CmaEsSampler(seed=seed, warn_independent_sampling=False),

@@ -45,6 +45,10 @@ class Trials:
                 raise self.search.document.error(("space", key), told)
         if self.search.spec.reference:
             self.recipe(dict(self.search.spec.reference), "reference")
+        if self.search.pruner is not None and len(self.rungs(start)) == 1:
+            (last,) = self.rungs(start)
+            told = f"found {self.search.pruner.every}, expected fewer than the {last} epochs of the last stage"
+            raise self.search.document.error((*self.search.pruner_key, "every"), told)
 
     @property
     def identity(self) -> str:
@@ -65,6 +69,17 @@ class Trials:
         rows = tuple(replace(self.row, id=name, recipe=self.recipe(params)) for name, params in jobs)
         wanted = replace(self.matrix, rows=rows, refused=(), seeds=tuple(seeds))
         return build_plan(wanted, self.data, self.code, self.weights_identity, cached)
+
+    def rungs(self, params: Params) -> dict[int, Params]:
+        """The point as it stops after some epochs of its last stage, by epoch; the whole point last.
+
+        Where a recipe stops is one of its values: a point that stops early differs from the whole one in that alone.
+        """
+        recipe = self.recipe(params)
+        stage = recipe.trained_stages()[-1]
+        last, pruner = recipe.stages[stage].last_epoch, self.search.pruner
+        stops = [] if pruner is None else range(pruner.every, last, pruner.every)
+        return {epoch: {**params, f"stages.{stage}.stop_after": epoch} for epoch in stops} | {last: params}
 
     def recipe(self, params: Params, source: str = "space") -> Recipe:
         """The row's recipe at a point, identities held out.

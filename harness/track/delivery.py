@@ -182,7 +182,7 @@ class Deliverer:
             self._describe(run, operation)
         run_id = run.info.run_id
         if operation.columns:
-            client.set_experiment_tag(experiment_id, VIEW_TAG, view_state(run_id, operation.columns))
+            client.set_experiment_tag(experiment_id, VIEW_TAG, view_state(run_id, operation))
         live = self._runs.get(operation.run)
         if live is None or live.run_id != run_id:  # another id: somebody deleted the run that was there
             live = self._runs[operation.run] = _LiveRun(run_id, sealed, stored_step)

@@ -23,7 +23,7 @@ from harness.track.identity import Owner
 
 logger = logging.getLogger(__name__)
 
-Kind = Literal["table", "run"]
+Kind = Literal["table", "study", "run"]
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
@@ -45,7 +45,11 @@ class Open:
     dataset: Mapping[str, str] = field(default_factory=dict)
     """name, digest and source of the data set; empty for none."""
     columns: tuple[str, ...] = ()
-    """For a table: the columns that MLflow's page of its runs shows."""
+    """For a table or a study: the columns that MLflow's page of its runs shows."""
+    searched: tuple[str, ...] = ()
+    """For a study: the parameters that its trials differ in, drawn side by side before the first column's metric."""
+    falling: bool = False
+    """For a study: whether a lower metric is better."""
 
 
 @dataclass(frozen=True)

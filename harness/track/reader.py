@@ -45,9 +45,11 @@ _DOWNLOADS_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class TableEntry:
-    """A table that the tracker holds, as one parent run."""
+    """A table (or a study) that the tracker holds, as one parent run."""
 
     table: str
+    kind: str
+    """table or study."""
     profile: str
     dataset: str
     experiment_id: str
@@ -60,14 +62,19 @@ class TableEntry:
     url: str | None
 
 
-def list_tables(uri: str | None = None) -> list[TableEntry]:
-    """The tables that the tracker holds, the one that was run last first. A store that does not exist holds none."""
+def list_tables(uri: str | None = None, kinds: Sequence[str] = ("table",)) -> list[TableEntry]:
+    """The tables that the tracker holds, the one that was run last first. A store that does not exist holds none.
+
+    Args:
+        uri: The tracker's address; None as for ``Tracker``.
+        kinds: Of parent runs: ``table``, ``study``.
+    """
     uri = resolve_uri(uri)
     path = sqlite_path(uri)
     # A look must not make an empty store.
     if path is not None and not path.exists():
         return []
-    entries = [_entry(uri, run) for run in _parents(uri)]
+    entries = [_entry(uri, run) for kind in kinds for run in _parents(uri, kind)]
     return sorted(entries, key=lambda entry: (-entry.opened_ms, entry.parent_id))
 
 
@@ -147,14 +154,15 @@ def _url(uri: str, run: "Run") -> str | None:
     return run_page(uri, run.info.experiment_id, run.info.run_id) if is_server(uri) else None
 
 
-def _parents(uri: str) -> "Iterator[Run]":
-    return search_all_runs(uri, our_experiments(uri), f"tags.`{TAG_KIND}` = 'table'")
+def _parents(uri: str, kind: str) -> "Iterator[Run]":
+    return search_all_runs(uri, our_experiments(uri), f"tags.`{TAG_KIND}` = {quoted(kind)}")
 
 
 def _entry(uri: str, run: "Run") -> TableEntry:
     tags = run.data.tags
     return TableEntry(
         table=tags.get(TAG_TABLE, ""),
+        kind=tags.get(TAG_KIND, ""),
         profile=tags.get(TAG_PROVENANCE + "profile", ""),
         dataset=tags.get(TAG_PROVENANCE + "dataset", ""),
         experiment_id=run.info.experiment_id,

@@ -26,7 +26,7 @@ _POLL_S = 0.25
 class Ui:
     """MLflow's pages at ``address``, until ``stop``; a context manager that stops.
 
-    ``address`` opens on the training runs of the table that was run last.
+    ``address`` opens on the runs of the table that was run last, or on the charts of a study.
     """
 
     def __init__(self, address: str, server: "_Server | None" = None) -> None:
@@ -140,12 +140,12 @@ class _Server:
 
 
 def _page(uri: str, server: str) -> str:
-    tables: list[TableEntry] = list_tables(uri)
+    tables: list[TableEntry] = list_tables(uri, ("table", "study"))
     if not tables:
         raise InputError(
             f"{without_password(uri)}: holds no tables yet; make one with `python -m harness run ablations/table1.yaml`"
         )
-    return runs_page(server, tables[0].experiment_id)
+    return runs_page(server, tables[0].experiment_id, charts=tables[0].kind == "study")
 
 
 def _free_port(wanted: int | None) -> int:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from harness.track.outbox import without_password
+from harness.track.outbox import Open, without_password
 from harness.track.words import PARENT, clean_name
 
 _KEY = "harness"
@@ -20,14 +20,13 @@ _COLUMN_PX = {"metrics": 96, "params": 80}
 
 
 def columns_of(declaration: Mapping[str, Any]) -> tuple[str, ...]:
-    """The columns of a table: its metrics, each of its factors (and ``params``), the seed, and the time a run took.
+    """The columns of a table: its metrics, each of its factors, the seed, and the time a run took.
 
     >>> columns_of({"metrics": ["mAP"], "rows": [{"factors": {"SAC": True}}]})
     ('metrics.`mAP`', 'params.`SAC`', 'params.`seed`', 'metrics.`seconds`')
     """
     rows: Sequence[Mapping[str, Any]] = declaration.get("rows", [])
     factors = dict.fromkeys(factor for row in rows for factor in row.get("factors", ()))
-    factors |= dict.fromkeys(declaration.get("params", ()))
     metrics = [*declaration.get("metrics", ())]
     return (
         *(f"metrics.`{clean_name(name)}`" for name in metrics),
@@ -37,25 +36,57 @@ def columns_of(declaration: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def view_state(parent_id: str, columns: Sequence[str]) -> str:
-    """The state of the runs page that shows the runs below one parent, by row.
+def study_columns(metric: str, searched: Sequence[str]) -> tuple[str, ...]:
+    """The columns of a study: the metric, the searched values, and what became of each trial.
 
-    Sorted by a parameter and not by time, since MLflow folds children away below their parent when it sorts by time.
+    >>> study_columns("mAP", ["epsilon1"])
+    ('metrics.`mAP`', 'params.`epsilon1`', 'params.`state`', 'params.`trial`')
     """
-    state = {
+    return (
+        f"metrics.`{clean_name(metric)}`",
+        *(f"params.`{clean_name(name)}`" for name in (*searched, "state", "trial")),
+    )
+
+
+def view_state(parent_id: str, opened: Open) -> str:
+    """The state of the runs page that shows the runs below one parent: a table's by row, a study's best first.
+
+    Never sorted by time, since MLflow folds children away below their parent when it sorts by time.
+    """
+    columns = list(opened.columns)
+    state: dict[str, Any] = {
         "searchFilter": f"tags.`{PARENT}` = '{parent_id}'",
-        "orderByKey": "params.`row`",
-        "orderByAsc": True,
-        "selectedColumns": list(columns),
-        "columnOrder": list(columns),
+        "orderByKey": columns[0] if opened.searched else "params.`row`",
+        "orderByAsc": opened.falling or not opened.searched,
+        "selectedColumns": columns,
+        "columnOrder": columns,
         "columnWidths": {column: _COLUMN_PX[column.partition(".")[0]] for column in columns},
     }
+    if opened.searched:
+        state |= _parallel_coordinates(opened.searched, columns[0].split("`")[1])
     return json.dumps(state)
 
 
-def runs_page(server: str, experiment_id: str) -> str:
-    """The address of the runs page with a table's view."""
-    return f"{_runs(server, experiment_id)}?{_TRAINING}&viewStateShareKey={_KEY}"
+def _parallel_coordinates(searched: Sequence[str], metric: str) -> dict[str, Any]:
+    """The part of a state that draws all runs over some parameters and a metric, in the page's chart mode."""
+    section = {"uuid": _KEY, "name": "Trials", "display": True, "isReordered": False, "columns": 1, "cardHeight": 500}
+    chart = {
+        "type": "PARALLEL",
+        "uuid": f"{_KEY}-parallel",
+        "metricSectionId": _KEY,
+        "selectedParams": [clean_name(name) for name in searched],
+        "selectedMetrics": [metric],
+        "showAllRuns": True,
+        "deleted": False,
+        "isGenerated": False,
+    }
+    return {"compareRunCharts": [chart], "compareRunSections": [section], "runsHiddenMode": "SHOWALL"}
+
+
+def runs_page(server: str, experiment_id: str, *, charts: bool = False) -> str:
+    """The address of the runs page with a table's or a study's view: as a list, or its charts."""
+    mode = "&compareRunsMode=CHART" if charts else ""
+    return f"{_runs(server, experiment_id)}?{_TRAINING}&viewStateShareKey={_KEY}{mode}"
 
 
 def run_page(server: str, experiment_id: str, run_id: str) -> str:

@@ -5,7 +5,7 @@ import re
 TAG_KEY = "harness.key"
 """Identifies a run across processes: what is opened twice under one key is one run."""
 TAG_KIND = "harness.kind"
-"""``table`` for a parent, ``run`` for a row under one seed."""
+"""``table`` or ``study`` for a parent, ``run`` for a row under one seed or a trial."""
 TAG_OWNER = "harness.owner"
 TAG_REASON = "harness.reason"
 TAG_TABLE = "harness.table"

@@ -8,15 +8,16 @@ import json
 import logging
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from harness.track.courier import Courier, Delivery
-from harness.track.outbox import End, Follow, Open, Operation, Outbox, Status, Sweep, other_addresses
+from harness.track.outbox import End, Follow, Kind, Open, Operation, Outbox, Status, Sweep, other_addresses
 from harness.track.store import resolve_uri
-from harness.track.view import columns_of
+from harness.track.view import columns_of, study_columns
 from harness.track.words import (
     DECLARATION,
     DESCRIPTION,
@@ -74,21 +75,38 @@ class Tracker:
             provenance: profile, dataset, dataset_fingerprint, synthetic, commit, device, versions, ... by name.
             dataset_source: Where the data set lies, for people.
         """
+        opened = _parent(key, "table", table, declaration, provenance, dataset_source)
         self._experiments[key] = table
-        profile = provenance.get("profile", "")
-        self._say(
-            Open(
-                run=key,
-                kind="table",
-                experiment=table,
-                name=f"{table} · {profile}" if profile else table,
-                time_ms=_now_ms(),
-                tags={**_provenance_tags(table, provenance), TAG_OPENED: str(_now_ms())},
-                texts={DECLARATION: json.dumps(declaration, indent=2, ensure_ascii=False)},
-                dataset=_dataset(provenance, dataset_source),
-                columns=columns_of(declaration),
-            )
-        )
+        self._say(replace(opened, columns=columns_of(declaration)))
+
+    def open_study(
+        self,
+        key: str,
+        *,
+        study: str,
+        declaration: Mapping[str, Any],
+        provenance: Mapping[str, str],
+        metric: str,
+        searched: Sequence[str],
+        lower_is_better: bool = False,
+        dataset_source: str = "",
+    ) -> None:
+        """Opens the parent run of a study, whose runs are its trials; otherwise as a table.
+
+        Args:
+            key: Equal for equal studies.
+            study: The study's name.
+            declaration: The search as JSON, kept whole as ``declaration.json``.
+            provenance: As for a table.
+            metric: What the trials are compared by.
+            searched: The parameters of the trials that hold the searched values.
+            lower_is_better: Of the metric.
+            dataset_source: Where the data set lies, for people.
+        """
+        opened = _parent(key, "study", study, declaration, provenance, dataset_source)
+        names = tuple(searched)
+        self._experiments[key] = study
+        self._say(replace(opened, columns=study_columns(metric, names), searched=names, falling=lower_is_better))
 
     def open_run(
         self,
@@ -234,6 +252,22 @@ def sync(uri: str | None, outbox: Path, patience_s: float = 60.0) -> Delivery:
     tracker = Tracker(uri, outbox)
     tracker.sweep_orphans()
     return tracker.close(patience_s)
+
+
+def _parent(
+    key: str, kind: Kind, name: str, declaration: Mapping[str, Any], provenance: Mapping[str, str], source: str
+) -> Open:
+    profile = provenance.get("profile", "")
+    return Open(
+        run=key,
+        kind=kind,
+        experiment=name,
+        name=f"{name} · {profile}" if profile else name,
+        time_ms=_now_ms(),
+        tags={**_provenance_tags(name, provenance), TAG_OPENED: str(_now_ms())},
+        texts={DECLARATION: json.dumps(declaration, indent=2, ensure_ascii=False)},
+        dataset=_dataset(provenance, source),
+    )
 
 
 def _provenance_tags(table: str, provenance: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ that ``weights_only`` accepts. A file that does not match its digest (a torn wri
 import hashlib
 import io
 import os
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,18 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     for old in sorted(folder.glob("step-*.pt"))[:-_KEPT]:
         old.unlink(missing_ok=True)
     return path
+
+
+def copy_newest_checkpoint(source: Path, folder: Path) -> None:
+    """Copies the newest checkpoint of ``source`` into ``folder``; nothing if there is none."""
+    for path in sorted(source.glob("step-*.pt"))[-1:]:
+        folder.mkdir(parents=True, exist_ok=True)
+        aside = (folder / path.name).with_suffix(f".{os.getpid()}.tmp")
+        try:
+            shutil.copyfile(path, aside)
+            aside.replace(folder / path.name)
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 def load_newest_checkpoint(folder: Path) -> dict[str, Any] | None:

@@ -109,7 +109,7 @@ class Training:
         meter = DeviceMeter(self._device)
         settings, progress = self._settings, self.progress
         self.network.train()
-        while progress.epoch < settings.epochs:
+        while progress.epoch < settings.last_epoch:
             self._set_learning_rate(progress.epoch)
             batches = self._batches(progress.epoch)
             self._check(batches)
@@ -230,9 +230,9 @@ class Training:
         self._emit(
             {
                 "epoch": epoch,
-                "epochs": settings.epochs,
+                "epochs": settings.last_epoch,
                 "step": progress.steps,
-                "steps": progress.steps - progress.step + steps_per_epoch * (settings.epochs - progress.epoch),
+                "steps": progress.steps - progress.step + steps_per_epoch * (settings.last_epoch - progress.epoch),
                 "loss": mean["loss"],
                 "images_per_s": speed,
             }

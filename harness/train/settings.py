@@ -63,7 +63,15 @@ class TrainSettings:
     optimizer: OptimizerSpec
     schedule: ScheduleSpec
     epochs: int
+    """What the schedule is laid out for."""
+    stop_after: int | None
+    """Epochs to train, where that is fewer; the state is then kept for a stage that trains on."""
     arithmetic: ArithmeticSpec
+
+    @property
+    def last_epoch(self) -> int:
+        """How many epochs are trained."""
+        return self.epochs if self.stop_after is None else self.stop_after
 
     @classmethod
     def read(cls, settings: Mapping[str, Any]) -> "TrainSettings":
@@ -82,6 +90,7 @@ class TrainSettings:
             optimizer=OptimizerSpec.model_validate(settings["optimizer"]),
             schedule=ScheduleSpec.model_validate(settings["schedule"]),
             epochs=settings["epochs"],
+            stop_after=settings.get("stop_after"),
             arithmetic=ArithmeticSpec.model_validate(settings["arithmetic"]),
         )
 

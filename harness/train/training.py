@@ -1,6 +1,7 @@
 """A stage of kind ``train``: weights in (or none), an epoch after another, weights out."""
 
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,20 +15,28 @@ from harness.data import label_map
 from harness.losses import load_custom_losses
 from harness.models.network import Network, build_network
 from harness.recipe import IdentitySampler
+from harness.train.checkpoint import copy_newest_checkpoint
 from harness.train.device import arithmetic, device_name, prepare_device
-from harness.train.files import SPOOL, WEIGHTS
+from harness.train.files import SPOOL, STATE, WEIGHTS
 from harness.train.images import feed, open_images
 from harness.train.loop import Emit, Training
 from harness.train.settings import Circumstances, TrainSettings
 
 
 def train_stage(
-    settings: Mapping[str, Any], context: Mapping[str, Any], folder: Path, parent_folder: Path | None, emit: Emit
+    settings: Mapping[str, Any],
+    context: Mapping[str, Any],
+    folder: Path,
+    parent_folder: Path | None,
+    emit: Emit,
+    *,
+    begun: Path | None = None,
 ) -> dict[str, Any]:
-    """Trains one stage and leaves ``WEIGHTS`` and ``SPOOL`` in ``folder``.
+    """Trains one stage and leaves ``WEIGHTS`` and ``SPOOL`` in ``folder``, and ``STATE`` if it stops early.
 
-    Continues from the newest whole checkpoint in ``folder``. Weights come from the parent stage, or else from where
-    the recipe's ``model.weights`` says.
+    Continues from the newest whole checkpoint in ``folder``, else from the state of the stage in ``begun``, which
+    trained this one's first epochs and stopped: to the same bits as from the start, so that a ``begun`` that is gone
+    costs time alone. Weights come from the parent stage, or else from where the recipe's ``model.weights`` says.
 
     Returns:
         What ``Training.run`` measured, with ``device``, ``threads``, ``parameters``, ``classes`` and ``notes``.
@@ -39,6 +48,9 @@ def train_stage(
     dataset = open_images(circumstances, stage.images, training=True)
     split = dataset.splits["train"]
     classes = label_map(split.identities)
+    checkpoints = folder / "checkpoints"
+    if begun is not None and not any(checkpoints.glob("*.pt")):
+        _take_up(begun, folder, checkpoints)
     labels = np.searchsorted(classes, split.identities).astype(np.int64)
     stage, notes = fit_sampler(stage, identities=len(classes))
     with arithmetic(device, tf32=stage.arithmetic.tf32, deterministic=stage.arithmetic.deterministic):
@@ -52,7 +64,7 @@ def train_stage(
             labels,
             stage,
             device=device,
-            checkpoints=folder / "checkpoints",
+            checkpoints=checkpoints,
             spool=folder / SPOOL,
             custom=load_custom_losses(stage.losses),
             emit=emit,
@@ -64,6 +76,8 @@ def train_stage(
     aside = folder / f"{WEIGHTS}.tmp"
     save_file(weights, aside)
     aside.replace(folder / WEIGHTS)
+    if stage.stop_after is not None:
+        copy_newest_checkpoint(checkpoints, folder / STATE)
     return {
         **measured,
         "device": device_name(device),
@@ -72,6 +86,13 @@ def train_stage(
         "classes": len(classes),
         "notes": notes,
     }
+
+
+def _take_up(begun: Path, folder: Path, checkpoints: Path) -> None:
+    """Puts another stage's state and spool where this one looks for its own; the checkpoint last."""
+    if (begun / SPOOL).is_file():
+        shutil.copyfile(begun / SPOOL, folder / SPOOL)
+        copy_newest_checkpoint(begun / STATE, checkpoints)
 
 
 def fit_sampler(stage: TrainSettings, *, identities: int) -> tuple[TrainSettings, list[str]]:

@@ -239,7 +239,7 @@ def test_a_mistake_in_a_table_is_told_whole(declare, old, new, message):
             "  stages.clasify.epoch: not stated",
             'recipe.yaml:29: assumptions.stages.clasify.epoch: "epoch" is no key of stages.clasify; '
             'did you mean "epochs"? '
-            "(one of: epochs, losses, needs_one_of, optimizer, sampler, schedule)",
+            "(one of: epochs, losses, needs_one_of, optimizer, sampler, schedule, stop_after)",
         ),
         (
             "  stages.classify.epochs: not stated",

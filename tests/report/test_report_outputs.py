@@ -24,8 +24,8 @@ from report_world import run, snapshot, table1, table1_runs
 from harness.errors import InputError
 from harness.report import FORMATS, build_report, write_attention, write_rank_lists, write_report, write_reports
 from harness.report.drawing import save, style
-from harness.report.figures import draw_surface
 from harness.report.pictures import read_rank_lists
+from harness.report.surface import Spot, draw_surface
 from harness.report.vocabulary import metric_of
 from harness.track.snapshot import RunRecord, Snapshot
 
@@ -248,12 +248,21 @@ def test_attention_of_two_rows_is_drawn_side_by_side_with_its_overlap(tmp_path: 
         write_attention(taken, "1", "3", tmp_path)
 
 
-def test_margin_surfaces_are_drawn_the_same_every_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scattered", [False, True])
+def test_margin_surfaces_are_drawn_the_same_every_time(tmp_path: Path, scattered: bool) -> None:
+    spots = [Spot(0.5, 0.2, 0.8, "complete"), Spot(0.1, 0.2, 0.7, "complete"), Spot(0.1, 0.4, None, "infeasible")]
+    spots += [
+        Spot(0.5, 0.4, None, "pruned"),
+        *([Spot(0.33, 0.11, 0.6, "complete"), Spot(0.2, 0.3, 0.5, "complete")] if scattered else []),
+    ]
     for name in ("a", "b"):
-        surface = draw_surface([(0.5, 0.2, 0.8), (0.1, 0.2, 0.7)], xlabel="ε1", ylabel="ε2", metric=metric_of("mAP"))
+        surface = draw_surface(spots, xlabel="ε1", ylabel="ε2", metric=metric_of("mAP"), reference=(0.1, 0.2))
         with style():
             save(surface, tmp_path / f"surface-{name}", ("svg",))
     assert (tmp_path / "surface-a.svg").read_bytes() == (tmp_path / "surface-b.svg").read_bytes()
+    (axes, _) = surface.axes
+    assert [text.get_text() for text in axes.texts] == ([] if scattered else ["80.0", "70.0", "infeasible", "pruned"])
+    assert {"best", "reference"} <= set(axes.get_legend_handles_labels()[1])
 
 
 def test_the_room_loads_neither_torch_nor_the_tracker_nor_matplotlib() -> None:

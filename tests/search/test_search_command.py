@@ -14,11 +14,16 @@ import mlflow
 import optuna
 import pytest
 
-from harness.cli.studies import prepare_search
+from harness.cli.studies import Workshop, prepare_search
 from harness.data.synthetic import make_market1501
 from harness.errors import InputError
+from harness.execute import InProcessExecutor, Store
 from harness.matrix import load_matrix
 from harness.search.study import open_storage
+from harness.track import list_tables
+from harness.train.files import WEIGHTS
+
+E1, E2 = "losses.quadruplet.epsilon1", "losses.quadruplet.epsilon2"
 
 TABLE = """\
 title: A tiny table
@@ -36,7 +41,7 @@ profiles:
       model: {embedding_dim: 16}
       stages:
         classify: {epochs: 1, sampler: {batch_size: 16}}
-        metric: {epochs: 1, sampler: {identities: 4, images: 2}}
+        metric: {epochs: 2, sampler: {identities: 4, images: 2}}
 """
 SEARCH = """\
 title: Tiny margins
@@ -48,9 +53,10 @@ space:
   losses.quadruplet.epsilon2: {low: 0.0, high: 0.5, step: 0.5}
 constraints: [losses.quadruplet.epsilon2 < losses.quadruplet.epsilon1]
 sampler: grid
+pruner: {kind: median, every: 1}
 budget: {trials: 9}
 metric: mAP
-seeds: [0]
+seeds: [0, 3]
 confirm: [5, 6]
 reference: {losses.quadruplet.epsilon1: 0.5, losses.quadruplet.epsilon2: 0.2}
 held_out: {share: 0.4, seed: 1}
@@ -145,10 +151,50 @@ def test_all_trials_share_the_first_stage(finished: tuple[Place, dict[str, Any]]
     _, record = finished
     (study,) = record["studies"]
     chains = [chain for trial in study["trials"] for chain in trial["chains"]]
-    assert len({chain[0] for chain in chains}) == 1
-    assert len({chain[1] for chain in chains}) == 3
-    assert study["cost"]["epochs"] == 1 + 3  # one classify epoch, and one metric epoch a trial
-    assert study["cost"]["unshared_epochs"] == 3 * 2
+    assert len({chain[0] for chain in chains}) == 2  # one a seed
+    assert len({chain[1] for chain in chains}) == 3 * 2
+    assert study["cost"]["epochs"] == 2 * (1 + 3 * 2)  # a seed: one classify epoch, and two metric epochs a trial
+    assert study["cost"]["unshared_epochs"] == 2 * 3 * (1 + 2)
+
+
+def test_trials_are_evaluated_on_the_way_and_only_their_last_training_is_kept(
+    finished: tuple[Place, dict[str, Any]],
+) -> None:
+    place, record = finished
+    (study,) = record["studies"]
+    complete = [trial for trial in study["trials"] if trial["state"] == "complete"]
+    assert [list(trial["curve"]) for trial in complete] == [["1", "2"]] * 3
+    kept = [entry.stage for entry in Store(place.folder / ".harness").list_entries() if entry.stage is not None]
+    assert sum(stage.kind == "evaluate" for stage in kept) == 2 * 3 * 2 + 2 * 2  # two a result, and the confirmation's
+    assert not [stage for stage in kept if "stop_after" in stage.settings]
+
+
+def test_a_trial_that_is_not_given_up_ends_with_the_weights_it_has_without_a_pruner(
+    finished: tuple[Place, dict[str, Any]], tmp_path: Path
+) -> None:
+    place, record = finished
+    path = place.folder / "whole.yaml"
+    path.write_text(SEARCH.replace("pruner: {kind: median, every: 1}\n", ""), encoding="utf-8")
+    prepared = prepare_search(path, profile="demo", data=place.images, trials=None, store=tmp_path / "store")
+    (trials,) = prepared.trials
+    trial = next(trial for trial in record["studies"][0]["trials"] if trial["state"] == "complete")
+    workshop = Workshop(prepared, trials, InProcessExecutor(prepared.store))
+    score = workshop.evaluate({"whole": trial["params"]}, [3])["whole", 3]
+    assert score.stages == tuple(trial["chains"][1])
+    assert score.value == trial["values"][1]
+    training, there = score.stages[-2], Store(place.folder / ".harness")
+    whole, gone_on = (store.folder(training) / WEIGHTS for store in (prepared.store, there))
+    assert whole.read_bytes() == gone_on.read_bytes()
+
+
+def test_a_search_knows_the_training_images_alone(place: Place) -> None:
+    prepared = prepare_search(
+        place.folder / "margins.yaml", profile="demo", data=place.images, trials=None, store=place.folder / ".harness"
+    )
+    (trials,) = prepared.trials
+    plan = trials.plan([("p", {E1: 0.6, E2: 0.0})], [0], lambda _: False)
+    assert {split for stage in plan.stages.values() for split in stage.settings["data"]["splits"]} == {"train"}
+    assert set(prepared.data.splits) == {"train"}
 
 
 def test_every_trial_is_a_child_run_with_its_values(finished: tuple[Place, dict[str, Any]]) -> None:
@@ -162,11 +208,30 @@ def test_every_trial_is_a_child_run_with_its_values(finished: tuple[Place, dict[
     assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
     assert parent.info.status == "FINISHED"
     assert sorted(run.data.params["state"] for run in children) == ["complete"] * 3 + ["infeasible"]
+    assert {run.info.status for run in children} == {"FINISHED"}
+    assert {run.data.params["row"] for run in children} == {"3"}
+    complete = [run.data.metrics for run in children if run.data.params["state"] == "complete"]
+    assert all({"mAP", "mAP seed 0", "mAP seed 3", "mAP after 1 epochs"} == set(metrics) for metrics in complete)
     told = {(run.data.params["epsilon1"], run.data.params["epsilon2"]): run.data.metrics.get("mAP") for run in children}
     (study,) = record["studies"]
     for trial in study["trials"]:
         epsilon1, epsilon2 = map(str, trial["params"].values())
         assert told[epsilon1, epsilon2] == trial["value"]
+
+
+def test_a_studys_page_draws_its_trials_over_values_and_metric_and_is_no_table(
+    finished: tuple[Place, dict[str, Any]],
+) -> None:
+    place, _ = finished
+    experiment = mlflow.MlflowClient(tracking_uri=place.tracker).get_experiment_by_name("margins")
+    assert experiment is not None
+    view = json.loads(experiment.tags["mlflow.sharedViewState.harness"])
+    (chart,) = view["compareRunCharts"]
+    assert chart["type"] == "PARALLEL"
+    assert (chart["selectedParams"], chart["selectedMetrics"]) == (["epsilon1", "epsilon2"], ["mAP"])
+    assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`mAP`", False)
+    assert list_tables(place.tracker) == []
+    assert [entry.table for entry in list_tables(place.tracker, ("table", "study"))] == ["margins"]
 
 
 def test_the_report_judges_the_best_point_against_the_reference(finished: tuple[Place, dict[str, Any]]) -> None:
@@ -191,6 +256,30 @@ def test_a_table_takes_its_margins_from_the_finished_search(finished: tuple[Plac
     assert [quadruplet.epsilon1, quadruplet.epsilon2] == list(study["best"]["params"].values())
     assert matrix.rows[0].recipe.data.held_out is None
     assert matrix.studies == {"margins": f"{study['study']}, tuned once"}
+
+
+def test_a_tables_report_and_runs_name_the_study_that_its_margins_come_from(
+    finished: tuple[Place, dict[str, Any]], tmp_path: Path
+) -> None:
+    place, record = finished
+    images = make_market1501(tmp_path / "images", identities=16, seed=1)  # the same, with the test images
+    taking = "set: {losses.quadruplet: {epsilon1: {from: margins}, epsilon2: {from: margins}}}\nrows:"
+    (place.folder / "taking.yaml").write_text(TABLE.replace("rows:", taking), encoding="utf-8")
+    words = ["run", "taking.yaml", "--profile", "demo", "--rows", "3", "--data", str(images), "--workers", "1"]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": place.tracker, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-m", "harness", *words], cwd=place.folder, env=environment, check=True)
+    (study,) = record["studies"]
+    named = f"{study['study']}, tuned once"
+    assert f"| study margins | {named} |" in (place.folder / "reports" / "taking.md").read_text(encoding="utf-8")
+    client = mlflow.MlflowClient(tracking_uri=place.tracker)
+    experiment = client.get_experiment_by_name("taking")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert {run.data.tags["harness.study margins"] for run in runs} == {named}
+    (child,) = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    assert [float(child.data.params[name]) for name in ("epsilon1", "epsilon2")] == list(
+        study["best"]["params"].values()
+    )
 
 
 def test_the_same_search_again_trains_nothing(finished: tuple[Place, dict[str, Any]]) -> None:

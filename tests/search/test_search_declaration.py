@@ -71,12 +71,25 @@ def test_a_profile_changes_trials_and_seeds_and_the_command_line_the_trials(tmp_
         ),
         (("epsilon1: {low: 0.1", "epsilon1: {low: 1.1"), "expected low below high"),
         ((", step: 0.2}\n  losses", "}\n  losses"), "found no step, which the grid needs"),
+        (
+            ("high: 0.8, step: 0.2", "high: 0.9, step: 0.2"),
+            "found high 0.9, which no step ends on; the last value below",
+        ),
+        (("high: 0.8, step: 0.2", "high: 0.8, step: 1e12"), "no step ends on; the last value below it is 0"),
+        (("high: 0.8, step: 0.2", "high: 0.8, step: 1e-9"), "makes 8e+08 values; expected at most 10000"),
+        (("step: 0.2", "step: 0.002"), "margins.yaml:5: space: found a grid of 160801 points"),
         (("sampler: grid", "sampler: genetic"), "margins.yaml:9: sampler"),
         (("epsilon2 < losses", "epsilon2 << losses"), "margins.yaml:8: constraints.0: found"),
         (("epsilon2 < losses", "epsilon2 < model"), "margins.yaml:8: constraints.0"),
         (('rows: ["3"]', 'rows: ["3", "5"]'), "expected one with tune: once"),
         (('rows: ["3"]\n', 'rows: ["3"]\ncolour: red\n'), '"colour" is no key here'),
         (("losses.quadruplet.epsilon1: {low", "data.height_px: {low"), "decides how a trial is measured"),
+        (
+            ("sampler: grid", "sampler: grid\npruner: {kind: wilcoxon, every: 1}"),
+            'margins.yaml:10: pruner.kind: found the text "wilcoxon", expected "median", "successive_halving" or',
+        ),
+        (("sampler: grid", "sampler: grid\npruner: {kind: median}"), "margins.yaml:10: pruner.every: missing"),
+        (("sampler: grid", "sampler: grid\npruner: median"), "margins.yaml:10: pruner: found the text"),
     ],
 )
 def test_a_mistake_is_told_with_file_line_and_key(tmp_path: Path, change: tuple[str, str], told: str) -> None:
@@ -88,6 +101,17 @@ def test_a_mistake_is_told_with_file_line_and_key(tmp_path: Path, change: tuple[
 def test_seeds_that_choose_do_not_confirm(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected fresh ones"):
         read_search(write(tmp_path, ("confirm: [7]", "confirm: [0, 7]"))).under("paper")
+
+
+def test_a_pruner_needs_seeds_whose_spread_it_can_know(tmp_path: Path) -> None:
+    pruner = "pruner: {kind: median, every: 2}"
+    search = read_search(write(tmp_path, ("sampler: grid", f"sampler: grid\n{pruner}")))
+    with pytest.raises(InputError, match=r"margins.yaml:10: pruner: .* expected two or more seeds, found \[0\]"):
+        search.under("paper")
+    assert search.under("demo").pruner is not None
+    changed = write(tmp_path, ("demo: {trials: 3, seeds: [1, 2]}", f"demo: {{{pruner}}}"))
+    with pytest.raises(InputError, match=r"margins.yaml:16: profiles.demo.pruner: "):
+        read_search(changed).under("demo")
 
 
 @pytest.mark.parametrize("text", ["a", "a < b < c", "a == b", "1 < 2", "a < b and b < c", "__import__('os') < 1 2", ""])
@@ -105,7 +129,7 @@ def test_a_point_is_feasible_exactly_where_the_comparison_holds(a: float, b: flo
 def test_numbers_written_without_a_point_stay_whole() -> None:
     whole = Dimension("stages.metric.epochs", low=2.0, high=6.0, step=2.0, whole=True)
     assert whole.grid() == (2, 4, 6)
-    assert all(isinstance(value, int) for value in whole.grid() or ())
+    assert all(isinstance(value, int) for value in whole.grid())
 
 
 def test_a_grid_holds_every_combination_once() -> None:
@@ -114,6 +138,6 @@ def test_a_grid_holds_every_combination_once() -> None:
     assert len(points) == 3 * 2 == len({tuple(point.values()) for point in points})
 
 
-@pytest.mark.parametrize("module", ["constraint", "pruning"])
+@pytest.mark.parametrize("module", ["constraint", "noise"])
 def test_the_examples_in_the_docstrings_hold(module: str) -> None:
     assert doctest.testmod(importlib.import_module(f"harness.search.{module}")).failed == 0

@@ -20,16 +20,20 @@ def results(values: list[float], name: str) -> list[dict[str, Any]]:
 
 def trial(number: int, epsilon1: float, value: float | None, state: str = "complete") -> dict[str, Any]:
     params = {E1: epsilon1, E2: 0.2}
-    return {"number": number, "state": state, "params": params, "value": value, "reason": "", "values": []}
+    values = [] if value is None else [value - 0.01, value + 0.01]
+    ended = {"number": number, "state": state, "params": params, "reason": ""}
+    return {**ended, "value": value, "values": values, "epoch": None if value is None else 2}
 
 
 def outcome(best: list[float], reference: list[float], metric: str = "mAP") -> dict[str, Any]:
     trials = [trial(0, 0.3, 0.6), trial(1, 0.1, None, "infeasible"), trial(2, 0.7, 0.8), trial(3, 0.9, 0.7)]
+    trials.append(trial(4, 0.5, 0.4, "pruned"))
     study = {
         "row": "3",
         "trials": trials,
         "best": trials[2],
         "importance": {E1: 0.75, E2: 0.25},
+        "noise": {"sd": 0.05, "allowed": 0.15, "p_value": 0.2},
         "confirmed": {"best": results(best, "b"), "reference": results(reference, "r")},
         "cost": {
             "results": 3.0,
@@ -46,7 +50,7 @@ def outcome(best: list[float], reference: list[float], metric: str = "mAP") -> d
         "tune": "once",
         "metric": metric,
         "sampler": "tpe",
-        "pruner": "median",
+        "pruner": {"kind": "median", "every": 2},
         "budget": {"trials": 3, "hours": None, "device_hours": 2.0},
         "seeds": [0],
         "confirm": [100, 101, 102],
@@ -86,11 +90,17 @@ def test_the_report_tells_question_verdict_trials_and_cost() -> None:
     text = study_to_markdown(outcome([0.80, 0.82, 0.84], [0.70, 0.71, 0.72]), ["figures/a.svg"])
     assert "**better** (+11.0 [+8.5, +13.5], p 0.003)" in text  # 4.303 * 1 / sqrt(3) = 2.48
     assert "| 1 | 0.1 | 0.2 | — |  | infeasible |" in text
-    assert "| 2 | 0.7 | 0.2 | 80.0 | best so far | complete |" in text
-    assert "| 3 | 0.9 | 0.2 | 70.0 |  | complete |" in text
+    assert "| 2 | 0.7 | 0.2 | 80.0 ± 1.4 | best so far | complete |" in text  # 0.01 * sqrt(2)
+    assert "| 3 | 0.9 | 0.2 | 70.0 ± 1.4 |  | complete |" in text
+    assert "| 4 | 0.5 | 0.2 | 40.0 ± 1.4 |  | pruned after 2 epochs |" in text
+    assert "pruner median after every 2 epochs" in text
+    # 0.8 - 0.7 is within 0.15, 0.8 - 0.6 is not.
+    assert "**no difference among the trials that they can show** (p 0.200" in text
+    assert "1 of the 2 other complete trials (3) are nearer" in text
+    assert "these shares may be noise" in text
     assert "budget 3 trials, 2 device hours a study" in text
-    assert "3 complete, 1 infeasible" in text
-    assert "leaves 50% of the time" in text
+    assert "3 complete, 1 infeasible, 1 pruned" in text
+    assert "sharing stages and pruning leaves 50% of the time" in text
 
 
 def test_a_search_without_any_result_still_has_a_report(tmp_path: Path) -> None:

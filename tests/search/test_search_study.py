@@ -11,18 +11,19 @@ from optuna.storages import JournalStorage
 from harness.errors import InputError
 from harness.search import read_search
 from harness.search.declaration import Search
-from harness.search.loop import Score, run_study
-from harness.search.pruning import clearly_worse, seed_noise
-from harness.search.result import best_trial, stage_costs
+from harness.search.loop import Rungs, run_study
+from harness.search.pruning import clearly_worse
+from harness.search.result import Score, best_trial, stage_costs
 from harness.search.space import Params
 from harness.search.study import SearchStudy, open_storage
 
 E1, E2 = "losses.quadruplet.epsilon1", "losses.quadruplet.epsilon2"
+EPOCHS = 4
 
 
 def searching(folder: Path, **changes: Any) -> Search:
     """A 5 x 5 grid of which 15 points satisfy epsilon2 < epsilon1: 1 + 2 + 3 + 4 + 5."""
-    settings = {"sampler": "grid", "pruner": "none", "trials": 25, "seeds": [0, 1], "rule": f"{E2} < {E1}"} | changes
+    settings = {"sampler": "grid", "pruner": "null", "trials": 25, "seeds": [0, 1], "rule": f"{E2} < {E1}"} | changes
     (folder / "margins.yaml").write_text(
         f"title: t\ntable: t.yaml\ntune: once\nrows: ['3']\nsampler: {settings['sampler']}\n"
         f"pruner: {settings['pruner']}\nbudget: {{trials: {settings['trials']}}}\nmetric: mAP\n"
@@ -38,26 +39,44 @@ def opened(search: Search, folder: Path, owner: str = "me") -> SearchStudy:
 
 
 class Trainer:
-    """Scores a point by a hill whose top is at (0.5, 0.2); remembers what it was asked."""
+    """Scores a point by a hill whose top is at (0.5, 0.2); remembers what it was asked.
+
+    Where the last stage stops, after 1 of 4 epochs, say, it has climbed as much of the way.
+    """
 
     def __init__(self, dies_after: int | None = None) -> None:
         self.trained: list[tuple[float, float, int]] = []
+        self.released: list[str] = []
         self._left = dies_after
 
-    def __call__(self, points: Mapping[str, Params], seeds: Sequence[int]) -> dict[tuple[str, int], Score]:
+    def evaluate(self, points: Mapping[str, Params], seeds: Sequence[int]) -> dict[tuple[str, int], Score]:
         scores = {}
         for name, point in points.items():
+            epoch = point.get("stop", EPOCHS)
             for seed in seeds:
                 if self._left is not None and len(self.trained) >= self._left:
                     raise KeyboardInterrupt
                 self.trained.append((point[E1], point[E2], seed))
                 value = 0.9 - abs(point[E1] - 0.5) - abs(point[E2] - 0.2) + 0.01 * seed
-                scores[name, seed] = Score(value, (f"{point}", f"{point}{seed}"))
+                stages = ("classify", f"{name} {seed} metric {epoch}", f"{name} {seed} evaluate {epoch}")
+                spent = {"classify": (50.0, 10), stages[1]: (5.0 * epoch, epoch), stages[2]: (1.0, 0)}
+                scores[name, seed] = Score(value * epoch / EPOCHS, stages, spent=spent)
         return scores
 
+    def release(self, name: str) -> None:
+        self.released.append(name)
 
-def carry_on(study: SearchStudy, trainer: Trainer) -> list[dict[str, Any]]:
-    run_study(study, trainer, workers=2, spent_s=lambda: 0.0)
+
+def to_the_end(point: Params) -> dict[int, Params]:
+    return {EPOCHS: point}
+
+
+def by_epochs(point: Params) -> dict[int, Params]:
+    return {epoch: {**point, "stop": epoch} for epoch in range(1, EPOCHS)} | {EPOCHS: point}
+
+
+def carry_on(study: SearchStudy, trainer: Trainer, rungs: Rungs = to_the_end) -> list[dict[str, Any]]:
+    run_study(study, trainer, workers=2, rungs=rungs)
     return study.records()
 
 
@@ -74,6 +93,17 @@ def test_a_grid_trains_every_feasible_point_once_and_no_other(tmp_path: Path) ->
     assert best["value"] == pytest.approx(0.9)
 
 
+@pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
+def test_samplers_that_learn_are_told_which_points_are_infeasible(tmp_path: Path, sampler: str) -> None:
+    records = carry_on(opened(searching(tmp_path, sampler=sampler, trials=12), tmp_path), Trainer())
+    infeasible = {record["number"] for record in records if record["state"] == "infeasible"}
+    assert infeasible
+    study = optuna.load_study(study_name="s", storage=open_storage(None, tmp_path / "s.journal"))
+    for trial in study.trials:
+        (violation,) = trial.constraints.values()
+        assert (violation > 0) is (trial.number in infeasible)
+
+
 def test_a_trial_is_worth_the_mean_of_its_seeds(tmp_path: Path) -> None:
     study = opened(searching(tmp_path, seeds=[0, 4], trials=1), tmp_path)
     (record,) = [trial for trial in carry_on(study, Trainer()) if trial["state"] == "complete"]
@@ -82,7 +112,7 @@ def test_a_trial_is_worth_the_mean_of_its_seeds(tmp_path: Path) -> None:
     assert second - first == pytest.approx(0.04)  # 0.01 * (4 - 0)
 
 
-@pytest.mark.parametrize("sampler", ["grid", "tpe", "random"])
+@pytest.mark.parametrize("sampler", ["grid", "tpe", "random", "cmaes"])
 @pytest.mark.parametrize("dies_after", [0, 1, 5, 11])
 def test_a_killed_study_goes_on_without_losing_or_repeating_a_trial(
     tmp_path: Path, sampler: str, dies_after: int
@@ -96,6 +126,17 @@ def test_a_killed_study_goes_on_without_losing_or_repeating_a_trial(
     assert sum(record["state"] == "complete" for record in records) == 12
     for old, new in zip(before, records, strict=False):
         assert (old["number"], old["params"]) == (new["number"], new["params"])
+
+
+@pytest.mark.parametrize("dies_after", [(3, 17, 40), (1, 2, 3), (9, 9)])
+def test_a_grid_that_is_killed_again_and_again_has_every_point_once(tmp_path: Path, dies_after: Sequence[int]) -> None:
+    search = searching(tmp_path, pruner="{kind: median, every: 1}")
+    for count in dies_after:
+        with pytest.raises(KeyboardInterrupt):
+            carry_on(opened(search, tmp_path), Trainer(count), by_epochs)
+    records = carry_on(opened(search, tmp_path), Trainer(), by_epochs)
+    assert {record["state"] for record in records} == {"complete", "pruned", "infeasible"}
+    assert len({tuple(record["params"].values()) for record in records}) == len(records) == 25
 
 
 def test_a_finished_study_trains_nothing_and_a_larger_budget_continues_it(tmp_path: Path) -> None:
@@ -163,14 +204,15 @@ def test_a_database_keeps_a_study_as_the_journal_does(tmp_path: Path) -> None:
 
 
 def test_a_failed_seed_fails_its_trial_with_the_reason(tmp_path: Path) -> None:
-    def fails(points: Mapping[str, Params], seeds: Sequence[int]) -> dict[tuple[str, int], Score]:
-        return {(name, seed): Score(None, ("stage",), "diverged") for name in points for seed in seeds}
+    class Diverging(Trainer):
+        def evaluate(self, points: Mapping[str, Params], seeds: Sequence[int]) -> dict[tuple[str, int], Score]:
+            scores = super().evaluate(points, seeds)
+            return scores | {key: Score(None, scores[key].stages, "diverged") for key in scores if key[1] == 1}
 
-    study = opened(searching(tmp_path, trials=2), tmp_path)
-    run_study(study, fails, workers=2, spent_s=lambda: 0.0)
-    failed = [record for record in study.records() if record["state"] == "failed"]
+    records = carry_on(opened(searching(tmp_path, trials=2), tmp_path), Diverging(), by_epochs)
+    failed = [record for record in records if record["state"] == "failed"]
     assert [record["reason"] for record in failed] == ["diverged"] * 2
-    assert best_trial(study.records(), minimize=False) is None
+    assert best_trial(records, minimize=False) is None
 
 
 def test_constraints_that_leave_nothing_are_refused(tmp_path: Path) -> None:
@@ -179,31 +221,63 @@ def test_constraints_that_leave_nothing_are_refused(tmp_path: Path) -> None:
         study.ask(1)
 
 
-def test_clearly_worse_trials_are_not_given_their_other_seeds(tmp_path: Path) -> None:
+PRUNERS = ["median", "successive_halving", "hyperband"]
+
+
+@pytest.mark.parametrize("kind", PRUNERS)
+def test_clearly_worse_trials_are_given_up_inside_their_stage(tmp_path: Path, kind: str) -> None:
     trainer = Trainer()
-    study = opened(searching(tmp_path, pruner="median", seeds=[0, 1, 2]), tmp_path)
-    records = carry_on(study, trainer)
-    states = [record["state"] for record in records]
-    assert states.count("pruned") > 0
-    assert len(trainer.trained) == 3 * states.count("complete") + states.count("pruned")
-    assert best_trial(records, minimize=False)["params"] == {E1: 0.5, E2: 0.2}  # type: ignore[index]
+    search = searching(tmp_path, pruner=f"{{kind: {kind}, every: 1}}", seeds=[0, 1, 2])
+    records = carry_on(opened(search, tmp_path), trainer, by_epochs)
+    pruned = [record for record in records if record["state"] == "pruned"]
+    complete = [record for record in records if record["state"] == "complete"]
+    assert pruned
+    assert len(pruned) + len(complete) == 15
+    assert all(record["epoch"] < EPOCHS and len(record["values"]) == 3 for record in pruned)
+    assert all(list(record["curve"]) == ["1", "2", "3", "4"] for record in complete)
+    assert len(trainer.trained) == 3 * sum(record["epoch"] for record in pruned + complete)  # one epoch a call
+    assert sorted(trainer.released) == sorted(f"trial {record['number']}" for record in pruned)
+    best = best_trial(records, minimize=False)
+    assert best is not None
+    assert best["params"] == {E1: 0.5, E2: 0.2}
+
+
+@pytest.mark.parametrize("kind", PRUNERS)
+def test_a_trial_that_is_not_given_up_is_worth_what_it_is_without_a_pruner(tmp_path: Path, kind: str) -> None:
+    found = {}
+    for name, pruner, rungs in (("without", "null", to_the_end), ("with", f"{{kind: {kind}, every: 1}}", by_epochs)):
+        (tmp_path / name).mkdir()
+        search = searching(tmp_path / name, pruner=pruner).under("any")
+        records = carry_on(opened(search, tmp_path / name), Trainer(), rungs)
+        found[name] = {tuple(record["params"].values()): record for record in records if record["state"] == "complete"}
+    assert set(found["with"]) < set(found["without"])
+    for point, record in found["with"].items():
+        assert record["values"] == found["without"][point]["values"]
 
 
 def test_the_pruner_waits_for_a_difference_beyond_the_noise_of_seeds() -> None:
-    finished = [[0.5, 0.6, 0.7]] * 5  # sd between seeds 0.1, median after one seed 0.5
-    assert seed_noise(finished) == pytest.approx(0.1)
-    # A mean of one seed is known to 1.645 * 0.1: 0.34 lies within it of 0.5, 0.33 does not.
-    assert not clearly_worse([0.34], finished)
-    assert clearly_worse([0.33], finished)
-    # After two seeds the median is 0.55, and the noise 1.645 * 0.1 / sqrt(2) = 0.116.
-    assert not clearly_worse([0.44, 0.44], finished)
-    assert clearly_worse([0.43, 0.43], finished)
-    assert not clearly_worse([0.0], finished[:4])  # too few to say
-    assert not clearly_worse([0.0], [[0.5]] * 9)  # no noise is known from one seed each
+    # The second seed is 0.1 better for all of them: that is no noise between them.
+    assert clearly_worse([0.47, 0.57], [[0.50, 0.60], [0.46, 0.56]])
+    # Two trials under two seeds, means 0.50 and 0.60, seeds' means 0.55 each: what is left over is 0.01 in each of the
+    # four cells. Noise sqrt(4 * 0.0001 / 1) = 0.02, sqrt(2 / 2) of it, times Student's 6.31 for one degree: 0.126.
+    assert not clearly_worse([0.51, 0.49], [[0.59, 0.61]])
+    assert not clearly_worse([0.485, 0.465], [[0.59, 0.61]])  # 0.125 behind
+    assert clearly_worse([0.483, 0.463], [[0.59, 0.61]])  # 0.127 behind
+    assert not clearly_worse([0.0], [[0.5]] * 9)  # one seed tells no noise
+    assert not clearly_worse([0.0, 0.1], [])  # nobody to be worse than
 
 
-def test_sharing_counts_a_stage_once_and_training_from_nothing_every_time() -> None:
-    chains = [("a", "b", "x"), ("a", "c", "y")]
-    cost = stage_costs(chains, {"a": 10.0, "b": 3.0, "c": 3.0, "x": 1.0, "y": 1.0}, {"a": 10, "b": 5, "c": 5})
-    assert (cost["seconds"], cost["unshared_seconds"]) == (18.0, 28.0)
-    assert (cost["epochs"], cost["unshared_epochs"]) == (20.0, 30.0)
+def test_sharing_counts_a_stage_once_and_training_from_nothing_every_time(tmp_path: Path) -> None:
+    records = carry_on(opened(searching(tmp_path, trials=3, seeds=[0]), tmp_path), Trainer())
+    cost = stage_costs(records)
+    assert cost["results"] == 3
+    assert (cost["seconds"], cost["epochs"]) == (50 + 3 * (20 + 1), 10 + 3 * 4)
+    assert (cost["unshared_seconds"], cost["unshared_epochs"]) == (3 * (50 + 20 + 1), 3 * (10 + 4))
+
+
+def test_evaluations_on_the_way_cost_and_epochs_gone_on_from_are_counted_once(tmp_path: Path) -> None:
+    records = carry_on(opened(searching(tmp_path, trials=3, seeds=[0]), tmp_path), Trainer(), by_epochs)
+    assert stage_costs(records)["seconds"] == 50 + 3 * (20 + 4 * 1)
+    assert stage_costs(records)["unshared_seconds"] == 3 * (50 + 20 + 1)
+    next(record for record in records if record["state"] == "complete")["state"] = "pruned"
+    assert stage_costs(records)["unshared_seconds"] == 3 * (50 + 20 + 1)  # from nothing, to its end

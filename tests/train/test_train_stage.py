@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from harness.errors import InputError, StageError
-from harness.train.files import SPOOL, WEIGHTS
+from harness.train.files import SPOOL, STATE, WEIGHTS
 from harness.train.training import train_stage
 
 
@@ -81,6 +82,32 @@ def test_a_stage_killed_at_any_reading_resumes_to_the_same_bits(
     assert resumed["steps"] == whole["steps"]
 
 
+@pytest.mark.parametrize("lost", [None, STATE, SPOOL, "all of it"])
+def test_a_stage_goes_on_from_one_that_stopped_early_to_the_same_bits(
+    settings: dict[str, Any], context: dict[str, Any], tmp_path: Path, lost: str | None
+) -> None:
+    whole = train(settings, context, tmp_path / "whole")
+    rung = train({**settings, "stop_after": 1}, context, tmp_path / "rung")
+    assert (rung["epochs"], rung["steps"]) == (1, whole["steps"] // 2)
+    learned = [record["metrics"]["learning_rate"] for record in spooled(tmp_path / "rung")]
+    assert set(learned) == {0.02}  # the whole schedule's first epoch, not a schedule of its own
+    begun = tmp_path / "rung"
+    if lost == "all of it":
+        shutil.rmtree(begun)
+    elif lost is not None:
+        (begun / lost).rename(begun / "lost")
+    epochs: list[float] = []
+    (tmp_path / "rest").mkdir()
+    rest = train_stage(
+        settings, context, tmp_path / "rest", None, lambda told: epochs.append(told["epoch"]), begun=begun
+    )
+    assert (min(epochs) > 1.0) is (lost is None)  # what was trained already is not trained again
+    assert (tmp_path / "rest" / WEIGHTS).read_bytes() == (tmp_path / "whole" / WEIGHTS).read_bytes()
+    assert spooled(tmp_path / "rest") == spooled(tmp_path / "whole")
+    assert (rest["steps"], rest["images"]) == (whole["steps"], whole["images"])
+    assert not (tmp_path / "rest" / STATE).exists()
+
+
 def test_the_same_settings_train_the_same_bits_and_another_seed_others(
     settings: dict[str, Any], context: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -134,8 +161,6 @@ def test_fewer_identities_than_a_batch_wants_are_all_used_and_it_is_told(
 def test_an_unreadable_training_image_is_named(
     settings: dict[str, Any], context: dict[str, Any], market: Path, tmp_path: Path, decoded_once: bool
 ) -> None:
-    import shutil
-
     broken = tmp_path / "broken"
     shutil.copytree(market, broken)
     victim = sorted((broken / "bounding_box_train").glob("*.jpg"))[0]
