@@ -1,7 +1,9 @@
 """``harness plan``: what a run would do, and what its rows can tell, without running anything."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from harness.cli.console import print_json
 from harness.cli.options import (
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from harness.cli.wiring import Prepared
-    from harness.plan import Identified
+    from harness.plan import Identified, Plan, Speeds
 
 
 def plan(
@@ -38,12 +40,21 @@ def plan(
     workers: WorkersOption = None,
     store: StoreOption = DEFAULT_STORE,
     reuse: ReuseOption = "code",
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe",
+            help="Measure this machine first, by a few steps of each kind of stage, where no finished stage tells.",
+        ),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Show what a run would train: every stage once, what is shared or cached, its cost, what the rows can tell."""
     from harness.cli.costs import row_costs
+    from harness.cli.slots import slots_for
+    from harness.cli.speeds import known_speeds, probe_speeds
     from harness.cli.wiring import prepare
-    from harness.plan import estimate, identify_matrix, measured_speeds, plan_to_json
+    from harness.plan import identify_matrix, plan_to_json
 
     prepared = prepare(
         table,
@@ -61,24 +72,10 @@ def plan(
     costs = row_costs(prepared)
     for row in answer["rows"]:
         row.update(costs[row["id"]])
-    finished = [
-        (entry.stage, entry.result)
-        for entry in prepared.store.list_entries()
-        if entry.stage is not None and entry.result is not None
-    ]
-    speeds = measured_speeds(finished)
-    slots = workers or 1
-    answer["estimates"] = [
-        {
-            "device": told.device,
-            "device_hours": told.device_seconds / 3600,
-            "wall_hours": told.wall_seconds / 3600,
-            "stages_of_unknown_speed": len(told.unknown),
-        }
-        for device in sorted({device for device, _ in speeds})
-        for told in [estimate(prepared.plan, speeds, device, slots)]
-        if len(told.unknown) < len(prepared.plan.to_run)
-    ]
+    slots = slots_for(workers)
+    if probe:
+        probe_speeds(prepared, slots)
+    answer["estimates"] = _estimates(prepared.plan, known_speeds(prepared.store), len(slots))
     answer["version_differences"] = [vars(difference) for difference in prepared.version_differences]
     told = identify_matrix(prepared.matrix, prepared.plan, prepared.allowed)
     answer["identified"] = _identified_json(told)
@@ -86,6 +83,26 @@ def plan(
         print_json(answer)
     else:
         _print(answer, prepared)
+
+
+def _estimates(plan: "Plan", speeds: "Speeds", slots: int) -> list[dict[str, Any]]:
+    """What the plan costs on each device that any of its stages was measured on."""
+    from harness.plan import estimate
+
+    return [
+        {
+            "device": told.device,
+            "device_hours": told.device_seconds / 3600,
+            "wall_hours": told.wall_seconds / 3600,
+            "stages_at_a_time": slots,
+            "stages_of_unknown_speed": len(told.unknown),
+            "stages_of_probed_speed": len(told.probed),
+            "probe_steps": told.probe_steps,
+        }
+        for device in sorted({device for device, _ in speeds})
+        for told in [estimate(plan, speeds, device, slots)]
+        if len(told.unknown) < len(plan.to_run)
+    ]
 
 
 def _identified_json(told: "Identified") -> dict[str, Any]:
@@ -97,7 +114,9 @@ def _identified_json(told: "Identified") -> dict[str, Any]:
             {"text": status.claim.text, "identifiable": status.identifiable, "reason": status.reason}
             for status in told.claims
         ],
-        "one_row_more": None if told.suggestion is None else list(told.suggestion.factors),
+        "one_row_more": None
+        if told.suggestion is None
+        else {name: list(getattr(told.suggestion, name)) for name in ("factors", "main_effects", "paired")},
     }
 
 
@@ -115,10 +134,8 @@ def _print(answer: Mapping[str, Any], prepared: "Prepared") -> None:
         f"{sharing['epochs_unshared']}: sharing saves {sharing['epochs_saved']} epochs. "
         f"To train now: {sharing['epochs_to_run']} epochs."
     )
-    for told in answer["estimates"]:
-        unknown = told["stages_of_unknown_speed"]
-        without = f" ({unknown} stages of unknown speed not counted)" if unknown else ""
-        console.print(f"Estimate on {told['device']}: {_duration(told['device_hours'])} of device time{without}.")
+    for line in _told_estimates(answer):
+        console.print(line, markup=False)
     for row in answer["refused"]:
         console.print(f"Refused: row {row['id']} ({', '.join(row['factors'])}): {row['constraint']}")
     identified = answer["identified"]
@@ -128,8 +145,29 @@ def _print(answer: Mapping[str, Any], prepared: "Prepared") -> None:
     for claim in identified["claims"]:
         if not claim["identifiable"]:
             console.print(f'Claim out of reach: "{claim["text"]}": {claim["reason"]}.')
-    if identified["one_row_more"] is not None:
-        console.print(f"One row more would add most: {' + '.join(identified['one_row_more'])}.")
+    if identified["claims"]:
+        within = sum(claim["identifiable"] for claim in identified["claims"])
+        console.print(f"Claims these rows can judge: {within} of {len(identified['claims'])}.")
+    if (more := identified["one_row_more"]) is not None:
+        gains = [("main effect of", more["main_effects"]), ("first pair of rows for", more["paired"])]
+        told = "; ".join(f"{gain} {', '.join(names)}" for gain, names in gains if names)
+        console.print(f"One row more would add most: {' + '.join(more['factors'])} ({told}).")
+
+
+def _told_estimates(answer: Mapping[str, Any]) -> Iterator[str]:
+    """The cost in sentences, with where the speeds come from."""
+    if not any(stage["state"] == "to run" for stage in answer["stages"]):
+        return
+    if not answer["estimates"]:
+        yield "No estimate: no such stage was measured yet. --probe measures this machine by a few steps of each kind."
+    for told in answer["estimates"]:
+        device, at_a_time, probed = (told[name] for name in ("device", "stages_at_a_time", "stages_of_probed_speed"))
+        waits = f", {_duration(told['wall_hours'])} with {at_a_time} stages at a time" if at_a_time > 1 else ""
+        yield f"Estimate on {device}: {_duration(told['device_hours'])} of stages' time{waits}."
+        if probed:
+            yield f"  {probed} stages as measured by a probe of {told['probe_steps']} steps on {device}."
+        if told["stages_of_unknown_speed"]:
+            yield f"  {told['stages_of_unknown_speed']} stages of unknown speed are not counted."
 
 
 def _rows_table(answer: Mapping[str, Any]) -> "Table":

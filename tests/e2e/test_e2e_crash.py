@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import DEMO, STAGES, Command, Filled, answer, background, tracked_runs
+from conftest import DEMO, STAGES, Command, Filled, answer, background, run_harness, tracked_runs
 
 from harness.spool import read_spool
 from harness.track.store import connect
@@ -27,19 +27,24 @@ SEED = int(os.environ.get("HARNESS_KILL_SEED") or random.SystemRandom().randrang
 
 @pytest.mark.timeout(300 + 60 * KILLS)
 def test_a_table_killed_at_random_moments_ends_as_if_never_killed(
-    make_place: Any, photographs: Path, filled: Filled
+    make_place: Any, make_bare_place: Any, photographs: Path, filled: Filled
 ) -> None:
+    """In turn where data and tracker are there already, and where they are made first."""
     print(f"HARNESS_KILLS={KILLS} HARNESS_KILL_SEED={SEED}")
-    draw, kills = random.Random(SEED), list[str]()
+    draw, kills, places = random.Random(SEED), list[str](), 0
     while len(kills) < KILLS:
-        place = make_place()
-        while not run_until_killed(place, photographs, draw, filled.seconds if len(kills) < KILLS else None, kills):
+        bare = draw.random() < 0.5
+        place, data = (make_bare_place(), ()) if bare else (make_place(), ("--data", photographs))
+        span_s = filled.seconds * (1.5 if bare else 1.0)
+        while not run_until_killed(place, data, draw, span_s if len(kills) < KILLS else None, kills):
             pass
         assert_equal_to_uninterrupted(place, filled)
+        places += 1
+        print(f"{len(kills)} kills, {places} tables equal to the uninterrupted one", flush=True)
 
 
 def run_until_killed(
-    place: Path, photographs: Path, draw: random.Random, span_s: float | None, kills: list[str]
+    place: Path, data: tuple[str | Path, ...], draw: random.Random, span_s: float | None, kills: list[str]
 ) -> bool:
     """Runs the table; kills the harness, or with it all its workers, or one worker, somewhere within ``span_s``.
 
@@ -49,7 +54,7 @@ def run_until_killed(
         Whether the table was filled: the loss of one worker does not end a run.
     """
     before = trained_so_far(place)
-    running = background(place, "run", "tiny.yaml", *DEMO, "--data", photographs)
+    running = background(place, "run", "tiny.yaml", *DEMO, *data)
     if span_s is not None:
         moment, victim = draw.uniform(0.0, span_s), draw.choice(["the harness", "everything", "a worker"])
         try:
@@ -61,16 +66,45 @@ def run_until_killed(
             if victim == "a worker" and workers:
                 draw.choice(sorted(workers, key=lambda worker: worker.pid)).kill()
             else:
-                for process in [running, *(workers if victim == "everything" else [])]:
-                    process.kill()
-                running.wait()
-                _, orphans = psutil.wait_procs(workers, timeout=20)
-                assert not orphans, "workers end with their harness"
+                kill(running, workers, everything=victim == "everything")
                 assert_nothing_lost(before, trained_so_far(place))
                 return False
     assert running.wait(240) == 0, running.stderr.read() if running.stderr else ""
     assert_nothing_lost(before, trained_so_far(place))
     return True
+
+
+def kill(running: "subprocess.Popen[str]", workers: list[psutil.Process], *, everything: bool) -> None:
+    """Kills the harness, or with it its workers, which end with it anyway."""
+    for process in [running, *(workers if everything else [])]:
+        process.kill()
+    running.wait()
+    _, orphans = psutil.wait_procs(workers, timeout=20)
+    assert not orphans, "workers end with their harness"
+
+
+MOMENTS = {
+    "while the synthetic set is rendered": ".harness/data/*/.market1501.*.partial",
+    "while MLflow's tables are made": "mlflow.db",
+    "while images are decoded": ".harness/cache/*.npy*",
+    "while a stage is trained": ".harness/stages/*/*/checkpoints/step-*.pt",
+    "while the report is written": "reports",
+}
+"""What lies in the place once a moment has come."""
+
+
+def test_a_first_run_killed_in_each_of_its_phases_ends_as_if_never_killed(make_bare_place: Any, filled: Filled) -> None:
+    place = make_bare_place()
+    for moment, sign in MOMENTS.items():
+        running = background(place, "run", "tiny.yaml", *DEMO)
+        wait_for(lambda sign=sign: any(place.glob(sign)), every_s=0.001)
+        assert running.poll() is None, moment
+        kill(running, psutil.Process(running.pid).children(recursive=True), everything=True)
+    answer(run_harness(place, "run", "tiny.yaml", *DEMO, "--json"))
+    assert_equal_to_uninterrupted(place, filled)
+    assert not list(place.rglob("*.partial"))
+    assert not list(place.rglob("*.tmp"))
+    assert not list(place.rglob("*.part"))
 
 
 def trained_so_far(place: Path) -> dict[str, list[bytes]]:
@@ -188,8 +222,8 @@ def test_a_second_ctrl_c_ends_at_once(place: Path, photographs: Path) -> None:
     assert not orphans
 
 
-def wait_for(happened: Any) -> None:
+def wait_for(happened: Any, every_s: float = 0.05) -> None:
     deadline = time.monotonic() + 120
     while not happened():
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(every_s)
