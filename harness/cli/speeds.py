@@ -46,7 +46,7 @@ def probe_speeds(prepared: "Prepared", slots: "Sequence[Slot]") -> None:
     probes = {probe.fingerprint: (key, probe) for key, stage in lacking.items() for probe in _probes(key, stage, slots)}
     if not probes:
         return
-    notices().print(f"probing {len(lacking)} kinds of stage, a few steps each in {len(slots)} at a time", markup=False)
+    notices().print(f"probing {len(lacking)} kinds of stage, a few steps each in {len(slots)} at a time")
     failures: dict[str, str] = {}
     done: list[str] = []
     with (
@@ -69,7 +69,7 @@ def probe_speeds(prepared: "Prepared", slots: "Sequence[Slot]") -> None:
         context = {**prepared.context, "images": dict(prepared.data.images), "classes": prepared.data.classes}
         executor.execute([probe for _, probe in probes.values()], WORK, context, on_event)
     for failure in failures.values():
-        notices().print(failure, markup=False)
+        notices().print(failure)
 
 
 def _lacking(plan: Plan, known: Mapping[tuple[str, str], Speed], slots: "Sequence[Slot]") -> dict[str, Stage]:

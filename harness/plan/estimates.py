@@ -56,8 +56,10 @@ def measured_speeds(finished: Iterable[tuple[Stage, Mapping[str, Any]]]) -> dict
 
 def unmeasured(plan: Plan, speeds: Speeds, device: str) -> tuple[Stage, ...]:
     """Of the stages that must run, one of each kind of work whose speed on ``device`` is not known."""
-    kinds = {speed_key(stage): stage for stage in reversed(plan.to_run)}
-    return tuple(stage for key, stage in reversed(kinds.items()) if (device, key) not in speeds)
+    kinds: dict[str, Stage] = {}
+    for stage in plan.to_run:
+        kinds.setdefault(speed_key(stage), stage)
+    return tuple(stage for key, stage in kinds.items() if (device, key) not in speeds)
 
 
 @dataclass(frozen=True)
