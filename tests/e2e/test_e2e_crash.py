@@ -170,6 +170,33 @@ def figures(place: Path, stage: str) -> list[tuple[int, float, dict[str, float]]
     return [(record.step, record.epoch, dict(record.metrics)) for record in records]
 
 
+JUMPING = """\
+import time
+days = {days}
+now, now_ns = time.time, time.time_ns
+time.time, time.time_ns = lambda: now() + days * 86_400, lambda: now_ns() + days * 86_400 * 10**9
+"""
+"""Python runs a module of the name ``sitecustomize`` first of all, in every process."""
+
+
+def test_a_clock_that_jumps_between_runs_forwards_and_back_changes_nothing(
+    place: Path, photographs: Path, filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    command = ("run", "tiny.yaml", *DEMO, "--data", photographs)
+    (tmp_path / "sitecustomize.py").write_text(JUMPING.format(days=400))
+    running = background(place, *command)
+    wait_for(lambda: any(place.glob(".harness/stages/*/*/checkpoints/step-*.pt")))
+    kill(running, psutil.Process(running.pid).children(recursive=True), everything=True)
+    before = trained_so_far(place)
+    (tmp_path / "sitecustomize.py").write_text(JUMPING.format(days=-400))
+    run_harness(place, *command)
+    assert_nothing_lost(before, trained_so_far(place))
+    assert_equal_to_uninterrupted(place, filled)
+    parent = min(run.info.start_time for run in tracked_runs(place))
+    assert abs(parent / 1000 - time.time()) > 399 * 86_400, "the clock did jump"
+
+
 def test_two_harnesses_on_one_table_share_the_work_and_both_finish(
     place: Path, photographs: Path, filled: Filled
 ) -> None:
