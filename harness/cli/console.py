@@ -11,13 +11,24 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _QUIET_S = 2.0
+_WIDTH_OFF_TERMINAL = 140
 
 
 def notices() -> "Console":
-    """A console on standard error, so that standard output holds the answer alone."""
+    """A console on standard error, so that standard output holds the answer alone. Text is shown as it is."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def answers() -> "Console":
+    """A console on standard output, of a width that does not depend on a terminal. Text is shown as it is."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not console.is_terminal:
+        console.width = _WIDTH_OFF_TERMINAL
+    return console
 
 
 def print_json(answer: Any) -> None:
@@ -36,7 +47,12 @@ def counting(title: str) -> Iterator[Callable[[int, int], None]]:
 
     console = notices()
     bar = Progress(
-        TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
+        TextColumn(title, markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
     )
     task = bar.add_task(title, total=None)
     started = told = time.monotonic()

@@ -31,6 +31,7 @@ def row_costs(prepared: "Prepared") -> dict[str, dict[str, int]]:
             counted = True
         costs[row] = known[key]
     if counted:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(known), encoding="utf-8")
+        with suppress(OSError):  # a store that cannot be written to costs the counting, at the next plan again
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(known), encoding="utf-8")
     return costs

@@ -78,7 +78,7 @@ class Monitor:
     def _say(self, line: str) -> None:
         """A line for logs; on a terminal the bars tell the same."""
         if self._bars is None:
-            self._console.print(line, markup=False)
+            self._console.print(line)
 
     def _title(self, stage: Stage) -> str:
         runs = self._plan.runs_of(stage.fingerprint)
@@ -105,10 +105,10 @@ def monitoring(plan: Plan, table: str) -> Iterator[Monitor]:
         yield Monitor(plan, None, table)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[told]}"),
+        TextColumn("{task.fields[told]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )

@@ -3,12 +3,12 @@
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from harness.cli.console import answers
+
 if TYPE_CHECKING:
     from harness.report import TableReport
     from harness.report.model import Cell
     from harness.report.vocabulary import Metric
-
-_WIDTH_OFF_TERMINAL = 140
 
 
 def show_table(report: "TableReport", rows: Collection[str]) -> None:
@@ -21,7 +21,6 @@ def show_table(report: "TableReport", rows: Collection[str]) -> None:
         rows: Ids of the rows to show; cited methods are always shown.
     """
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     from harness.report.vocabulary import percent
@@ -46,13 +45,11 @@ def show_table(report: "TableReport", rows: Collection[str]) -> None:
             if with_paper:
                 numbers.append("" if cell.paper is None else percent(cell.paper, metric))
         table.add_row(row.name, *ticks, *numbers)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = _WIDTH_OFF_TERMINAL
-    console.print(f"{report.title} · {report.heading}", markup=False)
+    console = answers()
+    console.print(f"{report.title} · {report.heading}")
     console.print(table)
     if report.not_comparable:
-        console.print(f"These numbers do not compare with the paper's: {report.not_comparable}.", markup=False)
+        console.print(f"These numbers do not compare with the paper's: {report.not_comparable}.")
 
 
 def _measured(cell: "Cell", metric: "Metric", state: str) -> str:

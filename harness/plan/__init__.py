@@ -6,18 +6,15 @@ neither torch nor the tracker, so that a plan is quick.
 
 from harness.plan.code import CODE_VERSION, code_digest, reached_modules
 from harness.plan.effects import Identified, allowed_by, identify
+from harness.plan.estimates import Estimate, Speed, Speeds, estimate, measured_speeds, speed_key, unmeasured
 from harness.plan.fingerprint import fingerprint
 from harness.plan.plan import (
-    Estimate,
     Sharing,
     build_plan,
     code_identity,
-    estimate,
     identify_matrix,
-    measured_speeds,
     plan_to_json,
     sharing_of,
-    speed_key,
     version_identity,
 )
 from harness.plan.stage import Plan, Run, Stage
@@ -31,6 +28,8 @@ __all__ = [
     "Plan",
     "Run",
     "Sharing",
+    "Speed",
+    "Speeds",
     "Stage",
     "allowed_by",
     "build_plan",
@@ -46,5 +45,6 @@ __all__ = [
     "sharing_of",
     "speed_key",
     "stages_of",
+    "unmeasured",
     "version_identity",
 ]

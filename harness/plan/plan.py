@@ -1,19 +1,16 @@
 """From a table to the fewest stages that fill it, and what a reader wants to know of them before anything runs.
 
-Owns sharing (every stage once), what is cached, what must run and what it will cost. Refuses running anything.
+Owns sharing (every stage once), what is cached and what must run. Refuses running anything.
 """
 
-import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 from harness.errors import InputError
 from harness.matrix.matrix import Matrix, RefusedRow, Row
 from harness.plan.code import code_digest
 from harness.plan.effects import Identified, identify
-from harness.plan.fingerprint import fingerprint
 from harness.plan.stage import Plan, Run, Stage
 from harness.plan.stages import DataIdentity, UntrainableRowError, images_of, stages_of
 
@@ -105,65 +102,6 @@ def sharing_of(plan: Plan) -> Sharing:
         epochs_unshared=sum(stage.epochs for stage in used),
         epochs_to_run=sum(stage.epochs for stage in plan.to_run),
     )
-
-
-def speed_key(stage: Stage) -> str:
-    """What an image costs: stages of one key take images through the same work, whatever the data, seed or rate."""
-    settings = stage.settings
-    size = {name: settings["data"][name] for name in ("height_px", "width_px")}
-    read: dict[str, Any] = {name: settings.get(name) for name in ("model", "classifier", "sampler", "arithmetic")}
-    read["losses"] = sorted(settings.get("losses", ()))
-    if stage.kind == "evaluate":
-        read["evaluation"] = settings["evaluation"]
-    return fingerprint({"kind": stage.kind, "size": size, **read})
-
-
-def measured_speeds(finished: Iterable[tuple[Stage, Mapping[str, Any]]]) -> dict[tuple[str, str], float]:
-    """Images per second by (device, ``speed_key``), the median over finished stages and their results.
-
-    Read from a result: ``device`` and ``images_per_s``. One without a device or a positive speed is passed over.
-    """
-    seen: dict[tuple[str, str], list[float]] = {}
-    for stage, result in finished:
-        speed = result.get("images_per_s")
-        if "device" in result and isinstance(speed, int | float) and math.isfinite(speed) and speed > 0:
-            seen.setdefault((str(result["device"]), speed_key(stage)), []).append(float(speed))
-    return {key: median(speeds) for key, speeds in seen.items()}
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What the stages that must run will cost on one kind of device."""
-
-    device: str
-    device_seconds: float
-    """Time on devices, summed over the stages of known speed (GPU-hours are this over 3600)."""
-    wall_seconds: float
-    """Time to wait: no shorter than the longest chain, nor than the work shared evenly by all slots."""
-    unknown: tuple[str, ...]
-    """Fingerprints of stages whose like was never measured on this device; their cost is in no figure."""
-
-
-def estimate(plan: Plan, speeds: Mapping[tuple[str, str], float], device: str, slots: int = 1) -> Estimate:
-    """The cost of what must run, from measured speeds.
-
-    Args:
-        plan: The plan.
-        speeds: See ``measured_speeds``.
-        device: The device's name as results tell it.
-        slots: Stages that run at once.
-    """
-    seconds: dict[str, float] = {}
-    unknown: list[str] = []
-    ends: dict[str, float] = {}
-    for stage in plan.to_run:
-        speed = speeds.get((device, speed_key(stage)))
-        if speed is None:
-            unknown.append(stage.fingerprint)
-        seconds[stage.fingerprint] = plan.images.get(stage.fingerprint, 0) / speed if speed else 0.0
-        ends[stage.fingerprint] = ends.get(stage.parent or "", 0.0) + seconds[stage.fingerprint]
-    total = sum(seconds.values())
-    return Estimate(device, total, max([total / slots, *ends.values()]), tuple(unknown))
 
 
 def identify_matrix(matrix: Matrix, plan: Plan, allowed: Callable[[Mapping[str, bool]], bool]) -> Identified:

@@ -28,14 +28,14 @@ def prepare_device(circumstances: Circumstances) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """What the device calls itself, for provenance and speed records."""
+    """What the device calls itself, for provenance and speed records; see ``prepare_device`` for the one thread."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     with contextlib.suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as info:
         for line in info:
             if line.startswith("model name"):
-                return f"{line.partition(':')[2].strip()} ({torch.get_num_threads()} threads)"
-    return f"{device.type} ({torch.get_num_threads()} threads)"
+                return f"{line.partition(':')[2].strip()} (one thread)"
+    return f"{device.type} (one thread)"
 
 
 class DeviceMeter:

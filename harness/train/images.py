@@ -4,20 +4,33 @@ from pathlib import Path
 
 import torch
 
-from harness.data import Dataset, Split, cached_images, held_out_split, open_dataset
+from harness.data import Dataset, Split, cached_images, held_out_split, open_dataset, split_fingerprint
 from harness.data.batches import DecodingFeeder, Feeder, ImageFeeder
+from harness.errors import InputError
 from harness.train.settings import Circumstances, ImageSettings
 
 
 def open_images(circumstances: Circumstances, images: ImageSettings, *, training: bool) -> Dataset:
-    """The data set of a stage; with held-out identities, only the training folder is ever looked at."""
+    """The data set of a stage; with held-out identities, only the training folder is ever looked at.
+
+    Raises:
+        InputError: If the images are not those that the stage was planned with: its result would bear a wrong name.
+    """
     root = Path(circumstances.root)
-    if images.held_out is not None:
+    if training or images.held_out is not None:
         dataset = open_dataset(circumstances.dataset, root, splits=("train",))
+    else:
+        dataset = open_dataset(circumstances.dataset, root)
+    index = Path(circumstances.cache) / "index"
+    for name, planned in images.splits.items():
+        if split_fingerprint(dataset.splits[name], dataset.root, index) != planned:
+            raise InputError(
+                f"{dataset.root}: the images of {name} are not those that this run was planned with: some were added, "
+                "removed or changed since; run the same command again"
+            )
+    if images.held_out is not None:
         return held_out_split(dataset, images.held_out.share, images.held_out.seed)
-    if training:
-        return open_dataset(circumstances.dataset, root, splits=("train",))
-    return open_dataset(circumstances.dataset, root)
+    return dataset
 
 
 def feed(

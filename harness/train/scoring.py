@@ -28,7 +28,8 @@ from harness.train.loop import Emit
 from harness.train.settings import Circumstances, EvaluateSettings
 from harness.train.training import inherit
 
-_BATCH = 256
+BATCH = 256
+"""Images that go through the network at once."""
 _PICTURES = 8
 """Query images whose attention maps are kept for Figure 3, spread evenly over the queries."""
 
@@ -44,8 +45,8 @@ def evaluate_stage(
     ``maps`` (n, levels, h, w) of a few queries.
 
     Returns:
-        ``metrics`` (fractions), ``seconds``, ``images_per_s``, ``parameters``, ``multiply_adds``, ``device``, peak
-        memory and ``notes``.
+        ``metrics`` (fractions), ``images`` that were scored, ``seconds`` of all of it, ``images_per_s`` of the network
+        alone, ``parameters``, ``multiply_adds``, ``device``, peak memory and ``notes``.
     """
     stage, circumstances = EvaluateSettings.read(settings), Circumstances.read(context)
     device = prepare_device(circumstances)
@@ -53,12 +54,13 @@ def evaluate_stage(
     dataset = open_images(circumstances, stage.images, training=False)
     network = _trained_network(stage, parent_folder).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with arithmetic(device, tf32=stage.arithmetic.tf32, deterministic=stage.arithmetic.deterministic):
-        extractor = _Extractor(network, stage, device, emit)
+        extractor = Extractor(network, stage, device, emit)
         score = _score_retrieval if stage.evaluation.protocol == "market" else _score_classification
         metrics, notes = score(dataset, stage, circumstances, extractor, folder)
     seconds = time.monotonic() - started
     return {
         "metrics": metrics,
+        "images": sum(len(split) for name, split in dataset.splits.items() if name != "train"),
         "seconds": seconds,
         "images_per_s": extractor.images / extractor.seconds,
         "device": device_name(device),
@@ -80,7 +82,7 @@ def _cost(stage: EvaluateSettings, network: Network) -> Cost:
     )
 
 
-class _Extractor:
+class Extractor:
     """Runs the network over images in large batches, on the device, without gradients."""
 
     def __init__(self, network: Network, stage: EvaluateSettings, device: torch.device, emit: Emit) -> None:
@@ -96,7 +98,7 @@ class _Extractor:
         """``take`` of the network's output for each of ``count`` images, float32 on the CPU, in the images' order."""
         started, done = time.monotonic(), 0
         parts = []
-        for batch in _pixels(images, np.split(np.arange(count), range(_BATCH, count, _BATCH))):
+        for batch in _pixels(images, np.split(np.arange(count), range(BATCH, count, BATCH))):
             pixels = normalize(batch, mean=self._stage.mean, std=self._stage.std)
             bfloat16 = self._stage.arithmetic.precision == "bfloat16"
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bfloat16):
@@ -128,7 +130,7 @@ def _trained_network(stage: EvaluateSettings, parent_folder: Path) -> Network:
 
 
 def _score_retrieval(
-    dataset: Dataset, stage: EvaluateSettings, circumstances: Circumstances, extractor: _Extractor, folder: Path
+    dataset: Dataset, stage: EvaluateSettings, circumstances: Circumstances, extractor: Extractor, folder: Path
 ) -> tuple[dict[str, float], list[str]]:
     query, gallery = dataset.splits["query"], dataset.splits["gallery"]
     query_images, gallery_images = (
@@ -137,7 +139,7 @@ def _score_retrieval(
     query_features = extractor.over(query_images, len(query), lambda output: output.embedding)
     gallery_features = extractor.over(gallery_images, len(gallery), lambda output: output.embedding)
     query_cameras, gallery_cameras, notes = comparable_cameras(query, gallery)
-    result = _rank(
+    result = rank(
         stage.evaluation,
         circumstances,
         (query_features, query.identities, query_cameras),
@@ -166,12 +168,13 @@ def _score_retrieval(
     return (metrics if overlap is None else {**metrics, "attention_overlap": overlap}), notes
 
 
-def _rank(
+def rank(
     evaluation: EvaluationSpec,
     circumstances: Circumstances,
     query: tuple[Tensor, Ids, Ids],
     gallery: tuple[Tensor, Ids, Ids],
 ) -> RankingResult:
+    """The protocol's ranking of features, each with its images' identities and cameras, re-ranked if it says so."""
     metric, ap, rerank = evaluation.metric, evaluation.ap, evaluation.rerank
     device, threads = circumstances.device, circumstances.threads
     if not rerank.enabled:
@@ -206,7 +209,7 @@ def _cameras(split: Split) -> Ids:
     return np.zeros(len(split), dtype=np.int64) if split.cameras is None else split.cameras
 
 
-def _look_at_attention(images: Feeder, count: int, extractor: _Extractor, folder: Path) -> float | None:
+def _look_at_attention(images: Feeder, count: int, extractor: Extractor, folder: Path) -> float | None:
     """Keeps attention maps of a few queries and returns the mean overlap of the levels' maps over all queries.
 
     The overlap of an image is the mean cosine between the map of its last stage and those of the stages before
@@ -236,7 +239,7 @@ def _look_at_attention(images: Feeder, count: int, extractor: _Extractor, folder
 
 
 def _score_classification(
-    dataset: Dataset, stage: EvaluateSettings, circumstances: Circumstances, extractor: _Extractor, folder: Path
+    dataset: Dataset, stage: EvaluateSettings, circumstances: Circumstances, extractor: Extractor, folder: Path
 ) -> tuple[dict[str, float], list[str]]:
     test = dataset.splits["test"]
 

@@ -28,6 +28,8 @@ _SAMPLER: TypeAdapter[ShuffledSampler | IdentitySampler] = TypeAdapter(ShuffledS
 class ImageSettings:
     """Which images, at which size."""
 
+    splits: Mapping[str, str]
+    """Fingerprints of the splits that the stage was planned with."""
     height_px: int
     width_px: int
     held_out: HeldOut | None
@@ -37,6 +39,7 @@ class ImageSettings:
         """From a stage's ``data`` settings."""
         held_out = data.get("held_out")
         return cls(
+            splits=data["splits"],
             height_px=data["height_px"],
             width_px=data["width_px"],
             held_out=None if held_out is None else HeldOut.model_validate(held_out),

@@ -54,7 +54,7 @@ def train_stage(
     labels = np.searchsorted(classes, split.identities).astype(np.int64)
     stage, notes = fit_sampler(stage, identities=len(classes))
     with arithmetic(device, tf32=stage.arithmetic.tf32, deterministic=stage.arithmetic.deterministic):
-        network = _starting_network(stage, circumstances, len(classes), parent_folder)
+        network = starting_network(stage, circumstances, len(classes), parent_folder)
         feeder = feed(
             dataset, split, circumstances, stage.images, device, memory_limit_mb=circumstances.device_memory_mb
         )
@@ -107,9 +107,10 @@ def fit_sampler(stage: TrainSettings, *, identities: int) -> tuple[TrainSettings
     return replace(stage, sampler=sampler.model_copy(update={"identities": identities})), [note]
 
 
-def _starting_network(
+def starting_network(
     stage: TrainSettings, circumstances: Circumstances, classes: int, parent_folder: Path | None
 ) -> Network:
+    """The network before the stage's first step: the parent's weights, or else the recipe's."""
     network = build_network(
         **stage.model,
         weights="none" if stage.weights is None else circumstances.weights[stage.weights],

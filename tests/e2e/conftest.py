@@ -49,10 +49,13 @@ STAGES = 7
 """Rows 1 and 3 share stage 1: two "classify", two "metric", three evaluations."""
 
 
+IDENTITIES, DATA_SEED = 16, 1
+
+
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small data set in Market-1501's layout."""
-    return make_market1501(tmp_path_factory.mktemp("photographs"), identities=16, seed=1)
+    return make_market1501(tmp_path_factory.mktemp("photographs"), identities=IDENTITIES, seed=DATA_SEED)
 
 
 MakePlace = Callable[[], Path]
@@ -67,17 +70,26 @@ def empty_tracker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def make_place(tmp_path_factory: pytest.TempPathFactory, empty_tracker: Path) -> MakePlace:
-    """Makes a folder with the tiny table, the repository's recipes and an empty tracker."""
+def make_bare_place(tmp_path_factory: pytest.TempPathFactory) -> MakePlace:
+    """Makes a folder with the tiny table and the repository's recipes, whose synthetic set is ``photographs``."""
 
     def make() -> Path:
         folder = tmp_path_factory.mktemp("place")
-        shutil.copytree(empty_tracker, folder, dirs_exist_ok=True)
         shutil.copytree(ABLATIONS / "recipes", folder / "recipes")
+        recipe = folder / "recipes" / "market1501.yaml"
+        text, small = recipe.read_text(encoding="utf-8"), f"identities: {IDENTITIES}, seed: {DATA_SEED}"
+        assert text.count("identities: 300, seed: 0") == 1
+        recipe.write_text(text.replace("identities: 300, seed: 0", small), encoding="utf-8")
         (folder / "tiny.yaml").write_text(TINY, encoding="utf-8")
         return folder
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_place(make_bare_place: MakePlace, empty_tracker: Path) -> MakePlace:
+    """Makes a folder with the tiny table, the recipes and an empty tracker."""
+    return lambda: Path(shutil.copytree(empty_tracker, make_bare_place(), dirs_exist_ok=True))
 
 
 @pytest.fixture

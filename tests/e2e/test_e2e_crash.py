@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import DEMO, STAGES, Command, Filled, answer, background, steps_of, tracked_runs
+from conftest import DEMO, STAGES, Command, Filled, answer, background, run_harness, steps_of, tracked_runs
 
 from harness.spool import read_spool
 from harness.track.words import TAG_KEY
@@ -26,19 +26,24 @@ SEED = int(os.environ.get("HARNESS_KILL_SEED") or random.SystemRandom().randrang
 
 @pytest.mark.timeout(300 + 60 * KILLS)
 def test_a_table_killed_at_random_moments_ends_as_if_never_killed(
-    make_place: Any, photographs: Path, filled: Filled
+    make_place: Any, make_bare_place: Any, photographs: Path, filled: Filled
 ) -> None:
+    """In turn where data and tracker are there already, and where they are made first."""
     print(f"HARNESS_KILLS={KILLS} HARNESS_KILL_SEED={SEED}")
-    draw, kills = random.Random(SEED), list[str]()
+    draw, kills, places = random.Random(SEED), list[str](), 0
     while len(kills) < KILLS:
-        place = make_place()
-        while not run_until_killed(place, photographs, draw, filled.seconds if len(kills) < KILLS else None, kills):
+        bare = draw.random() < 0.5
+        place, data = (make_bare_place(), ()) if bare else (make_place(), ("--data", photographs))
+        span_s = filled.seconds * (1.5 if bare else 1.0)
+        while not run_until_killed(place, data, draw, span_s if len(kills) < KILLS else None, kills):
             pass
         assert_equal_to_uninterrupted(place, filled)
+        places += 1
+        print(f"{len(kills)} kills, {places} tables equal to the uninterrupted one", flush=True)
 
 
 def run_until_killed(
-    place: Path, photographs: Path, draw: random.Random, span_s: float | None, kills: list[str]
+    place: Path, data: tuple[str | Path, ...], draw: random.Random, span_s: float | None, kills: list[str]
 ) -> bool:
     """Runs the table; kills the harness, or with it all its workers, or one worker, somewhere within ``span_s``.
 
@@ -48,7 +53,7 @@ def run_until_killed(
         Whether the table was filled: the loss of one worker does not end a run.
     """
     before = trained_so_far(place)
-    running = background(place, "run", "tiny.yaml", *DEMO, "--data", photographs)
+    running = background(place, "run", "tiny.yaml", *DEMO, *data)
     if span_s is not None:
         moment, victim = draw.uniform(0.0, span_s), draw.choice(["the harness", "everything", "a worker"])
         try:
@@ -60,16 +65,45 @@ def run_until_killed(
             if victim == "a worker" and workers:
                 draw.choice(sorted(workers, key=lambda worker: worker.pid)).kill()
             else:
-                for process in [running, *(workers if victim == "everything" else [])]:
-                    process.kill()
-                running.wait()
-                _, orphans = psutil.wait_procs(workers, timeout=20)
-                assert not orphans, "workers end with their harness"
+                kill(running, workers, everything=victim == "everything")
                 assert_nothing_lost(before, trained_so_far(place))
                 return False
     assert running.wait(240) == 0, running.stderr.read() if running.stderr else ""
     assert_nothing_lost(before, trained_so_far(place))
     return True
+
+
+def kill(running: "subprocess.Popen[str]", workers: list[psutil.Process], *, everything: bool) -> None:
+    """Kills the harness, or with it its workers, which end with it anyway."""
+    for process in [running, *(workers if everything else [])]:
+        process.kill()
+    running.wait()
+    _, orphans = psutil.wait_procs(workers, timeout=20)
+    assert not orphans, "workers end with their harness"
+
+
+MOMENTS = {
+    "while the synthetic set is rendered": ".harness/data/*/.market1501.*.partial",
+    "while MLflow's tables are made": "mlflow.db",
+    "while images are decoded": ".harness/cache/*.npy*",
+    "while a stage is trained": ".harness/stages/*/*/checkpoints/step-*.pt",
+    "while the report is written": "reports",
+}
+"""What lies in the place once a moment has come."""
+
+
+def test_a_first_run_killed_in_each_of_its_phases_ends_as_if_never_killed(make_bare_place: Any, filled: Filled) -> None:
+    place = make_bare_place()
+    for moment, sign in MOMENTS.items():
+        running = background(place, "run", "tiny.yaml", *DEMO)
+        wait_for(lambda sign=sign: any(place.glob(sign)), every_s=0.001)
+        assert running.poll() is None, moment
+        kill(running, psutil.Process(running.pid).children(recursive=True), everything=True)
+    answer(run_harness(place, "run", "tiny.yaml", *DEMO, "--json"))
+    assert_equal_to_uninterrupted(place, filled)
+    assert not list(place.rglob("*.partial"))
+    assert not list(place.rglob("*.tmp"))
+    assert not list(place.rglob("*.part"))
 
 
 def trained_so_far(place: Path) -> dict[str, list[bytes]]:
@@ -130,6 +164,33 @@ def figures(place: Path, stage: str) -> list[tuple[int, float, dict[str, float]]
     return [(record.step, record.epoch, dict(record.metrics)) for record in records]
 
 
+JUMPING = """\
+import time
+days = {days}
+now, now_ns = time.time, time.time_ns
+time.time, time.time_ns = lambda: now() + days * 86_400, lambda: now_ns() + days * 86_400 * 10**9
+"""
+"""Python runs a module of the name ``sitecustomize`` first of all, in every process."""
+
+
+def test_a_clock_that_jumps_between_runs_forwards_and_back_changes_nothing(
+    place: Path, photographs: Path, filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    command = ("run", "tiny.yaml", *DEMO, "--data", photographs)
+    (tmp_path / "sitecustomize.py").write_text(JUMPING.format(days=400))
+    running = background(place, *command)
+    wait_for(lambda: any(place.glob(".harness/stages/*/*/checkpoints/step-*.pt")))
+    kill(running, psutil.Process(running.pid).children(recursive=True), everything=True)
+    before = trained_so_far(place)
+    (tmp_path / "sitecustomize.py").write_text(JUMPING.format(days=-400))
+    run_harness(place, *command)
+    assert_nothing_lost(before, trained_so_far(place))
+    assert_equal_to_uninterrupted(place, filled)
+    parent = min(run.info.start_time for run in tracked_runs(place))
+    assert abs(parent / 1000 - time.time()) > 399 * 86_400, "the clock did jump"
+
+
 def test_two_harnesses_on_one_table_share_the_work_and_both_finish(
     place: Path, photographs: Path, filled: Filled
 ) -> None:
@@ -182,8 +243,8 @@ def test_a_second_ctrl_c_ends_at_once(place: Path, photographs: Path) -> None:
     assert not orphans
 
 
-def wait_for(happened: Any) -> None:
+def wait_for(happened: Any, every_s: float = 0.05) -> None:
     deadline = time.monotonic() + 120
     while not happened():
         assert time.monotonic() < deadline
-        time.sleep(0.05)
+        time.sleep(every_s)

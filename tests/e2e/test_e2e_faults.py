@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -44,9 +45,12 @@ def test_a_truncated_cache_entry_is_told_and_made_again_to_the_same_numbers(
     assert f"{damaged.name} is damaged: found 1000 bytes" in verified.stdout
     for evaluation in stage_folders(place, "evaluate"):
         (evaluation / "manifest.json").write_text("{torn", encoding="utf-8")
+    for decoded in place.glob(".harness/cache/*.npy"):
+        decoded.write_bytes(decoded.read_bytes()[:500])
 
     done = harness("run", "tiny.yaml", *DEMO, "--data", photographs, "--json")
     assert "is damaged" in done.stderr
+    assert "damaged cache of decoded images (it has 500 bytes instead of" in done.stderr
     # The truncated stage and the three evaluations; two classify and the other metric stage are whole.
     assert answer(done)["stages"] == {"trained": 4, "cached": STAGES - 4, "failed": 0, "not_run": 0}
     assert [row["metrics"] for row in answer(done)["rows"]] == [row["metrics"] for row in filled.answer["rows"]]
@@ -89,6 +93,35 @@ def test_a_store_that_cannot_be_written_to_is_told_before_anything_runs(
         assert "file/store" in done.stderr
 
 
+def test_a_read_only_store_can_be_planned_with_and_listed_and_a_run_says_what_it_lacks(
+    place: Path, photographs: Path, filled: Filled
+) -> None:
+    filled.lend_store(place)
+    mount = "mount --bind .harness .harness && mount -o remount,ro,bind .harness"
+    planned = with_a_mount(mount, place, "plan", "tiny.yaml", *DEMO, "--data", photographs, "--json")
+    if planned is None:
+        pytest.skip("mounting is not allowed here")
+    assert {stage["state"] for stage in answer(planned)["stages"]} == {"cached"}
+    listed = with_a_mount(mount, place, "cache", "list")
+    assert listed is not None
+    assert f"{STAGES} stages" in listed.stdout
+    done = with_a_mount(mount, place, "run", "tiny.yaml", *DEMO, "--data", photographs)
+    assert done is not None
+    assert done.returncode == 2
+    assert "Read-only file system: expected a folder that can be written to" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_photograph_that_cannot_be_read_ends_with_its_name_before_anything_runs(
+    harness: Command, place: Path, own_photographs: Path
+) -> None:
+    photograph = a_photograph(own_photographs)
+    photograph.unlink()
+    photograph.symlink_to("nowhere")
+    done = harness("run", "tiny.yaml", *DEMO, "--data", own_photographs, code=2)
+    assert f"{photograph.name}: cannot be read (No such file or directory)" in done.stderr
+
+
 def test_a_report_that_cannot_be_written_is_told_and_nothing_is_trained_again(
     harness: Command, place: Path, photographs: Path, filled: Filled
 ) -> None:
@@ -100,20 +133,27 @@ def test_a_report_that_cannot_be_written_is_told_and_nothing_is_trained_again(
     assert told["stages"]["trained"] == 0
 
 
+def with_a_mount(mount: str, place: Path, *words: str | Path) -> subprocess.CompletedProcess[str] | None:
+    """Runs the command line with something mounted that it alone sees; None where that is not allowed."""
+    as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
+    shell = ["unshare", *as_root, "--mount", "sh", "-c"]
+    options: Any = {"cwd": place, "env": environment(), "capture_output": True, "text": True, "timeout": 240}
+    if shutil.which("unshare") is None or subprocess.run([*shell, mount], **options).returncode:
+        return None
+    command = [sys.executable, "-m", "harness", *map(str, words)]
+    return subprocess.run([*shell, f'{mount} && exec "$@"', "sh", *command], **options)
+
+
 def test_a_full_disk_fails_the_rows_with_what_to_do_and_the_same_command_goes_on(
     harness: Command, place: Path, photographs: Path, filled: Filled
 ) -> None:
-    command: list[Any] = [sys.executable, "-m", "harness", "run", "tiny.yaml", *DEMO, "--rows", "1", "--json"]
-    command += ["--data", photographs]
-    # No file may grow past 1.3 MB: the tracker's database (1 MB) may, weights and checkpoints (1.5 MB and more) not.
-    done = subprocess.run(
-        ["prlimit", "--fsize=1300000", *map(str, command)],
-        cwd=place,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    words = ("run", "tiny.yaml", *DEMO, "--rows", "1", "--json", "--data", photographs)
+    (place / ".harness").mkdir()
+    done = with_a_mount("mount -t tmpfs -o size=2m tmpfs .harness", place, *words)
+    if done is None:
+        # No file may grow past 1.3 MB: the tracker's database (1 MB) may, weights and checkpoints (1.5 MB) may not.
+        command = ["prlimit", "--fsize=1300000", sys.executable, "-m", "harness", *map(str, words)]
+        done = subprocess.run(command, cwd=place, env=environment(), capture_output=True, text=True, timeout=240)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "no more can be written. Free space" in json.loads(done.stdout)["rows"][0]["reason"]

@@ -84,6 +84,30 @@ def test_a_plan_tells_what_is_shared_what_is_cached_and_what_it_would_cost(
     assert after["version_differences"] == []
 
 
+def test_a_probe_gives_an_estimate_says_so_is_kept_and_disturbs_no_stage(
+    harness: Command, place: Path, photographs: Path
+) -> None:
+    plan = ("plan", "tiny.yaml", *DEMO, "--rows", "1", "--data", photographs)
+    before = harness(*plan)
+    assert "No estimate: " in before.stdout
+    probed = harness(*plan, "--probe", "--json")
+    assert "probing 2 kinds of stage" in probed.stderr
+    (told,) = answer(probed)["estimates"]
+    assert told["device_hours"] > 0.0
+    assert told["stages_of_probed_speed"] == 2
+    assert told["stages_of_unknown_speed"] == 0
+    assert told["probe_steps"] >= 10
+    assert told["stages_at_a_time"] == 2
+
+    later = harness(*plan, "--probe")
+    assert "probing" not in later.stderr  # kept
+    assert f"2 stages as measured by a probe of {told['probe_steps']} steps on {told['device']}." in later.stdout
+    unsaid = ("Estimate on", "  2 stages as")
+    without = [line for line in later.stdout.splitlines() if not line.startswith(unsaid)]
+    assert without == [line for line in before.stdout.splitlines() if not line.startswith("No estimate")]
+    assert not (place / ".harness" / "stages").exists()
+
+
 def test_a_failing_row_shows_its_reason_and_the_others_their_numbers(
     harness: Command, place: Path, photographs: Path, filled: Filled
 ) -> None:

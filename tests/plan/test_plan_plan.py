@@ -1,4 +1,4 @@
-"""Plans: sharing, caching, cost.
+"""Plans: sharing, caching.
 
 To renew the golden plan after a deliberate change: python tests/plan/test_plan_plan.py
 """
@@ -20,13 +20,10 @@ from harness.plan import (
     Plan,
     build_plan,
     code_identity,
-    estimate,
     fingerprint,
     identify_matrix,
-    measured_speeds,
     plan_to_json,
     sharing_of,
-    speed_key,
     version_identity,
 )
 
@@ -127,37 +124,6 @@ def test_a_hand_kept_version_stands_for_every_digest_and_never_meets_one() -> No
     by_digest = code_identity(table.rows, {"train": ["harness.recipe"], "evaluate": ["harness.recipe"]})
     assert by_digest.keys() == trusted.keys()
     assert len(by_digest["train"]) == 32
-
-
-def test_speeds_are_medians_by_device_and_kind_of_work() -> None:
-    plan = planned(table1((0, 1)))
-    first, second = (plan.stages[run.stages[0]] for run in plan.runs[:2])  # row 1 under seeds 0 and 1
-    assert speed_key(first) == speed_key(second)
-    other = plan.stages[plan.runs[-1].stages[0]]
-    assert speed_key(other) != speed_key(first)
-    told = [
-        (first, {"device": "cpu", "images_per_s": 100.0}),
-        (second, {"device": "cpu", "images_per_s": 300.0}),
-        (first, {"device": "cuda", "images_per_s": 5000.0}),
-        (first, {"device": "cpu", "images_per_s": 0.0}),
-        (first, {"images_per_s": 1.0}),
-        (first, {"device": "cpu", "images_per_s": float("nan")}),
-    ]
-    assert measured_speeds(told) == {("cpu", speed_key(first)): 200.0, ("cuda", speed_key(first)): 5000.0}
-
-
-def test_costs_are_images_over_speed_and_what_was_never_measured_is_named() -> None:
-    plan = planned(matrix((row("1", ("Softmax",)), row("2", ("Quadruplet",)))))
-    stages = list(plan.stages.values())  # classify, its evaluation, metric, its evaluation
-    # 400 images at 100/s = 4 s, 70 at 70/s = 1 s (both evaluations alike), 600 at 50/s = 12 s: 18 s in all.
-    speeds = {("cpu", speed_key(stages[0])): 100.0, ("cpu", speed_key(stages[1])): 70.0}
-    full = {**speeds, ("cpu", speed_key(stages[2])): 50.0}
-    one, two = estimate(plan, full, "cpu"), estimate(plan, full, "cpu", slots=2)
-    assert (one.device_seconds, one.wall_seconds, one.unknown) == (18.0, 18.0, ())
-    assert two.wall_seconds == 13.0  # the longer chain, 12 + 1, not 18 / 2
-    part = estimate(plan, speeds, "cpu")
-    assert (part.device_seconds, part.unknown) == (6.0, (stages[2].fingerprint,))
-    assert len(estimate(plan, full, "cuda").unknown) == 4
 
 
 def test_the_plan_as_json_tells_who_shares_and_what_is_left() -> None:

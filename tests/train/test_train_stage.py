@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from harness.data import open_dataset, split_fingerprint
 from harness.errors import InputError, StageError
 from harness.train.files import SPOOL, STATE, WEIGHTS
 from harness.train.training import train_stage
@@ -155,6 +156,26 @@ def test_fewer_identities_than_a_batch_wants_are_all_used_and_it_is_told(
     assert result["notes"] == [
         f"batches of stage metric hold {result['classes']} identities instead of 50: all there are"
     ]
+
+
+@pytest.mark.parametrize("change", ["remove", "add", "replace"])
+def test_images_that_changed_since_the_plan_are_not_trained_on_under_its_name(
+    settings: dict[str, Any], context: dict[str, Any], market: Path, tmp_path: Path, change: str
+) -> None:
+    root = Path(shutil.copytree(market, tmp_path / "own"))
+    (root / "synthetic.json").unlink()  # nothing tells how many images there should be, as in a real set
+    split = open_dataset("market1501", root, splits=("train",)).splits["train"]
+    settings["data"]["splits"] = {"train": split_fingerprint(split, root, tmp_path / "index")}
+    train(settings, {**context, "root": str(root)}, tmp_path / "before")
+    first, second, *_ = sorted((root / "bounding_box_train").glob("*.jpg"))
+    if change == "remove":
+        first.unlink()
+    elif change == "add":
+        shutil.copy(first, first.with_name(first.name.replace(first.stem[-2:] + ".jpg", "99.jpg")))
+    else:
+        shutil.copy(second, first)
+    with pytest.raises(InputError, match="the images of train are not those that this run was planned with"):
+        train(settings, {**context, "root": str(root)}, tmp_path / "after")
 
 
 @pytest.mark.parametrize("decoded_once", [True, False])

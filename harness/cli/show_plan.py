@@ -1,0 +1,135 @@
+"""A plan on the terminal: the readable form of what ``harness plan --json`` prints."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from harness.cli.console import answers
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Answer = Mapping[str, Any]
+
+_FINGERPRINTS = 3
+"""Shown of stages that differ in their seed alone; the others are left to ``--json``."""
+
+
+def show_plan(answer: Answer, data: str) -> None:
+    """Prints a plan: rows, stages, what is saved, what it costs, what is refused, what the rows can tell.
+
+    Args:
+        answer: The plan as ``harness plan --json`` prints it.
+        data: The data set and where it lies.
+    """
+    console = answers()
+    console.print(f"{answer['title']} · profile {answer['profile']} · {data}", soft_wrap=True)
+    console.print(_rows_table(answer), _stages_table(answer))
+    for line in (*_told_sharing(answer), *_told_estimates(answer), *_told_refusals(answer), *_told_identified(answer)):
+        console.print(line, soft_wrap=True)
+
+
+def _rows_table(answer: Answer) -> "Table":
+    table = _table("Rows", left=("row", "factors on", "seeds"), right=("parameters", "multiply-adds"))
+    for row in answer["rows"]:
+        seeds = _listed(run["seed"] for run in row["runs"])
+        costs = (_scaled(row[name]) for name in ("parameters", "multiply_adds"))
+        table.add_row(f"{row['id']} {row['label']}".strip(), " ".join(row["factors"]), seeds, *costs)
+    return table
+
+
+def _stages_table(answer: Answer) -> "Table":
+    """Stages that differ in their seed alone share a line."""
+    lines: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for stage in answer["stages"]:
+        epochs = str(stage["epochs"]) if stage["kind"] == "train" else "–"
+        alike = (stage["name"], _listed(stage["rows"]), epochs, f"{stage['images']:,}", stage["state"])
+        lines.setdefault(alike, []).append(stage)
+    left, right = ("stage", "for rows", "seeds"), ("epochs", "images")
+    table = _table("Stages, each once", left=left, right=right, last=("state", "fingerprints"))
+    for (name, rows, epochs, images, state), stages in lines.items():
+        seeds = _listed(seed for stage in stages for seed in stage["seeds"])
+        names = [stage["fingerprint"][:8] for stage in stages]
+        shown = " ".join(names[:_FINGERPRINTS]) + (" …" if len(names) > _FINGERPRINTS else "")
+        table.add_row(name, rows, seeds, epochs, images + (" each" if len(stages) > 1 else ""), state, shown)
+    return table
+
+
+def _table(title: str, *, left: tuple[str, ...], right: tuple[str, ...], last: tuple[str, ...] = ()) -> "Table":
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for name in (*left, *right, *last):
+        table.add_column(name, justify="right" if name in right else "left")
+    return table
+
+
+def _told_sharing(answer: Answer) -> Iterator[str]:
+    sharing = answer["sharing"]
+    yield (
+        f"{sharing['stages']} stages instead of {sharing['stages_unshared']}, {sharing['epochs']} epochs instead of "
+        f"{sharing['epochs_unshared']}: sharing saves {sharing['stages_saved']} stages, {sharing['epochs_saved']} "
+        f"epochs. To train now: {sharing['epochs_to_run']} epochs."
+    )
+
+
+def _told_estimates(answer: Answer) -> Iterator[str]:
+    """The cost in sentences, with where the speeds come from."""
+    if not any(stage["state"] == "to run" for stage in answer["stages"]):
+        return
+    if not answer["estimates"]:
+        yield "No estimate: no such stage was measured yet. --probe measures this machine by a few steps of each kind."
+    for told in answer["estimates"]:
+        device, at_a_time, probed = (told[name] for name in ("device", "stages_at_a_time", "stages_of_probed_speed"))
+        waits = f", {_duration(told['wall_hours'])} with {at_a_time} stages at a time" if at_a_time > 1 else ""
+        yield f"Estimate on {device}: {_duration(told['device_hours'])} of stages' time{waits}."
+        if probed:
+            yield f"  {probed} stages as measured by a probe of {told['probe_steps']} steps on {device}."
+        if told["stages_of_unknown_speed"]:
+            unknown = told["stages_of_unknown_speed"]
+            yield f"  {unknown} stages of unknown speed are not counted (--probe measures them)."
+
+
+def _told_refusals(answer: Answer) -> Iterator[str]:
+    """Refused rows, those of one constraint together."""
+    refused: dict[str, list[str]] = {}
+    for row in answer["refused"]:
+        refused.setdefault(row["constraint"], []).append(row["id"])
+    for constraint, ids in refused.items():
+        yield f"Refused: {'row' if len(ids) == 1 else f'{len(ids)} rows'} {_listed(ids)}: {constraint}"
+
+
+def _told_identified(answer: Answer) -> Iterator[str]:
+    identified = answer["identified"]
+    yield f"Main effects these rows can tell: {_listed(identified['main_effects']) or 'none'}."
+    for alias in identified["aliases"]:
+        yield f"{alias['reason']}."
+    claims = identified["claims"]
+    if claims:
+        yield f"Claims these rows can judge: {sum(claim['identifiable'] for claim in claims)} of {len(claims)}."
+    for claim in claims:
+        if not claim["identifiable"]:
+            yield f'Claim out of reach: "{claim["text"]}": {claim["reason"]}.'
+    if (more := identified["one_row_more"]) is not None:
+        gains = [("main effect of", more["main_effects"]), ("first pair of rows for", more["paired"])]
+        told = "; ".join(f"{gain} {_listed(names)}" for gain, names in gains if names)
+        yield f"One row more would add most: {' + '.join(more['factors'])} ({told})."
+
+
+def _listed(items: Iterable[object]) -> str:
+    return ", ".join(map(str, items))
+
+
+def _scaled(count: float) -> str:
+    """A count in thousands, millions or billions, three digits.
+
+    >>> _scaled(482_000), _scaled(8_120_000), _scaled(4.1e9)
+    ('482 k', '8.12 M', '4.1 G')
+    """
+    for factor, unit in ((1e9, "G"), (1e6, "M")):
+        if count >= factor:
+            return f"{count / factor:.3g} {unit}"
+    return f"{count / 1e3:.3g} k"
+
+
+def _duration(hours: float) -> str:
+    return f"{60 * hours:.1f} minutes" if hours < 2 else f"{hours:.1f} hours"

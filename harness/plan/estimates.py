@@ -1,0 +1,106 @@
+"""What the stages that must run will cost: measured speeds, and sums over a plan.
+
+Owns which stages cost alike and the arithmetic of estimates. Refuses measuring: speeds come from the results of
+finished stages, and from probes that somebody else carried out.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from harness.plan.fingerprint import fingerprint
+from harness.plan.stage import Plan, Stage
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast a device takes images through one kind of work."""
+
+    images_per_s: float
+    probe_steps: int = 0
+    """Steps of the probe that measured it; 0: finished stages did."""
+
+
+Speeds = Mapping[tuple[str, str], Speed]
+"""Speeds by device, as results name it, and ``speed_key``."""
+
+
+def speed_key(stage: Stage) -> str:
+    """What an image costs: stages of one key take images through the same work, whatever the data, seed or rate."""
+    settings = stage.settings
+    size = {name: settings["data"][name] for name in ("height_px", "width_px")}
+    read: dict[str, Any] = {name: settings.get(name) for name in ("model", "classifier", "sampler", "arithmetic")}
+    read["losses"] = sorted(settings.get("losses", ()))
+    if stage.kind == "evaluate":
+        read["evaluation"] = settings["evaluation"]
+    return fingerprint({"kind": stage.kind, "size": size, **read})
+
+
+def measured_speeds(finished: Iterable[tuple[Stage, Mapping[str, Any]]]) -> dict[tuple[str, str], Speed]:
+    """The speeds that finished stages had, the median over those that cost alike.
+
+    Read from a result: ``device``, ``images`` and ``seconds``, which for an evaluation are those of all of it, its
+    ranking included. A result without one of them, or without a positive speed, is passed over.
+    """
+    seen: dict[tuple[str, str], list[float]] = {}
+    for stage, result in finished:
+        images, seconds = result.get("images"), result.get("seconds")
+        if "device" not in result or not isinstance(images, int | float) or not isinstance(seconds, int | float):
+            continue
+        if math.isfinite(seconds) and seconds > 0 and images > 0:
+            seen.setdefault((str(result["device"]), speed_key(stage)), []).append(images / seconds)
+    return {key: Speed(median(speeds)) for key, speeds in seen.items()}
+
+
+def unmeasured(plan: Plan, speeds: Speeds, device: str) -> tuple[Stage, ...]:
+    """Of the stages that must run, one of each kind of work whose speed on ``device`` is not known."""
+    kinds: dict[str, Stage] = {}
+    for stage in plan.to_run:
+        kinds.setdefault(speed_key(stage), stage)
+    return tuple(stage for key, stage in kinds.items() if (device, key) not in speeds)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the stages that must run will cost on one kind of device."""
+
+    device: str
+    device_seconds: float
+    """Time on devices, summed over the stages of known speed (GPU-hours are this over 3600)."""
+    wall_seconds: float
+    """Time to wait: no shorter than the longest chain, nor than the work shared evenly by all slots."""
+    unknown: tuple[str, ...]
+    """Fingerprints of stages whose like was never measured on this device; their cost is in no figure."""
+    probed: tuple[str, ...]
+    """Fingerprints of stages whose speed is that of a probe."""
+    probe_steps: int
+    """Steps of the shortest of these probes; 0 without one."""
+
+
+def estimate(plan: Plan, speeds: Speeds, device: str, slots: int = 1) -> Estimate:
+    """The cost of what must run, from measured speeds.
+
+    Args:
+        plan: The plan.
+        speeds: What is known; of other devices, too.
+        device: The device's name as results tell it.
+        slots: Stages that run at once.
+    """
+    seconds: dict[str, float] = {}
+    unknown: list[str] = []
+    probes: dict[str, int] = {}
+    ends: dict[str, float] = {}
+    for stage in plan.to_run:
+        name = stage.fingerprint
+        speed = speeds.get((device, speed_key(stage)))
+        if speed is None:
+            unknown.append(name)
+        elif speed.probe_steps:
+            probes[name] = speed.probe_steps
+        seconds[name] = plan.images.get(name, 0) / speed.images_per_s if speed else 0.0
+        ends[name] = ends.get(stage.parent or "", 0.0) + seconds[name]
+    total = sum(seconds.values())
+    wall = max([total / slots, *ends.values()])
+    return Estimate(device, total, wall, tuple(unknown), tuple(probes), min(probes.values(), default=0))
