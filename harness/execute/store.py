@@ -267,6 +267,13 @@ class Store:
                 ) from error
         return used
 
+    def drop(self, fingerprint: str) -> bool:
+        """Deletes what is kept of a stage; False if a process works on it, which is left alone."""
+        with self.lock(fingerprint) as free:
+            if free:
+                self._delete(fingerprint)
+        return free
+
     def list_entries(self) -> tuple[Entry, ...]:
         """Everything that the store holds, by fingerprint."""
         used = self.tables()
@@ -283,13 +290,7 @@ class Store:
         for entry in self.list_entries():
             if entry.tables or entry.fingerprint in kept:
                 continue
-            if dry_run:
-                deleted.append(entry)
-                continue
-            with self.lock(entry.fingerprint) as free:
-                (deleted if free else busy).append(entry)
-                if free:
-                    self._delete(entry.fingerprint)
+            (deleted if dry_run or self.drop(entry.fingerprint) else busy).append(entry)
         return Collected(tuple(deleted), tuple(busy))
 
     def _entry(self, fingerprint: str, size_bytes: int, used: Mapping[str, frozenset[str]]) -> Entry:
@@ -332,7 +333,8 @@ class Store:
         folder = self.folder(fingerprint)
         with writing_to(folder):
             (folder / MANIFEST).unlink(missing_ok=True)  # first: half a deletion is never complete
-            shutil.rmtree(folder)
+            if folder.exists():
+                shutil.rmtree(folder)
 
     def _keep_record(self, name: str, text: str) -> None:
         path = self.root / "tables" / name
