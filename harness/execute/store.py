@@ -333,7 +333,8 @@ class Store:
         folder = self.folder(fingerprint)
         with writing_to(folder), suppress(FileNotFoundError):
             (folder / MANIFEST).unlink(missing_ok=True)  # first: half a deletion is never complete
-            shutil.rmtree(folder)
+            if folder.exists():
+                shutil.rmtree(folder)
 
     def _keep_record(self, name: str, text: str) -> None:
         path = self.root / "tables" / name
