@@ -14,7 +14,8 @@ from harness.errors import did_you_mean
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
-PositiveInt = Annotated[int, Field(gt=0)]
+PositiveInt = Annotated[int, Field(gt=0, le=1_000_000)]
+Pixels = Annotated[int, Field(gt=0, le=10_000)]
 BUILT_IN_LOSSES = ("softmax", "triplet", "quadruplet", "sac")
 
 
@@ -36,8 +37,8 @@ class DataSpec(Spec):
 
     dataset: str
     """``market1501``, ``dukemtmc-reid``, ``cifar100``, or ``package.module:name`` of the user's own reader."""
-    height_px: PositiveInt
-    width_px: PositiveInt
+    height_px: Pixels
+    width_px: Pixels
     held_out: HeldOut | None = None
 
 
@@ -46,7 +47,7 @@ class AugmentSpec(Spec):
 
     flip: Fraction = 0.5
     """Probability of a horizontal flip."""
-    pad_px: Annotated[int, Field(ge=0)] = 0
+    pad_px: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Zero padding on every side before a random crop back to size; 0 turns both off."""
     erase: Fraction = 0.0
     """Probability of random erasing (Zhong et al. 2017)."""
@@ -75,7 +76,7 @@ class ModelSpec(Spec):
     stage6_dilation: PositiveInt = 2
     multi_level: bool = False
     """Concatenate the pooled maps of stages 4, 5 (and 6) instead of using the last stage alone (Multi)."""
-    embedding_dim: Annotated[int, Field(ge=0)] = 1024
+    embedding_dim: Annotated[int, Field(ge=0, le=1_000_000)] = 1024
     """Size of the feature behind pooling; 0: no fully connected layer, the pooled maps are the feature."""
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, more time, the same bits.
@@ -146,7 +147,7 @@ class IdentitySampler(Spec):
 
     kind: Literal["identities"]
     identities: PositiveInt
-    images: Annotated[int, Field(ge=2)]
+    images: Annotated[int, Field(ge=2, le=1_000_000)]
 
 
 class OptimizerSpec(Spec):
@@ -168,7 +169,7 @@ class ScheduleSpec(Spec):
     kind: Literal["step", "cosine"] = "step"
     every: PositiveInt = 50
     factor: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
-    warmup_epochs: Annotated[int, Field(ge=0)] = 0
+    warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
 
 class StageSpec(Spec):

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from harness.errors import InputError
 from harness.plan import fingerprint
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ def row_costs(prepared: "Prepared") -> dict[str, dict[str, int]]:
         if key not in known:
             from harness.models import network_cost
 
-            known[key] = asdict(network_cost(**arguments))
+            try:
+                known[key] = asdict(network_cost(**arguments))
+            except InputError as error:
+                raise InputError(f'row "{row}": model.{error}') from error
             counted = True
         costs[row] = known[key]
     if counted:

@@ -83,6 +83,36 @@ def expand(
     found = Studies(studies, chosen.name, searched or {})
     laid_last = read_overrides(overrides or {})
     resolver = Resolver(declaration.path, declaration.recipe.factors, settings, laid_last, found)
+    kept, refused = _judged(declaration, candidates, resolver)
+    resolver.check_overrides()
+    _check_protocol(declaration, chosen, settings, kept)
+    run_seeds = _seeds(declaration, chosen, seeds)
+    return Matrix(
+        name=declaration.name,
+        title=table.title,
+        profile=chosen.name,
+        rows=tuple(kept),
+        refused=tuple(refused),
+        seeds=run_seeds,
+        metrics=tuple(table.metrics),
+        claims=tuple(Claim(**claim.model_dump()) for claim in table.claims),
+        cited=tuple(Cited(**cited.model_dump()) for cited in table.cited),
+        assumptions=_assumptions(declaration, chosen, resolver, kept, run_seeds),
+        overrides={".".join(setting.key): setting.value for setting in resolver.overrides},
+        synthetic=chosen.synthetic,
+        dataset=kept[0].recipe.data.dataset if kept else declaration.dataset(chosen.name),
+        constraints={
+            name: Constraint(factor.requires, factor.excludes) for name, factor in declaration.recipe.factors.items()
+        },
+        notes=(*table.notes, *_same_settings(kept), *_searched(found)),
+        studies=dict(found.taken),
+    )
+
+
+def _judged(
+    declaration: Declaration, candidates: Sequence[_Candidate], resolver: Resolver
+) -> tuple[list[Row], list[RefusedRow]]:
+    """The candidates as rows with their recipes, and those that a constraint refuses."""
     kept: list[Row] = []
     refused: list[RefusedRow] = []
     for candidate in candidates:
@@ -97,30 +127,7 @@ def expand(
         on = {name: name in candidate.factors for name in declaration.recipe.factors}
         changed = {".".join(setting.key): setting.value for setting in candidate.settings}
         kept.append(Row(candidate.id, on, recipe, candidate.paper or {}, candidate.label, candidate.note, changed))
-    resolver.check_overrides()
-    _check_protocol(declaration, chosen, settings, kept)
-    run_seeds = _seeds(declaration, chosen, seeds)
-    synthetic = chosen.synthetic
-    return Matrix(
-        name=declaration.name,
-        title=table.title,
-        profile=chosen.name,
-        rows=tuple(kept),
-        refused=tuple(refused),
-        seeds=run_seeds,
-        metrics=tuple(table.metrics),
-        claims=tuple(Claim(**claim.model_dump()) for claim in table.claims),
-        cited=tuple(Cited(**cited.model_dump()) for cited in table.cited),
-        assumptions=_assumptions(declaration, chosen, resolver, kept, run_seeds),
-        overrides={".".join(setting.key): setting.value for setting in resolver.overrides},
-        synthetic=synthetic,
-        dataset=kept[0].recipe.data.dataset if kept else declaration.dataset(chosen.name),
-        constraints={
-            name: Constraint(factor.requires, factor.excludes) for name, factor in declaration.recipe.factors.items()
-        },
-        notes=(*table.notes, *_same_settings(kept), *_searched(found)),
-        studies=dict(found.taken),
-    )
+    return kept, refused
 
 
 def _candidates(declaration: Declaration, profile: Profile) -> Iterator[_Candidate]:

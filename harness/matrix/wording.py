@@ -29,6 +29,8 @@ _EXPECTED: dict[str, str] = {
     "less_than_equal": "a number of at most {le}",
     "finite_number": "a finite number",
     "string_too_short": "text that is not empty",
+    "string_unicode": "text of whole Unicode characters",
+    "string_pattern_mismatch": 'at most 80 letters, digits, ".", "_" and "-", the first a letter or digit',
     "too_short": "at least {min_length}",
     "union_tag_not_found": "a mapping with the key {discriminator}",
 }
@@ -86,6 +88,8 @@ def _expected(kind: str, context: dict[str, Any], detail: Any) -> str:
     if kind == "union_tag_invalid":
         names = re.findall(r"'([^']*)'", context["expected_tags"])
         return f'the kind {" or ".join(names)}, not "{context["tag"]}"{_nearest(context["tag"], names)}'
+    if kind == "value_error":
+        return str(context["error"]).removeprefix("expected ")
     template = _EXPECTED.get(kind)
     if template is None:
         return str(detail["msg"])

@@ -51,14 +51,17 @@ def build_plan(
         is_cached: Whether the store holds the result of a fingerprint.
 
     Raises:
-        InputError: If no row is left to train.
+        InputError: If no row is left to train, or a row's weights are not found.
     """
     stages: dict[str, Stage] = {}
     images: dict[str, int] = {}
     runs: list[Run] = []
     refused = list(matrix.refused)
     for row in matrix.rows:
-        weights = weights_identity(row.recipe.model.backbone, row.recipe.model.weights)
+        try:
+            weights = weights_identity(row.recipe.model.backbone, row.recipe.model.weights)
+        except InputError as error:
+            raise InputError(f'{matrix.name}: row "{row.id}": model.{error}') from error
         for seed in matrix.seeds:
             try:
                 chain = stages_of(row, seed, data, code, weights)

@@ -17,6 +17,7 @@ from conftest import Command
         (["run", "tiny.yaml", "--seeds", "0,x"], 'found "x"'),
         (["run", "tiny.yaml", "--set", "losses.quadruplet.epsilon=1"], "did you mean"),
         (["run", "tiny.yaml", "--set", "nothing"], "expected KEY=VALUE"),
+        (["plan", "recipes"], "recipes: found a folder, expected a YAML file"),
         (["data", "make", "market", "--out", "x"], 'did you mean "market1501"?'),
         (["data", "check", "nowhere"], "nowhere"),
         (["evaluate", "missing.npz"], "missing.npz"),

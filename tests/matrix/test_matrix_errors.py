@@ -125,6 +125,24 @@ def refusal_of(path: Path, **options) -> str:
             "table.yaml:6: rows.0.set.model: found 3, expected a mapping (key: value)",
         ),
         (
+            "seeds: [0, 1]",
+            'seeds: [0, 1]\nname: "../evil"',
+            'table.yaml:4: name: found the text "../evil", '
+            'expected at most 80 letters, digits, ".", "_" and "-", the first a letter or digit',
+        ),
+        (
+            "[Softmax], paper",
+            "[Softmax], set: {augment.mean: [1, 2]}, paper",
+            "table.yaml:6: rows.0.set.augment.mean: found a list, "
+            "expected 3 values, one a channel (R, G, B), found 2" + IN_ROW_1,
+        ),
+        (
+            "[Softmax], paper",
+            "[Softmax], set: {stages.classify.epochs: 99999999999999999999}, paper",
+            "table.yaml:6: rows.0.set.stages.classify.epochs: found 99999999999999999999, "
+            "expected a number of at most 1000000" + IN_ROW_1,
+        ),
+        (
             "[Softmax], paper",
             "[Softmax], set: {model.stage6: on}, paper",
             'table.yaml:6: rows.0.set.model.stage6: found the text "on", expected true or false '
