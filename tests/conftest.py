@@ -1,13 +1,18 @@
 """Services that the tests of several rooms need."""
 
+import logging
 import os
+import secrets
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
 import pytest
+from ray_nodes import RayCluster
 
 _INSTALLED = Path("/usr/lib/postgresql")
 """Where Debian keeps the server's programs, a folder a version."""
@@ -51,7 +56,7 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         shutil.rmtree(folder, ignore_errors=True)
 
 
-_databases = count()
+_names = count()
 
 
 @pytest.fixture
@@ -59,8 +64,66 @@ def postgresql(postgresql_server: str) -> str:
     """The address of an empty database."""
     import psycopg
 
-    name = f"test{next(_databases)}"
+    name = f"test{next(_names)}"
     words = postgresql_server.replace("&", " ")
     with psycopg.connect(f"{words} dbname=postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
     return f"postgresql+psycopg:///{name}?{postgresql_server}"
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """An S3 of the tests' own, in this process and on its loopback; yields its address."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it tells every request
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_environment(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What leads every S3 client of this process and of its children to the tests' own server."""
+    variables = {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "of-the-tests",
+        "AWS_SECRET_ACCESS_KEY": "of-the-tests",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def s3_bucket(s3_environment: None) -> str:
+    """The address of an empty bucket."""
+    import fsspec
+
+    name = f"tests-{next(_names)}"
+    fsspec.filesystem("s3").mkdir(name)
+    return f"s3://{name}"
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[RayCluster]:
+    """The head of a Ray cluster, of one CPU, and one node more."""
+    if find_spec("ray") is None:
+        pytest.skip("Ray is not installed: uv sync --extra ray")
+    settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # the path of a socket in it is long already
+    cluster = None
+    with pytest.MonkeyPatch.context() as patch:  # before Ray is imported, which reads them then
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        try:
+            cluster = RayCluster(folder)
+            cluster.add_node()
+            yield cluster
+        finally:
+            if cluster is not None:
+                cluster.close()
+            shutil.rmtree(folder, ignore_errors=True)

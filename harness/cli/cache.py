@@ -13,9 +13,9 @@ cache_app = typer.Typer(name="cache", help="List, check and clean the store of f
 @cache_app.command(name="list")
 def list_(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
     """List every stage: its state, its size and the tables that use it."""
-    from harness.execute import Store
+    from harness.execute import open_store
 
-    entries = Store(store).list_entries()
+    entries = open_store(store).list_entries()
     if json:
         print_json(
             [
@@ -48,9 +48,9 @@ def gc(
 ) -> None:
     """Delete the stages that no table uses; a table's stages go only when it is named with --forget."""
     from harness.errors import InputError, did_you_mean
-    from harness.execute import Store
+    from harness.execute import open_store
 
-    kept = Store(store)
+    kept = open_store(store)
     known, dropped = kept.tables(), set(forget or [])
     for table in sorted(dropped - known.keys()):
         raise InputError(f'--forget "{table}": {did_you_mean(table, known)}')
@@ -71,9 +71,9 @@ def gc(
 @cache_app.command()
 def verify(store: StoreOption = DEFAULT_STORE) -> None:
     """Compare every checksum. Exit code 1 if an entry is damaged; a damaged one is trained again when it is needed."""
-    from harness.execute import Store
+    from harness.execute import open_store
 
-    kept = Store(store)
+    kept = open_store(store)
     entries = kept.list_entries()
     damages = [damage for entry in entries if (damage := kept.verify(entry.fingerprint))]
     for damage in damages:

@@ -12,6 +12,7 @@ import typer
 
 from harness.cli.console import print_json
 from harness.cli.options import DEFAULT_STORE, DataOption, JsonOption, StoreOption
+from harness.errors import InputError
 
 _SMALLEST_FREE_GB = 5.0
 _PACKAGES = ("torch", "torchvision", "timm", "mlflow", "optuna", "numpy", "scipy", "pandas", "pillow", "numba")
@@ -28,7 +29,7 @@ class Finding:
 
 def doctor(data: DataOption = None, store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
     """Tell what this machine has: versions, devices, disk, data sets, tracker. Exit code 1 if something stops a run."""
-    findings = [*_software(), *_hardware(), *_disk(store), *_data_sets(data), _tracker()]
+    findings = [*_software(), *_hardware(), *_store(store), *_data_sets(data), _tracker()]
     if json:
         print_json([asdict(finding) for finding in findings])
     else:
@@ -72,6 +73,20 @@ def _hardware() -> list[Finding]:
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         findings.append(Finding(f"gpu {index}", "ok", f"{properties.name}, {properties.total_memory / 1e9:.0f} GB"))
+    return findings
+
+
+def _store(address: str) -> list[Finding]:
+    """The store, if it lies elsewhere, and the folder of this machine that belongs to it."""
+    from harness.execute import SharedStore, local_root, open_store
+
+    root = local_root(address)
+    findings = _disk(root)
+    try:
+        if isinstance(open_store(address), SharedStore):
+            findings.append(Finding("store", "ok", f"{address} answers; stages are worked on in {root}"))
+    except InputError as error:
+        findings.append(Finding("store", "problem", str(error)))
     return findings
 
 

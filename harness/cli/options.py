@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from harness.cli.engine import ExecutorName
 from harness.errors import InputError
 
 TableArgument = Annotated[Path, typer.Argument(metavar="TABLE.yaml", help="The declared table.", show_default=False)]
@@ -46,12 +47,12 @@ WorkersOption = Annotated[
     typer.Option("--workers", metavar="N", min=1, help="Stages at a time. Default: one a GPU, or one a core."),
 ]
 StoreOption = Annotated[
-    Path,
+    str,
     typer.Option(
         "--store",
-        metavar="DIR",
+        metavar="ADDRESS",
         envvar="HARNESS_STORE",
-        help="Where finished stages, checkpoints and decoded images are kept.",
+        help="Where finished stages and checkpoints are kept: a folder, or s3://bucket/prefix for many machines.",
     ),
 ]
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where reports are written.")]
@@ -66,6 +67,44 @@ ReuseOption = Annotated[
     ),
 ]
 
+ExecutorOption = Annotated[
+    ExecutorName,
+    typer.Option(
+        "--executor",
+        help="What carries out the stages: processes of this machine, a Ray cluster, or this very process (to debug).",
+    ),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="auto|HOST:PORT",
+        help="The Ray cluster; without it, $RAY_ADDRESS, or else one is started on this machine.",
+        show_default=False,
+    ),
+]
+StageCpusOption = Annotated[
+    int | None,
+    typer.Option(
+        "--stage-cpus",
+        metavar="N",
+        min=1,
+        help="CPUs that a stage asks of a Ray node: 1, or a GPU's share of the node's.",
+        show_default=False,
+    ),
+]
+StageGpusOption = Annotated[
+    float | None,
+    typer.Option(
+        "--stage-gpus",
+        metavar="N",
+        min=0.0,
+        max=1.0,
+        help="GPUs that a stage asks of a Ray node: 1 where there are any; 0.5 lets two stages share one.",
+        show_default=False,
+    ),
+]
+
 CachedOption = Annotated[
     bool,
     typer.Option(
@@ -74,7 +113,7 @@ CachedOption = Annotated[
     ),
 ]
 
-DEFAULT_STORE = Path(".harness")
+DEFAULT_STORE = ".harness"
 DEFAULT_REPORTS = Path("reports")
 REPORT_FORMATS = ("md", "svg", "png")
 """What is written of a report unless other formats are named."""

@@ -59,6 +59,7 @@ def report(
 ) -> None:
     """Write the reports of tables from the tracker's runs: numbers, claims, effects, provenance, figures."""
     from harness.cli.written import write_table
+    from harness.execute import local_root
     from harness.report import FORMATS, build_report, report_to_json, write_pictures_page
     from harness.track import list_tables, read_snapshot
 
@@ -73,13 +74,13 @@ def report(
             raise InputError(
                 "the tracker holds no table yet: make one with `python -m harness run ablations/table1.yaml`"
             )
-    reports, console = [], notices()
+    reports, console, root = [], notices(), local_root(store)
     for name in names:
         with _uncollected():
-            snapshot = read_snapshot(None, name, profile=profile, downloads=store / "downloads")
+            snapshot = read_snapshot(None, name, profile=profile, downloads=root / "downloads")
             built = build_report(snapshot)
             reports.append(built)
-            pictures = _pictures(snapshot, out, rank_lists, row, listed(attention, "--attention"), data, store)
+            pictures = _pictures(snapshot, out, rank_lists, row, listed(attention, "--attention"), data, root)
             page = [write_pictures_page(built, out, pictures)] if pictures else []
             written = write_table(None, snapshot, built, out, wanted) + page
         console.print(f"{name}: {', '.join(map(str, written))}", markup=False)

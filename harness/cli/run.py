@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from harness.cli.console import notices, print_json
+from harness.cli.engine import Engine
 from harness.cli.options import (
     DEFAULT_REPORTS,
     DEFAULT_STORE,
     REPORT_FORMATS,
+    AddressOption,
     CachedOption,
     DataOption,
+    ExecutorOption,
     JsonOption,
     OutOption,
     ProfileOption,
@@ -20,6 +23,8 @@ from harness.cli.options import (
     RowsOption,
     SeedsOption,
     SetOption,
+    StageCpusOption,
+    StageGpusOption,
     StoreOption,
     TableArgument,
     WorkersOption,
@@ -48,6 +53,10 @@ def run(
     seeds: SeedsOption = None,
     set_: SetOption = None,
     workers: WorkersOption = None,
+    executor: ExecutorOption = "local",
+    address: AddressOption = None,
+    stage_cpus: StageCpusOption = None,
+    stage_gpus: StageGpusOption = None,
     store: StoreOption = DEFAULT_STORE,
     out: OutOption = DEFAULT_REPORTS,
     reuse: ReuseOption = "code",
@@ -61,6 +70,7 @@ def run(
     from harness.cli.show import show_table
     from harness.cli.wiring import prepare
 
+    engine = Engine(executor, workers, address, stage_cpus, stage_gpus)
     prepared = prepare(
         table,
         profile=profile,
@@ -71,7 +81,7 @@ def run(
         store=store,
         trust_version=reuse == "version",
     )
-    outcomes, delivery, report, written = _fill(prepared, workers, out, {**prepared.context, "decoded_once": cache})
+    outcomes, delivery, report, written = _fill(prepared, engine, out, {**prepared.context, "decoded_once": cache})
     trained = sum(outcome.status == "succeeded" for outcome in outcomes.values())
     failed = [run for run in prepared.plan.runs if outcomes[run.evaluation].status in {"failed", "not_run"}]
     console = notices()
@@ -90,13 +100,12 @@ def run(
         raise typer.Exit(1)
 
 
-def _fill(prepared: "Prepared", workers: int | None, out: Path, context: Mapping[str, Any]) -> "Filled":
+def _fill(prepared: "Prepared", engine: Engine, out: Path, context: Mapping[str, Any]) -> "Filled":
     """Runs the plan's stages, tracked and shown, and writes the report if the tracker has all that it needs."""
     from harness.cli.progress import monitoring
-    from harness.cli.slots import slots_for
     from harness.cli.tracking import TableTracking, table_metrics
     from harness.cli.written import write_table
-    from harness.execute import Event, LocalExecutor
+    from harness.execute import Event
     from harness.report import build_report
     from harness.track import Tracker, read_snapshot
     from harness.train.stage import WORK
@@ -107,7 +116,7 @@ def _fill(prepared: "Prepared", workers: int | None, out: Path, context: Mapping
     tracking = TableTracking(tracker, prepared)
     tracking.open()
     try:
-        with monitoring(plan, matrix.name) as monitor, LocalExecutor(prepared.store, slots_for(workers)) as executor:
+        with engine.start(prepared.store) as executor, monitoring(plan, matrix.name) as monitor:
 
             def on_event(event: Event) -> None:
                 monitor.on_event(event)

@@ -6,13 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.console import notices, print_json
+from harness.cli.engine import Engine
 from harness.cli.options import (
     DEFAULT_REPORTS,
     DEFAULT_STORE,
+    AddressOption,
     DataOption,
+    ExecutorOption,
     JsonOption,
     OutOption,
     ProfileOption,
+    StageCpusOption,
+    StageGpusOption,
     StoreOption,
     WorkersOption,
 )
@@ -20,7 +25,7 @@ from harness.errors import InputError
 
 if TYPE_CHECKING:
     from harness.cli.studies import PreparedSearch, StudyTracking
-    from harness.execute import LocalExecutor
+    from harness.execute import Executor
     from harness.search.trials import Trials
 
 SearchArgument = Annotated[Path, typer.Argument(metavar="SEARCH.yaml", help="The declared search.", show_default=False)]
@@ -38,6 +43,10 @@ def search(
     data: DataOption = None,
     trials: TrialsOption = None,
     workers: WorkersOption = None,
+    executor: ExecutorOption = "local",
+    address: AddressOption = None,
+    stage_cpus: StageCpusOption = None,
+    stage_gpus: StageGpusOption = None,
     store: StoreOption = DEFAULT_STORE,
     out: OutOption = DEFAULT_REPORTS,
     json: JsonOption = False,
@@ -48,11 +57,14 @@ def search(
     """
     from harness.cli.studies import prepare_search
 
+    engine = Engine(executor, workers, address, stage_cpus, stage_gpus)
     prepared = prepare_search(file, profile=profile, data=data, trials=trials, store=store)
     with prepared.store.lock(f"study-{prepared.title}") as free:
         if not free:
-            raise InputError(f"{file}: another process carries out this search on {prepared.store.root}; wait for it")
-        record, written = _carry_out(prepared, workers, out)
+            raise InputError(
+                f"{file}: another process carries out this search on {prepared.store.address}; wait for it"
+            )
+        record, written = _carry_out(prepared, engine, out)
     if json:
         print_json({**record, "reports": [str(path) for path in written]})
     else:
@@ -61,11 +73,9 @@ def search(
         raise typer.Exit(1)
 
 
-def _carry_out(prepared: "PreparedSearch", workers: int | None, out: Path) -> tuple[dict[str, Any], list[Path]]:
+def _carry_out(prepared: "PreparedSearch", engine: Engine, out: Path) -> tuple[dict[str, Any], list[Path]]:
     """Carries on every row's study, keeps the outcome and writes the report."""
-    from harness.cli.slots import slots_for
     from harness.cli.studies import StudyTracking
-    from harness.execute import LocalExecutor
     from harness.report.margins import write_study
     from harness.search.result import describe_search, write_result
     from harness.track import Tracker
@@ -74,9 +84,8 @@ def _carry_out(prepared: "PreparedSearch", workers: int | None, out: Path) -> tu
     tracking = StudyTracking(tracker, prepared)
     tracking.open()
     try:
-        slots = slots_for(workers)
-        with LocalExecutor(prepared.store, slots) as executor:
-            studies = [_study(prepared, row, executor, len(slots), tracking) for row in prepared.trials]
+        with engine.start(prepared.store) as executor:
+            studies = [_study(prepared, row, executor, tracking) for row in prepared.trials]
         record = {
             **describe_search(prepared.search),
             "profile": prepared.matrix.profile,
@@ -85,6 +94,7 @@ def _carry_out(prepared: "PreparedSearch", workers: int | None, out: Path) -> tu
             "studies": studies,
         }
         write_result(prepared.result_file, record)
+        prepared.store.share(prepared.result_file)
         written = write_study(record, out)
         tracking.finish(written[0].read_text(encoding="utf-8"))
     except BaseException:
@@ -98,7 +108,7 @@ def _carry_out(prepared: "PreparedSearch", workers: int | None, out: Path) -> tu
 
 
 def _study(
-    prepared: "PreparedSearch", trials: "Trials", executor: "LocalExecutor", workers: int, tracking: "StudyTracking"
+    prepared: "PreparedSearch", trials: "Trials", executor: "Executor", tracking: "StudyTracking"
 ) -> dict[str, Any]:
     """One row's study, carried on until its budget is spent, and its best point measured under fresh seeds."""
     from harness.cli.studies import Workshop
@@ -106,6 +116,7 @@ def _study(
     from harness.search.loop import run_study
     from harness.search.result import best_trial, confirmed
     from harness.search.study import SearchStudy, open_storage, owner_of
+    from harness.train.files import PER_QUERY
 
     search = prepared.search
     minimize = metric_of(search.spec.metric).lower_is_better
@@ -116,7 +127,7 @@ def _study(
     run_study(
         study,
         workshop.evaluate,
-        workers,
+        executor.room,
         spent_s=lambda: workshop.costs(study.records())["seconds"],
         told=lambda: tracking.tell(trials, study.records()),
     )
@@ -131,6 +142,8 @@ def _study(
         scores = workshop.evaluate(points, search.confirm)
         results = {point: confirmed(scores, point) for point in points}
         for result in (result for point in results.values() for result in point):
+            if result["value"] is not None:
+                prepared.store.fetch(result["evaluation"], (PER_QUERY,))
             result["folder"] = str(prepared.store.folder(result["evaluation"]))
     return {
         "row": trials.row.id,

@@ -21,7 +21,7 @@ from harness.search.trials import Trials
 from harness.track import Tracker, collect_provenance
 
 if TYPE_CHECKING:
-    from harness.execute import LocalExecutor, Store
+    from harness.execute import Executor, Store
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class PreparedSearch:
 
 
 def prepare_search(
-    path: Path, *, profile: str | None, data: Path | None, trials: int | None, store: Path
+    path: Path, *, profile: str | None, data: Path | None, trials: int | None, store: str
 ) -> PreparedSearch:
     """Reads a search file, its table and the *training* images; the test images may be absent.
 
@@ -74,7 +74,7 @@ def prepare_search(
         InputError: For anything in the files, the options or the data that the user can mend.
     """
     from harness.data import find_dataset, open_dataset
-    from harness.execute import Store
+    from harness.execute import SharedStore, open_store
     from harness.train.stage import CODE_ROOTS
 
     search = read_search(path)
@@ -89,7 +89,14 @@ def prepare_search(
     search = search.under(choice.profile, trials)
     # A table may take its values from this very study: a stand-in does, since every trial sets its own.
     start = {key: dimension.ends()[0] for key, dimension in search.space.items()}
-    studies = store / STUDIES
+    kept = open_store(store)
+    if isinstance(kept, SharedStore) and search.spec.storage is None:
+        notices().print(
+            f"the study's trials are kept on this machine alone, in {kept.root / STUDIES}; for several machines at "
+            f"once, name a database in {path} (storage:)",
+            markup=False,
+        )
+    studies = kept.bring(STUDIES)
     whole = expand(declaration, profile=choice.profile, studies=studies, searched=start)
     rows = {row.id: row for row in whole.rows}
     for place, name in enumerate(search.spec.rows):
@@ -101,7 +108,6 @@ def prepare_search(
     if search.spec.metric not in known:
         told = f"is not measured on this data; {did_you_mean(search.spec.metric, known)}"
         raise search.document.error(("metric",), told)
-    kept = Store(store)
     root = choice.root if choice.root is not None else synthetic_set(matrix.synthetic, kept.root)
     dataset = open_dataset(matrix.dataset, root, splits=("train",))
     identity = identify_data(dataset, kept.root / "cache" / "index")
@@ -124,7 +130,7 @@ class Workshop:
 
     prepared: PreparedSearch
     trials: Trials
-    executor: "LocalExecutor"
+    executor: "Executor"
 
     def evaluate(self, points: Mapping[str, Params], seeds: Sequence[int]) -> dict[tuple[str, int], Score]:
         """A score on the held-out identities for every point under every seed."""

@@ -7,9 +7,10 @@ from harness.cli.options import DEFAULT_STORE, StoreOption
 
 def sync(store: StoreOption = DEFAULT_STORE) -> None:
     """Deliver to the tracker what waits since it was down; once, whatever happened. Exit code 1 if it is still down."""
+    from harness.execute import local_root
     from harness.track import sync as deliver
 
-    delivery = deliver(None, store / "outbox")
+    delivery = deliver(None, local_root(store) / "outbox")
     typer.echo(str(delivery))
     if delivery.undelivered:
         raise typer.Exit(1)

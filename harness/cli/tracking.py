@@ -88,17 +88,19 @@ class TableTracking:
         """Follows the spools of the run's trainings, as far as the steps before each are known."""
         store, offset = self._prepared.store, 0
         for name in run.stages[:-1]:
+            complete = store.is_complete(name)
+            spool = store.follow(name, SPOOL)
             if (run, name) not in self._followed:
                 self._followed.add((run, name))
-                self._tracker.deliver(self._run_key(run), store.folder(name) / SPOOL, offset)
-            if not store.is_complete(name):
+                self._tracker.deliver(self._run_key(run), spool, offset)
+            if not complete:
                 return
             offset += int(store.result(name)["steps"])
 
     def _finish(self, run: Run) -> None:
         store = self._prepared.store
         results = [store.result(name) for name in run.stages if store.is_complete(name)]
-        folder = store.folder(run.evaluation)
+        folder = store.fetch(run.evaluation, (PER_QUERY, ATTENTION))
         files = [path for name in (PER_QUERY, ATTENTION) if (path := folder / name).is_file()]
         notes = [note for result in results for note in result["notes"]]
         self._tracker.finish_run(

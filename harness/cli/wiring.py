@@ -68,7 +68,7 @@ def prepare(
     rows: list[str] | None,
     seeds: list[int] | None,
     overrides: Mapping[str, str],
-    store: Path,
+    store: str,
     trust_version: bool = False,
 ) -> Prepared:
     """Reads a table, finds (or makes) its data and plans its stages.
@@ -77,15 +77,15 @@ def prepare(
         InputError: For anything in the declaration, the options or the data that the user can mend.
     """
     from harness.data import find_dataset, open_dataset
-    from harness.execute import Store
+    from harness.execute import open_store
     from harness.train.stage import CODE_ROOTS
 
     declaration = read_declaration(table)
     choice = choose(declaration, profile=profile, data=data, find=find_dataset)
     if choice.notice:
         notices().print(choice.notice)
-    kept = Store(store)
-    found = kept.root / STUDIES
+    kept = open_store(store)
+    found = kept.bring(STUDIES)
     matrix = expand(declaration, profile=choice.profile, rows=rows, seeds=seeds, overrides=overrides, studies=found)
     whole = matrix
     if rows or seeds:
@@ -103,8 +103,9 @@ def prepare(
         code = version_identity(whole.rows, CODE_ROOTS, CODE_VERSION)
     else:
         code = code_identity(whole.rows, CODE_ROOTS)
-    plan = build_plan(matrix, identity, code, weights_identity, kept.is_complete)
-    whole_plan = plan if whole is matrix else build_plan(whole, identity, code, weights_identity, kept.is_complete)
+    is_complete = kept.survey()
+    plan = build_plan(matrix, identity, code, weights_identity, is_complete)
+    whole_plan = plan if whole is matrix else build_plan(whole, identity, code, weights_identity, is_complete)
     differences = kept.version_differences(sorted(plan.cached))
     for difference in differences:
         notices().print(f"note: {difference}")

@@ -4,11 +4,14 @@ Owns the executors behind one protocol, the artifact store, and what a failure m
 computes; importing it needs neither torch nor the tracker.
 """
 
+from harness.execute.address import local_root, open_store
 from harness.execute.inprocess import InProcessExecutor
 from harness.execute.local import LocalExecutor
 from harness.execute.protocol import Emit, Event, Executor, Outcome, Task, Work
+from harness.execute.shared import SharedStore
 from harness.execute.slot import Slot, available_cores, share_out
-from harness.execute.store import Collected, Entry, Store, VersionDifference, library_versions
+from harness.execute.store import Collected, Entry, Store
+from harness.execute.versions import VersionDifference, library_versions
 from harness.execute.worker import run_stage
 
 __all__ = [
@@ -20,6 +23,7 @@ __all__ = [
     "InProcessExecutor",
     "LocalExecutor",
     "Outcome",
+    "SharedStore",
     "Slot",
     "Store",
     "Task",
@@ -27,6 +31,8 @@ __all__ = [
     "Work",
     "available_cores",
     "library_versions",
+    "local_root",
+    "open_store",
     "run_stage",
     "share_out",
 ]

@@ -26,6 +26,11 @@ class InProcessExecutor:
         self.store = store
         self._slot = slot or Slot()
 
+    @property
+    def room(self) -> int:
+        """One stage at a time."""
+        return 1
+
     def execute(
         self,
         stages: Sequence[Stage],

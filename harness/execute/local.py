@@ -55,6 +55,11 @@ class LocalExecutor:
         self._workers: dict[int, _Worker] = {}
         self._one_call = Lock()
 
+    @property
+    def room(self) -> int:
+        """How many stages run at once: one a slot."""
+        return len(self._slots)
+
     def __enter__(self) -> "LocalExecutor":
         return self
 
@@ -191,7 +196,7 @@ class _Worker:
 
     def ask(self, store: Store, stage: Stage, work: str, context: Mapping[str, Any]) -> None:
         with suppress(BrokenPipeError, ConnectionResetError):  # it just died: hearing it will tell
-            self.line.send((store.root, stage, work, context))
+            self.line.send((store, stage, work, context))
 
     def hear(self) -> Event | Outcome | None:
         """The next message: an event, or the end of the stage (None: another process has it). EOFError if it ended."""

@@ -62,6 +62,11 @@ class Outcome:
 class Executor(Protocol):
     """Runs stages; see the module's promises."""
 
+    @property
+    def room(self) -> int:
+        """How many stages run at once."""
+        ...
+
     def execute(
         self,
         stages: Sequence[Stage],

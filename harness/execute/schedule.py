@@ -99,5 +99,5 @@ class Schedule:
             if stage.fingerprint not in self._open or parent is None or parent in self._stages:
                 continue
             if not self._store.is_complete(parent):
-                reason = f"not run: its parent {parent[:8]} is neither among these stages nor in {self._store.root}"
+                reason = f"not run: its parent {parent[:8]} is neither among these stages nor in {self._store.address}"
                 self.finish(stage, Outcome("not_run", reason=reason))

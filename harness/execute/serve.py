@@ -17,7 +17,6 @@ from types import FrameType
 from typing import Any
 
 from harness.execute.protocol import Event
-from harness.execute.store import Store
 from harness.execute.worker import run_stage
 
 _WATCH_S = 0.5
@@ -25,17 +24,17 @@ _WATCH_S = 0.5
 
 
 def serve(connection: "Connection[Any, Any]") -> None:
-    """Answers each request (root, stage, work, context) with events and then an outcome, until the parent hangs up."""
+    """Answers each request (store, stage, work, context) with events and then an outcome, until the parent hangs up."""
 
     def tell(event: Event) -> None:
         connection.send(event)
 
     while True:
         try:
-            root, stage, work, context = connection.recv()
+            store, stage, work, context = connection.recv()
         except EOFError:
             return
-        connection.send(run_stage(Store(root), stage, work, context, tell))
+        connection.send(run_stage(store, stage, work, context, tell))
 
 
 def _end_with_parent(parent: int) -> None:

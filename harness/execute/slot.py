@@ -24,7 +24,12 @@ class Slot:
 
     def environment(self) -> dict[str, str]:
         """Variables that numerical libraries read when they are first imported."""
-        return dict.fromkeys(_THREAD_VARIABLES, str(self.threads))
+        return thread_variables(self.threads)
+
+
+def thread_variables(threads: int) -> dict[str, str]:
+    """The environment that holds numerical libraries to a number of threads, if it is set before they are imported."""
+    return dict.fromkeys(_THREAD_VARIABLES, str(threads))
 
 
 def available_cores() -> int:

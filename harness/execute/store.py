@@ -17,31 +17,29 @@ import hashlib
 import json
 import logging
 import os
-import platform
 import shutil
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from harness.errors import InputError
+from harness.execute.manifest import (
+    CHECKPOINTS,
+    ERROR,
+    MANIFEST,
+    Manifest,
+    checksum_of,
+    products,
+    read_manifest,
+    seal_manifest,
+)
+from harness.execute.versions import VersionDifference, differences_from, library_versions
 from harness.plan.stage import Stage
 
-MANIFEST = "manifest.json"
-CHECKPOINTS = "checkpoints"
-"""A stage's folder for what only a resumed stage needs."""
-ERROR = "error.txt"
-"""The traceback of a stage that failed last time."""
-
-_FORMAT = 1
-_CHUNK_BYTES = 1 << 20
-_LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "pillow")
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST})
 
@@ -83,20 +81,6 @@ class Collected:
         return sum(entry.size_bytes for entry in self.entries)
 
 
-@dataclass(frozen=True)
-class VersionDifference:
-    """A library that finished stages ran with in another version than the installed one."""
-
-    library: str
-    then: str
-    now: str
-    stages: int
-
-    def __str__(self) -> str:
-        made = "1 cached stage was" if self.stages == 1 else f"{self.stages} cached stages were"
-        return f"{made} made with {self.library} {self.then}; {self.now} is installed now"
-
-
 class Store:
     """Finished stages, unfinished ones and their locks, under one root folder that any number of processes share.
 
@@ -111,9 +95,45 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({str(self.root)!r})"
 
+    @property
+    def address(self) -> str:
+        """What ``open_store`` finds the same store by, for processes and for people."""
+        return str(self.root)
+
     def folder(self, fingerprint: str) -> Path:
-        """Where a stage's files live; not necessarily there yet."""
+        """Where a stage is worked on, on this machine; not necessarily there yet. What is finished: see ``fetch``."""
         return self.root / "stages" / fingerprint[:2] / fingerprint
+
+    def fetch(self, fingerprint: str, names: Iterable[str] | None = None) -> Path:  # noqa: ARG002 - all are here
+        """The folder with a complete stage's files on this machine, brought here if need be.
+
+        Args:
+            fingerprint: A complete stage.
+            names: The files that are wanted, as far as the stage has them; default: all.
+        """
+        return self.folder(fingerprint)
+
+    def follow(self, fingerprint: str, name: str) -> Path:
+        """Where a file that grows while the stage is worked on can be read, wherever that is; now and then renewed."""
+        return self.folder(fingerprint) / name
+
+    def survey(self) -> Callable[[str], bool]:
+        """What tells which stages are complete just now; made for asking for many at once."""
+        return self.is_complete
+
+    def attend(self, fingerprint: str) -> None:
+        """Called now and then by whoever works on a stage, in its own thread: tells what went wrong beside the work.
+
+        Raises:
+            StageTakenError: If the stage is in another machine's hands by now.
+        """
+
+    def share(self, path: Path) -> None:
+        """Lets all who use the store see a file of its root (see ``bring``), as it is now."""
+
+    def bring(self, folder: str) -> Path:
+        """A folder of the root, with what was shared there."""
+        return self.root / folder
 
     def is_complete(self, fingerprint: str) -> bool:
         """Whether the stage's result is there: its manifest is whole, its files exist and have their sizes.
@@ -131,10 +151,9 @@ class Store:
         manifest, damage = self._read(fingerprint)
         if manifest is None:
             return damage
-        folder = self.folder(fingerprint)
         for name, kept in manifest["files"].items():
-            if _checksum(folder / name) != kept["blake2b"]:
-                return f"{folder / name} is damaged: its checksum differs from the manifest's"
+            if self._checksum(fingerprint, name) != kept["blake2b"]:
+                return f"{self._place(fingerprint)}/{name} is damaged: its checksum differs from the manifest's"
         return ""
 
     def result(self, fingerprint: str) -> dict[str, Any]:
@@ -156,14 +175,7 @@ class Store:
 
     def version_differences(self, fingerprints: Iterable[str]) -> tuple[VersionDifference, ...]:
         """How the libraries that complete stages ran with differ from those installed now, each difference once."""
-        installed = library_versions()
-        counted = Counter(
-            (library, then, installed[library])
-            for fingerprint in fingerprints
-            for library, then in self.versions(fingerprint).items()
-            if library in installed and then != installed[library]
-        )
-        return tuple(VersionDifference(*difference, stages) for difference, stages in sorted(counted.items()))
+        return differences_from(library_versions(), (self.versions(fingerprint) for fingerprint in fingerprints))
 
     def begin(self, fingerprint: str) -> Path:
         """Makes a stage's folder ready to work in: what a damaged entry left is dropped, checkpoints stay.
@@ -189,17 +201,14 @@ class Store:
         """
         folder = self.folder(stage.fingerprint)
         body = {
-            "format": _FORMAT,
             "stage": {**vars(stage), "settings": dict(stage.settings)},
             "result": dict(result),
             "versions": library_versions(),
         }
         json.dumps(body)  # a result that is none shows before anything is written
         with writing_to(folder):
-            files = {path.relative_to(folder).as_posix(): _sync(path) for path in _products(folder)}
-            content = json.dumps({**body, "files": files}, sort_keys=True)
-            checksum = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
-            _replace(folder / MANIFEST, json.dumps({"checksum": checksum, "content": content}))
+            files = {path.relative_to(folder).as_posix(): _sync(path) for path in products(folder)}
+            replace_text(folder / MANIFEST, seal_manifest({**body, "files": files}))
         self.sweep(stage.fingerprint)
 
     def sweep(self, fingerprint: str) -> None:
@@ -234,15 +243,11 @@ class Store:
             table: What tells tables apart: name, profile and data set.
             fingerprints: All of the table's stages, also those that this process does not run.
         """
-        folder = self.root / "tables"
-        with writing_to(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            _replace(self._table_file(table), json.dumps({"table": table, "stages": sorted(set(fingerprints))}))
+        self._keep_record(_record_name(table), json.dumps({"table": table, "stages": sorted(set(fingerprints))}))
 
     def forget(self, table: str) -> None:
         """Drops what was recorded for a table; its stages become collectable unless another table uses them."""
-        with writing_to(self.root / "tables"):
-            self._table_file(table).unlink(missing_ok=True)
+        self._drop_record(_record_name(table))
 
     def tables(self) -> dict[str, frozenset[str]]:
         """The stages that each remembered table uses.
@@ -251,13 +256,13 @@ class Store:
             InputError: If a record is damaged: what it protects is unknown.
         """
         used = {}
-        for path in sorted((self.root / "tables").glob("*.json")):
+        for place, content in self._records():
             try:
-                record = json.loads(path.read_bytes())
+                record = json.loads(content)
                 used[str(record["table"])] = frozenset(record["stages"])
             except (ValueError, KeyError, TypeError) as error:
                 raise InputError(
-                    f"{path} is damaged ({error}), so that the stages its table uses are unknown; "
+                    f"{place} is damaged ({error}), so that the stages its table uses are unknown; "
                     "delete the file, then run the table again"
                 ) from error
         return used
@@ -265,7 +270,7 @@ class Store:
     def list_entries(self) -> tuple[Entry, ...]:
         """Everything that the store holds, by fingerprint."""
         used = self.tables()
-        return tuple(self._entry(path, used) for path in sorted((self.root / "stages").glob("??/*")) if path.is_dir())
+        return tuple(self._entry(fingerprint, size, used) for fingerprint, size in sorted(self._sizes()))
 
     def collect(self, keep: Iterable[str] = (), *, dry_run: bool = False) -> Collected:
         """Deletes the entries that no remembered table uses and that are not in ``keep``.
@@ -281,53 +286,68 @@ class Store:
             if dry_run:
                 deleted.append(entry)
                 continue
-            with self.lock(entry.fingerprint) as free, writing_to(entry.folder):
+            with self.lock(entry.fingerprint) as free:
                 (deleted if free else busy).append(entry)
                 if free:
-                    (entry.folder / MANIFEST).unlink(missing_ok=True)  # first: half a deletion is never complete
-                    shutil.rmtree(entry.folder)
+                    self._delete(entry.fingerprint)
         return Collected(tuple(deleted), tuple(busy))
 
-    def _entry(self, folder: Path, used: Mapping[str, frozenset[str]]) -> Entry:
-        manifest, damage = self._read(folder.name)
+    def _entry(self, fingerprint: str, size_bytes: int, used: Mapping[str, frozenset[str]]) -> Entry:
+        manifest, damage = self._read(fingerprint)
         return Entry(
-            fingerprint=folder.name,
-            folder=folder,
+            fingerprint=fingerprint,
+            folder=self.folder(fingerprint),
             stage=Stage(**manifest["stage"]) if manifest else None,
             result=manifest["result"] if manifest else None,
             damage=damage,
-            size_bytes=sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
-            tables=tuple(table for table, stages in used.items() if folder.name in stages),
+            size_bytes=size_bytes,
+            tables=tuple(table for table, stages in used.items() if fingerprint in stages),
         )
 
-    def _read(self, fingerprint: str) -> tuple[dict[str, Any] | None, str]:
+    # What a store elsewhere does in its own way.
+
+    def _read(self, fingerprint: str) -> tuple[Manifest | None, str]:
         """A complete stage's manifest, or None and, if the stage was complete once, what is wrong with it."""
         folder = self.folder(fingerprint)
-        path = folder / MANIFEST
         try:
-            outer = json.loads(path.read_bytes())
-            content = outer["content"].encode()
-            if hashlib.blake2b(content, digest_size=16).hexdigest() != outer["checksum"]:
-                return None, f"{path} is damaged: its checksum differs"
-            manifest: dict[str, Any] = json.loads(content)
+            text = (folder / MANIFEST).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None, ""
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            return None, f"{path} is damaged: {error}"
-        if manifest["format"] != _FORMAT:
-            return None, f"{path} has format {manifest['format']}; this version reads {_FORMAT}"
-        if manifest["stage"]["fingerprint"] != fingerprint:
-            return None, f"{path} is of another stage: {manifest['stage']['fingerprint']}"
-        for name, kept in manifest["files"].items():
-            size = _size(folder / name)
-            if size != kept["bytes"]:
-                found = "missing" if size is None else f"{size} bytes"
-                return None, f"{folder / name} is damaged: found {found}, expected {kept['bytes']} bytes"
-        return manifest, ""
+        return read_manifest(fingerprint, str(folder), text, lambda name: _size(folder / name))
 
-    def _table_file(self, table: str) -> Path:
-        readable = "".join(letter if letter.isalnum() else "-" for letter in table)[:60]
-        return self.root / "tables" / f"{readable}-{hashlib.blake2b(table.encode(), digest_size=4).hexdigest()}.json"
+    def _checksum(self, fingerprint: str, name: str) -> str:
+        return checksum_of(self.folder(fingerprint) / name)
+
+    def _place(self, fingerprint: str) -> str:
+        """Where a complete stage lies, for people."""
+        return str(self.folder(fingerprint))
+
+    def _sizes(self) -> Iterator[tuple[str, int]]:
+        """Every stage that there is something of, and its bytes."""
+        for folder in (self.root / "stages").glob("??/*"):
+            if folder.is_dir():
+                yield folder.name, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+    def _delete(self, fingerprint: str) -> None:
+        folder = self.folder(fingerprint)
+        with writing_to(folder):
+            (folder / MANIFEST).unlink(missing_ok=True)  # first: half a deletion is never complete
+            shutil.rmtree(folder)
+
+    def _keep_record(self, name: str, text: str) -> None:
+        path = self.root / "tables" / name
+        with writing_to(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            replace_text(path, text)
+
+    def _drop_record(self, name: str) -> None:
+        with writing_to(self.root / "tables"):
+            (self.root / "tables" / name).unlink(missing_ok=True)
+
+    def _records(self) -> Iterator[tuple[str, bytes]]:
+        """The place and the content of every table's record."""
+        for path in sorted((self.root / "tables").glob("*.json")):
+            yield str(path), path.read_bytes()
 
 
 @contextmanager
@@ -357,42 +377,17 @@ def tell_os_error(error: OSError, folder: Path) -> str | None:
     return None
 
 
-@lru_cache(maxsize=1)
-def library_versions() -> dict[str, str]:
-    """The versions of Python and of the libraries that a result may depend on."""
-    versions = {"python": platform.python_version()}
-    for library in _LIBRARIES:
-        try:
-            versions[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            versions[library] = "not installed"
-    return versions
-
-
-def _products(folder: Path) -> list[Path]:
-    """The files that a finished stage keeps."""
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.is_file()
-        and path.suffix != ".tmp"
-        and path.relative_to(folder).parts[0] not in (CHECKPOINTS, ERROR, MANIFEST)
-    )
+def _record_name(table: str) -> str:
+    """The name of the file that remembers a table."""
+    readable = "".join(letter if letter.isalnum() else "-" for letter in table)[:60]
+    return f"{readable}-{hashlib.blake2b(table.encode(), digest_size=4).hexdigest()}.json"
 
 
 def _sync(path: Path) -> dict[str, Any]:
     """Makes a file's contents durable; its size and checksum."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
-    return {"bytes": path.stat().st_size, "blake2b": _checksum(path)}
-
-
-def _checksum(path: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+    return {"bytes": path.stat().st_size, "blake2b": checksum_of(path)}
 
 
 def _size(path: Path) -> int | None:
@@ -402,7 +397,7 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _replace(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str) -> None:
     """Writes a file aside, syncs it, and renames it into place, so that it is there whole or not at all."""
     aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError, StageError
+from harness.execute.lease import StageTakenError
+from harness.execute.manifest import ERROR
 from harness.execute.protocol import Event, Outcome, Task, Work
-from harness.execute.store import ERROR, Store, tell_os_error
+from harness.execute.store import Store, tell_os_error
 from harness.plan.stage import Stage
 from harness.plugins import load_object
 
@@ -26,7 +28,7 @@ _OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot alloca
 def run_stage(
     store: Store, stage: Stage, work: str, context: Mapping[str, Any], on_event: Callable[[Event], None]
 ) -> Outcome | None:
-    """Carries out one stage unless it is complete already; None if another process works on it just now.
+    """Carries out one stage unless it is complete already or in other hands.
 
     Tells ``started`` and ``progress``; warnings that the work gives are told as progress with a ``warning``.
 
@@ -38,7 +40,8 @@ def run_stage(
         on_event: Told of start and progress.
 
     Returns:
-        ``succeeded``, ``cached`` or ``failed``. An interruption (KeyboardInterrupt) is no outcome and passes through.
+        ``succeeded``, ``cached`` or ``failed``; None if another process works on it, be it that another machine took
+        the stage over meanwhile. An interruption (KeyboardInterrupt) is no outcome and passes through.
     """
     started = time.monotonic()
 
@@ -58,6 +61,9 @@ def run_stage(
             on_event(Event("started", stage.fingerprint, where))
             result = _carry_out(store, stage, work, context, emit)
             return Outcome("succeeded", result, seconds=time.monotonic() - started)
+    except StageTakenError as taken:
+        emit({"warning": str(taken)})
+        return None
     except Exception as error:  # whatever a stage raises is its outcome, never the executor's end
         return Outcome("failed", reason=_explain(error, store, stage, context), seconds=time.monotonic() - started)
 
@@ -65,11 +71,16 @@ def run_stage(
 def _carry_out(
     store: Store, stage: Stage, work: str, context: Mapping[str, Any], emit: Callable[[Mapping[str, Any]], None]
 ) -> dict[str, Any]:
-    parent_folder = None if stage.parent is None else store.folder(stage.parent)
     if stage.parent is not None and not store.is_complete(stage.parent):
         raise StageError(f"the result of its parent {stage.parent[:8]} is no longer whole; run the same command again")
+    parent_folder = None if stage.parent is None else store.fetch(stage.parent)
     function: Work = load_object(work)
-    result = function(Task(stage, store.begin(stage.fingerprint), parent_folder, context), emit)
+
+    def attended(detail: Mapping[str, Any]) -> None:
+        store.attend(stage.fingerprint)
+        emit(detail)
+
+    result = function(Task(stage, store.begin(stage.fingerprint), parent_folder, context), attended)
     store.finish(stage, result)
     return result
 
@@ -83,7 +94,7 @@ def explain_death(exit_code: int | None, stage: Stage, last_words: str) -> str:
         last_words: The end of what it wrote to its standard error.
     """
     if exit_code == -9:
-        told = f"its worker was killed (SIGKILL), most often by the system when memory runs out; {_spare_memory(stage)}"
+        told = f"its worker was killed (SIGKILL), most often by the system when memory runs out; {spare_memory(stage)}"
     elif exit_code is not None and exit_code < 0:
         told = f"its worker was ended by signal {-exit_code}"
     else:
@@ -99,7 +110,7 @@ def _explain(error: Exception, store: Store, stage: Stage, context: Mapping[str,
     if isinstance(error, OSError) and (told := tell_os_error(error, folder)):
         return told
     if _is_out_of_memory(error):
-        return f"out of memory on {context.get('device', 'cpu')}: {_spare_memory(stage)} ({_first_line(error)})"
+        return f"out of memory on {context.get('device', 'cpu')}: {spare_memory(stage)} ({_first_line(error)})"
     kept = ""
     try:
         (folder / ERROR).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
@@ -117,7 +128,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def _spare_memory(stage: Stage) -> str:
+def spare_memory(stage: Stage) -> str:
     """Which setting to change for a stage to need less memory."""
     sampler = stage.settings.get("sampler")
     if not isinstance(sampler, Mapping):

@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ray_nodes import RayCluster, wait_for
 from toy_audience import Events, Journal
+from toy_stores import FolderShelf, RemoteShelf, Shelf
 
-from harness.execute import Executor, InProcessExecutor, LocalExecutor, Slot, Store
+from harness.execute import Executor, InProcessExecutor, LocalExecutor, SharedStore, Slot, Store
+from harness.execute.on_ray import RayExecutor
 
 
 @pytest.fixture
@@ -37,9 +40,33 @@ def local(workers: LocalExecutor, store: Store) -> LocalExecutor:
     return workers
 
 
-@pytest.fixture(params=["in-process", "local"])
+@pytest.fixture(scope="session")
+def ray_driver(ray_cluster: RayCluster) -> Iterator[RayExecutor]:
+    """The one connection to Ray that a process can have; each test gives it its own store."""
+    with RayExecutor(Store(Path()), address=ray_cluster.address) as executor:
+        wait_for(lambda: executor.room == 2, 60)
+        yield executor
+
+
+@pytest.fixture
+def on_ray(ray_driver: RayExecutor, store: Store) -> RayExecutor:
+    ray_driver.store = store
+    return ray_driver
+
+
+@pytest.fixture(params=["in-process", "local", "ray"])
 def executor(request: pytest.FixtureRequest, store: Store) -> Executor:
     if request.param == "in-process":
         return InProcessExecutor(store)
-    made: Executor = request.getfixturevalue("local")
+    made: Executor = request.getfixturevalue({"local": "local", "ray": "on_ray"}[request.param])
     return made
+
+
+@pytest.fixture(params=["folder", "memory", "s3"])
+def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> Shelf:
+    """An empty store of each kind, and what lies in it."""
+    if request.param == "folder":
+        return FolderShelf(Store(tmp_path / "store"))
+    if request.param == "memory":
+        return RemoteShelf(SharedStore(f"memory:/{tmp_path}", tmp_path / "scratch"))
+    return RemoteShelf(SharedStore(f"{request.getfixturevalue('s3_bucket')}/some/prefix", tmp_path / "scratch"))

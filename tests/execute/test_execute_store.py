@@ -1,4 +1,7 @@
-"""The artifact store: whole entries or none, whatever happens to the disk, the process or the files."""
+"""The artifact store: whole entries or none, whatever happens to the disk, the process or the files.
+
+A test with a ``shelf`` runs on every kind of store; one with a ``store`` on a folder.
+"""
 
 import errno
 import json
@@ -12,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from toy_stores import Shelf, below
 from toy_work import stage
 
 from harness.errors import InputError
@@ -29,8 +33,9 @@ def finished(store: Store, each: Stage, result: dict | None = None) -> Path:
     return folder
 
 
-def test_a_finished_stage_gives_back_its_result_and_says_what_it_ran_with(store: Store) -> None:
-    finished(store, each := stage("a"))
+def test_a_finished_stage_gives_back_its_result_and_says_what_it_ran_with(shelf: Shelf) -> None:
+    finished(shelf.store, each := stage("a"))
+    store = shelf.reopened()
     assert store.is_complete(each.fingerprint)
     assert store.result(each.fingerprint) == {"metrics": {"mAP": 0.5}}
     assert store.verify(each.fingerprint) == ""
@@ -39,9 +44,9 @@ def test_a_finished_stage_gives_back_its_result_and_says_what_it_ran_with(store:
 
 
 def test_a_library_that_differs_since_stages_were_made_is_told_once_with_their_number(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stages = [stage("a"), stage("b"), stage("c")]
+    store, stages = shelf.store, [stage("a"), stage("b"), stage("c")]
     made = {"python": "3.11.7", "torch": "2.12.0"}
     for each in stages[:2]:
         monkeypatch.setattr("harness.execute.store.library_versions", lambda: made)
@@ -52,15 +57,16 @@ def test_a_library_that_differs_since_stages_were_made_is_told_once_with_their_n
     assert [str(each) for each in told] == ["2 cached stages were made with torch 2.12.0; 2.13.0 is installed now"]
 
 
-def test_the_checkpoints_the_last_error_and_temporary_files_go_when_a_stage_is_finished(store: Store) -> None:
+def test_the_checkpoints_the_last_error_and_temporary_files_go_when_a_stage_is_finished(shelf: Shelf) -> None:
     each = stage("a")
-    folder = store.begin(each.fingerprint)
+    folder = shelf.store.begin(each.fingerprint)
     (folder / "checkpoints").mkdir()
     for name in ("checkpoints/step-1.pt", "error.txt", "weights.tmp"):
         (folder / name).write_text("x")
-    finished(store, each)
+    shelf.write(f"{below(each.fingerprint)}/checkpoints/step-0.pt", b"x")
+    finished(shelf.store, each)
     kept = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    assert kept == ["manifest.json", "maps/a.npz", "weights.bin"]
+    assert shelf.names(below(each.fingerprint)) == kept == ["manifest.json", "maps/a.npz", "weights.bin"]
 
 
 def test_a_stage_without_a_manifest_is_unfinished_and_has_no_result(store: Store) -> None:
@@ -82,64 +88,68 @@ def test_an_unfinished_stage_keeps_its_checkpoints_when_it_begins_again(store: S
 
 @pytest.mark.parametrize("length", [0, 1, 40, -1])
 def test_a_truncated_manifest_is_told_and_counts_as_absent(
-    store: Store, caplog: pytest.LogCaptureFixture, length: int
+    shelf: Shelf, caplog: pytest.LogCaptureFixture, length: int
 ) -> None:
-    folder = finished(store, each := stage("a"))
-    manifest = folder / "manifest.json"
-    manifest.write_bytes(manifest.read_bytes()[:length])
+    finished(shelf.store, each := stage("a"))
+    manifest = f"{below(each.fingerprint)}/manifest.json"
+    shelf.write(manifest, shelf.read(manifest)[:length])
+    store = shelf.reopened()
     assert not store.is_complete(each.fingerprint)
     assert not store.is_complete(each.fingerprint)
-    assert caplog.text.count(f"{manifest} is damaged") == 1
+    assert caplog.text.count(f"{shelf.place(manifest)} is damaged") == 1
     assert store.list_entries()[0].state == "damaged"
 
 
 @pytest.mark.parametrize(("old", "new"), [("0.5", "0.6"), ("weights.bin", "weights.bim")])
-def test_a_manifest_whose_text_changed_is_told(store: Store, old: str, new: str) -> None:
-    folder = finished(store, each := stage("a"))
-    manifest = folder / "manifest.json"
-    manifest.write_text(manifest.read_text().replace(old, new))
-    assert store.verify(each.fingerprint) == f"{manifest} is damaged: its checksum differs"
+def test_a_manifest_whose_text_changed_is_told(shelf: Shelf, old: str, new: str) -> None:
+    finished(shelf.store, each := stage("a"))
+    manifest = f"{below(each.fingerprint)}/manifest.json"
+    shelf.write(manifest, shelf.read(manifest).replace(old.encode(), new.encode()))
+    assert shelf.store.verify(each.fingerprint) == f"{shelf.place(manifest)} is damaged: its checksum differs"
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "null", '{"checksum": "x", "content": 3}'])
-def test_a_manifest_of_another_shape_is_told(store: Store, content: str) -> None:
-    folder = finished(store, each := stage("a"))
-    (folder / "manifest.json").write_text(content)
+def test_a_manifest_of_another_shape_is_told(shelf: Shelf, content: str) -> None:
+    finished(shelf.store, each := stage("a"))
+    shelf.write(f"{below(each.fingerprint)}/manifest.json", content.encode())
+    store = shelf.reopened()
     assert not store.is_complete(each.fingerprint)
     assert "manifest.json is damaged" in store.verify(each.fingerprint)
 
 
-def test_a_manifest_of_another_stage_is_told(store: Store) -> None:
-    folder = finished(store, each := stage("a"))
-    other = store.begin("cd" * 16)
-    shutil.copy(folder / "manifest.json", other)
-    assert f"is of another stage: {each.fingerprint}" in store.verify("cd" * 16)
+def test_a_manifest_of_another_stage_is_told(shelf: Shelf) -> None:
+    finished(shelf.store, each := stage("a"))
+    shelf.write(f"{below('cd' * 16)}/manifest.json", shelf.read(f"{below(each.fingerprint)}/manifest.json"))
+    assert f"is of another stage: {each.fingerprint}" in shelf.store.verify("cd" * 16)
 
 
 @pytest.mark.parametrize("damage", ["truncate", "remove"])
-def test_a_file_that_is_short_or_missing_is_told_at_once(store: Store, damage: str) -> None:
-    folder = finished(store, each := stage("a"))
-    path = folder / "maps" / "a.npz"
-    path.write_bytes(b"ma") if damage == "truncate" else path.unlink()
+def test_a_file_that_is_short_or_missing_is_told_at_once(shelf: Shelf, damage: str) -> None:
+    finished(shelf.store, each := stage("a"))
+    name = f"{below(each.fingerprint)}/maps/a.npz"
+    shelf.write(name, b"ma") if damage == "truncate" else shelf.remove(name)
     found = "2 bytes" if damage == "truncate" else "missing"
+    store = shelf.reopened()
     assert not store.is_complete(each.fingerprint)
-    assert store.list_entries()[0].damage == f"{path} is damaged: found {found}, expected 3 bytes"
+    assert store.list_entries()[0].damage == f"{shelf.place(name)} is damaged: found {found}, expected 3 bytes"
 
 
-def test_a_flipped_bit_is_found_by_verifying(store: Store) -> None:
-    folder = finished(store, each := stage("a"))
-    (folder / "weights.bin").write_bytes(b"weightt")
+def test_a_flipped_bit_is_found_by_verifying(shelf: Shelf) -> None:
+    finished(shelf.store, each := stage("a"))
+    name = f"{below(each.fingerprint)}/weights.bin"
+    shelf.write(name, b"weightt")
+    store = shelf.reopened()
     assert store.is_complete(each.fingerprint)  # sizes only: cheap enough for every plan
-    assert store.verify(each.fingerprint) == (
-        f"{folder / 'weights.bin'} is damaged: its checksum differs from the manifest's"
-    )
+    told = f"{shelf.place(name)} is damaged: its checksum differs from the manifest's"
+    assert store.verify(each.fingerprint) == told
 
 
-def test_a_damaged_stage_begins_from_nothing(store: Store) -> None:
-    folder = finished(store, each := stage("a"))
-    (folder / "weights.bin").write_bytes(b"")
-    store.begin(each.fingerprint)
+def test_a_damaged_stage_begins_from_nothing(shelf: Shelf) -> None:
+    folder = finished(shelf.store, each := stage("a"))
+    shelf.write(f"{below(each.fingerprint)}/weights.bin", b"")
+    shelf.reopened().begin(each.fingerprint)
     assert list(folder.iterdir()) == []
+    assert shelf.names(below(each.fingerprint)) == []
 
 
 def test_a_process_killed_between_manifest_and_sweep_leaves_a_complete_stage(
@@ -172,8 +182,8 @@ def test_a_kill_before_the_rename_leaves_the_stage_unfinished(store: Store, monk
 # --- locks ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_lock_is_held_once_and_free_again_after(store: Store) -> None:
-    again = Store(store.root)
+def test_a_lock_is_held_once_and_free_again_after(shelf: Shelf) -> None:
+    store, again = shelf.store, shelf.reopened()
     with store.lock("ab" * 16) as first, again.lock("ab" * 16) as second, again.lock("cd" * 16) as other:
         assert (first, second, other) == (True, False, True)
     with store.lock("ab" * 16) as free:
@@ -200,7 +210,8 @@ def test_a_killed_process_frees_its_lock(store: Store) -> None:
 # --- tables and collection --------------------------------------------------------------------------------------------
 
 
-def test_what_a_table_uses_is_kept_and_the_rest_collected(store: Store) -> None:
+def test_what_a_table_uses_is_kept_and_the_rest_collected(shelf: Shelf) -> None:
+    store = shelf.store
     used, kept, lost = stage("used"), stage("kept"), stage("lost")
     for each in (used, kept, lost):
         finished(store, each)
@@ -211,10 +222,12 @@ def test_what_a_table_uses_is_kept_and_the_rest_collected(store: Store) -> None:
     done = store.collect(keep=[kept.fingerprint])
     assert done.size_bytes == would.size_bytes > 10
     assert not store.folder(lost.fingerprint).exists()
+    assert shelf.names(below(lost.fingerprint)) == []
     assert {entry.fingerprint for entry in store.list_entries()} == {used.fingerprint, kept.fingerprint}
 
 
-def test_entries_tell_their_size_and_the_tables_that_use_them(store: Store) -> None:
+def test_entries_tell_their_size_and_the_tables_that_use_them(shelf: Shelf) -> None:
+    store = shelf.store
     folder = finished(store, each := stage("a"))
     store.remember("table1", [each.fingerprint])
     store.remember("table 2/demo", [each.fingerprint, "ef" * 16])
@@ -224,7 +237,8 @@ def test_entries_tell_their_size_and_the_tables_that_use_them(store: Store) -> N
     assert entry.state == "complete"
 
 
-def test_remembering_again_replaces_and_forgetting_frees(store: Store) -> None:
+def test_remembering_again_replaces_and_forgetting_frees(shelf: Shelf) -> None:
+    store = shelf.store
     store.remember("t", ["a", "b"])
     store.remember("t", ["b", "c"])
     assert store.tables() == {"t": frozenset("bc")}
@@ -233,25 +247,28 @@ def test_remembering_again_replaces_and_forgetting_frees(store: Store) -> None:
     assert store.tables() == {}
 
 
-def test_a_stage_that_someone_works_on_is_not_collected(store: Store) -> None:
+def test_a_stage_that_someone_works_on_is_not_collected(shelf: Shelf) -> None:
+    store = shelf.store
     finished(store, each := stage("a"))
     with store.lock(each.fingerprint):
-        told = store.collect()
+        told = shelf.reopened().collect()
     assert (told.entries, [entry.fingerprint for entry in told.busy]) == ((), [each.fingerprint])
     assert store.is_complete(each.fingerprint)
 
 
-def test_a_damaged_record_of_a_table_stops_the_collection(store: Store) -> None:
+def test_a_damaged_record_of_a_table_stops_the_collection(shelf: Shelf) -> None:
+    store = shelf.store
     finished(store, each := stage("a"))
     store.remember("t", [each.fingerprint])
-    (record,) = (store.root / "tables").glob("*.json")
-    record.write_text('{"table"')
+    (record,) = shelf.names("tables")
+    shelf.write(f"tables/{record}", b'{"table"')
     with pytest.raises(InputError, match=r"is damaged .* delete the file, then run the table again"):
         store.collect()
     assert store.is_complete(each.fingerprint)
 
 
-def test_an_empty_store_lists_nothing_and_makes_nothing(store: Store) -> None:
+def test_an_empty_store_lists_nothing_and_makes_nothing(shelf: Shelf) -> None:
+    store = shelf.store
     assert store.list_entries() == ()
     assert store.tables() == {}
     assert not store.root.exists()
@@ -338,16 +355,17 @@ def test_any_other_error_of_the_disk_passes_through(store: Store, monkeypatch: p
         finished(store, stage("a"))
 
 
-def test_a_result_that_is_no_json_is_refused_before_anything_is_written(store: Store) -> None:
-    each = stage("a")
+def test_a_result_that_is_no_json_is_refused_before_anything_is_written(shelf: Shelf) -> None:
+    store, each = shelf.store, stage("a")
     folder = store.begin(each.fingerprint)
     with pytest.raises(TypeError, match="set is not JSON serializable"):
         store.finish(each, {"value": {1}})
     assert list(folder.iterdir()) == []
+    assert shelf.names() == []
 
 
-def test_the_manifest_is_plain_json_that_others_can_read(store: Store) -> None:
-    folder = finished(store, each := stage("a"))
-    content = json.loads(json.loads((folder / "manifest.json").read_text())["content"])
+def test_the_manifest_is_plain_json_that_others_can_read(shelf: Shelf) -> None:
+    finished(shelf.store, each := stage("a"))
+    content = json.loads(json.loads(shelf.read(f"{below(each.fingerprint)}/manifest.json"))["content"])
     assert content["stage"]["settings"] == dict(each.settings)
     assert set(content["files"]) == {"weights.bin", "maps/a.npz"}

@@ -1,6 +1,7 @@
-"""A harness process for the tests to interrupt and kill: ``toy_harness.py STORE JOURNAL SLOTS BEHAVIOUR COUNT STEPS``.
+"""A harness process for the tests to interrupt and kill.
 
-Runs COUNT chains of two stages; prints ``ready`` before, and how each stage ended after.
+``toy_harness.py STORE JOURNAL SLOTS BEHAVIOUR COUNT STEPS [RAY]`` runs COUNT chains of two stages, on the Ray cluster
+of that address if there is one; prints ``ready`` before, and how each stage ended after.
 """
 
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from toy_work import WORK, stage
 
 from harness.execute import LocalExecutor, Slot, Store
+from harness.execute.on_ray import RayExecutor
 from harness.plan import Stage
 
 
@@ -18,8 +20,9 @@ def chains(behaviour: str, count: int, steps: int) -> list[Stage]:
 
 
 if __name__ == "__main__":
-    root, journal, slots, behaviour, count, steps = sys.argv[1:]
-    with LocalExecutor(Store(Path(root)), [Slot()] * int(slots)) as executor:
+    root, journal, slots, behaviour, count, steps, *address = sys.argv[1:]
+    store = Store(Path(root))
+    with RayExecutor(store, address=address[0]) if address else LocalExecutor(store, [Slot()] * int(slots)) as executor:
         print("ready", flush=True)
         stages = chains(behaviour, int(count), int(steps))
         outcomes = executor.execute(stages, WORK, {"journal": journal}, lambda event: None)

@@ -1,0 +1,87 @@
+"""What makes a stage complete: a manifest with its result and with the size and checksum of every file.
+
+Owns the manifest's format, and which of a folder's files are products. Refuses places: a manifest reads the same from a
+disk and from a store elsewhere.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+MANIFEST = "manifest.json"
+CHECKPOINTS = "checkpoints"
+"""A stage's folder for what only a resumed stage needs."""
+ERROR = "error.txt"
+"""The traceback of a stage that failed last time."""
+
+Manifest = dict[str, Any]
+"""``format``, ``stage``, ``result``, ``versions``, and ``files``: bytes and blake2b by name."""
+
+_FORMAT = 1
+_CHUNK_BYTES = 1 << 20
+
+
+def seal_manifest(body: Mapping[str, Any]) -> str:
+    """The text of a manifest, with its checksum."""
+    content = json.dumps({**body, "format": _FORMAT}, sort_keys=True)
+    checksum = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+    return json.dumps({"checksum": checksum, "content": content})
+
+
+def read_manifest(
+    fingerprint: str, place: str, text: bytes, size_of: Callable[[str], int | None]
+) -> tuple[Manifest | None, str]:
+    """A complete stage's manifest, or None and what is wrong with it or with the sizes of its files.
+
+    Args:
+        fingerprint: The stage that it must be of.
+        place: Where the stage lies, for people.
+        text: What was found there as its manifest.
+        size_of: The size of the stage's file of that name; None if there is none.
+    """
+    path = f"{place}/{MANIFEST}"
+    try:
+        outer = json.loads(text)
+        content = outer["content"].encode()
+        if hashlib.blake2b(content, digest_size=16).hexdigest() != outer["checksum"]:
+            return None, f"{path} is damaged: its checksum differs"
+        manifest: Manifest = json.loads(content)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return None, f"{path} is damaged: {error}"
+    if manifest["format"] != _FORMAT:
+        return None, f"{path} has format {manifest['format']}; this version reads {_FORMAT}"
+    if manifest["stage"]["fingerprint"] != fingerprint:
+        return None, f"{path} is of another stage: {manifest['stage']['fingerprint']}"
+    for name, kept in manifest["files"].items():
+        size = size_of(name)
+        if size != kept["bytes"]:
+            found = "missing" if size is None else f"{size} bytes"
+            return None, f"{place}/{name} is damaged: found {found}, expected {kept['bytes']} bytes"
+    return manifest, ""
+
+
+def products(folder: Path) -> list[Path]:
+    """The files that a finished stage keeps."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and path.suffix != ".tmp"
+        and path.relative_to(folder).parts[0] not in (CHECKPOINTS, ERROR, MANIFEST)
+    )
+
+
+def checksum_of(path: Path) -> str:
+    """The checksum of a file, as manifests hold it."""
+    with path.open("rb") as file:
+        return checksum_of_stream(file)
+
+
+def checksum_of_stream(file: BinaryIO) -> str:
+    """The checksum of what is left to read of an open file."""
+    digest = hashlib.blake2b(digest_size=16)
+    while chunk := file.read(_CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.hexdigest()

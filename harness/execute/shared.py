@@ -1,0 +1,341 @@
+"""A store that many machines share: at any address that fsspec reads, with a scratch folder on each machine.
+
+Owns what is where: what is finished, the newest checkpoints, leases and tables lie at the address; every stage is
+worked on in the scratch folder, which is a plain store. Refuses the transport (``remote``).
+
+Layout at the address, as in a plain store but for the locks::
+
+    stages/ab/abcdef.../manifest.json   put there last
+    stages/ab/abcdef.../checkpoints/    the newest two of a stage that is worked on, with its products so far
+    locks/abcdef.../000000001           see ``lease``
+    tables/NAME-....json
+    studies/NAME.json                   what was shared besides
+"""
+
+import logging
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from harness.errors import InputError
+from harness.execute.lease import PATIENCE_S, Lease
+from harness.execute.manifest import CHECKPOINTS, MANIFEST, Manifest, checksum_of, read_manifest
+from harness.execute.relay import Follower, Sender, checkpoints_in
+from harness.execute.remote import Remote
+from harness.execute.store import Store, writing_to
+from harness.plan.stage import Stage
+
+_ATTEMPTS = 2
+"""How often a file is fetched whose checksum differs: the fault may be the way's."""
+_LAST_WORDS_S = 2.0
+"""How long a stage that ended without a result waits for what is being sent."""
+
+_log = logging.getLogger(__name__)
+
+
+class SharedStore(Store):
+    """See the module. Everything that ``Store`` promises holds, across machines.
+
+    A stage that was finished in the scratch folder and is missing at the address (its machine was cut off, or the stage
+    was made for a plain store) is sent there instead of being trained again.
+
+    Args:
+        address: As fsspec reads it: ``s3://bucket/prefix``.
+        root: The scratch folder; one for any number of processes and addresses.
+        patience_s: See ``lease``.
+    """
+
+    def __init__(self, address: str, root: Path, patience_s: float = PATIENCE_S) -> None:
+        super().__init__(root)
+        self._remote = Remote(address)
+        self._patience_s = patience_s
+        self._known: dict[str, Manifest] = {}
+        """Manifests of stages that were complete when they were last looked at: what is complete stays so."""
+        self._here: set[tuple[str, str]] = set()
+        """Files of complete stages that are here, with their checksums compared."""
+        self._held: dict[str, tuple[Lease, Sender]] = {}
+        self._follower = Follower(self._renew)
+
+    def __repr__(self) -> str:
+        return f"SharedStore({str(self._remote)!r}, {str(self.root)!r})"
+
+    def __reduce__(self) -> tuple[Callable[..., "SharedStore"], tuple[str, Path, float]]:
+        if self._remote.lives_in_process:
+            raise InputError(f"{self._remote} lives in one process, and stages run in others; name another store")
+        return open_shared, (self._remote.address, self.root, self._patience_s)
+
+    @property
+    def address(self) -> str:
+        """What ``open_store`` finds the same store by, for processes and for people."""
+        return self._remote.address
+
+    def reach(self) -> "SharedStore":
+        """This store, once its address was found to answer.
+
+        Raises:
+            InputError: If it does not.
+        """
+        self._remote.reach()
+        return self
+
+    # What is finished.
+
+    def survey(self) -> Callable[[str], bool]:
+        """What tells which stages are complete just now; made for asking for many at once."""
+        listed = self._list()
+        return lambda fingerprint: (
+            fingerprint in self._known or (MANIFEST in listed.get(fingerprint, ()) and self.is_complete(fingerprint))
+        )
+
+    def verify(self, fingerprint: str) -> str:
+        """What is wrong with a finished stage, every checksum compared; empty if nothing is, or if it is unfinished."""
+        self._known.pop(fingerprint, None)
+        return super().verify(fingerprint)
+
+    def fetch(self, fingerprint: str, names: Iterable[str] | None = None) -> Path:
+        """The folder with a complete stage's files on this machine, brought here if need be, checksums compared.
+
+        Raises:
+            InputError: If a file is damaged there (the stage then counts as not done), the address does not answer,
+                or the disk is full.
+            KeyError: If the stage is not complete.
+        """
+        folder, manifest = self.folder(fingerprint), self._known.get(fingerprint) or self._read(fingerprint)[0]
+        if manifest is None:
+            raise KeyError(fingerprint)
+        for name in manifest["files"] if names is None else manifest["files"].keys() & set(names):
+            if (fingerprint, name) not in self._here:
+                self._bring_whole(fingerprint, name, manifest["files"][name]["blake2b"])
+                self._here.add((fingerprint, name))
+        return folder
+
+    def _bring_whole(self, fingerprint: str, name: str, checksum: str) -> None:
+        path = self.folder(fingerprint) / name
+        if path.is_file() and checksum_of(path) == checksum:
+            return
+        place = f"{self._place(fingerprint)}/{name}"
+        for _ in range(_ATTEMPTS):
+            there = self._remote.fetch(f"{_below(fingerprint)}/{name}", path)
+            if there and checksum_of(path) == checksum:
+                return
+            path.unlink(missing_ok=True)
+        self._known.pop(fingerprint, None)
+        self._remote.remove([f"{_below(fingerprint)}/{MANIFEST}"])
+        told = "its checksum differs from the manifest's" if there else "it is missing"
+        raise InputError(f"{place} is damaged: {told}; the stage counts as not done, run the same command again")
+
+    # A stage's life.
+
+    @contextmanager
+    def lock(self, fingerprint: str) -> Iterator[bool]:
+        """Tries to take a stage's lock, without waiting; whether it was free.
+
+        Released on leaving. After a kill it is free at once for this machine, and for others after the patience.
+        """
+        with super().lock(fingerprint) as free:
+            lease = Lease(self._remote, fingerprint, self.root, self._patience_s) if free else None
+            if lease is None or not lease.acquire():
+                yield False
+                return
+            sender = Sender(self._remote, self.folder(fingerprint), _below(fingerprint))
+            self._held[fingerprint] = lease, sender
+            try:
+                self._send_left_over(fingerprint)
+                yield True
+            finally:
+                del self._held[fingerprint]
+                sender.stop(_LAST_WORDS_S)
+                lease.release()
+
+    def attend(self, fingerprint: str) -> None:
+        """Tells what could not be sent.
+
+        Raises:
+            StageTakenError: If the stage is in another machine's hands by now.
+        """
+        if fingerprint in self._held:
+            lease, sender = self._held[fingerprint]
+            for warning in sender.warnings():
+                _log.warning(warning)
+            lease.check()
+
+    def begin(self, fingerprint: str) -> Path:
+        """Makes a stage's folder ready to work in, with the newest checkpoints of whichever machine has them."""
+        sizes = self._remote.sizes(_below(fingerprint))
+        _, damage = self._judge(fingerprint, sizes)
+        if damage:
+            self._remove(fingerprint, sizes)
+            sizes = {}
+        folder = self.folder(fingerprint)
+        with writing_to(folder):
+            if (folder / MANIFEST).exists():
+                shutil.rmtree(folder)  # whole, it would have been sent
+            folder.mkdir(parents=True, exist_ok=True)
+        there = {name: size for name, size in sizes.items() if name.startswith(f"{CHECKPOINTS}/")}
+        here = checkpoints_in(folder)
+        newer = [name for name, size in there.items() if name >= max(here, default="") and here.get(name) != size]
+        if newer:
+            for name in [*(sizes.keys() - there.keys()), *newer]:
+                self._remote.fetch(f"{_below(fingerprint)}/{name}", folder / name)
+        if fingerprint in self._held:
+            self._held[fingerprint][1].start(there)
+        return folder
+
+    def finish(self, stage: Stage, result: Mapping[str, Any]) -> None:
+        """Makes a stage complete: here as in a plain store, then there, the manifest last.
+
+        Raises:
+            TypeError: If the result is not JSON-able.
+            InputError: If something cannot be sent. The stage is finished here, and sent by whoever takes it up here.
+            StageTakenError: If the stage is in another machine's hands by now.
+        """
+        if stage.fingerprint in self._held:
+            lease, sender = self._held[stage.fingerprint]
+            sender.stop()
+            lease.check(now=True)
+        super().finish(stage, result)
+        if not self.is_complete(stage.fingerprint):
+            self._send(stage.fingerprint)
+
+    def sweep(self, fingerprint: str) -> None:
+        """Drops what a finished stage no longer needs, here and, once it is complete there, there."""
+        super().sweep(fingerprint)
+        if self.is_complete(fingerprint):
+            needed = {MANIFEST, *self._known[fingerprint]["files"]}
+            left = self._remote.sizes(_below(fingerprint)).keys() - needed
+            self._remote.remove(f"{_below(fingerprint)}/{name}" for name in left)
+
+    def _send_left_over(self, fingerprint: str) -> None:
+        """Sends a stage that was finished here and is not complete there."""
+        folder = self.folder(fingerprint)
+        if (folder / MANIFEST).exists() and not self.is_complete(fingerprint):
+            manifest, _ = super()._read(fingerprint)
+            if manifest and all(
+                checksum_of(folder / name) == kept["blake2b"] for name, kept in manifest["files"].items()
+            ):
+                self._send(fingerprint)
+
+    def _send(self, fingerprint: str) -> None:
+        text = (self.folder(fingerprint) / MANIFEST).read_bytes()
+        manifest, _ = super()._read(fingerprint)
+        if manifest is None:
+            raise InputError(f"{self.folder(fingerprint)} changed while it was sent; run the same command again")
+        below = _below(fingerprint)
+        sender = (
+            self._held[fingerprint][1]
+            if fingerprint in self._held
+            else Sender(self._remote, self.folder(fingerprint), below)
+        )
+        for name in manifest["files"]:
+            sender.send(name)
+        sizes = self._remote.sizes(below)
+        for name, kept in manifest["files"].items():
+            if sizes.get(name) != kept["bytes"]:
+                raise InputError(f"{self._place(fingerprint)}/{name} did not arrive whole; run the same command again")
+        self._remote.write(f"{below}/{MANIFEST}", text)
+        self._known[fingerprint] = manifest
+        self._here.update((fingerprint, name) for name in manifest["files"])
+        self.sweep(fingerprint)
+
+    # What others write.
+
+    def follow(self, fingerprint: str, name: str) -> Path:
+        """Where a file that grows while the stage is worked on can be read, wherever that is; now and then renewed."""
+        if fingerprint in self._known:
+            self._follower.drop(fingerprint)
+            self.fetch(fingerprint, [name])
+        else:
+            self._follower.follow(fingerprint, name)
+        return super().follow(fingerprint, name)
+
+    def _renew(self, fingerprint: str, name: str) -> None:
+        """Brings a file of a stage that is worked on elsewhere, unless this machine works, or has worked, on it too."""
+        path = self.folder(fingerprint) / name
+        here = path.stat().st_size if path.exists() else 0
+        if self._remote.sizes(_below(fingerprint)).get(name, 0) == here or (path.parent / CHECKPOINTS).exists():
+            return
+        with super().lock(fingerprint) as free:
+            if free and not (path.parent / MANIFEST).exists():
+                self._remote.fetch(f"{_below(fingerprint)}/{name}", path)
+
+    def share(self, path: Path) -> None:
+        """Lets all who use the store see a file of its root (see ``bring``), as it is now."""
+        self._remote.send(path, path.relative_to(self.root).as_posix())
+
+    def bring(self, folder: str) -> Path:
+        """A folder of the root, with what was shared there."""
+        for name in self._remote.sizes(folder):
+            self._remote.fetch(f"{folder}/{name}", self.root / folder / name)
+        return self.root / folder
+
+    # What a plain store does on its disk.
+
+    def _read(self, fingerprint: str) -> tuple[Manifest | None, str]:
+        if fingerprint in self._known:
+            return self._known[fingerprint], ""
+        return self._judge(fingerprint, self._remote.sizes(_below(fingerprint)))
+
+    def _judge(self, fingerprint: str, sizes: Mapping[str, int]) -> tuple[Manifest | None, str]:
+        text = self._remote.read(f"{_below(fingerprint)}/{MANIFEST}") if MANIFEST in sizes else None
+        if text is None:
+            return None, ""
+        manifest, damage = read_manifest(fingerprint, self._place(fingerprint), text, sizes.get)
+        if manifest is not None:
+            self._known[fingerprint] = manifest
+        return manifest, damage
+
+    def _checksum(self, fingerprint: str, name: str) -> str:
+        return self._remote.checksum(f"{_below(fingerprint)}/{name}")
+
+    def _place(self, fingerprint: str) -> str:
+        return f"{self._remote}/{_below(fingerprint)}"
+
+    def _list(self) -> dict[str, dict[str, int]]:
+        """The names and bytes of all objects of every stage, by fingerprint."""
+        found: dict[str, dict[str, int]] = defaultdict(dict)
+        for path, size in self._remote.sizes("stages").items():
+            _, fingerprint, name = path.split("/", 2)
+            found[fingerprint][name] = size
+        return found
+
+    def _sizes(self) -> Iterator[tuple[str, int]]:
+        for fingerprint, sizes in self._list().items():
+            yield fingerprint, sum(sizes.values())
+
+    def _delete(self, fingerprint: str) -> None:
+        self._remove(fingerprint, self._remote.sizes(_below(fingerprint)))
+        shutil.rmtree(self.folder(fingerprint), ignore_errors=True)
+
+    def _remove(self, fingerprint: str, names: Iterable[str]) -> None:
+        """Removes a stage's objects, the manifest first: half a deletion is never complete."""
+        self._known.pop(fingerprint, None)
+        self._here = {here for here in self._here if here[0] != fingerprint}
+        below = _below(fingerprint)
+        self._remote.remove([f"{below}/{MANIFEST}", *(f"{below}/{name}" for name in names if name != MANIFEST)])
+
+    def _keep_record(self, name: str, text: str) -> None:
+        self._remote.write(f"tables/{name}", text.encode())
+
+    def _drop_record(self, name: str) -> None:
+        self._remote.remove([f"tables/{name}"])
+
+    def _records(self) -> Iterator[tuple[str, bytes]]:
+        for name in sorted(self._remote.sizes("tables")):
+            content = self._remote.read(f"tables/{name}")
+            if content is not None:
+                yield f"{self._remote}/tables/{name}", content
+
+
+def _below(fingerprint: str) -> str:
+    """What the names of a stage's objects begin with."""
+    return f"stages/{fingerprint[:2]}/{fingerprint}"
+
+
+@lru_cache(maxsize=8)
+def open_shared(address: str, root: Path, patience_s: float = PATIENCE_S) -> SharedStore:
+    """The shared store of this process at an address: what it knows of finished stages is asked for once."""
+    return SharedStore(address, root, patience_s)

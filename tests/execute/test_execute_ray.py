@@ -1,0 +1,186 @@
+"""What only a cluster can promise: a node that is killed, a driver that is, what no node has."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from ray_nodes import RayCluster, wait_for
+from toy_audience import Events, Journal
+from toy_harness import chains
+from toy_work import WORK, stage
+
+from harness.errors import InputError
+from harness.execute import Store
+from harness.execute.on_ray import RayExecutor, Share, _carry_out, _Order, share_of
+from harness.plan.code import code_digest
+
+
+def run(executor: RayExecutor, stages: list, journal: Journal, events: Events) -> dict:
+    return executor.execute(stages, WORK, journal.context, events.append)
+
+
+# --- what a stage asks for --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("share", "node", "expected"),
+    [
+        (Share(1), {"CPU": 4.0}, 4),
+        (Share(3), {"CPU": 4.0}, 1),
+        (Share(8), {"CPU": 4.0}, 0),
+        (Share(1, 0.25), {"CPU": 16.0, "GPU": 2.0}, 8),
+        (Share(1, 1.0), {"CPU": 16.0}, 0),
+        (Share(4, 0.1), {"CPU": 16.0, "GPU": 1.0}, 4),
+        (Share(1, 0.1), {"CPU": 16.0, "GPU": 1.0}, 10),
+    ],
+)
+def test_a_node_has_room_for_as_many_stages_as_its_scarcest_resource_allows(
+    share: Share, node: dict, expected: int
+) -> None:
+    assert share.fits(node) == expected
+
+
+def test_a_share_tells_the_stage_its_device_threads_and_memory() -> None:
+    assert Share(2).fill({"device": "x", "root": "r"}) == {
+        "device": "cpu",
+        "threads": 2,
+        "memory_fraction": 1.0,
+        "root": "r",
+    }
+    assert Share(4, 0.5).fill({}) == {"device": "cuda:0", "threads": 4, "memory_fraction": 0.5}
+
+
+def test_without_gpus_a_stage_asks_for_a_cpu_and_with_them_for_a_gpu_and_its_part_of_the_cpus() -> None:
+    assert share_of([{"CPU": 2.0}], None, None) == Share(1, 0.0)
+    assert share_of([{"CPU": 64.0, "GPU": 8.0}, {"CPU": 12.0, "GPU": 2.0}], None, None) == Share(6, 1.0)
+    assert share_of([{"CPU": 64.0, "GPU": 1.0}], None, None) == Share(8, 1.0)
+    assert share_of([{"CPU": 2.0}], 2, 0.5) == Share(2, 0.5)
+
+
+# --- what a node is told ----------------------------------------------------------------------------------------------
+
+
+def test_a_node_that_does_not_see_the_store_or_has_other_code_says_so(store: Store, tmp_path: Path) -> None:
+    class Nobody:
+        def tell(self, host: str, event: object) -> None:
+            raise AssertionError("nothing may start")
+
+    digest = code_digest((WORK,))
+    unseen = _carry_out(_Order(store, WORK, digest, {}, tmp_path / "absent"), stage("first"), Nobody())  # type: ignore[arg-type]
+    assert unseen is not None
+    assert f"does not see the store {store.address}; expected a folder that all nodes share" in unseen.reason
+    other = _carry_out(_Order(store, WORK, "0" * 32, {}, None), stage("first"), Nobody())  # type: ignore[arg-type]
+    assert other is not None
+    assert "has other code than this machine; install one version on both" in other.reason
+    assert not store.is_complete(stage("first").fingerprint)
+
+
+# --- a real cluster of two nodes --------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_is_killed_once_goes_on_from_its_checkpoint(
+    on_ray: RayExecutor, journal: Journal, events: Events
+) -> None:
+    counting = stage("counting", "count", steps=6, dies_at=4)
+    outcome = run(on_ray, [counting], journal, events)[counting.fingerprint]
+    assert outcome.result == {"value": 1, "steps_here": 2}
+    assert [journal.count(f"step-{step}")["counting"] for step in range(6)] == [1] * 6
+    (told,) = [event.detail["warning"] for event in events if "warning" in event.detail]
+    assert told.endswith("; it goes on from its newest checkpoint")
+
+
+def test_a_stage_whose_worker_always_dies_fails_alone(on_ray: RayExecutor, journal: Journal, events: Events) -> None:
+    dying, good = stage("dying", "die"), stage("good", "wait_a_little")
+    child = stage("child", parent=dying)
+    outcomes = run(on_ray, [dying, good, child], journal, events)
+    assert journal.count("begin")["dying"] == 3
+    assert "was lost: killed, mostly since memory ran out" in outcomes[dying.fingerprint].reason
+    assert "; it was tried 3 times; run fewer workers" in outcomes[dying.fingerprint].reason
+    assert outcomes[child.fingerprint].status == "not_run"
+    assert outcomes[good.fingerprint].status == "succeeded"
+
+
+def test_a_killed_node_costs_no_more_than_the_steps_since_its_last_checkpoint(
+    on_ray: RayExecutor, ray_cluster: RayCluster, journal: Journal, events: Events
+) -> None:
+    node = ray_cluster.add_node()
+    wait_for(lambda: on_ray.room == 3, 60)
+    counting = [stage(f"counting{number}", "count", steps=300) for number in range(3)]
+
+    def kill(event: object) -> None:
+        events.append(event)  # type: ignore[arg-type]
+        if len([told for told in events if told.kind == "started"]) == 3 and node.poll() is None:
+            time.sleep(0.5)
+            ray_cluster.kill_node(node)
+
+    outcomes = on_ray.execute(counting, WORK, journal.context, kill)
+    assert {outcome.status for outcome in outcomes.values()} == {"succeeded"}
+    resumed = [outcome.result["steps_here"] for outcome in outcomes.values() if outcome.result]
+    assert sorted(resumed)[1:] == [300, 300]
+    assert 0 < min(resumed) < 300
+    wait_for(lambda: on_ray.room == 2, 60)
+
+
+class Driver:
+    """A process of its own on the cluster, to be interrupted and killed."""
+
+    def __init__(self, cluster: RayCluster, store: Store, journal: Journal, behaviour: str) -> None:
+        script = Path(__file__).parent / "toy_harness.py"
+        words = [store.root, journal.path, 2, behaviour, 2, 0, cluster.address]
+        self.process = subprocess.Popen(
+            [sys.executable, str(script), *map(str, words)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(script.parent), *sys.path])},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        wait_for(lambda: len(journal.began()) == 2, 60)
+
+
+@pytest.fixture
+def driver(ray_cluster: RayCluster, store: Store, journal: Journal) -> Iterator[Driver]:
+    made = Driver(ray_cluster, store, journal, "sleep")
+    yield made
+    made.process.kill()
+    made.process.wait()
+
+
+def test_ctrl_c_ends_the_stages_and_frees_their_locks(driver: Driver, store: Store, journal: Journal) -> None:
+    started = time.monotonic()
+    driver.process.send_signal(signal.SIGINT)
+    driver.process.wait(timeout=30)
+    assert time.monotonic() - started < 15
+    assert driver.process.returncode != 0
+    for each in chains("sleep", 2, 0)[:2]:
+        with store.lock(each.fingerprint) as free:
+            assert free
+
+
+def test_no_stage_outlives_a_killed_driver(driver: Driver, journal: Journal) -> None:
+    driver.process.kill()
+    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in journal.pids()), 30)
+
+
+def test_what_no_node_can_ever_run_is_refused_at_once_with_what_there_is(
+    on_ray: RayExecutor, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_ray, "_share", Share(1, 0.5))
+    with pytest.raises(
+        InputError, match=r"a stage asks for 1 CPU and 0\.5 GPUs, which no node of the cluster has"
+    ) as told:
+        on_ray.execute([stage("first")], WORK, {}, lambda event: None)
+    assert str(told.value).count("1 CPU, 0 GPUs") == 2
+
+
+def test_a_cluster_that_does_not_answer_is_named(store: Store) -> None:
+    with pytest.raises(InputError, match="--address ray://head:10001: stages cannot go through Ray's client"):
+        RayExecutor(store, address="ray://head:10001")
+    with pytest.raises(InputError, match="--address 127.0.0.1:9: no Ray cluster answers .*refused"):
+        RayExecutor(store, address="127.0.0.1:9")
+    with pytest.raises(InputError, match='--address "head": expected auto, local or HOST:PORT'):
+        RayExecutor(store, address="head")
