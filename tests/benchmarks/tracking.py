@@ -1,6 +1,6 @@
 """What all tracking costs training: a demo stage with spool, courier and MLflow beside it, against the same without.
 
-    python tests/benchmarks/tracking.py [--workers N] [--repeats N] [--row ID] [--json FILE]
+    python tests/benchmarks/tracking.py [--workers N] [--repeats N] [--row ID] [--store DIR] [--json FILE]
 
 Every core trains: a stage a worker, one thread each, so that whatever tracking does takes time from training. Tracked,
 the workers spool and tell, and the driver's courier delivers to MLflow on SQLite, as ``harness run`` does it. Without,
@@ -43,14 +43,15 @@ def main() -> None:
         ("--workers", {"type": int, "default": available_cores(), "help": "stages at a time"}),
         ("--repeats", {"type": int, "default": 4}),
         ("--row", {"default": "1", "help": "of Table 1; its first stage is trained"}),
+        ("--store", {"help": "where the synthetic data set is, or will be; default: nowhere"}),
     )
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as name:
-        rounds = measure(Path(name), options.row, options.workers, options.repeats)
+        rounds = measure(Path(name), options.store or f"{name}/store", options.row, options.workers, options.repeats)
     tell(rows_of(rounds, options.workers), options, target="under 1 % of training", note=note_of(rounds, options))
 
 
-def measure(folder: Path, row: str, workers: int, repeats: int) -> Mapping[str, list[dict[str, float]]]:
+def measure(folder: Path, store: str, row: str, workers: int, repeats: int) -> Mapping[str, list[dict[str, float]]]:
     """Rounds by way (``tracked``, ``without``): training seconds, the driver's processor seconds, and records."""
     prepared = prepare(
         TABLE,
@@ -59,7 +60,7 @@ def measure(folder: Path, row: str, workers: int, repeats: int) -> Mapping[str, 
         rows=[row],
         seeds=list(range(workers)),
         overrides={},
-        store=folder / "store",
+        store=store,
     )
     stages = [stage for stage in prepared.plan.stages.values() if stage.kind == "train" and stage.parent is None]
     rounds: dict[str, list[dict[str, float]]] = {"without": [], "tracked": []}
