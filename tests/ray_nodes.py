@@ -29,13 +29,23 @@ class RayCluster:
         self._nodes.append(node)
         return node
 
-    def kill_node(self, node: "subprocess.Popen[bytes]") -> None:
+    @property
+    def newest(self) -> "subprocess.Popen[bytes]":
+        """The node that was added last."""
+        return self._nodes[-1]
+
+    def kill(self, node: "subprocess.Popen[bytes]") -> None:
         """Ends a node as a power cut does: its raylet, all its workers and what watches over them, at once."""
-        _kill(node)
+        with suppress(psutil.NoSuchProcess):
+            whole = psutil.Process(node.pid)
+            for process in [*whole.children(recursive=True), whole]:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+        node.wait()
 
     def close(self) -> None:
         for node in self._nodes:
-            _kill(node)
+            self.kill(node)
 
     def _start(self, *words: str) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", "--block"]
@@ -57,15 +67,6 @@ class RayCluster:
         with suppress(OSError), socket.create_connection((host, int(port)), 1):
             return True
         return False
-
-
-def _kill(node: "subprocess.Popen[bytes]") -> None:
-    with suppress(psutil.NoSuchProcess):
-        whole = psutil.Process(node.pid)
-        for process in [*whole.children(recursive=True), whole]:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-    node.wait()
 
 
 def wait_for(condition: Callable[[], object], timeout_s: float) -> None:

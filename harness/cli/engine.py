@@ -56,5 +56,5 @@ class Engine:
             with RayExecutor(
                 store, address=self.address, workers=self.workers, cpus=self.stage_cpus, gpus=self.stage_gpus
             ) as cluster:
-                notices().print(cluster.place)
+                notices().print(cluster.place, soft_wrap=True)
                 yield cluster

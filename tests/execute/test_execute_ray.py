@@ -117,7 +117,7 @@ def test_a_killed_node_costs_no_more_than_the_steps_since_its_last_checkpoint(
         events.append(event)  # type: ignore[arg-type]
         if len([told for told in events if told.kind == "started"]) == 3 and node.poll() is None:
             time.sleep(0.5)
-            ray_cluster.kill_node(node)
+            ray_cluster.kill(node)
 
     outcomes = on_ray.execute(counting, WORK, journal.context, kill)
     assert {outcome.status for outcome in outcomes.values()} == {"succeeded"}
@@ -180,7 +180,7 @@ def test_what_no_node_can_ever_run_is_refused_at_once_with_what_there_is(
 def test_a_cluster_that_does_not_answer_is_named(store: Store) -> None:
     with pytest.raises(InputError, match="--address ray://head:10001: stages cannot go through Ray's client"):
         RayExecutor(store, address="ray://head:10001")
-    with pytest.raises(InputError, match="--address 127.0.0.1:9: no Ray cluster answers .*refused"):
+    with pytest.raises(InputError, match=r"--address 127\.0\.0\.1:9: no Ray cluster answers .*refused"):
         RayExecutor(store, address="127.0.0.1:9")
     with pytest.raises(InputError, match='--address "head": expected auto, local or HOST:PORT'):
         RayExecutor(store, address="head")
