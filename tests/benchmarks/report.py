@@ -32,6 +32,10 @@ SECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "Start-up": (("startup", "startup.py"),),
     "Report: a thousand runs": (("report-scale", "report_scale.py"),),
     "Statistics: what the intervals cover, what is contradicted": (("coverage", "coverage.py"),),
+    "Tracking: what it takes from training, and what a run costs where it is kept": (
+        ("tracking", "tracking.py"),
+        ("costs", "costs.py"),
+    ),
     "On a GPU: ResNet-50 at 256 x 128": (
         ("gpu-data", "data.py --device cuda"),
         ("gpu-step-float32", "step.py --device cuda --scale paper"),

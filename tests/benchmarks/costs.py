@@ -1,0 +1,244 @@
+"""What a run and a trial cost where they are kept: spool, checkpoints, weights, tracker, and a study's journal.
+
+    python tests/benchmarks/costs.py [--runs N] [--trials N] [--row ID] [--json FILE]
+
+The demo's column is a row of Table 1 as ``harness run`` leaves it. The paper's column has the spool that the profile
+``paper`` writes, record by record, the network of that profile with its optimiser, and the demo's files by query; it is
+told to a tracker of its own. A run's delivery is timed over several runs that are told at once, on MLflow's SQLite.
+"""
+
+import contextlib
+import math
+import sqlite3
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from measure import arguments, tell
+from subjects import ROOT, TABLE, table_plan, untrained
+
+from harness.cli.slots import slots_for
+from harness.cli.tracking import final_metrics
+from harness.cli.wiring import Prepared, prepare
+from harness.execute import LocalExecutor, Store
+from harness.execute.manifest import CHECKPOINTS
+from harness.matrix import matrix_to_json, recipe_to_yaml
+from harness.plan import Plan, Run
+from harness.search import read_search
+from harness.search.study import SearchStudy, open_storage
+from harness.spool import SpoolWriter, read_spool
+from harness.track import Tracker, collect_provenance
+from harness.train.checkpoint import save_checkpoint
+from harness.train.files import ATTENTION, PER_QUERY, SPOOL, WEIGHTS
+from harness.train.loop import make_optimizer
+from harness.train.settings import Circumstances, TrainSettings
+from harness.train.stage import WORK
+
+SEARCH = ROOT / "ablations" / "margins.yaml"
+POLL_S = 0.02
+CLASSES = 751
+"""Identities that Market-1501 trains on."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a run leaves, and what the tracker is told of it."""
+
+    spools: tuple[Path, ...]
+    files: tuple[Path, ...]
+    metrics: Mapping[str, float]
+    weights_bytes: int
+    checkpoint_bytes: int
+    """Of one checkpoint, the largest of the run's stages."""
+
+
+def main() -> None:
+    """Trains one run of the demo, makes the paper's like, and prints what each costs."""
+    options = arguments(
+        __doc__,
+        ("--runs", {"type": int, "default": 10, "help": "runs that are told at once"}),
+        ("--trials", {"type": int, "default": 15}),
+        ("--row", {"default": "8", "help": "of Table 1"}),
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prepared = prepare(
+            TABLE, profile="demo", data=None, rows=[options.row], seeds=[0], overrides={}, store=str(folder / "store")
+        )
+        demo = train_run(prepared)
+        columns = {
+            "demo": costs_of(demo, prepared, options.runs, folder / "demo"),
+            "paper": costs_of(paper_run(demo, options.row, folder), prepared, options.runs, folder / "paper"),
+        }
+        trial_bytes = journal_bytes(folder / "study.journal", options.trials)
+    rows = [{"a run": what, **{column: costs[what] for column, costs in columns.items()}} for what in columns["demo"]]
+    rows.append({"a run": "bytes of journal for each trial of a search", "demo": trial_bytes, "paper": trial_bytes})
+    tell(
+        rows,
+        options,
+        note=f"row {options.row}; delivery: mean of {options.runs} runs told at once; files by query: the demo's",
+    )
+
+
+def train_run(prepared: Prepared) -> Kept:
+    """Carries out the one run of a plan."""
+    plan, store = prepared.plan, prepared.store
+    (run,) = plan.runs
+    with watching(store, plan) as largest, LocalExecutor(store, slots_for(1)) as executor:
+        outcomes = executor.execute(plan.to_execute, WORK, prepared.context, lambda event: None)
+    results = [outcomes[name].result for name in run.stages]
+    if None in results:
+        raise SystemExit("\n".join(outcome.reason for outcome in outcomes.values()))
+    folders = [store.folder(name) for name in run.stages]
+    evaluated = folders[-1]
+    return Kept(
+        spools=tuple(folder / SPOOL for folder in folders[:-1]),
+        files=tuple(path for name in (PER_QUERY, ATTENTION) if (path := evaluated / name).is_file()),
+        metrics=final_metrics(result for result in results if result is not None),
+        weights_bytes=sum((folder / WEIGHTS).stat().st_size for folder in folders[:-1]),
+        checkpoint_bytes=max(largest),
+    )
+
+
+@contextlib.contextmanager
+def watching(store: Store, plan: Plan) -> Iterator[list[int]]:
+    """Fills a list with the sizes of the checkpoints that the plan's stages write on their way."""
+    seen: dict[str, int] = {}
+    sizes: list[int] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        folders = [store.folder(name) / CHECKPOINTS for name in plan.stages]
+        while not ended.wait(POLL_S):
+            for path in (path for folder in folders for path in folder.glob("step-*.pt")):
+                with contextlib.suppress(FileNotFoundError):
+                    seen[str(path)] = path.stat().st_size
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield sizes
+    finally:
+        ended.set()
+        thread.join()
+        sizes.extend(seen.values())
+
+
+def paper_run(demo: Kept, row: str, folder: Path) -> Kept:
+    """What the same row leaves under the profile ``paper``: spools of its length, its weights and its checkpoint."""
+    _, plan = table_plan("paper", rows=[row])
+    run: Run = plan.runs[0]
+    spools, weights_bytes, checkpoint_bytes = [], 0, 0
+    for name, example in zip(run.stages[:-1], demo.spools, strict=True):
+        stage = plan.stages[name]
+        settings = TrainSettings.read({"weights": None, **stage.settings})
+        spools.append(folder / f"{stage.name}.jsonl")
+        write_spool(spools[-1], example, settings, plan.images[name] // settings.epochs)
+        network = untrained(settings, CLASSES)
+        state = {"network": network.state_dict(), "optimizer": optimizer_state(network, settings)}
+        weights_bytes += sum(value.numel() * value.element_size() for value in network.state_dict().values())
+        checkpoint_bytes = max(checkpoint_bytes, save_checkpoint(folder / "paper-step", 1, state).stat().st_size)
+    return replace(demo, spools=tuple(spools), weights_bytes=weights_bytes, checkpoint_bytes=checkpoint_bytes)
+
+
+def write_spool(path: Path, example: Path, settings: TrainSettings, images: int) -> None:
+    """The records of a whole stage of so many images an epoch, with the figures that the example's records have."""
+    sampler = settings.sampler
+    batch = sampler.batch_size if hasattr(sampler, "batch_size") else sampler.identities * sampler.images
+    steps = math.ceil(images / batch)
+    read_every = Circumstances.__dataclass_fields__["log_every"].default
+    (record, *_), _ = read_spool(example)
+    readings = [*range(read_every, steps, read_every), steps]
+    with SpoolWriter(path) as spool:
+        for epoch in range(settings.epochs):
+            for step in readings:
+                time_ms = record.time_ms + epoch * steps + step
+                spool.write(epoch * steps + step, epoch + step / steps, record.metrics, time_ms)
+
+
+def optimizer_state(network: torch.nn.Module, settings: TrainSettings) -> dict[str, Any]:
+    """The optimiser's state behind its first step."""
+    optimizer = make_optimizer(network, settings.optimizer)  # type: ignore[arg-type]
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    return optimizer.state_dict()
+
+
+def costs_of(kept: Kept, prepared: Prepared, runs: int, folder: Path) -> dict[str, float]:
+    """A run's costs, by what they are; the tracker is told of so many runs alike, from a database without any."""
+    folder.mkdir()
+    database = folder / "mlflow.db"
+    tracker = Tracker(f"sqlite:///{database}", folder / "outbox")
+    tracker.sweep_orphans()
+    told = {**collect_provenance(), "profile": "demo", "dataset": "market1501", "dataset_fingerprint": "0" * 32}
+    tracker.open_table("T", table="costs", declaration=matrix_to_json(prepared.whole), provenance=told)
+    tracker.flush()
+    rows_before, bytes_before = contents(database)
+    (row,) = prepared.matrix.rows
+    started = time.perf_counter()
+    for number in range(runs):
+        tracker.open_run(
+            str(number),
+            table_key="T",
+            row=row.id,
+            seed=number,
+            name=f"{row.id} · seed {number}",
+            factors=row.factors,
+            params={"backbone": row.recipe.model.backbone, "image": "256x128", "epochs": "150+150"},
+            recipe_yaml=recipe_to_yaml(row.recipe),
+            provenance=told,
+        )
+        offset = 0
+        for spool in kept.spools:
+            tracker.deliver(str(number), spool, offset)
+            offset += read_spool(spool)[0][-1].step
+        tracker.finish_run(str(number), kept.metrics, kept.files)
+    if (delivery := tracker.flush(3600.0)).undelivered:
+        raise SystemExit(str(delivery))
+    seconds = time.perf_counter() - started
+    rows_after, bytes_after = contents(database)
+    tracker.kill_run("T")
+    tracker.close()
+    artifacts = [path for path in (folder / "mlartifacts").rglob("*") if path.is_file()]
+    return {
+        "records of its spools": sum(len(read_spool(spool)[0]) for spool in kept.spools),
+        "bytes of its spools": sum(spool.stat().st_size for spool in kept.spools),
+        "bytes of one checkpoint, of which two are kept while it trains": kept.checkpoint_bytes,
+        "bytes of its weights": kept.weights_bytes,
+        "bytes of its files by query": sum(path.stat().st_size for path in kept.files),
+        "rows in the tracker's database": (rows_after - rows_before) / runs,
+        "bytes in the tracker's database": (bytes_after - bytes_before) / runs,
+        "bytes of artifacts": sum(path.stat().st_size for path in artifacts) / runs,
+        "seconds to deliver it": seconds / runs,
+    }
+
+
+def contents(database: Path) -> tuple[int, int]:
+    """Rows of all tables of an SQLite database, and its bytes once its log is folded in."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        rows = sum(connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in tables)
+    return rows, database.stat().st_size
+
+
+def journal_bytes(journal: Path, trials: int) -> float:
+    """What one trial adds to a study's journal, its results under the search's own seeds told."""
+    search = read_search(SEARCH).under("paper", trials)
+    study = SearchStudy(search, "costs", open_storage(None, journal), "host:/folder/of/a/store", minimize=False)
+    before, told = journal.stat().st_size, 0
+    for asked in study.ask(trials):
+        chains = [[f"{told:02d}{seed:02d}{stage}".ljust(32, "0") for stage in range(3)] for seed in search.seeds]
+        study.tell(asked, [0.5 + 0.1 / (seed + 3) for seed in search.seeds], chains)
+        told += 1
+    return (journal.stat().st_size - before) / told
+
+
+if __name__ == "__main__":
+    main()
