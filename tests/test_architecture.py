@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "harness"
-SHARED = {"errors", "recipe", "plugins", "spool", "__init__"}
+SHARED = {"errors", "recipe", "plugins", "spool", "compiled", "__init__"}
 """Modules that every room may use."""
 
 MAY_IMPORT = {

@@ -1,7 +1,8 @@
 """Augmentation of whole batches on the device: flip, pad and crop, random erasing, normalisation.
 
 Chance is drawn apart from the arithmetic, on the CPU and from an explicit generator. The arithmetic moves bytes,
-subtracts once and multiplies once, each rounded by itself: a CPU and a GPU give the same bits for the same draws.
+subtracts once and multiplies once, each rounded by itself: a CPU (one compiled pass, ``harness.data.pixels``) and an
+accelerator (torch's operations) give the same bits for the same draws.
 """
 
 import math
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
@@ -16,7 +18,6 @@ from torch.nn import functional as F
 _ERASED_AREA = (0.02, 0.4)
 _ERASED_RATIO = (0.3, 3.3)
 _ERASE_ATTEMPTS = 10
-_CACHE_BYTES = 3 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -83,50 +84,92 @@ def augment(
     draws: AugmentationDraws,
     mean: Sequence[float],
     std: Sequence[float],
+    *,
+    rows: Tensor | None = None,
     out: Tensor | None = None,
+    threads: int = 1,
 ) -> Tensor:
     """The augmented, normalised batch, on the images' device.
 
     Args:
-        images: uint8 RGB, shape (B, H, W, 3).
+        images: uint8 RGB, shape (N, H, W, 3).
         draws: From ``draw_augmentation`` for this size of batch and image.
         mean: Of each channel, on the scale 0 to 1.
         std: Of each channel, on the scale 0 to 1.
+        rows: Which of the images make the batch, int64 (B,), on their device; None: all, in their order.
         out: An earlier result of this shape to overwrite. On a CPU, fresh memory for large images costs several times
             the arithmetic.
+        threads: Threads on a CPU; the result does not depend on them.
 
     Returns:
         float32, shape (B, 3, H, W) in channels_last memory. Erased pixels are 0, the data set's mean.
     """
+    if images.device.type == "cpu":
+        return _on_cpu(images, draws, mean, std, rows, out, threads)
+    return _on_accelerator(images if rows is None else images.index_select(0, rows), draws, mean, std, out)
+
+
+def normalize(
+    images: Tensor, mean: Sequence[float], std: Sequence[float], *, rows: Tensor | None = None, threads: int = 1
+) -> Tensor:
+    """(image / 255 - mean) / std of each channel, computed as (image - 255 mean) * (1 / (255 std)).
+
+    Arguments and result are those of ``augment``.
+    """
+    batch = len(images if rows is None else rows)
+    nothing = AugmentationDraws(torch.zeros(batch, dtype=torch.bool), torch.zeros(batch, 2, dtype=torch.int64), 0, None)
+    return augment(images, nothing, mean, std, rows=rows, threads=threads)
+
+
+def _on_cpu(
+    images: Tensor,
+    draws: AugmentationDraws,
+    mean: Sequence[float],
+    std: Sequence[float],
+    rows: Tensor | None,
+    out: Tensor | None,
+    threads: int,
+) -> Tensor:
+    from harness.data.pixels import write_pixels  # the compiler is for those who need it
+
+    N, H, W, C = images.shape
+    B = len(draws.flipped)
+    pixels = _room(B, images, out)
+    chosen = np.arange(N) if rows is None else rows.contiguous().numpy()
+    erased = np.zeros((B, 4), np.int64) if draws.erased is None else draws.erased.contiguous().numpy()
+    subtrahend, factor = _row_constants(tuple(mean), tuple(std), W, images.device)
+    write_pixels(
+        images.contiguous().numpy().reshape(N, H, W * C),
+        chosen,
+        draws.flipped.numpy(),
+        (draws.shifts - draws.pad_px).numpy(),
+        erased,
+        subtrahend.numpy(),
+        factor.numpy(),
+        pixels.permute(0, 2, 3, 1).view(B, H, W * C).numpy(),
+        threads,
+    )
+    return pixels
+
+
+def _on_accelerator(
+    images: Tensor, draws: AugmentationDraws, mean: Sequence[float], std: Sequence[float], out: Tensor | None
+) -> Tensor:
+    B, H, W, C = images.shape
+    subtrahend, factor = _row_constants(tuple(mean), tuple(std), W, images.device)
+    pixels = _room(B, images, out)
     moved = _flip(_crop(images, draws), draws.flipped)
-    pixels = normalize(moved, mean, std, out)
+    # Whole rows at a time, since a broadcast over three channels would run in steps of three.
+    values = pixels.permute(0, 2, 3, 1).view(B, H, W * C)
+    values.copy_(moved.reshape(B, H, W * C)).sub_(subtrahend).mul_(factor)
     return pixels if draws.erased is None else _erase(pixels, draws.erased)
 
 
-def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float], out: Tensor | None = None) -> Tensor:
-    """(image / 255 - mean) / std of each channel, computed as (image - 255 mean) * (1 / (255 std)).
-
-    Args:
-        images: uint8 RGB, shape (B, H, W, 3).
-        mean: Of each channel, on the scale 0 to 1.
-        std: Of each channel, on the scale 0 to 1.
-        out: As in ``augment``.
-
-    Returns:
-        float32, shape (B, 3, H, W) in channels_last memory.
-    """
-    B, H, W, C = images.shape
-    subtrahend, factor = _row_constants(tuple(mean), tuple(std), W, images.device)
+def _room(batch: int, images: Tensor, out: Tensor | None) -> Tensor:
+    """Where a batch of such images is written."""
+    _, H, W, C = images.shape
     if out is None:
-        out = torch.empty((B, C, H, W), device=images.device, memory_format=torch.channels_last)
-    # Whole rows at a time, since a broadcast over three channels would run in steps of three; and on a CPU as many
-    # images at a time as stay in its cache between the steps.
-    at_once = max(1, _CACHE_BYTES // (4 * H * W * C)) if images.device.type == "cpu" else B
-    pixels = out.permute(0, 2, 3, 1).view(B, H, W * C)
-    for part, source in zip(
-        torch.split(pixels, at_once), torch.split(images.reshape(B, H, W * C), at_once), strict=True
-    ):
-        part.copy_(source).sub_(subtrahend).mul_(factor)
+        return torch.empty((batch, C, H, W), device=images.device, memory_format=torch.channels_last)
     return out
 
 
@@ -159,10 +202,6 @@ def _flip(images: Tensor, flipped: Tensor) -> Tensor:
 
 def _erase(pixels: Tensor, erased: Tensor) -> Tensor:
     """Sets each image's rectangle to 0, in place; an empty rectangle leaves the image whole."""
-    if pixels.device.type == "cpu":  # which rectangle is known here, and a mask would touch every pixel
-        for image, (first, end, start, stop) in zip(pixels, erased.tolist(), strict=True):
-            image[:, first:end, start:stop] = 0.0
-        return pixels
     B, C, H, W = pixels.shape
     top, bottom, left, right = erased.to(pixels.device, non_blocking=True).T.reshape(4, B, 1)
     row, column = torch.arange(H, device=pixels.device), torch.arange(W * C, device=pixels.device) // C

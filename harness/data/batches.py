@@ -1,12 +1,15 @@
 """Brings images to the device, batch by batch: from memory there, from the cache on disk, or from the image files.
 
 Three ways, the same batches to the byte: all images live on the device if they fit; else a thread reads them ahead from
-the mapped cache into pinned memory; and where not even the cache fits, a plain ``DataLoader`` decodes the files.
+the mapped cache, for a GPU into pinned memory; and where not even the cache fits, a plain ``DataLoader`` decodes the
+files.
 """
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -21,16 +24,37 @@ from harness.data.decode import pixels_of
 from harness.errors import InputError
 
 Indices: TypeAlias = NDArray[np.int64] | Sequence[NDArray[np.int64]]
-Batch: TypeAlias = tuple[Tensor, Tensor]
+_Decoded: TypeAlias = tuple[Tensor, Tensor]
 
 _AHEAD = 4
+_PAGE_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images and labels on a device; the images are not to be written to."""
+
+    images: Tensor
+    """uint8, shape (N, H, W, 3): those of the batch, or all there are."""
+    rows: Tensor | None
+    """Which of ``images`` make the batch, int64 (B,); None: all, in their order."""
+    labels: Tensor
+    """int64, (B,)."""
+
+    def pixels(self) -> Tensor:
+        """The batch's images alone, uint8 (B, H, W, 3)."""
+        return self.images if self.rows is None else self.images.index_select(0, self.rows)
+
+
+_Prepare: TypeAlias = Callable[[NDArray[np.int64], NDArray[np.int64]], Batch]
+"""From a batch's indices and labels to the batch, in memory from which it can be used or sent."""
 
 
 class Feeder(Protocol):
     """Whatever brings the images of a split to a device."""
 
     def batches(self, index_batches: Indices, labels: NDArray[np.int64]) -> Iterator[Batch]:
-        """The images (B, H, W, 3) uint8 and labels (B,) int64 of each batch of indices, on the device."""
+        """The images and labels of each batch of indices, on the device."""
         ...
 
 
@@ -52,10 +76,11 @@ class ImageFeeder:
         self._on_device = torch.from_numpy(np.array(images)).to(device) if self.resident else None
 
     def batches(self, index_batches: Indices, labels: NDArray[np.int64]) -> Iterator[Batch]:
-        """The images (B, H, W, 3) uint8 and labels (B,) int64 of each batch of indices, on the device."""
+        """The images and labels of each batch of indices, on the device."""
         if self._on_device is not None:
             return _resident_batches(self._on_device, index_batches, labels)
-        return _streamed_batches(self._images, index_batches, labels, self._device)
+        prepare = _prepare_mapped if self._device.type == "cpu" else _prepare_copies
+        return _streamed_batches(prepare(self._images), index_batches, labels, self._device)
 
 
 class DecodingFeeder:
@@ -78,7 +103,7 @@ class DecodingFeeder:
         self._workers = workers
 
     def batches(self, index_batches: Indices, labels: NDArray[np.int64]) -> Iterator[Batch]:
-        """The images (B, H, W, 3) uint8 and labels (B,) int64 of each batch of indices, on the device."""
+        """The images and labels of each batch of indices, on the device."""
         loader = DataLoader(
             self._files,
             batch_sampler=[batch.tolist() for batch in index_batches],
@@ -90,17 +115,14 @@ class DecodingFeeder:
             if isinstance(batch, InputError):
                 raise batch
             images, indices = batch
-            yield (
-                images.to(self._device, non_blocking=True),
-                torch.from_numpy(labels[indices.numpy()]).to(self._device, non_blocking=True),
-            )
+            yield _sent(Batch(images, None, torch.from_numpy(labels[indices.numpy()])), self._device)
 
 
 def _as_it_is(batch: object) -> object:
     return batch
 
 
-class _DecodedFiles(Dataset[Batch]):
+class _DecodedFiles(Dataset[_Decoded]):
     """A map-style data set that is asked for whole batches: pixels (B, H, W, 3) and indices (B,).
 
     A worker process hands over what is wrong with a file instead of raising it: torch would bury the sentence in a
@@ -113,7 +135,7 @@ class _DecodedFiles(Dataset[Batch]):
     def __len__(self) -> int:
         return len(self._split)
 
-    def __getitems__(self, indices: list[int]) -> Batch | InputError:
+    def __getitems__(self, indices: list[int]) -> _Decoded | InputError:
         size = self._height_px, self._width_px
         try:
             pixels = np.stack([pixels_of(self._split, index, self._root, *size) for index in indices])
@@ -123,7 +145,7 @@ class _DecodedFiles(Dataset[Batch]):
 
 
 def _resident_batches(images: Tensor, index_batches: Indices, labels: NDArray[np.int64]) -> Iterator[Batch]:
-    """Picks each batch out of the images on their device; the indices of all batches are sent there at once."""
+    """Tells which of the images on their device make each batch; the indices of all batches are sent there at once."""
     if not len(index_batches):
         return
     sizes = [len(batch) for batch in index_batches]
@@ -131,14 +153,13 @@ def _resident_batches(images: Tensor, index_batches: Indices, labels: NDArray[np
     indices = torch.split(torch.from_numpy(flat).to(images.device), sizes)
     chosen = torch.split(torch.from_numpy(labels[flat]).to(images.device), sizes)
     for index, label in zip(indices, chosen, strict=True):
-        yield images.index_select(0, index), label
+        yield Batch(images, index, label)
 
 
 def _streamed_batches(
-    images: Images, index_batches: Indices, labels: NDArray[np.int64], device: torch.device
+    prepare: _Prepare, index_batches: Indices, labels: NDArray[np.int64], device: torch.device
 ) -> Iterator[Batch]:
     """Reads batches ahead in a thread, which ends with the iteration however that ends."""
-    pinned = device.type == "cuda"
     ready: queue.Queue[Batch | Exception | None] = queue.Queue(maxsize=_AHEAD)
     stopped = threading.Event()
 
@@ -155,11 +176,7 @@ def _streamed_batches(
             for batch in index_batches:
                 if stopped.is_set():
                     return
-                # Pinned blocks are reused by torch once the copies from them are done.
-                pixels = torch.empty((len(batch), *images.shape[1:]), dtype=torch.uint8, pin_memory=pinned)
-                np.take(images, batch, axis=0, out=pixels.numpy())
-                chosen = torch.from_numpy(labels[batch])
-                put((pixels, chosen.pin_memory() if pinned else chosen))
+                put(prepare(batch, labels[batch]))
             put(None)
         except Exception as error:  # whatever went wrong belongs to whoever waits for the batch
             put(error)
@@ -170,8 +187,47 @@ def _streamed_batches(
         while (item := ready.get()) is not None:
             if isinstance(item, Exception):
                 raise item
-            pixels, chosen = item
-            yield pixels.to(device, non_blocking=True), chosen.to(device, non_blocking=True)
+            yield item if device.type == "cpu" else _sent(item, device)
     finally:
         stopped.set()
         thread.join()
+
+
+def _prepare_mapped(images: Images) -> _Prepare:
+    """For a CPU, to which the mapped cache is as good as memory once its pages are there: nothing is copied."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")  # nor does anybody write
+        mapped = torch.from_numpy(images)
+
+    def prepare(batch: NDArray[np.int64], labels: NDArray[np.int64]) -> Batch:
+        _read_in(images, batch)
+        return Batch(mapped, torch.from_numpy(batch), torch.from_numpy(labels))
+
+    return prepare
+
+
+def _prepare_copies(images: Images) -> _Prepare:
+    """For a GPU: into pinned memory, whose blocks torch uses again once the copies from them are done."""
+
+    def prepare(batch: NDArray[np.int64], labels: NDArray[np.int64]) -> Batch:
+        _read_in(images, batch)
+        pixels = torch.empty((len(batch), *images.shape[1:]), dtype=torch.uint8, pin_memory=True)
+        np.take(images, batch, axis=0, out=pixels.numpy(), mode="clip")  # unlike "raise" straight into ``out``
+        return Batch(pixels, None, torch.from_numpy(labels).pin_memory())
+
+    return prepare
+
+
+def _read_in(images: Images, batch: NDArray[np.int64]) -> None:
+    """Touches every page of a batch's images, so that the disk is waited for here and without the interpreter's lock.
+
+    Raises:
+        IndexError: An index that ``images`` does not have.
+    """
+    size = int(np.prod(images.shape[1:]))
+    within = np.append(np.arange(0, size, _PAGE_BYTES), size - 1)
+    np.take(images.reshape(-1), batch[:, None] * size + within)
+
+
+def _sent(batch: Batch, device: torch.device) -> Batch:
+    return Batch(batch.images.to(device, non_blocking=True), None, batch.labels.to(device, non_blocking=True))

@@ -11,8 +11,8 @@ from threading import Lock, local
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.compiled import compiled
 from harness.evaluate.bounds import Bounds, product_bounds
-from harness.evaluate.compiled import compiled
 from harness.evaluate.rows import Rows, squared_distances
 from harness.evaluate.scan import score_reach
 from harness.evaluate.workers import Counter, Progress, run_tasks, split

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from harness.evaluate.compiled import compiled
+from harness.compiled import compiled
 from harness.evaluate.neighbours import Neighbours
 from harness.evaluate.rows import Rows, squared_distances
 from harness.evaluate.workers import run_tasks, split

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.compiled import compiled_reduction
 from harness.errors import InputError, did_you_mean
-from harness.evaluate.compiled import compiled_reduction
 
 METRICS = ("euclidean", "cosine")
 LARGEST_NORM = 1e18

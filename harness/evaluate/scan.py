@@ -8,8 +8,8 @@ decide is listed (``find_close_pairs``), computed exactly by the caller and sett
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.compiled import compiled
 from harness.evaluate.bounds import Bounds
-from harness.evaluate.compiled import compiled
 
 Floats = NDArray[np.floating]
 Ints = NDArray[np.int64]

@@ -25,7 +25,7 @@ from harness.execute.protocol import Event, Outcome
 from harness.execute.ray_cluster import EventQueue, RayCluster, counted, first_line
 from harness.execute.schedule import RETRY_S, Schedule
 from harness.execute.shared import SharedStore
-from harness.execute.slot import thread_variables
+from harness.execute.slot import process_variables
 from harness.execute.store import Store
 from harness.execute.worker import run_stage, spare_memory
 from harness.plan.code import code_digest
@@ -224,7 +224,7 @@ class _Call:
         self._losses: dict[str, int] = {}
         ray = cluster.ray
         self._shipped = ray.put(order)
-        environment = {**thread_variables(share.cpus), **_import_path()}
+        environment = {**process_variables(share.cpus), **_import_path()}
         if not share.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves a task without GPUs all that the node has
         self._task = ray.remote(_carry_out).options(

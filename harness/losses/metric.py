@@ -1,7 +1,8 @@
 """Losses on distances within a batch: batch-hard triplet and quadruplet-hard, and what a batch must hold for them.
 
 Who is whose hardest partner is decided from all B x B distances without a gradient; the few distances that enter the
-loss are then computed again, straight from the differences, so that backward costs B x D and loses no digits.
+loss are then computed again, straight from the differences, so that backward costs B x D and loses no digits. Their
+samples are picked by ``index_select``, whose backward adds rows; that of ``vectors[index]`` is many times as slow.
 
 A batch in which an anchor lacks a partner has no loss. Labels on the CPU are checked, and a bad batch raises
 :class:`BatchError`. Reading labels off an accelerator would stall it at every step, so there the caller checks its own
@@ -87,8 +88,8 @@ def triplet_loss(embeddings: Tensor, labels: Tensor, *, epsilon: float) -> Tenso
     distances = pairwise_distances(embeddings.detach())
     positive, lacks_positive = _farthest_positive(distances, same)
     negative, lacks_negative = _nearest(distances, ~same)
-    to_positive = _distance(vectors, vectors[positive])
-    hinges = F.relu(to_positive - _distance(vectors, vectors[negative]) + epsilon)
+    to_positive = _distance(vectors, vectors.index_select(0, positive))
+    hinges = F.relu(to_positive - _distance(vectors, vectors.index_select(0, negative)) + epsilon)
     return hinges.masked_fill(lacks_positive | lacks_negative, torch.nan).mean()
 
 
@@ -114,10 +115,10 @@ def quadruplet_loss(embeddings: Tensor, labels: Tensor, *, epsilon1: float, epsi
     positive, lacks_positive = _farthest_positive(distances, same)
     negative, lacks_negative = _nearest(distances, ~same)
     third, lacks_third = _nearest(distances[negative], ~(same | same[negative]))
-    negatives = vectors[negative]
-    to_positive = _distance(vectors, vectors[positive])
+    negatives = vectors.index_select(0, negative)
+    to_positive = _distance(vectors, vectors.index_select(0, positive))
     hinges = F.relu(to_positive - _distance(vectors, negatives) + epsilon1) + F.relu(
-        to_positive - _distance(negatives, vectors[third]) + epsilon2
+        to_positive - _distance(negatives, vectors.index_select(0, third)) + epsilon2
     )
     return hinges.masked_fill(lacks_positive | lacks_negative | lacks_third, torch.nan).mean()
 

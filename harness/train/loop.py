@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from harness.data.augment import augment, draw_augmentation
-from harness.data.batches import Feeder
+from harness.data.batches import Batch, Feeder
 from harness.data.sampler import identity_batches, shuffled_batches
 from harness.errors import StageError
 from harness.losses import BatchError, CustomLoss, check_batch, compute_losses
@@ -58,6 +58,7 @@ class Training:
         spool: File for the losses by step.
         custom: The functions of the user's own losses among ``settings.losses``.
         emit: Told epoch, step, loss and images/s at every reading of the losses.
+        threads: Threads that augment on a CPU; no result depends on them.
         log_every: Steps between two readings. Readings also end every epoch.
         checkpoint_minutes: A checkpoint follows a reading once this long after the last; and every epoch.
     """
@@ -74,6 +75,7 @@ class Training:
         spool: Path,
         custom: Mapping[str, CustomLoss],
         emit: Emit,
+        threads: int,
         log_every: int,
         checkpoint_minutes: float,
     ) -> None:
@@ -87,6 +89,7 @@ class Training:
         self._spool = SpoolWriter(spool)
         self._custom = custom
         self._emit = emit
+        self._threads = threads
         self._log_every = log_every
         self._checkpoint_s = 60.0 * checkpoint_minutes
         self._pixels: Tensor | None = None
@@ -133,13 +136,13 @@ class Training:
         window: list[Tensor] = []
         names: tuple[str, ...] = ()
         started = saved = time.monotonic()
-        for images, labels in self._feeder.batches(batches[self.progress.step :], self._labels):
-            terms = self._step(images, labels)
+        for batch in self._feeder.batches(batches[self.progress.step :], self._labels):
+            terms = self._step(batch)
             names = tuple(terms)
             window.append(torch.stack(tuple(terms.values())))
             self.progress.step += 1
             self.progress.steps += 1
-            self.progress.images += len(labels)
+            self.progress.images += len(batch.labels)
             if len(window) == self._log_every or self.progress.step == len(batches):
                 values = torch.stack(window).tolist()  # the one synchronisation
                 window.clear()
@@ -151,14 +154,14 @@ class Training:
                     self._save()
                     saved = time.monotonic()
 
-    def _step(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def _step(self, batch: Batch) -> dict[str, Tensor]:
         """One optimiser step on a uint8 batch; the detached losses, ``loss`` (their weighted sum) first."""
         settings = self._settings
         position = (settings.name, self.progress.epoch, self.progress.step)
         # Nothing here reads global random state; a user's own loss or a backbone with dropout may.
         seed_global(self._device, derive_seed(settings.seed, "global", *position))
         draws = draw_augmentation(
-            len(images),
+            len(batch.labels),
             height=settings.images.height_px,
             width=settings.images.width_px,
             flip=settings.augment.flip,
@@ -166,13 +169,21 @@ class Training:
             erase=settings.augment.erase,
             generator=generator(settings.seed, "augment", *position),
         )
-        pixels = augment(images, draws, settings.augment.mean, settings.augment.std, out=self._buffer(images))
+        pixels = augment(
+            batch.images,
+            draws,
+            settings.augment.mean,
+            settings.augment.std,
+            rows=batch.rows,
+            out=self._buffer(len(batch.labels)),
+            threads=self._threads,
+        )
         bfloat16 = settings.arithmetic.precision == "bfloat16"
         with torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=bfloat16):
             output = self.network(pixels)
         total, terms = compute_losses(
             output,
-            labels,
+            batch.labels,
             settings.losses,
             normalize_embeddings=settings.normalize_embeddings,
             custom=self._custom,
@@ -182,10 +193,9 @@ class Training:
         self._optimizer.zero_grad(set_to_none=True)
         return {"loss": total.detach(), **{f"loss_{name}": term.detach() for name, term in terms.items()}}
 
-    def _buffer(self, images: Tensor) -> Tensor:
+    def _buffer(self, batch: int) -> Tensor:
         """The memory of the last batch of this size, to be written over: fresh pages cost a CPU more than the work."""
-        batch, height, width, channels = images.shape
-        shape = (batch, channels, height, width)
+        shape = (batch, 3, self._settings.images.height_px, self._settings.images.width_px)
         if self._pixels is None or self._pixels.shape != shape:
             self._pixels = torch.empty(shape, device=self._device, memory_format=torch.channels_last)
         return self._pixels

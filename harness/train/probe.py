@@ -110,7 +110,7 @@ class _SameImages:
 
     def batches(self, index_batches: Indices, labels: NDArray[np.int64]) -> Iterator[Batch]:
         for batch in index_batches:
-            yield self._images[: len(batch)], torch.from_numpy(labels[batch]).to(self._images.device)
+            yield Batch(self._images[: len(batch)], None, torch.from_numpy(labels[batch]).to(self._images.device))
 
 
 def _standing_still(stage: TrainSettings, images: int, classes: int) -> TrainSettings:
@@ -145,6 +145,7 @@ def _training_speed(
             spool=folder / SPOOL,
             custom=load_custom_losses(stage.losses),
             emit=watch,
+            threads=circumstances.threads,
             log_every=1,
             checkpoint_minutes=circumstances.checkpoint_minutes,
         )
@@ -164,14 +165,15 @@ def _scoring_speed(
     """Images per second of an evaluation: extraction from a few batches, a ranking of the data set's own size."""
     ranks, widths = stage.evaluation.protocol == "market", set[int]()
 
-    def take(output: Output) -> Tensor:
+    def take(output: Output) -> list[Tensor]:
         widths.add(output.embedding.shape[1])
-        return output.embedding if output.logits is None else output.logits
+        return [output.embedding if output.logits is None else output.logits]
 
     network = build_network(**stage.model, weights="none", classes=None if ranks else classes, seed=0)
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with arithmetic(device, tf32=stage.arithmetic.tf32, deterministic=stage.arithmetic.deterministic):
-        extractor, same = Extractor(network, stage, device, watch), _SameImages(BATCH, stage.images, device)
+        same = _SameImages(BATCH, stage.images, device)
+        extractor = Extractor(network, stage, device, circumstances.threads, watch)
         with watch.over_loop():
             extractor.over(same, _MOST_STEPS * BATCH, take)
         speed = BATCH / median(watch.timed())
@@ -185,8 +187,7 @@ def _scoring_speed(
         (width,) = widths
         _rank_made_up(stage, circumstances, 8, 64, width, classes)  # what is compiled is compiled by now
         ranked_s = _rank_made_up(stage, circumstances, queries, gallery, width, classes)
-    # Queries go through the network twice: for their features, and for their attention maps.
-    return (queries + gallery) / ((2 * queries + gallery) / speed + ranked_s)
+    return (queries + gallery) / ((queries + gallery) / speed + ranked_s)
 
 
 def _rank_made_up(

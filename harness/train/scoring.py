@@ -13,7 +13,7 @@ from torch import Tensor
 
 from harness.data import Dataset, Split
 from harness.data.augment import normalize
-from harness.data.batches import Feeder
+from harness.data.batches import Batch, Feeder
 from harness.data.dataset import Ids
 from harness.evaluate import RankingResult, evaluate_ranking, evaluate_reranked
 from harness.losses import attention_maps
@@ -54,7 +54,7 @@ def evaluate_stage(
     dataset = open_images(circumstances, stage.images, training=False)
     network = _trained_network(stage, parent_folder).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with arithmetic(device, tf32=stage.arithmetic.tf32, deterministic=stage.arithmetic.deterministic):
-        extractor = Extractor(network, stage, device, emit)
+        extractor = Extractor(network, stage, device, circumstances.threads, emit)
         score = _score_retrieval if stage.evaluation.protocol == "market" else _score_classification
         metrics, notes = score(dataset, stage, circumstances, extractor, folder)
     seconds = time.monotonic() - started
@@ -85,38 +85,40 @@ def _cost(stage: EvaluateSettings, network: Network) -> Cost:
 class Extractor:
     """Runs the network over images in large batches, on the device, without gradients."""
 
-    def __init__(self, network: Network, stage: EvaluateSettings, device: torch.device, emit: Emit) -> None:
+    def __init__(
+        self, network: Network, stage: EvaluateSettings, device: torch.device, threads: int, emit: Emit
+    ) -> None:
         self.device = device
         self.images = 0
         self.seconds = 0.0
         self._network = network.eval()
         self._stage = stage
+        self._threads = threads
         self._emit = emit
 
     @torch.inference_mode()
-    def over(self, images: Feeder, count: int, take: Callable[[Output], Tensor]) -> Tensor:
-        """``take`` of the network's output for each of ``count`` images, float32 on the CPU, in the images' order."""
+    def over(self, images: Feeder, count: int, take: Callable[[Output], Sequence[Tensor]]) -> list[Tensor]:
+        """What ``take`` picks out of the network's output for ``count`` images, in their order, float32 on the CPU."""
         started, done = time.monotonic(), 0
         parts = []
-        for batch in _pixels(images, np.split(np.arange(count), range(BATCH, count, BATCH))):
-            pixels = normalize(batch, mean=self._stage.mean, std=self._stage.std)
+        for batch in _batches(images, np.split(np.arange(count), range(BATCH, count, BATCH))):
+            pixels = normalize(batch.images, self._stage.mean, self._stage.std, rows=batch.rows, threads=self._threads)
             bfloat16 = self._stage.arithmetic.precision == "bfloat16"
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bfloat16):
                 output = self._network(pixels)
-            parts.append(take(output).float().cpu())
-            self.images += len(batch)
-            done += len(batch)
+            parts.append([values.float().cpu() for values in take(output)])
+            self.images += len(pixels)
+            done += len(pixels)
             seconds = self.seconds + time.monotonic() - started
             self._emit({"step": done, "steps": count, "images_per_s": self.images / seconds})
         self.seconds += time.monotonic() - started
-        return torch.cat(parts)
+        return [torch.cat(values) for values in zip(*parts, strict=True)]
 
 
-def _pixels(images: Feeder, batches: Sequence[Ids]) -> Iterator[Tensor]:
-    """The images of each batch of indices, uint8, on the feeder's device."""
+def _batches(images: Feeder, batches: Sequence[Ids]) -> Iterator[Batch]:
+    """The images of each batch of indices, without labels worth the name."""
     last = max(int(batch.max()) for batch in batches)
-    for pixels, _ in images.batches(batches, np.zeros(last + 1, dtype=np.int64)):
-        yield pixels
+    return images.batches(batches, np.zeros(last + 1, dtype=np.int64))
 
 
 def _trained_network(stage: EvaluateSettings, parent_folder: Path) -> Network:
@@ -136,8 +138,8 @@ def _score_retrieval(
     query_images, gallery_images = (
         feed(dataset, split, circumstances, stage.images, extractor.device) for split in (query, gallery)
     )
-    query_features = extractor.over(query_images, len(query), lambda output: output.embedding)
-    gallery_features = extractor.over(gallery_images, len(gallery), lambda output: output.embedding)
+    query_features, *query_attention = extractor.over(query_images, len(query), _embedding_and_attention)
+    (gallery_features,) = extractor.over(gallery_images, len(gallery), lambda output: [output.embedding])
     query_cameras, gallery_cameras, notes = comparable_cameras(query, gallery)
     result = rank(
         stage.evaluation,
@@ -164,8 +166,9 @@ def _score_retrieval(
         gallery_cameras=_cameras(gallery),
     )
     metrics = dict(result.metrics())
-    overlap = _look_at_attention(query_images, len(query), extractor, folder)
-    return (metrics if overlap is None else {**metrics, "attention_overlap": overlap}), notes
+    for maps in query_attention:
+        metrics["attention_overlap"] = _keep_attention(query_images, maps, folder)
+    return metrics, notes
 
 
 def rank(
@@ -209,32 +212,25 @@ def _cameras(split: Split) -> Ids:
     return np.zeros(len(split), dtype=np.int64) if split.cameras is None else split.cameras
 
 
-def _look_at_attention(images: Feeder, count: int, extractor: Extractor, folder: Path) -> float | None:
+def _embedding_and_attention(output: Output) -> list[Tensor]:
+    """The embeddings (B, D) and, if all levels' maps are of one size, their attention (B, levels, h, w)."""
+    sizes = {tuple(level.shape[-2:]) for level in output.maps}
+    if len(sizes) > 1:
+        return [output.embedding]
+    (size,) = sizes
+    return [output.embedding, torch.stack([attention_maps(level).view(-1, *size) for level in output.maps], dim=1)]
+
+
+def _keep_attention(images: Feeder, maps: Tensor, folder: Path) -> float:
     """Keeps attention maps of a few queries and returns the mean overlap of the levels' maps over all queries.
 
     The overlap of an image is the mean cosine between the map of its last stage and those of the stages before
-    (eq. 2 of the paper is 2 - 2 cosine, summed over these pairs). None for a network whose maps differ in size.
+    (eq. 2 of the paper is 2 - 2 cosine, summed over these pairs).
     """
-    shapes: set[tuple[int, ...]] = set()
-
-    def attention(output: Output) -> Tensor:
-        sizes = {tuple(level.shape[-2:]) for level in output.maps}
-        shapes.update(sizes)
-        if len(sizes) > 1:
-            return torch.empty(0)
-        return torch.stack([attention_maps(level) for level in output.maps], dim=1)
-
-    maps = extractor.over(images, count, attention)
-    if len(shapes) > 1:
-        return None
-    (size,) = shapes
-    chosen = np.unique(np.linspace(0, count - 1, _PICTURES).round().astype(np.int64))
-    np.savez_compressed(
-        folder / ATTENTION,
-        images=next(_pixels(images, [chosen])).cpu().numpy(),
-        maps=maps[chosen].reshape(len(chosen), maps.shape[1], *size).numpy(),
-    )
-    cosines = (maps[:, -1:] * maps[:, :-1]).sum(dim=-1)
+    chosen = np.unique(np.linspace(0, len(maps) - 1, _PICTURES).round().astype(np.int64))
+    (batch,) = _batches(images, [chosen])
+    np.savez_compressed(folder / ATTENTION, images=batch.pixels().cpu().numpy(), maps=maps[chosen].numpy())
+    cosines = (maps[:, -1:] * maps[:, :-1]).sum(dim=(-2, -1))
     return float(cosines.mean())
 
 
@@ -243,17 +239,17 @@ def _score_classification(
 ) -> tuple[dict[str, float], list[str]]:
     test = dataset.splits["test"]
 
-    def logits(output: Output) -> Tensor:
+    def logits(output: Output) -> list[Tensor]:
         if output.logits is None:
             raise ValueError("a network without a classifier has no error rate")
-        return output.logits
+        return [output.logits]
 
     # Classes are positions among the sorted training labels; a test label that training lacks can only be wrong.
     trained = np.unique(dataset.splits["train"].identities)
     positions = np.searchsorted(trained, test.identities)
     known = (positions < len(trained)) & (trained[np.minimum(positions, len(trained) - 1)] == test.identities)
     images = feed(dataset, test, circumstances, stage.images, extractor.device)
-    scores = extractor.over(images, len(test), logits)
+    (scores,) = extractor.over(images, len(test), logits)
     from harness.evaluate import evaluate_classification
 
     result = evaluate_classification(scores, np.where(known, positions, -1))

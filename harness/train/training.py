@@ -68,6 +68,7 @@ def train_stage(
             spool=folder / SPOOL,
             custom=load_custom_losses(stage.losses),
             emit=emit,
+            threads=circumstances.threads,
             log_every=circumstances.log_every,
             checkpoint_minutes=circumstances.checkpoint_minutes,
         )

@@ -78,11 +78,11 @@ def cached_epoch(feeder: ImageFeeder, split: Split, device: torch.device) -> Cal
 
     def epoch() -> None:
         order = torch.randperm(len(split), generator=generator).numpy()
-        for images, _ in feeder.batches(order[: len(split) // BATCH * BATCH].reshape(-1, BATCH), labels):
+        for batch in feeder.batches(order[: len(split) // BATCH * BATCH].reshape(-1, BATCH), labels):
             draws = draw_augmentation(
                 BATCH, height=HEIGHT, width=WIDTH, flip=FLIP, pad_px=PAD, erase=ERASE, generator=generator
             )
-            augment(images, draws, MEAN, STD, out=pixels)
+            augment(batch.images, draws, MEAN, STD, rows=batch.rows, out=pixels, threads=torch.get_num_threads())
 
     return epoch
 

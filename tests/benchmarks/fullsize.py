@@ -113,6 +113,7 @@ def measure(row: str, stage: str, options: argparse.Namespace) -> dict[str, Any]
             spool=Path(folder) / "spool.jsonl",
             custom={},
             emit=emit,
+            threads=options.threads,
             log_every=1,
             checkpoint_minutes=60.0,
         )

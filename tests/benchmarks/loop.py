@@ -103,6 +103,7 @@ def this_loop(
             spool=folder / f"{runs}.jsonl",
             custom={},
             emit=lambda _: None,
+            threads=torch.get_num_threads(),
             log_every=10,
             checkpoint_minutes=5.0,
         ).run()

@@ -1,12 +1,13 @@
 """Memory of a training step of ResNet-50 at 256 x 128, with and without activation checkpointing.
 
-    python tests/benchmarks/memory.py [--batch N] [--json FILE]
+    python tests/benchmarks/memory.py [--batch N ...] [--json FILE]
 
 Stage 1 of Table 1's plain and full network at the paper's scale, each in a process of its own: two steps, then the
 peak. On a CPU that is the process's largest resident memory, less what it had before the first step; on a GPU it is
-all that torch allocated at most.
+all that torch allocated at most. From the second batch size on, a line also tells what each image more took.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -21,32 +22,46 @@ from harness.losses import compute_losses
 from harness.train.loop import make_optimizer
 
 STEPS = 2
+WAYS = ("kept", "recomputed")
 
 
 def main() -> None:
     """Measures each network, the activations kept and recomputed."""
     options = arguments(
         __doc__,
-        ("--batch", {"type": int, "default": None, "help": "images a batch; default: 8 on a CPU, else the recipe's"}),
+        (
+            "--batch",
+            {"type": int, "nargs": "+", "help": "images a batch; default: 4 and 8 on a CPU, else the recipe's"},
+        ),
         ("--one", {"nargs": 2, "metavar": ("NETWORK", "WAY"), "help": "measure this one here, and print JSON"}),
     )
-    if options.batch is None and options.device.type == "cpu":
-        options.batch = 8
+    if options.batch is None:
+        options.batch = (
+            [4, 8] if options.device.type == "cpu" else [batch_size(training_stage("full", "classify", "paper"))]
+        )
     if options.one:
         network, way = options.one
-        print(json.dumps(peak(network, options.device, options.batch, recompute=way == "recomputed")))
+        print(json.dumps(peak(network, options.device, *options.batch, recompute=way == "recomputed")))
         return
-    rows = []
-    for network in NETWORKS:
-        for way in ("kept", "recomputed"):
-            words = [sys.executable, __file__, "--one", network, way, "--device", str(options.device)]
-            words += ["--threads", str(options.threads), *(("--batch", str(options.batch)) if options.batch else ())]
-            told = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
-            rows.append({"network": network, "activations": way, **json.loads(told)})
+    rows = [row for network in NETWORKS for way in WAYS for row in rows_of(network, way, options)]
     tell(rows, options, target="the full network at batch 128 within 12 GB (GPU)")
 
 
-def peak(network: str, device: torch.device, batch: int | None, *, recompute: bool) -> dict[str, Any]:
+def rows_of(network: str, way: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """A line for each batch size, every one measured in a process of its own."""
+    rows: list[dict[str, Any]] = []
+    for batch in options.batch:
+        words = [sys.executable, __file__, "--one", network, way, "--device", str(options.device)]
+        words += ["--threads", str(options.threads), "--batch", str(batch)]
+        told = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+        row = {"network": network, "activations": way, **json.loads(told), "MB an image more": None}
+        if rows:
+            row["MB an image more"] = (row["peak MB"] - rows[-1]["peak MB"]) / (batch - rows[-1]["batch"])
+        rows.append(row)
+    return rows
+
+
+def peak(network: str, device: torch.device, batch: int, *, recompute: bool) -> dict[str, Any]:
     """Peak memory and time of the last of ``STEPS`` steps."""
     settings = training_stage(network, "classify", "paper", batch=batch)
     size = batch_size(settings)

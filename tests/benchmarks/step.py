@@ -127,6 +127,7 @@ def compare(network: str, stage: str, options: argparse.Namespace) -> dict[str, 
             spool=Path(folder) / "spool.jsonl",
             custom={},
             emit=bare.take_turn,
+            threads=options.threads,
             log_every=options.steps,
             checkpoint_minutes=60.0,
         )

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms import functional as tv
 
-from harness.data.augment import AugmentationDraws, augment, draw_augmentation, normalize
+from harness.data.augment import AugmentationDraws, _on_accelerator, augment, draw_augmentation, normalize
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -61,6 +61,7 @@ def test_a_batch_is_augmented_as_image_by_image(batch, height, width, pad_px, fl
     assert pixels.dtype == torch.float32
     assert pixels.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(pixels, _one_by_one(images, draws), rtol=0, atol=2e-6)
+    assert torch.equal(pixels, _on_accelerator(images, draws, MEAN, STD, None))
     assert torch.equal(images, before)
 
 
@@ -97,10 +98,27 @@ def test_normalisation_of_every_value_is_exact_to_the_last_place_but_one():
         np.testing.assert_allclose(pixels[0, channel].numpy(), (grid / 255 - mean) / std, atol=4e-7, rtol=0)
 
 
-def test_a_large_batch_is_normalised_in_parts_to_the_same_bits():
-    images = _images(9, 400, 300)  # 1.4 MB an image as float: more than one part
-    whole = normalize(images, MEAN, STD)
-    assert torch.equal(whole, torch.cat([normalize(image[None], MEAN, STD) for image in images]))
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_large_batch_is_shared_by_threads_to_the_same_bits(threads):
+    images, draws = _images(9, 400, 300), _draws(9, 400, 300, pad_px=5, erase=0.5)  # 13 MB as floats
+    assert torch.equal(augment(images, draws, MEAN, STD, threads=threads), augment(images, draws, MEAN, STD))
+
+
+def test_rows_pick_the_batch_out_of_all_images():
+    images, draws = _images(5, 6, 4), _draws(3, 6, 4, pad_px=1)
+    rows = torch.tensor([4, 0, 4])
+    assert torch.equal(augment(images, draws, MEAN, STD, rows=rows), augment(images[rows], draws, MEAN, STD))
+
+
+@pytest.mark.parametrize("row", [-1, 5])
+def test_a_row_that_the_images_lack_is_refused(row):
+    with pytest.raises(IndexError, match="of 5 images"):
+        normalize(_images(5, 6, 4), MEAN, STD, rows=torch.tensor([0, row]))
+
+
+def test_draws_of_another_batch_are_refused():
+    with pytest.raises(ValueError, match="2 rows, draws for 3"):
+        augment(_images(2, 6, 4), _draws(3, 6, 4), MEAN, STD)
 
 
 def test_an_earlier_result_can_be_overwritten():

@@ -1,4 +1,4 @@
-"""How this room compiles its inner loops: numba, without the GIL, cached on disk where there is a place to write."""
+"""How the harness compiles its inner loops: numba, without the GIL, cached on disk where there is a place to write."""
 
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar

@@ -1,0 +1,105 @@
+"""Batches of pixels on a CPU: gathered, moved, normalised and erased in one compiled pass that writes each value once.
+
+To the bit what ``harness.data.augment`` does on an accelerator: bytes are moved, one subtraction, one multiplication.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.compiled import compiled
+
+_PART_BYTES = 1024 * 1024
+"""A thread gets no less than this to write: handing over less takes longer than the work."""
+
+
+def write_pixels(
+    images: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    flipped: NDArray[np.bool_],
+    offsets: NDArray[np.int64],
+    erased: NDArray[np.int64],
+    subtrahend: NDArray[np.float32],
+    factor: NDArray[np.float32],
+    out: NDArray[np.float32],
+    threads: int,
+) -> None:
+    """Writes the finished batch into ``out``.
+
+    Args:
+        images: RGB, shape (N, H, 3 W), contiguous.
+        rows: Which of them make the batch, (B,).
+        flipped: Whether each is mirrored left to right, after the crop, (B,).
+        offsets: How far down and right of the image each crop begins, (B, 2); what lies outside is black.
+        erased: Rectangle of each finished image that becomes 0, (B, 4): first row, end, first column, end.
+        subtrahend: Taken from each value of an image's row, (3 W,).
+        factor: What the difference is multiplied by, (3 W,).
+        out: Shape (B, H, 3 W), contiguous.
+        threads: Threads that share the batch's images; no result depends on it.
+
+    Raises:
+        IndexError: A row that ``images`` does not have.
+        ValueError: Draws of a batch of another size.
+    """
+    if not len(rows) == len(flipped) == len(offsets) == len(erased) == len(out):
+        raise ValueError(f"{len(rows)} rows, draws for {len(flipped)}, room for {len(out)}")
+    if len(rows) and (rows.min() < 0 or rows.max() >= len(images)):
+        raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(images)} images")
+    arguments = images, rows, flipped, offsets, erased, subtrahend, factor, out
+    parts = min(threads, len(rows), 1 + out.nbytes // _PART_BYTES)
+    if parts <= 1:
+        _write(*arguments, 0, len(rows))
+        return
+    edges = [len(rows) * part // parts for part in range(parts + 1)]
+    others = [_pool(threads).submit(_write, *arguments, first, end) for first, end in pairwise(edges[1:])]
+    _write(*arguments, 0, edges[1])
+    for other in others:
+        other.result()
+
+
+@lru_cache(maxsize=1)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="pixels")
+
+
+@compiled
+def _write(
+    images: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    flipped: NDArray[np.bool_],
+    offsets: NDArray[np.int64],
+    erased: NDArray[np.int64],
+    subtrahend: NDArray[np.float32],
+    factor: NDArray[np.float32],
+    out: NDArray[np.float32],
+    first: int,
+    end: int,
+) -> None:
+    """Images ``first`` to ``end`` of a batch, a row of pixels at a time: bytes into ``line``, then floats out of it."""
+    height, values = out.shape[1], out.shape[2]
+    width = values // 3
+    line = np.empty(values, np.uint8)
+    for place in range(first, end):
+        down, right = offsets[place]
+        top, bottom, left, stop = erased[place]
+        begin = min(width, max(0, -right))  # of the crop's columns, the first that the image has,
+        finish = max(begin, min(width, width - right))  # and the end of them
+        line[:] = 0  # the border around them stays black
+        for y in range(height):
+            row = out[place, y]
+            source = images[rows[place], max(0, min(height - 1, y + down))]
+            if not 0 <= y + down < height:
+                line[:] = 0
+            elif flipped[place]:
+                for x in range(begin, finish):
+                    to, of = 3 * (width - 1 - x), 3 * (x + right)
+                    line[to], line[to + 1], line[to + 2] = source[of], source[of + 1], source[of + 2]
+            else:
+                line[3 * begin : 3 * finish] = source[3 * (begin + right) : 3 * (finish + right)]
+            for i in range(values):
+                row[i] = (np.float32(line[i]) - subtrahend[i]) * factor[i]
+            if top <= y < bottom:
+                row[3 * left : 3 * stop] = 0.0
