@@ -32,9 +32,32 @@ def answers() -> "Console":
 
 
 def print_json(answer: Any) -> None:
-    """Prints ``answer`` as one JSON document on standard output."""
-    json.dump(answer, sys.stdout, indent=2, ensure_ascii=False, allow_nan=False)
-    sys.stdout.write("\n")
+    """Prints ``answer`` as one JSON document on standard output: a line for each item of its outer two levels."""
+    sys.stdout.write(_laid_out(answer, levels=2) + "\n")
+
+
+def _laid_out(value: Any, levels: int, margin: str = "") -> str:
+    """JSON with line breaks in the outer levels alone; below them the encoder is many times faster without.
+
+    >>> print(_laid_out({"a": [1, {"b": [2, 3]}], "c": {}}, levels=2))
+    {
+      "a": [
+        1,
+        {"b": [2, 3]}
+      ],
+      "c": {}
+    }
+    """
+    inner = margin + "  "
+    if levels and isinstance(value, dict) and value:
+        named = (
+            f"{inner}{json.dumps(key, ensure_ascii=False)}: {_laid_out(each, levels - 1, inner)}"
+            for key, each in value.items()
+        )
+        return "{\n" + ",\n".join(named) + f"\n{margin}}}"
+    if levels and isinstance(value, list | tuple) and value:
+        return "[\n" + ",\n".join(inner + _laid_out(each, levels - 1, inner) for each in value) + f"\n{margin}]"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 @contextmanager

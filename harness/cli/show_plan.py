@@ -1,6 +1,7 @@
 """A plan on the terminal: the readable form of what ``harness plan --json`` prints."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from harness.cli.console import answers
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
 
 Answer = Mapping[str, Any]
 
+_MOST_LINES = 200
+"""Of a table; drawing more takes longer than planning them."""
 _FINGERPRINTS = 3
 """Shown of stages that differ in their seed alone; the others are left to ``--json``."""
 
@@ -30,11 +33,11 @@ def show_plan(answer: Answer, data: str) -> None:
 
 def _rows_table(answer: Answer) -> "Table":
     table = _table("Rows", left=("row", "factors on", "seeds"), right=("parameters", "multiply-adds"))
-    for row in answer["rows"]:
+    for row in answer["rows"][:_MOST_LINES]:
         seeds = _listed(run["seed"] for run in row["runs"])
         costs = (_scaled(row[name]) for name in ("parameters", "multiply_adds"))
         table.add_row(f"{row['id']} {row['label']}".strip(), " ".join(row["factors"]), seeds, *costs)
-    return table
+    return _with_rest(table, len(answer["rows"]))
 
 
 def _stages_table(answer: Answer) -> "Table":
@@ -46,12 +49,12 @@ def _stages_table(answer: Answer) -> "Table":
         lines.setdefault(alike, []).append(stage)
     left, right = ("stage", "for rows", "seeds"), ("epochs", "images")
     table = _table("Stages, each once", left=left, right=right, last=("state", "fingerprints"))
-    for (name, rows, epochs, images, state), stages in lines.items():
+    for (name, rows, epochs, images, state), stages in islice(lines.items(), _MOST_LINES):
         seeds = _listed(seed for stage in stages for seed in stage["seeds"])
         names = [stage["fingerprint"][:8] for stage in stages]
         shown = " ".join(names[:_FINGERPRINTS]) + (" …" if len(names) > _FINGERPRINTS else "")
         table.add_row(name, rows, seeds, epochs, images + (" each" if len(stages) > 1 else ""), state, shown)
-    return table
+    return _with_rest(table, len(lines))
 
 
 def _table(title: str, *, left: tuple[str, ...], right: tuple[str, ...], last: tuple[str, ...] = ()) -> "Table":
@@ -60,6 +63,12 @@ def _table(title: str, *, left: tuple[str, ...], right: tuple[str, ...], last: t
     table = Table(title=title, title_justify="left")
     for name in (*left, *right, *last):
         table.add_column(name, justify="right" if name in right else "left")
+    return table
+
+
+def _with_rest(table: "Table", lines: int) -> "Table":
+    if lines > _MOST_LINES:
+        table.caption = f"and {lines - _MOST_LINES:,} more lines: --json lists all"
     return table
 
 
