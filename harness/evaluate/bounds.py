@@ -8,6 +8,7 @@ have equal distances, and the ranking is that of the float64 distances, ties by 
 ``scan.slack`` turns these bounds into the possible error of one score.
 """
 
+import math
 from typing import NamedTuple
 
 UNIT_ROUNDOFF = 2.0**-24
@@ -23,18 +24,22 @@ class Bounds(NamedTuple):
     """Relative error of norms, sums and thresholds, of the squared radius."""
     underflow: float
     """Absolute error of products too small for normal float32 numbers."""
+    largest_norm: float
+    """Of the gallery's rows."""
 
 
-EXACT = Bounds(0.0, 0.0, 0.0)
+EXACT = Bounds(0.0, 0.0, 0.0, 0.0)
 
 
-def product_bounds(dimension: int, scale: float = 1.0) -> Bounds:
+def product_bounds(dimension: int, scale: float = 1.0, largest_norm: float = math.inf) -> Bounds:
     """Bounds for float32 products of ``dimension`` terms, summed in any order, with or without fused multiply-add.
 
-    ``scale`` is the largest factor that a product is multiplied by afterwards.
+    ``scale`` is the largest factor that a product is multiplied by afterwards, ``largest_norm`` that of any gallery
+    row, so scaled.
 
     ``|fl(x.y) - x.y| <= gamma_n |x||y|`` with ``gamma_n = n u / (1 - n u)`` (Higham, Accuracy and Stability of
     Numerical Algorithms, 2nd ed., section 3.1), n being ``dimension`` plus 8 for scaling rows and columns.
     """
     steps = (dimension + 8) * UNIT_ROUNDOFF
-    return Bounds(steps / (1.0 - steps), 8.0 * UNIT_ROUNDOFF, dimension * SMALLEST_NORMAL * max(scale, 1.0))
+    underflow = dimension * SMALLEST_NORMAL * max(scale, 1.0)
+    return Bounds(steps / (1.0 - steps), 8.0 * UNIT_ROUNDOFF, underflow, largest_norm)

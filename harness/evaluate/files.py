@@ -46,17 +46,9 @@ def load_features(path: str | Path) -> Features:
     names = [field.name for field in fields(Features)]
     if not path.is_file():
         raise InputError(f"{path}: no such file; expected an .npz with {', '.join(names)}")
-    if not zipfile.is_zipfile(path):
+    if not zipfile.is_zipfile(path) or not _begins_as_zip(path):
         raise InputError(f"{path}: not an .npz file; expected what numpy.savez writes")
-    arrays = {}
-    with np.load(path, allow_pickle=False) as stored:
-        for name in names:
-            if name not in stored:
-                raise InputError(f'{path}: key "{name}" is missing; found {_listed(stored.files, name)}')
-            try:
-                arrays[name] = stored[name]
-            except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
-                raise InputError(f'{path}: key "{name}" cannot be read: {error}; expected a plain array') from error
+    arrays = _read_arrays(path, names)
     try:
         query, gallery = to_feature_pair(arrays["query_features"], arrays["gallery_features"])
         to_labels(
@@ -71,10 +63,29 @@ def load_features(path: str | Path) -> Features:
     return Features(**(arrays | {"query_features": query, "gallery_features": gallery}))
 
 
-def _listed(found: list[str], wanted: str) -> str:
-    return (
-        f"no keys; {did_you_mean(wanted, found)}" if not found else f"{', '.join(found)}: {did_you_mean(wanted, found)}"
-    )
+def _begins_as_zip(path: Path) -> bool:
+    """Whether numpy would read it as an archive; another file may end as one."""
+    with path.open("rb") as file:
+        return file.read(2) == b"PK"
+
+
+def _read_arrays(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
+    arrays, part = {}, "list of arrays"
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            for name in names:
+                if name not in stored:
+                    found = [repr(key)[1:-1] for key in stored.files]  # of a damaged file, with control characters
+                    listed = f"{', '.join(found)}: {did_you_mean(name, found)}" if found else "none"
+                    raise InputError(f'{path}: key "{name}" is missing; found {listed}')
+                part = f'key "{name}"'
+                arrays[name] = stored[name]
+    except InputError:
+        raise
+    except Exception as error:  # numpy, tokenize, zipfile and zlib have many kinds for damaged files, and no common one
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path}: {part} cannot be read: {reason}; expected a plain array") from error
+    return arrays
 
 
 def evaluate_file(

@@ -70,7 +70,7 @@ def find_neighbours(
         from harness.evaluate.device import meet_on_device  # torch is needed for a device alone
 
         candidates = Candidates(*meet_on_device(rows, size, device, progress))
-    bounds = product_bounds(rows.values.shape[1], float(rows.scales.max()))
+    bounds = product_bounds(rows.values.shape[1], float(rows.scales.max()), float(rows.norms.max()))
     parts = run_tasks(
         lambda chunk: _choose(rows, candidates, chunk, count, bounds), split(total, block, threads), threads
     )

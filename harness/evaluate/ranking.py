@@ -19,8 +19,8 @@ from harness.evaluate.sources import FeatureSource, Floats, Ints, MatrixSource, 
 from harness.evaluate.workers import Counter, Progress, default_threads, run_tasks, split
 
 CMC_RANKS = 50
-QUERY_CHUNK = 1024
-GALLERY_CHUNK = 2048
+QUERY_CHUNK = 2048
+GALLERY_CHUNK = 1024
 AP_FORMULAS = ("step", "trapezoid")
 
 
@@ -266,17 +266,17 @@ class Known:
 def _know(source: Source, pairing: Pairing, chunk: slice) -> Known:
     rows = chunk.stop - chunk.start
     width = source.shape[1]
-    keys = [
+    keys, exceptions = (
         (query - chunk.start) * width + position
         for query, position in (pairing.same_identity(chunk), source.exceptions(chunk))
-    ]
-    row, masked = np.divmod(np.union1d(*keys), width)
+    )
+    row, masked = np.divmod(np.union1d(keys, exceptions) if exceptions.size else keys, width)
     masked_ptr = np.searchsorted(row, np.arange(rows + 1))
     right = pairing.right(row + chunk.start, masked)
     ranked = ~(right & pairing.same_camera(row + chunk.start, masked))
     row, position, right = row[ranked], masked[ranked], right[ranked]
     value = source.values(row + chunk.start, position)
-    order = np.lexsort((position, value, row))
+    order = np.lexsort((value, row))  # stable: of equal values, the earlier position first
     place = np.arange(len(row)) - np.searchsorted(row, row)
     return Known(masked_ptr, masked, row[order], position[order], value[order], right[order], place)
 

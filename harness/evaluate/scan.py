@@ -25,10 +25,13 @@ def slack(value: float, norm: float, bounds: Bounds) -> float:
 
     A gallery row within distance ``sqrt(value)`` of the query has a norm of at most ``norm + sqrt(value)`` (triangle
     inequality), so one far row of huge norm does not spoil the bound for the others: its error grows linearly with
-    its norm, its distance from the threshold quadratically. The factor ``1 + 2 sqrt(gamma)`` makes that exact.
+    its norm, its distance from the threshold quadratically. The factor ``1 + 2 sqrt(gamma)`` makes that exact. And no
+    row is longer than the gallery's longest, which is the nearer bound where norms differ little.
     """
     radius: float = (1.0 + 2.0 * np.sqrt(bounds.product)) * (norm + np.sqrt(max(value, 0.0)))
-    return bounds.product * norm * radius + bounds.rounding * radius * radius + bounds.underflow
+    return (
+        bounds.product * norm * min(radius, bounds.largest_norm) + bounds.rounding * radius * radius + bounds.underflow
+    )
 
 
 @compiled

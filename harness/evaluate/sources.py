@@ -49,7 +49,9 @@ class FeatureSource:
         self.shape = len(queries.values), len(kept)
         self.dtype = np.dtype(np.float32)
         self.norms = queries.norms
-        self.bounds = product_bounds(queries.values.shape[1], float(gallery.scales.max()))
+        self.bounds = product_bounds(
+            queries.values.shape[1], float(gallery.scales.max()), float(gallery.norms[kept].max())
+        )
         scaled = bool((queries.scales != 1.0).any())
         self.query_rows = queries.values * queries.scales[:, None].astype(np.float32) if scaled else queries.values
         self.shifts = (0.5 * gallery.norms[kept] ** 2).astype(np.float32)

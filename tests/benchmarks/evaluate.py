@@ -6,11 +6,14 @@
     python tests/benchmarks/evaluate.py --device cuda:0 --json out.json
 
 Features are synthetic: identities around centres, cameras that shift them, some boxes far harder than others. The bare
-product is ``queries @ gallery.T`` in float32 by numpy or torch, whichever is faster here, result thrown away. Ours and
-the bare product take turns; seconds are medians, ratios the medians of each round's ratio. The first call of ours,
-which also loads or compiles its inner loops, is told apart, and memory is its peak above what was resident before,
-features included there. The plain numpy reference sorts rows of a full distance matrix, on a part of the queries
-only, and says on how many; nothing is extrapolated.
+product is ``queries @ gallery.T`` in float32, whole and on all cores, by numpy or torch, whichever is faster here, into
+fresh memory, result thrown away (in strips where it would not fit). Ours and the bare product take turns; seconds are
+medians, ratios the medians of each round's ratio. Ours waits until the idle threads that the bare product leaves behind
+have gone to sleep: OpenBLAS lets them spin for a tenth of a second, on a core that ours needs then. (The bare product
+follows ours at once; nothing of ours spins.) The first call of ours, which also loads or compiles its inner loops, is
+told apart, and memory is its peak above what was resident before, features included there. The plain numpy reference
+sorts rows of a full distance matrix, on a part of the queries only, and says on how many; nothing is extrapolated.
+Peers (``peers.py``) run once each if they are installed.
 """
 
 import argparse
@@ -18,7 +21,6 @@ import json
 import os
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,14 +28,15 @@ from typing import Any
 
 import numpy as np
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from peers import compare
 
 from harness.evaluate import evaluate_ranking, evaluate_reranked
 from harness.evaluate.memory import PeakMemory
 
 IDENTITIES, CAMERAS, LATENT = 750, 6, 64
 STRIP = 4096
+REST_S = 0.2
+"""Before each turn of ours, for the bare product's threads to fall asleep."""
 
 
 def make_problem(
@@ -104,7 +107,11 @@ def measure(title: str, ours: Callable[[], Any], bare: tuple[str, Callable[[], A
     with PeakMemory() as memory:
         first = seconds_of(ours)
     bare[1]()
-    pairs = [(seconds_of(bare[1]), seconds_of(ours)) for _ in range(rounds)]
+    pairs = []
+    for _ in range(rounds):
+        time.sleep(REST_S)
+        seconds = seconds_of(ours)
+        pairs.append((seconds_of(bare[1]), seconds))
     return {
         "what": title,
         "seconds": statistics.median(pair[1] for pair in pairs),
@@ -155,6 +162,7 @@ def main() -> None:
     parser.add_argument("--distractors", type=float, default=0.14, help="share of the gallery; Market-1501 has 0.14")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--no-rerank", action="store_true")
+    parser.add_argument("--no-peers", action="store_true", help="leave out other projects' evaluators")
     parser.add_argument("--reference-queries", type=int, default=200)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path)
@@ -194,6 +202,7 @@ def main() -> None:
         ),
     }
     report["rows"] = rows
+    report["peers"], report["peers_missing"] = ([], []) if options.no_peers else compare(problem)
     report["metrics"] = {name: result.metrics() for name, result in results.items()}
 
     print(f"{report['device']}; load {report['load_average']:.1f}; {report['shape']}, {options.junk} junk; ", end="")
@@ -209,6 +218,15 @@ def main() -> None:
         f"{plain['what']}: {plain['seconds']:.2f} s; "
         f"average precision differs by {plain['largest_difference_of_average_precision']:.1e} at most"
     )
+    for peer in report["peers"]:
+        print(
+            f"{peer['peer']} ({peer['what']}, {peer['queries']} x {peer['gallery']}): {peer['seconds']:.1f} s, ours "
+            f"{peer['ours_seconds']:.2f} s; {peer['peak_above_mb']:.0f} MB above; mAP {peer['mAP']:.4f}, "
+            f"{peer['mAP_less_ours']:+.1e} to ours; rank1 {peer['rank1']:.4f}, {peer['rank1_less_ours']:+.1e}; "
+            f"formula: {peer['formula']}"
+        )
+    for peer in report["peers_missing"]:
+        print(f"not installed: {peer}")
     for name, metrics in report["metrics"].items():
         print(f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in metrics.items()))
     if options.json:

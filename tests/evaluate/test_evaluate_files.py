@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -84,6 +85,74 @@ def test_files_that_are_no_npz_are_refused(tmp_path, write):
     (tmp_path / "short.npz").write_bytes(write().read_bytes()[:-200])
     with pytest.raises(InputError, match=r"short.npz: not an .npz file"):
         load_features(tmp_path / "short.npz")
+
+
+def test_an_archive_behind_something_else_is_none(tmp_path, write):
+    (tmp_path / "behind.npz").write_bytes(b"notes\n" + write().read_bytes())
+    with pytest.raises(InputError, match=r"behind.npz: not an .npz file"):
+        load_features(tmp_path / "behind.npz")
+
+
+def rewrite(path, name, change):
+    """Changes the bytes of one array of an archive; the archive itself stays whole."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {part: archive.read(part) for part in archive.namelist()}
+    parts[f"{name}.npy"] = change(parts[f"{name}.npy"])
+    with zipfile.ZipFile(path, "w") as archive:
+        for part, content in parts.items():
+            archive.writestr(part, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content[:-40],  # the end is missing
+        lambda content: b"\x93NUMPY\x01\x00\x10\x00{garbage        ",  # a header that cannot be parsed
+        lambda content: content.replace(b"(9, 6), }" + b" " * 12, b"(9999999999999, 6), }"),  # 200 TB
+        lambda content: content.replace(b"NUMPY\x01", b"NUMPY\x09"),  # a format of the future
+        lambda content: content.replace(b"'<f2'", b"'<q9'"),  # no type
+    ],
+)
+def test_an_array_that_numpy_cannot_read_is_named_in_one_line(write, change):
+    path = rewrite(write(), "query_features", change)
+    with pytest.raises(InputError, match=r'key "query_features" cannot be read: .+; expected a plain array') as caught:
+        load_features(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_flipped_bytes_give_features_or_a_line_that_names_the_file(write):
+    path = write()
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = []
+    for _ in range(200):
+        content = bytearray(whole)
+        for place in rng.integers(0, len(content), 3):
+            content[place] ^= rng.integers(1, 256)
+        path.write_bytes(content)
+        try:
+            load_features(path)
+        except InputError as error:
+            refused.append(str(error))
+    assert len(refused) > 100
+    assert all(message.startswith(f"{path}: ") and message.isprintable() for message in refused)
+
+
+@pytest.mark.parametrize("rerank", [False, True])
+def test_byte_order_and_layout_of_arrays_change_nothing(write, arrays, rerank):
+    expected = evaluate_file(write(), rerank=rerank)
+    other = {name: array.astype(array.dtype.newbyteorder(">")) for name, array in arrays.items()}
+    other["query_features"] = np.asfortranarray(other["query_features"])
+    found = evaluate_file(write(**other), rerank=rerank)
+    assert [found[name] for name in ("mAP", "rank1", "mINP")] == [expected[name] for name in ("mAP", "rank1", "mINP")]
+
+
+@pytest.mark.parametrize("rerank", [False, True])
+def test_a_gallery_of_one_and_more_neighbours_than_there_are(write, rerank):
+    one = {"gallery_features": np.zeros((1, 6)), "gallery_ids": np.array([2]), "gallery_cameras": np.array([7])}
+    found = evaluate_file(write(**one), rerank=rerank, k1=1000, k2=500)
+    assert found["mAP"] == found["rank1"] == 1.0
+    assert found["valid_queries"] == (np.load(write())["query_ids"] == 2).sum() > 0
 
 
 def test_a_damaged_array_is_named(write):
