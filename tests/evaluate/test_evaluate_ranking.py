@@ -10,8 +10,9 @@ from evaluate_oracles import exact_distances, rank_slowly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness import compiled
 from harness.errors import InputError
-from harness.evaluate import classification, compiled, evaluate_distances, evaluate_ranking, ranking, reranking, rows
+from harness.evaluate import classification, evaluate_distances, evaluate_ranking, ranking, reranking, rows
 from harness.evaluate.bounds import product_bounds
 from harness.evaluate.scan import MANY_HITS, slack
 
