@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import InputError, did_you_mean
-from harness.report.drawing import BLACK, ENDINGS, GREEN, VERMILLION, new_figure, save, style
+from harness.report.drawing import BLACK, ENDINGS, GREEN, new_figure, save, style
 from harness.track.snapshot import RunRecord, Snapshot
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Image = NDArray[np.uint8]
 LoadImage = Callable[[str, str], Image]
 """(``query`` or ``gallery``, file name as the run recorded it) -> (H, W, 3) uint8."""
+RED = "#C8102E"
+"""Of wrong matches, as readers of rank lists expect it; the palette's own is nearer to orange."""
 
 _PER_QUERY, _ATTENTION = "per_query.npz", "attention.npz"
 _MOST_IMAGES = 5
@@ -87,9 +89,7 @@ def draw_rank_lists(lists: Sequence[RankList], title: str = "") -> "Figure":
             _show(line[0], entry.query, f"query · AP {100 * entry.average_precision:.0f} %", BLACK, "-")
             for rank, (axes, box) in enumerate(zip(line[1:], entry.nearest, strict=False), start=1):
                 right = box.identity == entry.query.identity
-                _show(
-                    axes, box, f"{rank} {'✓' if right else '✗'}", GREEN if right else VERMILLION, "-" if right else "--"
-                )
+                _show(axes, box, f"{rank} {'✓' if right else '✗'}", GREEN if right else RED, "-" if right else "--")
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=10)
     return figure
