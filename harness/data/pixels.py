@@ -78,10 +78,10 @@ def _write(
     first: int,
     end: int,
 ) -> None:
-    """Images ``first`` to ``end`` of a batch, a row of pixels at a time: bytes into ``line``, then floats out of it."""
+    """Images ``first`` to ``end`` of a batch, a row of pixels at a time; a mirrored row by way of ``line``."""
     height, values = out.shape[1], out.shape[2]
     width = values // 3
-    line = np.empty(values, np.uint8)
+    black, line = np.zeros(values, np.uint8), np.empty(values, np.uint8)
     for place in range(first, end):
         down, right = offsets[place]
         top, bottom, left, stop = erased[place]
@@ -90,16 +90,34 @@ def _write(
         line[:] = 0  # the border around them stays black
         for y in range(height):
             row = out[place, y]
-            source = images[rows[place], max(0, min(height - 1, y + down))]
             if not 0 <= y + down < height:
-                line[:] = 0
-            elif flipped[place]:
-                for x in range(begin, finish):
-                    to, of = 3 * (width - 1 - x), 3 * (x + right)
-                    line[to], line[to + 1], line[to + 2] = source[of], source[of + 1], source[of + 2]
+                _normalize(black, subtrahend, factor, row)
             else:
-                line[3 * begin : 3 * finish] = source[3 * (begin + right) : 3 * (finish + right)]
-            for i in range(values):
-                row[i] = (np.float32(line[i]) - subtrahend[i]) * factor[i]
+                inside = images[rows[place], y + down, 3 * (begin + right) : 3 * (finish + right)]
+                if flipped[place]:
+                    _mirror(inside, line[3 * (width - finish) : 3 * (width - begin)])
+                    _normalize(line, subtrahend, factor, row)
+                else:
+                    _normalize(black, subtrahend, factor, row[: 3 * begin])
+                    _normalize(inside, subtrahend, factor, row[3 * begin : 3 * finish])
+                    _normalize(black, subtrahend, factor, row[3 * finish :])
             if top <= y < bottom:
                 row[3 * left : 3 * stop] = 0.0
+
+
+@compiled
+def _normalize(
+    source: NDArray[np.uint8], subtrahend: NDArray[np.float32], factor: NDArray[np.float32], row: NDArray[np.float32]
+) -> None:
+    """As many values as ``row`` holds, from a red one on. A plain loop, of which a compiler makes vectors."""
+    for i in range(len(row)):
+        row[i] = (np.float32(source[i]) - subtrahend[i]) * factor[i]
+
+
+@compiled
+def _mirror(source: NDArray[np.uint8], line: NDArray[np.uint8]) -> None:
+    """The pixels of ``source`` in reverse."""
+    pixels = len(line) // 3
+    for pixel in range(pixels):
+        to, of = 3 * (pixels - 1 - pixel), 3 * pixel
+        line[to], line[to + 1], line[to + 2] = source[of], source[of + 1], source[of + 2]
