@@ -42,9 +42,10 @@ class RayCluster:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
         node.wait()
+        self._nodes.remove(node)
 
     def close(self) -> None:
-        for node in self._nodes:
+        for node in reversed(self._nodes.copy()):
             self.kill(node)
 
     def _start(self, *words: str) -> "subprocess.Popen[bytes]":
