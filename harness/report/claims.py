@@ -12,7 +12,7 @@ A claim says that one row is better than another in a metric, perhaps by how muc
 
 A verdict is on the direction. Whether the size claimed lies in the (uncorrected) interval is told beside it. Of the
 true claims of a table, all together, one is called contradicted with a probability of about 1 % at most, even if the
-true differences are exactly 0 (``tests/benchmarks/coverage.py``: under 2.5 % from three seeds on).
+true differences are exactly 0 (``tests/benchmarks/intervals.py``: under 2.5 % from three seeds on).
 """
 
 from collections.abc import Iterable, Mapping

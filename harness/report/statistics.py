@@ -24,7 +24,7 @@ Ghosh 1997), which covers as little as 93.6 %. ``MIXING``, 0.2, holds at every s
 by quadrature, without chance (``tests/report/test_report_statistics.py`` checks it). In the far tail that Holm's
 correction looks at, three seeds keep the error within 1.6 times the nominal at 99.6 %, five within 1.03; two seeds do
 not. For finitely many units, bounded and skewed results, paired differences and verdicts
-``python tests/benchmarks/coverage.py`` simulates the same from a known truth, beside other methods: at three seeds
+``python tests/benchmarks/intervals.py`` simulates the same from a known truth, beside other methods: at three seeds
 Welch-Satterthwaite's degrees of freedom cover as little as 92 %, a percentile bootstrap over the seeds at best 73 %.
 
 Refuses: an interval from one seed (its variance is unknown), and to know what the numbers mean.

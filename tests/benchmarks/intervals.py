@@ -1,6 +1,6 @@
 """How often the report's 95 % intervals cover a known truth, and how often a true claim is called contradicted.
 
-    python tests/benchmarks/coverage.py [--replications 20000] [--json FILE]
+    python tests/benchmarks/intervals.py [--replications 20000] [--json FILE]
 
 Every world is drawn anew for each replication: trainings (seeds), queries (units of their sampling) and the rest. There
 are normal results at several shares of the two sources; average precision and Rank-1 as a test set gives them, bounded
