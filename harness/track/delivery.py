@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from harness.spool import SpoolFeed, SpoolRecord
 from harness.track.identity import Owner
 from harness.track.outbox import Close, End, Follow, Journal, Open, Operation, Outbox, Sweep
-from harness.track.store import artifact_root, connect, our_experiments, quoted, search_all_runs
+from harness.track.store import artifact_root, connect, load_mlflow, our_experiments, quoted, search_all_runs
 from harness.track.view import VIEW_TAG, view_state
 from harness.track.words import (
     EXPERIMENT_TAGS,
@@ -144,6 +144,7 @@ class Deliverer:
 
     def _attempt(self, action: Callable[[], None]) -> bool:
         """Runs an action against MLflow; False if it was refused for good, which is told."""
+        load_mlflow()
         from mlflow.exceptions import MlflowException
 
         try:

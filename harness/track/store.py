@@ -6,6 +6,7 @@ Importing MLflow takes seconds, so nothing here (or elsewhere in the room) impor
 import logging
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 DEFAULT_URI = "sqlite:///mlflow.db"
 _SQLITE = "sqlite:///"
 _MOST_EXPERIMENTS = 10_000
+_one_thread = threading.RLock()
+"""Held while MLflow is imported and a client is made: the courier's thread and the main one may both come first."""
 
 _SETTINGS = {
     # Only this very spelling silences it, and only before the import.
@@ -81,16 +84,29 @@ def prepare_environment() -> None:
         os.environ.setdefault(name, value)
 
 
-@cache
+def load_mlflow() -> None:
+    """Imports MLflow in one thread at a time: its modules import each other in circles, which two threads may tear."""
+    with _one_thread:
+        prepare_environment()
+        for noisy in ("alembic", "mlflow.store.db.utils"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+        import mlflow.entities
+        import mlflow.exceptions  # noqa: F401
+
+
 def connect(uri: str) -> "MlflowClient":
-    """A client of the store at a resolved address.
+    """A client of the store at a resolved address, one for each.
 
     A new SQLite store gets its schema here, under a lock, since parallel first starts would race on it, and
     write-ahead logging, so that readers and the writer do not wait for each other. A server is not contacted yet.
     """
-    prepare_environment()
-    for noisy in ("alembic", "mlflow.store.db.utils"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    with _one_thread:
+        load_mlflow()
+        return _connect(uri)
+
+
+@cache
+def _connect(uri: str) -> "MlflowClient":
     from mlflow import MlflowClient
 
     path = sqlite_path(uri)

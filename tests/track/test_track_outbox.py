@@ -191,3 +191,33 @@ def test_importing_the_room_imports_nothing_heavy() -> None:
     code = "import sys, harness.track; print({'mlflow', 'torch', 'numpy', 'pandas'} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
     assert shown.stdout.strip() == "set()"
+
+
+BOTH = """
+import threading
+from harness.track.delivery import Deliverer
+from harness.track.store import connect
+
+uri, told, together = {uri!r}, [], threading.Barrier(2)
+
+def carry_out(action):
+    together.wait()
+    try:
+        action()
+    except BaseException as error:
+        told.append(repr(error))
+
+actions = [lambda: Deliverer(uri, None)._attempt(lambda: connect(uri)), lambda: connect(uri)]
+threads = [threading.Thread(target=carry_out, args=(action,)) for action in actions]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join(60)
+print(told)
+"""
+
+
+def test_the_courier_and_its_harness_may_both_be_the_first_to_need_mlflow(tmp_path: Path) -> None:
+    script = BOTH.format(uri=f"sqlite:///{tmp_path}/mlflow.db")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "[]\n", done.stderr
