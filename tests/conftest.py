@@ -4,6 +4,7 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,11 @@ from pathlib import Path
 
 import pytest
 from ray_nodes import RayCluster
+
+# A suite that a shell started in the background may have inherited "ignore Ctrl-C", and would hand it down to every
+# command whose answer to Ctrl-C it tests.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _INSTALLED = Path("/usr/lib/postgresql")
 """Where Debian keeps the server's programs, a folder a version."""
