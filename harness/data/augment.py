@@ -22,7 +22,7 @@ _ERASE_ATTEMPTS = 10
 
 @dataclass(frozen=True)
 class AugmentationDraws:
-    """What chance decided for a batch, as small CPU tensors; images are B in number, H x W pixels.
+    """What chance decided for a batch or a whole epoch, as CPU tensors; images are B in number, H x W pixels.
 
     Attributes:
         flipped: Whether each image is mirrored left to right, bool (B,).
@@ -37,14 +37,19 @@ class AugmentationDraws:
     pad_px: int
     erased: Tensor | None
 
+    def part(self, first: int, end: int) -> "AugmentationDraws":
+        """What was decided for images ``first`` to ``end``."""
+        erased = None if self.erased is None else self.erased[first:end]
+        return AugmentationDraws(self.flipped[first:end], self.shifts[first:end], self.pad_px, erased)
+
 
 def draw_augmentation(
-    batch: int, *, height: int, width: int, flip: float, pad_px: int, erase: float, generator: Generator
+    count: int, *, height: int, width: int, flip: float, pad_px: int, erase: float, generator: Generator
 ) -> AugmentationDraws:
-    """Draws the augmentation of a batch. What is off draws nothing.
+    """Draws the augmentation of so many images. What is off draws nothing.
 
     Args:
-        batch: Number of images.
+        count: Number of images.
         height: Of the images, in pixels.
         width: Of the images, in pixels.
         flip: Probability of a horizontal flip.
@@ -54,20 +59,20 @@ def draw_augmentation(
             and after ten rectangles that do not fit the image stays whole instead of drawing on for ever.
         generator: A generator on the CPU.
     """
-    flipped = torch.zeros(batch, dtype=torch.bool)
+    flipped = torch.zeros(count, dtype=torch.bool)
     if flip > 0.0:
-        flipped = torch.rand(batch, generator=generator) < flip
-    shifts = torch.zeros(batch, 2, dtype=torch.int64)
+        flipped = torch.rand(count, generator=generator) < flip
+    shifts = torch.zeros(count, 2, dtype=torch.int64)
     if pad_px > 0:
-        shifts = torch.randint(0, 2 * pad_px + 1, (batch, 2), generator=generator)
-    erased = _draw_rectangles(batch, height, width, erase, generator) if erase > 0.0 else None
+        shifts = torch.randint(0, 2 * pad_px + 1, (count, 2), generator=generator)
+    erased = _draw_rectangles(count, height, width, erase, generator) if erase > 0.0 else None
     return AugmentationDraws(flipped, shifts, pad_px, erased)
 
 
-def _draw_rectangles(batch: int, height: int, width: int, erase: float, generator: Generator) -> Tensor:
+def _draw_rectangles(count: int, height: int, width: int, erase: float, generator: Generator) -> Tensor:
     """Rectangles to erase, int64 (B, 4): of ten attempts for each image the first that fits."""
-    chosen = torch.rand(batch, generator=generator) < erase
-    share, ratio, top, left = torch.rand(4, batch, _ERASE_ATTEMPTS, generator=generator, dtype=torch.float64)
+    chosen = torch.rand(count, generator=generator) < erase
+    share, ratio, top, left = torch.rand(4, count, _ERASE_ATTEMPTS, generator=generator, dtype=torch.float64)
     area = height * width * (_ERASED_AREA[0] + (_ERASED_AREA[1] - _ERASED_AREA[0]) * share)
     ratio = _ERASED_RATIO[0] + (_ERASED_RATIO[1] - _ERASED_RATIO[0]) * ratio
     rows, columns = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
@@ -75,7 +80,7 @@ def _draw_rectangles(batch: int, height: int, width: int, erase: float, generato
     top, left = (top * (height - rows + 1)).floor(), (left * (width - columns + 1)).floor()
     attempts = torch.stack([top, top + rows, left, left + columns], dim=2).long()
     first = fits.int().argmax(dim=1)
-    rectangles = attempts[torch.arange(batch), first]
+    rectangles = attempts[torch.arange(count), first]
     return torch.where((chosen & fits.any(dim=1)).unsqueeze(1), rectangles, 0)
 
 

@@ -78,46 +78,73 @@ def _write(
     first: int,
     end: int,
 ) -> None:
-    """Images ``first`` to ``end`` of a batch, a row of pixels at a time; a mirrored row by way of ``line``."""
+    """Images ``first`` to ``end`` of a batch, a row of pixels at a time; a mirrored row by way of ``line``.
+
+    Source and result are each one run of values, and places in them are counts from its beginning: a view of every row
+    would take longer than the row itself.
+    """
     height, values = out.shape[1], out.shape[2]
     width = values // 3
-    black, line = np.zeros(values, np.uint8), np.empty(values, np.uint8)
+    source, result = images.reshape(-1), out.reshape(-1)
+    line, black = np.zeros(values, np.uint8), np.empty(values, np.float32)
+    _normalize(line, 0, subtrahend, factor, 0, black, 0, values)
     for place in range(first, end):
         down, right = offsets[place]
         top, bottom, left, stop = erased[place]
         begin = min(width, max(0, -right))  # of the crop's columns, the first that the image has,
         finish = max(begin, min(width, width - right))  # and the end of them
+        inside = 3 * (finish - begin)
         line[:] = 0  # the border around them stays black
         for y in range(height):
-            row = out[place, y]
+            to = (place * height + y) * values
+            of = ((rows[place] * height) + y + down) * values + 3 * (begin + right)
             if not 0 <= y + down < height:
-                _normalize(black, subtrahend, factor, row)
+                _copy(black, 0, result, to, values)
+            elif flipped[place]:
+                _mirror(source, of, line, 3 * (width - finish), inside)
+                _normalize(line, 0, subtrahend, factor, 0, result, to, values)
             else:
-                inside = images[rows[place], y + down, 3 * (begin + right) : 3 * (finish + right)]
-                if flipped[place]:
-                    _mirror(inside, line[3 * (width - finish) : 3 * (width - begin)])
-                    _normalize(line, subtrahend, factor, row)
-                else:
-                    _normalize(black, subtrahend, factor, row[: 3 * begin])
-                    _normalize(inside, subtrahend, factor, row[3 * begin : 3 * finish])
-                    _normalize(black, subtrahend, factor, row[3 * finish :])
+                _copy(black, 0, result, to, 3 * begin)
+                _normalize(source, of, subtrahend, factor, 3 * begin, result, to + 3 * begin, inside)
+                _copy(black, 3 * finish, result, to + 3 * finish, values - 3 * finish)
             if top <= y < bottom:
-                row[3 * left : 3 * stop] = 0.0
+                result[to + 3 * left : to + 3 * stop] = 0.0
+
+
+# Places are unsigned below: of a signed one each access asks whether it counts from the end, and no compiler makes
+# vectors of such a loop.
 
 
 @compiled
 def _normalize(
-    source: NDArray[np.uint8], subtrahend: NDArray[np.float32], factor: NDArray[np.float32], row: NDArray[np.float32]
+    source: NDArray[np.uint8],
+    of: int,
+    subtrahend: NDArray[np.float32],
+    factor: NDArray[np.float32],
+    column: int,
+    result: NDArray[np.float32],
+    to: int,
+    count: int,
 ) -> None:
-    """As many values as ``row`` holds, from a red one on. A plain loop, of which a compiler makes vectors."""
-    for i in range(len(row)):
-        row[i] = (np.float32(source[i]) - subtrahend[i]) * factor[i]
+    """Writes ``count`` values from place ``to`` on: those of ``source`` from ``of``, which belong at ``column``."""
+    first, constant, target = np.uintp(of), np.uintp(column), np.uintp(to)
+    for i in range(np.uintp(count)):
+        result[target + i] = (np.float32(source[first + i]) - subtrahend[constant + i]) * factor[constant + i]
 
 
 @compiled
-def _mirror(source: NDArray[np.uint8], line: NDArray[np.uint8]) -> None:
-    """The pixels of ``source`` in reverse."""
-    pixels = len(line) // 3
-    for pixel in range(pixels):
-        to, of = 3 * (pixels - 1 - pixel), 3 * pixel
-        line[to], line[to + 1], line[to + 2] = source[of], source[of + 1], source[of + 2]
+def _copy(source: NDArray[np.float32], of: int, result: NDArray[np.float32], to: int, count: int) -> None:
+    first, target = np.uintp(of), np.uintp(to)
+    for i in range(np.uintp(count)):
+        result[target + i] = source[first + i]
+
+
+@compiled
+def _mirror(source: NDArray[np.uint8], of: int, line: NDArray[np.uint8], to: int, count: int) -> None:
+    """Writes the pixels of ``count`` values from ``of`` on in reverse."""
+    first, three = np.uintp(of), np.uintp(3)
+    last = np.uintp(to + count - 3)
+    for pixel in range(np.uintp(count // 3)):
+        at, here = last - three * pixel, first + three * pixel
+        for channel in range(three):
+            line[at + channel] = source[here + channel]

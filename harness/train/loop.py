@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.data.augment import augment, draw_augmentation
+from harness.data.augment import AugmentationDraws, augment, draw_augmentation
 from harness.data.batches import Batch, Feeder
 from harness.data.sampler import identity_batches, shuffled_batches
 from harness.errors import StageError
@@ -136,8 +136,10 @@ class Training:
         window: list[Tensor] = []
         names: tuple[str, ...] = ()
         started = saved = time.monotonic()
+        draws = self._draws(batches.size)
         for batch in self._feeder.batches(batches[self.progress.step :], self._labels):
-            terms = self._step(batch)
+            first = self.progress.step * batches.shape[1]
+            terms = self._step(batch, draws.part(first, first + len(batch.labels)))
             names = tuple(terms)
             window.append(torch.stack(tuple(terms.values())))
             self.progress.step += 1
@@ -154,21 +156,25 @@ class Training:
                     self._save()
                     saved = time.monotonic()
 
-    def _step(self, batch: Batch) -> dict[str, Tensor]:
-        """One optimiser step on a uint8 batch; the detached losses, ``loss`` (their weighted sum) first."""
+    def _draws(self, images: int) -> AugmentationDraws:
+        """The augmentation of the epoch's images, in the order of its batches: one draw costs as little as a step's."""
         settings = self._settings
-        position = (settings.name, self.progress.epoch, self.progress.step)
-        # Nothing here reads global random state; a user's own loss or a backbone with dropout may.
-        seed_global(self._device, derive_seed(settings.seed, "global", *position))
-        draws = draw_augmentation(
-            len(batch.labels),
+        return draw_augmentation(
+            images,
             height=settings.images.height_px,
             width=settings.images.width_px,
             flip=settings.augment.flip,
             pad_px=settings.augment.pad_px,
             erase=settings.augment.erase,
-            generator=generator(settings.seed, "augment", *position),
+            generator=generator(settings.seed, "augment", settings.name, self.progress.epoch),
         )
+
+    def _step(self, batch: Batch, draws: AugmentationDraws) -> dict[str, Tensor]:
+        """One optimiser step on a uint8 batch; the detached losses, ``loss`` (their weighted sum) first."""
+        settings = self._settings
+        # Nothing here reads global random state; a user's own loss or a backbone with dropout may.
+        position = (settings.name, self.progress.epoch, self.progress.step)
+        seed_global(self._device, derive_seed(settings.seed, "global", *position))
         pixels = augment(
             batch.images,
             draws,
