@@ -11,8 +11,10 @@ import io
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -133,15 +135,24 @@ def compare(problem: Problem) -> tuple[list[dict[str, Any]], list[str]]:
     """A row for each peer that is installed, with ours on the same boxes; the names of those that are not."""
     rows, missing = [], []
     for peer in PEERS:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            try:
-                importlib.import_module(peer.module)
-            except ImportError as error:
-                missing.append(f"{peer.distribution} ({error})")
-                continue
-            rows.append(_beside_ours(peer, _share(problem, peer)))
+        # A process for each, since memory that one has freed would hide what the next one takes.
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            found = pool.submit(_run, peer, _share(problem, peer)).result()
+        if isinstance(found, str):
+            missing.append(found)
+        else:
+            rows.append(found)
     return rows, list(dict.fromkeys(missing))
+
+
+def _run(peer: Peer, problem: Problem) -> dict[str, Any] | str:
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            importlib.import_module(peer.module)
+        except ImportError as error:
+            return f"{peer.distribution} ({error})"
+        return _beside_ours(peer, problem)
 
 
 def _share(problem: Problem, peer: Peer) -> Problem:
