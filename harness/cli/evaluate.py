@@ -45,3 +45,5 @@ def evaluate(
     typer.echo(f"valid queries  {scores['valid_queries']} of {scores['queries']}")
     typer.echo(f"AP formula     {ap}; distance {metric}{'; re-ranked' if rerank else ''}")
     typer.echo(f"time           {scores['seconds']:.2f} s, peak memory {scores['peak_memory_mb']:.0f} MB")
+    if scores["startup_seconds"] > 2.0:
+        typer.echo(f"               and {scores['startup_seconds']:.1f} s, once a machine, to compile the inner loops")

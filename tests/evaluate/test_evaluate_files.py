@@ -47,6 +47,7 @@ def test_a_file_scores_as_its_arrays_do(write, arrays, rerank):
     assert found["ap"].startswith("trapezoid: ")
     assert found["rerank"] == ({"k1": 20, "k2": 6, "lambda": 0.3} if rerank else None)
     assert 0 < found["seconds"] < 60
+    assert 0 < found["startup_seconds"] < 60
     assert found["peak_memory_mb"] > found["features_mb"] == pytest.approx((9 + 50) * 6 * 4 / 1e6)
     assert told[-1] == 1.0
 
