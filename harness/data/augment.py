@@ -22,7 +22,7 @@ _ERASE_ATTEMPTS = 10
 
 @dataclass(frozen=True)
 class AugmentationDraws:
-    """What chance decided for a batch or a whole epoch, as CPU tensors; images are B in number, H x W pixels.
+    """What chance decided for a batch or several, as CPU tensors; images are B in number, H x W pixels.
 
     Attributes:
         flipped: Whether each image is mirrored left to right, bool (B,).

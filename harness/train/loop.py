@@ -27,6 +27,9 @@ from harness.train.settings import TrainSettings
 
 Emit = Callable[[Mapping[str, Any]], None]
 
+_DRAWN_STEPS = 32
+"""Steps whose augmentation is drawn at once; part of what decides a result."""
+
 
 @dataclass
 class Progress:
@@ -93,6 +96,7 @@ class Training:
         self._log_every = log_every
         self._checkpoint_s = 60.0 * checkpoint_minutes
         self._pixels: Tensor | None = None
+        self._drawn: tuple[tuple[int, int, int], AugmentationDraws] | None = None
         self._optimizer = make_optimizer(network, settings.optimizer)
         self._base_rates = [group["lr"] for group in self._optimizer.param_groups]
         self._resume()
@@ -136,10 +140,8 @@ class Training:
         window: list[Tensor] = []
         names: tuple[str, ...] = ()
         started = saved = time.monotonic()
-        draws = self._draws(batches.size)
         for batch in self._feeder.batches(batches[self.progress.step :], self._labels):
-            first = self.progress.step * batches.shape[1]
-            terms = self._step(batch, draws.part(first, first + len(batch.labels)))
+            terms = self._step(batch, self._draws(len(batch.labels)))
             names = tuple(terms)
             window.append(torch.stack(tuple(terms.values())))
             self.progress.step += 1
@@ -157,17 +159,21 @@ class Training:
                     saved = time.monotonic()
 
     def _draws(self, images: int) -> AugmentationDraws:
-        """The augmentation of the epoch's images, in the order of its batches: one draw costs as little as a step's."""
-        settings = self._settings
-        return draw_augmentation(
-            images,
-            height=settings.images.height_px,
-            width=settings.images.width_px,
-            flip=settings.augment.flip,
-            pad_px=settings.augment.pad_px,
-            erase=settings.augment.erase,
-            generator=generator(settings.seed, "augment", settings.name, self.progress.epoch),
-        )
+        """The augmentation of this step's batch, drawn with its neighbours': many take little longer than one."""
+        settings, progress = self._settings, self.progress
+        block, place = divmod(progress.step, _DRAWN_STEPS)
+        if self._drawn is None or self._drawn[0] != (progress.epoch, block, images):
+            draws = draw_augmentation(
+                images * _DRAWN_STEPS,
+                height=settings.images.height_px,
+                width=settings.images.width_px,
+                flip=settings.augment.flip,
+                pad_px=settings.augment.pad_px,
+                erase=settings.augment.erase,
+                generator=generator(settings.seed, "augment", settings.name, progress.epoch, block),
+            )
+            self._drawn = (progress.epoch, block, images), draws
+        return self._drawn[1].part(place * images, (place + 1) * images)
 
     def _step(self, batch: Batch, draws: AugmentationDraws) -> dict[str, Tensor]:
         """One optimiser step on a uint8 batch; the detached losses, ``loss`` (their weighted sum) first."""

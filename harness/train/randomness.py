@@ -1,6 +1,6 @@
 """Where every random number of a stage comes from: its seed, a purpose and a position; never from global state.
 
-Nothing has to be remembered to resume: the draws of epoch 7 follow from (seed, stage, 7) alone. The seed
+Nothing has to be remembered to resume: the batches of epoch 7 follow from (seed, stage, 7) alone. The seed
 of a draw does not contain the row's factors, so rows that share a seed also share batches and augmentation, which makes
 their differences *paired*.
 """
