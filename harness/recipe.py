@@ -52,7 +52,7 @@ class AugmentSpec(Spec):
     erase: Fraction = 0.0
     """Probability of random erasing (Zhong et al. 2017)."""
     mean: list[float] = [0.485, 0.456, 0.406]
-    std: list[float] = [0.229, 0.224, 0.225]
+    std: list[Annotated[float, Field(gt=0.0)]] = [0.229, 0.224, 0.225]
 
     @field_validator("mean", "std")
     @classmethod

@@ -70,7 +70,7 @@ def gc(
 
 @cache_app.command()
 def verify(store: StoreOption = DEFAULT_STORE) -> None:
-    """Compare every checksum. Exit code 1 if an entry is damaged; a damaged one is trained again when it is needed."""
+    """Compare every checksum. Exit code 1 if an entry is damaged; a damaged one is made again when it is needed."""
     from harness.execute import open_store
 
     kept = open_store(store)
@@ -80,4 +80,5 @@ def verify(store: StoreOption = DEFAULT_STORE) -> None:
         typer.echo(damage)
     typer.echo(f"{len(entries)} stages checked, {len(damages)} damaged")
     if damages:
+        typer.echo("a run that needs a damaged stage makes it again; nothing else is lost")
         raise typer.Exit(1)

@@ -62,6 +62,11 @@ def read_manifest(
     return manifest, ""
 
 
+def damaged(place: str, found: str) -> str:
+    """What is told of a finished stage's file that turned out to be damaged when it was needed."""
+    return f"{place} is damaged: {found}; the stage counts as not done, run the same command again"
+
+
 def products(folder: Path) -> list[Path]:
     """The files that a finished stage keeps."""
     return sorted(

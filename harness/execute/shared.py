@@ -24,7 +24,7 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.execute.lease import PATIENCE_S, Lease
-from harness.execute.manifest import CHECKPOINTS, MANIFEST, Manifest, checksum_of, read_manifest
+from harness.execute.manifest import CHECKPOINTS, MANIFEST, Manifest, checksum_of, damaged, read_manifest
 from harness.execute.relay import SO_FAR, Follower, Sender, checkpoints_in
 from harness.execute.remote import Remote
 from harness.execute.store import Store, writing_to
@@ -56,8 +56,6 @@ class SharedStore(Store):
         self._patience_s = patience_s
         self._known: dict[str, Manifest] = {}
         """Manifests of stages that were complete when they were last looked at: what is complete stays so."""
-        self._here: set[tuple[str, str]] = set()
-        """Files of complete stages that are here, with their checksums compared."""
         self._held: dict[str, tuple[Lease, Sender]] = {}
         self._follower = Follower(self._renew)
 
@@ -97,23 +95,6 @@ class SharedStore(Store):
         self._known.pop(fingerprint, None)
         return super().verify(fingerprint)
 
-    def fetch(self, fingerprint: str, names: Iterable[str] | None = None) -> Path:
-        """The folder with a complete stage's files on this machine, brought here if need be, checksums compared.
-
-        Raises:
-            InputError: If a file is damaged there (the stage then counts as not done), the address does not answer,
-                or the disk is full.
-            KeyError: If the stage is not complete.
-        """
-        folder, manifest = self.folder(fingerprint), self._known.get(fingerprint) or self._read(fingerprint)[0]
-        if manifest is None:
-            raise KeyError(fingerprint)
-        for name in manifest["files"] if names is None else manifest["files"].keys() & set(names):
-            if (fingerprint, name) not in self._here:
-                self._bring_whole(fingerprint, name, manifest["files"][name]["blake2b"])
-                self._here.add((fingerprint, name))
-        return folder
-
     def _bring_whole(self, fingerprint: str, name: str, checksum: str) -> None:
         path = self.folder(fingerprint) / name
         if path.is_file() and checksum_of(path) == checksum:
@@ -127,7 +108,7 @@ class SharedStore(Store):
         self._known.pop(fingerprint, None)
         self._remote.remove([f"{_below(fingerprint)}/{MANIFEST}"])
         told = "its checksum differs from the manifest's" if there else "it is missing"
-        raise InputError(f"{place} is damaged: {told}; the stage counts as not done, run the same command again")
+        raise InputError(damaged(place, told))
 
     # A stage's life.
 

@@ -33,6 +33,7 @@ from harness.execute.manifest import (
     MANIFEST,
     Manifest,
     checksum_of,
+    damaged,
     products,
     read_manifest,
     seal_manifest,
@@ -91,6 +92,8 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
         self._told: set[str] = set()
+        self._here: set[tuple[str, str]] = set()
+        """Files of complete stages that are here, with their checksums compared."""
 
     def __repr__(self) -> str:
         return f"Store({str(self.root)!r})"
@@ -104,13 +107,25 @@ class Store:
         """Where a stage is worked on, on this machine; not necessarily there yet. What is finished: see ``fetch``."""
         return self.root / "stages" / fingerprint[:2] / fingerprint
 
-    def fetch(self, fingerprint: str, names: Iterable[str] | None = None) -> Path:  # noqa: ARG002 - all are here
-        """The folder with a complete stage's files on this machine, brought here if need be.
+    def fetch(self, fingerprint: str, names: Iterable[str] | None = None) -> Path:
+        """The folder with a complete stage's files on this machine, brought here if need be, checksums compared.
 
         Args:
             fingerprint: A complete stage.
             names: The files that are wanted, as far as the stage has them; default: all.
+
+        Raises:
+            InputError: If a file is damaged (the stage then counts as not done); of a store elsewhere, also if its
+                address does not answer, or the disk is full.
+            KeyError: If the stage is not complete.
         """
+        manifest, _ = self._read(fingerprint)
+        if manifest is None:
+            raise KeyError(fingerprint)
+        for name in manifest["files"] if names is None else manifest["files"].keys() & set(names):
+            if (fingerprint, name) not in self._here:
+                self._bring_whole(fingerprint, name, manifest["files"][name]["blake2b"])
+                self._here.add((fingerprint, name))
         return self.folder(fingerprint)
 
     def follow(self, fingerprint: str, name: str) -> Path:
@@ -261,10 +276,7 @@ class Store:
                 record = json.loads(content)
                 used[str(record["table"])] = frozenset(record["stages"])
             except (ValueError, KeyError, TypeError) as error:
-                raise InputError(
-                    f"{place} is damaged ({error}), so that the stages its table uses are unknown; "
-                    "delete the file, then run the table again"
-                ) from error
+                raise InputError(_unknown_use(place, error)) from error
         return used
 
     def drop(self, fingerprint: str) -> bool:
@@ -314,7 +326,17 @@ class Store:
             text = (folder / MANIFEST).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None, ""
+        except OSError as error:
+            return None, f"{folder / MANIFEST} is damaged: {error.strerror}"
         return read_manifest(fingerprint, str(folder), text, lambda name: _size(folder / name))
+
+    def _bring_whole(self, fingerprint: str, name: str, checksum: str) -> None:
+        """Sees to it that a file of a complete stage is here and whole; drops the stage if it cannot be."""
+        if self._checksum(fingerprint, name) == checksum:
+            return
+        with suppress(InputError):  # where nothing can be written, it stays
+            self.drop(fingerprint)
+        raise InputError(damaged(f"{self._place(fingerprint)}/{name}", "its checksum differs from the manifest's"))
 
     def _checksum(self, fingerprint: str, name: str) -> str:
         return checksum_of(self.folder(fingerprint) / name)
@@ -349,7 +371,11 @@ class Store:
     def _records(self) -> Iterator[tuple[str, bytes]]:
         """The place and the content of every table's record."""
         for path in sorted((self.root / "tables").glob("*.json")):
-            yield str(path), path.read_bytes()
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise InputError(_unknown_use(str(path), error.strerror)) from error
+            yield str(path), content
 
 
 @contextmanager
@@ -379,6 +405,11 @@ def tell_os_error(error: OSError, folder: Path) -> str | None:
     return None
 
 
+def _unknown_use(place: str, found: object) -> str:
+    told = f"{place} is damaged ({found}), so that the stages its table uses are unknown"
+    return f"{told}; delete it, then run the table again"
+
+
 def _record_name(table: str) -> str:
     """The name of the file that remembers a table."""
     readable = "".join(letter if letter.isalnum() else "-" for letter in table)[:60]
@@ -394,8 +425,8 @@ def _sync(path: Path) -> dict[str, Any]:
 
 def _size(path: Path) -> int | None:
     try:
-        return path.stat().st_size
-    except FileNotFoundError:
+        return path.stat().st_size if path.is_file() else None
+    except OSError:
         return None
 
 

@@ -22,7 +22,8 @@ class Node:
     """What stands under each entry of a mapping with free names."""
     kinds: Mapping[str, "Node"] | None = None
     """The models by ``kind``, where a kind chooses; pydantic then names the kind in an error's location."""
-    is_list: bool = False
+    items: "Node | None" = None
+    """What stands at each place of a list."""
     is_any_scalar: bool = False
     """Whether a number, text or a truth value may stand here."""
     optional: bool = False
@@ -55,7 +56,9 @@ def _node(annotation: Any) -> Node:
         return Node(entries=_node(get_args(annotation)[1]))
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return key_tree(annotation)
-    return Node(is_list=origin in (list, tuple))
+    if origin is list:
+        return Node(items=_node(get_args(annotation)[0]))
+    return Node()
 
 
 def _kinds(member: Any) -> tuple[str, ...]:
@@ -85,7 +88,7 @@ multi_level, output_stride, stage6, stage6_dilation, weights)'
             if not part or "." in part:
                 return f'"{part}" is no name for an entry of {above}; expected a name without dots'
             node = node.entries
-        elif node.is_list:
+        elif node.items is not None:
             return f'{above} is a list, which is replaced as a whole; it has no key "{part}"'
         else:
             return f'{above} is a single value; it has no key "{part}"'
@@ -113,7 +116,7 @@ def node_at(tree: Node, key: tuple[str | int, ...]) -> Node:
     """The node at a known key."""
     node = tree
     for part in key:
-        node = (node.fields or {}).get(str(part)) or node.entries or Node()
+        node = _below(node, part)
     return node
 
 
@@ -123,9 +126,13 @@ def without_tags(tree: Node, location: tuple[str | int, ...]) -> tuple[str | int
     parts = iter(location)
     for part in parts:
         kept.append(part)
-        node = (node.fields or {}).get(str(part)) or node.entries or Node(is_list=node.is_list)
+        node = _below(node, part)
         if node.kinds:
             next(parts, None)
-        elif not node.is_mapping and not node.is_list:
+        elif not node.is_mapping and node.items is None:
             break
     return tuple(kept)
+
+
+def _below(node: Node, part: str | int) -> Node:
+    return (node.fields or {}).get(str(part)) or node.entries or node.items or Node()

@@ -54,6 +54,8 @@ def refuse(error: ValidationError, model: type[BaseModel], tell: Callable[[Key],
             sentence = f'"{key[-1]}" is no key here; {did_you_mean(str(key[-1]), names)}'
         elif detail["type"] == "missing":
             sentence = "missing; a value is required here"
+        elif detail["type"] == "value_error":
+            sentence = str(context["error"])
         elif node_at(tree, key).is_any_scalar:
             sentence = f"found {describe(detail['input'])}, expected a finite number, text, true or false"
         else:
@@ -88,8 +90,6 @@ def _expected(kind: str, context: dict[str, Any], detail: Any) -> str:
     if kind == "union_tag_invalid":
         names = re.findall(r"'([^']*)'", context["expected_tags"])
         return f'the kind {" or ".join(names)}, not "{context["tag"]}"{_nearest(context["tag"], names)}'
-    if kind == "value_error":
-        return str(context["error"]).removeprefix("expected ")
     template = _EXPECTED.get(kind)
     if template is None:
         return str(detail["msg"])

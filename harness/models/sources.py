@@ -31,10 +31,11 @@ def weights_file(weights: str) -> Path:
     """
     path = Path(weights).expanduser()
     if not path.is_file():
-        hint = "" if path.suffix else f"; {did_you_mean(weights, [IMAGENET, NONE])}"
+        hint = did_you_mean(weights, [IMAGENET, NONE]).partition(" (")[0]
+        meant = f"; {hint}" if hint.startswith("did you mean") and not path.suffix else ""
         raise InputError(
             f'weights: no file "{weights}" (looked in {Path.cwd()}); expected "{IMAGENET}", "{NONE}" or the path of a '
-            f".safetensors or .pth file{hint}"
+            f".safetensors or .pth file{meant}"
         )
     return path
 

@@ -115,12 +115,9 @@ class _SameImages:
 
 def _standing_still(stage: TrainSettings, images: int, classes: int) -> TrainSettings:
     """The stage with the batches that its data give, from random weights, at a rate of 0: it cannot diverge."""
-    stage, _ = fit_sampler(stage, identities=classes)
-    sampler = stage.sampler
-    if isinstance(sampler, ShuffledSampler):
-        sampler = sampler.model_copy(update={"batch_size": min(sampler.batch_size, images)})
+    stage, _ = fit_sampler(stage, identities=classes, images=images)
     optimizer = stage.optimizer.model_copy(update={"lr": 0.0})
-    return replace(stage, weights=None, epochs=1, optimizer=optimizer, sampler=sampler)
+    return replace(stage, weights=None, epochs=1, optimizer=optimizer)
 
 
 def _training_speed(

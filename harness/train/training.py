@@ -52,7 +52,7 @@ def train_stage(
     if begun is not None and not any(checkpoints.glob("*.pt")):
         _take_up(begun, folder, checkpoints)
     labels = np.searchsorted(classes, split.identities).astype(np.int64)
-    stage, notes = fit_sampler(stage, identities=len(classes))
+    stage, notes = fit_sampler(stage, identities=len(classes), images=len(split))
     with arithmetic(device, tf32=stage.arithmetic.tf32, deterministic=stage.arithmetic.deterministic):
         network = starting_network(stage, circumstances, len(classes), parent_folder)
         feeder = feed(
@@ -96,16 +96,19 @@ def _take_up(begun: Path, folder: Path, checkpoints: Path) -> None:
         copy_newest_checkpoint(begun / STATE, checkpoints)
 
 
-def fit_sampler(stage: TrainSettings, *, identities: int) -> tuple[TrainSettings, list[str]]:
-    """The settings with a P x K sampler that the data can fill, and a note if P had to shrink.
+def fit_sampler(stage: TrainSettings, *, identities: int, images: int) -> tuple[TrainSettings, list[str]]:
+    """The settings with a sampler that the data can fill, and a note if its batches had to shrink.
 
-    A user's own photographs may show fewer identities than the recipe's batches ask for.
+    A user's own photographs may show fewer identities, or be fewer, than the recipe's batches ask for.
     """
     sampler = stage.sampler
-    if not isinstance(sampler, IdentitySampler) or identities >= sampler.identities:
+    size, there = ("identities", identities) if isinstance(sampler, IdentitySampler) else ("batch_size", images)
+    wanted = getattr(sampler, size)
+    if there >= wanted:
         return stage, []
-    note = f"batches of stage {stage.name} hold {identities} identities instead of {sampler.identities}: all there are"
-    return replace(stage, sampler=sampler.model_copy(update={"identities": identities})), [note]
+    what = "identities" if size == "identities" else "images"
+    note = f"batches of stage {stage.name} hold {there} {what} instead of {wanted}: all there are"
+    return replace(stage, sampler=sampler.model_copy(update={size: there})), [note]
 
 
 def starting_network(

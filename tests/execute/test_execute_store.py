@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from toy_stores import Shelf, below
+from toy_stores import RemoteShelf, Shelf, below
 from toy_work import stage
 
 from harness.errors import InputError
@@ -144,6 +144,36 @@ def test_a_flipped_bit_is_found_by_verifying(shelf: Shelf) -> None:
     assert store.verify(each.fingerprint) == told
 
 
+def test_a_flipped_bit_is_found_when_the_file_is_needed_and_the_stage_is_then_made_again(shelf: Shelf) -> None:
+    finished(shelf.store, each := stage("a"))
+    name = f"{below(each.fingerprint)}/weights.bin"
+    shelf.write(name, b"weightt")
+    if isinstance(shelf, RemoteShelf):
+        (shelf.store.folder(each.fingerprint) / "weights.bin").unlink()  # another machine, which has it not yet
+    store = shelf.reopened()
+    store.fetch(each.fingerprint, ["maps/a.npz"])  # what is not asked for is not looked at
+    with pytest.raises(InputError) as told:
+        store.fetch(each.fingerprint)
+    assert str(told.value) == (
+        f"{shelf.place(name)} is damaged: its checksum differs from the manifest's; "
+        "the stage counts as not done, run the same command again"
+    )
+    assert not store.is_complete(each.fingerprint)
+    finished(store, each)
+    assert store.verify(each.fingerprint) == ""
+
+
+@pytest.mark.parametrize("place", ["manifest.json", "weights.bin"])
+def test_a_folder_in_the_place_of_a_file_is_damage_that_beginning_again_mends(store: Store, place: str) -> None:
+    folder = finished(store, each := stage("a"))
+    (folder / place).unlink()
+    (folder / place).mkdir()
+    assert f"{folder / place} is damaged: " in store.list_entries()[0].damage
+    assert not store.is_complete(each.fingerprint)
+    finished(store, each)
+    assert store.verify(each.fingerprint) == ""
+
+
 def test_a_damaged_stage_begins_from_nothing(shelf: Shelf) -> None:
     folder = finished(shelf.store, each := stage("a"))
     shelf.write(f"{below(each.fingerprint)}/weights.bin", b"")
@@ -262,9 +292,15 @@ def test_a_damaged_record_of_a_table_stops_the_collection(shelf: Shelf) -> None:
     store.remember("t", [each.fingerprint])
     (record,) = shelf.names("tables")
     shelf.write(f"tables/{record}", b'{"table"')
-    with pytest.raises(InputError, match=r"is damaged .* delete the file, then run the table again"):
+    with pytest.raises(InputError, match=r"is damaged .* delete it, then run the table again"):
         store.collect()
     assert store.is_complete(each.fingerprint)
+
+
+def test_a_folder_in_the_place_of_a_tables_record_stops_the_collection(store: Store) -> None:
+    (store.root / "tables" / "t.json").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"t\.json is damaged \(Is a directory\).*; delete it, then run"):
+        store.collect()
 
 
 def test_an_empty_store_lists_nothing_and_makes_nothing(shelf: Shelf) -> None:

@@ -133,8 +133,25 @@ def refusal_of(path: Path, **options) -> str:
         (
             "[Softmax], paper",
             "[Softmax], set: {augment.mean: [1, 2]}, paper",
-            "table.yaml:6: rows.0.set.augment.mean: found a list, "
-            "expected 3 values, one a channel (R, G, B), found 2" + IN_ROW_1,
+            "table.yaml:6: rows.0.set.augment.mean: expected 3 values, one a channel (R, G, B), found 2" + IN_ROW_1,
+        ),
+        (
+            "[Softmax], paper",
+            "[Softmax], set: {augment.std: [0.5, 0, -0.5]}, paper",
+            "table.yaml:6: rows.0.set.augment.std.1: found 0, expected a number above 0\n"
+            "table.yaml:6: rows.0.set.augment.std.2: found -0.5, expected a number above 0" + IN_ROW_1,
+        ),
+        (
+            "than: 2",
+            "then: 2, than: 2",
+            'table.yaml:11: claims.0.then: "then" is no key here; did you mean "than"? '
+            "(one of: better, by, metric, text, than)",
+        ),
+        (
+            "{mAP: 50.0}",
+            "{rank-1: 50.0}",
+            'table.yaml:6: rows.0.paper.rank-1: "rank-1" is no metric; did you mean "rank1"? '
+            "(one of: attention_overlap, error, mAP, mINP, rank1, rank10, rank20, rank5, top5_error)",
         ),
         (
             "[Softmax], paper",

@@ -148,14 +148,21 @@ def test_a_loss_that_is_not_finite_ends_the_stage_with_step_terms_and_rate(
         assert word in message
 
 
-def test_fewer_identities_than_a_batch_wants_are_all_used_and_it_is_told(
-    settings: dict[str, Any], context: dict[str, Any], tmp_path: Path
+@pytest.mark.parametrize(
+    ("sampler", "told"),
+    [
+        ({"kind": "identities", "identities": 50, "images": 4}, "{classes} identities instead of 50"),
+        ({"kind": "shuffled", "batch_size": 9999}, "{images} images instead of 9999"),
+    ],
+)
+def test_less_than_a_batch_wants_is_all_used_and_it_is_told(
+    settings: dict[str, Any], context: dict[str, Any], market: Path, tmp_path: Path, sampler: dict[str, Any], told: str
 ) -> None:
-    settings["sampler"]["identities"], settings["epochs"] = 50, 1
+    settings["sampler"], settings["epochs"] = sampler, 1
     result = train(settings, context, tmp_path / "stage")
-    assert result["notes"] == [
-        f"batches of stage metric hold {result['classes']} identities instead of 50: all there are"
-    ]
+    images = len(open_dataset("market1501", market, splits=("train",)).splits["train"])
+    hold = told.format(classes=result["classes"], images=images)
+    assert result["notes"] == [f"batches of stage metric hold {hold}: all there are"]
 
 
 @pytest.mark.parametrize("change", ["remove", "add", "replace"])
