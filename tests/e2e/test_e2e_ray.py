@@ -6,13 +6,14 @@ import subprocess
 from pathlib import Path
 
 import psutil
-from conftest import DEMO, MakePlace, answer, background, run_harness, tracked_runs
+from conftest import MakePlace, answer, background, run_harness, tracked_runs
 from ray_nodes import RayCluster, wait_for
 
 from harness.execute.remote import Remote
 from harness.train.files import SPOOL
 
-SLOW = ("--rows", "3", "--seeds", "0,1", "--set", "stages.classify.epochs=60", "--json")
+SLOW = ("run", "tiny.yaml", "--profile", "demo", "--rows", "3", "--seeds", "0,1")
+LONGER = ("--set", "stages.classify.epochs=40", "--json")
 """Two stages that train for seconds, one for each node, and what needs them: two more trainings, two evaluations."""
 
 
@@ -39,10 +40,10 @@ class TrainingOn:
 def test_a_table_whose_node_is_lost_while_it_trains_goes_on_from_the_store_and_equals_the_local_one(
     make_place: MakePlace, photographs: Path, ray_cluster: RayCluster, s3_bucket: str
 ) -> None:
-    alone = answer(run_harness(make_place(), "run", "tiny.yaml", *DEMO, *SLOW, "--data", photographs))
+    alone = answer(run_harness(make_place(), *SLOW, *LONGER, "--executor", "inprocess", "--data", photographs))
     place, store = make_place(), Remote(f"{s3_bucket}/ablations")
     cluster = ("--executor", "ray", "--address", ray_cluster.address, "--store", store.address)
-    command = background(place, "run", "tiny.yaml", *DEMO, *SLOW, *cluster, "--data", photographs)
+    command = background(place, *SLOW, *LONGER, *cluster, "--data", photographs)
     training = TrainingOn(ray_cluster.newest.pid, store)
 
     def trains() -> bool:
