@@ -1,8 +1,7 @@
-"""A table on a Ray cluster of two nodes with its store in S3; one node is lost, disk and all, while it trains."""
+"""A search and a table on a Ray cluster of two nodes with their store in S3; one node is lost, disk and all."""
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import psutil
@@ -15,6 +14,51 @@ from harness.train.files import SPOOL
 SLOW = ("run", "tiny.yaml", "--profile", "demo", "--rows", "3", "--seeds", "0,1")
 LONGER = ("--set", "stages.classify.epochs=40", "--json")
 """Two stages that train for seconds, one for each node, and what needs them: two more trainings, two evaluations."""
+
+MARGINS = """\
+title: Two margins
+table: tiny.yaml
+tune: once
+rows: ["3"]
+space: {losses.quadruplet.epsilon1: {choices: [0.3, 0.6]}}
+sampler: grid
+pruner: {kind: median, every: 1}
+budget: {trials: 2}
+metric: mAP
+seeds: [0, 3]
+confirm: [5, 6]
+held_out: {share: 0.4, seed: 1}
+"""
+
+
+def test_a_search_whose_trials_go_on_from_the_store_finds_what_it_finds_here(
+    make_place: MakePlace, photographs: Path, ray_cluster: RayCluster, s3_bucket: str
+) -> None:
+    cluster = ("ray", "--address", ray_cluster.address, "--store", f"{s3_bucket}/search")
+    commands = []
+    for where in (("inprocess",), cluster):
+        place = make_place()
+        (place / "margins.yaml").write_text(MARGINS)
+        longer = (place / "tiny.yaml").read_text().replace("metric: {epochs: 1", "metric: {epochs: 2")
+        (place / "tiny.yaml").write_text(longer)
+        words = ("search", "margins.yaml", "--profile", "demo", "--data", photographs, "--json", "--executor", *where)
+        commands.append(background(place, *words))
+    studies = []
+    try:
+        for command in commands:
+            out, told = command.communicate(timeout=200)
+            assert command.returncode == 0, told
+            studies.append(json.loads(out)["studies"][0])
+    finally:
+        for command in commands:
+            command.kill()
+    here, there = (
+        [(trial["params"], trial["state"], trial["curve"]) for trial in study["trials"]] for study in studies
+    )
+    assert there == here
+    assert [sorted(curve) for _, state, curve in there if state == "complete"] == [["1", "2"]] * 2
+    values = [[result["value"] for result in study["confirmed"]["best"]] for study in studies]
+    assert values[0] == values[1] != [None]
 
 
 class TrainingOn:
@@ -60,7 +104,7 @@ def test_a_table_whose_node_is_lost_while_it_trains_goes_on_from_the_store_and_e
         command.kill()
         ray_cluster.add_node()
     assert command.returncode == 0, told
-    result = answer(subprocess.CompletedProcess(command.args, 0, out, told))
+    result = json.loads(out)
     assert result["stages"] == {"trained": 6, "cached": 0, "failed": 0, "not_run": 0}
     assert result["rows"] == alone["rows"]
     assert "a Ray cluster of 2 nodes" in told
