@@ -90,17 +90,22 @@ def s3_server() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture
-def s3_environment(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What leads every S3 client of this process and of its children to the tests' own server."""
-    variables = {
+@pytest.fixture(scope="session")
+def s3_variables(s3_server: str) -> dict[str, str]:
+    """What leads an S3 client to the tests' own server."""
+    return {
         "AWS_ENDPOINT_URL": s3_server,
         "AWS_ACCESS_KEY_ID": "of-the-tests",
         "AWS_SECRET_ACCESS_KEY": "of-the-tests",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-    for name, value in variables.items():
+
+
+@pytest.fixture
+def s3_environment(s3_variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leads every S3 client of this process and of its children to the tests' own server."""
+    for name, value in s3_variables.items():
         monkeypatch.setenv(name, value)
 
 
@@ -115,8 +120,8 @@ def s3_bucket(s3_environment: None) -> str:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[RayCluster]:
-    """The head of a Ray cluster, of one CPU, and one node more."""
+def ray_cluster(s3_variables: dict[str, str]) -> Iterator[RayCluster]:
+    """The head of a Ray cluster, of one CPU, and one node more; both reach the tests' own S3."""
     if find_spec("ray") is None:
         pytest.skip("Ray is not installed: uv sync --extra ray")
     settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -126,7 +131,7 @@ def ray_cluster() -> Iterator[RayCluster]:
         for name, value in settings.items():
             patch.setenv(name, value)
         try:
-            cluster = RayCluster(folder)
+            cluster = RayCluster(folder, s3_variables)
             cluster.add_node()
             yield cluster
         finally:

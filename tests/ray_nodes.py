@@ -1,5 +1,6 @@
 """A Ray cluster of the tests' own, on loopback."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -14,11 +15,12 @@ import psutil
 class RayCluster:
     """A Ray cluster of the tests' own on loopback: a head, and nodes that come and are killed."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, variables: dict[str, str]) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{free.getsockname()[1]}"
         self._folder = folder
+        self._environment = {**os.environ, **variables}
         port = self.address.partition(":")[2]
         self._nodes = [self._start("--head", f"--port={port}", f"--temp-dir={folder}", "--include-dashboard=false")]
         wait_for(lambda: self._answers(), 60)
@@ -54,6 +56,7 @@ class RayCluster:
         with (self._folder / f"node-{len(words)}-{time.monotonic_ns()}.log").open("wb") as log:
             return subprocess.Popen(
                 [*command, *words, *size, "--node-ip-address=127.0.0.1"],
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -140,14 +140,15 @@ class Workshop:
     def evaluate(self, points: Mapping[str, Params], seeds: Sequence[int]) -> dict[tuple[str, int], Score]:
         """A score on the held-out identities for every point under every seed."""
         from harness.cli.progress import monitoring
-        from harness.train.stage import BEGUN, WORK
+        from harness.execute.protocol import BEGUN
+        from harness.train.stage import WORK
 
         store, prepared = self._prepared.store, self._prepared
         plan = self._trials.plan(points.items(), seeds, store.is_complete)
         store.remember(prepared.label, {*store.tables().get(prepared.label, ()), *plan.stages})
         trainings = {(run.row, run.seed): run.stages[-2] for run in plan.runs}
         begun = {new: self._newest[job] for job, new in trainings.items() if self._newest.get(job, new) != new}
-        context = {**prepared.context, BEGUN: {new: str(store.folder(old)) for new, old in begun.items()}}
+        context = {**prepared.context, BEGUN: begun}
         with monitoring(plan, prepared.search.name) as monitor:
             outcomes = self._executor.execute(plan.to_execute, WORK, context, monitor.on_event)
         for old in begun.values():

@@ -53,7 +53,7 @@ def stage_context(matrix: Matrix, root: Path, store: "Store") -> dict[str, Any]:
     models = [row.recipe.model for row in matrix.rows]
     return {
         "dataset": matrix.dataset,
-        "root": str(root),
+        "root": str(root.absolute()),  # a worker may run in another folder
         "cache": str(store.root / "cache"),
         "weights": {weights_identity(model.backbone, model.weights): model.weights for model in models},
         "checkpoint_activations": any(model.checkpoint_activations for model in models),

@@ -22,13 +22,13 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.execute.protocol import Event, Outcome
+from harness.execute.ray_check import Found, Needs, code_behind, differences, look, look_far, refuse
 from harness.execute.ray_cluster import EventQueue, RayCluster, counted, first_line
 from harness.execute.schedule import RETRY_S, Schedule
 from harness.execute.shared import SharedStore
 from harness.execute.slot import process_variables
 from harness.execute.store import Store
 from harness.execute.worker import run_stage, spare_memory
-from harness.plan.code import code_digest
 from harness.plan.stage import Stage
 
 _GRACE_S = 5.0
@@ -114,6 +114,8 @@ class RayExecutor:
         self.store = store
         self._workers = workers
         self._one_call = threading.Lock()
+        self._fit: set[tuple[Any, ...]] = set()
+        """Nodes that were asked, each with what for, and are fit for it."""
         self._cluster = RayCluster(address)
         try:
             self._share = share_of([node["Resources"] for node in self._cluster.nodes()], cpus, gpus)
@@ -169,12 +171,16 @@ class RayExecutor:
         One call at a time; a second one from another thread waits for the first.
 
         Raises:
-            InputError: If no node that can run a stage is left.
+            InputError: If a node is not fit for the stages when they begin, or none that can run a stage is left.
             KeyboardInterrupt: On Ctrl-C, once the stages have ended (a few seconds at most); at once on a second one.
         """
         with self._one_call, _visible(self.store) as token:
-            order = _Order(self.store, work, code_digest((work,)), self._share.fill(context), token)
-            call = _Call(self._cluster, self._share, order, Schedule(stages, self.store, on_event), on_event)
+            needs = Needs(self.store, token, context.get("root"), code_behind(work, stages))
+            order = _Order(needs, look(needs), work, self._share.fill(context))
+            schedule = Schedule(stages, self.store, on_event)
+            if not schedule.done:
+                self._look_around(order)
+            call = _Call(self._cluster, self._share, order, schedule, on_event)
             try:
                 while not call.schedule.done:
                     call.hand_out(self.room)
@@ -184,18 +190,38 @@ class RayExecutor:
                 call.cancel()
                 raise
 
+    def _look_around(self, order: "_Order") -> None:
+        """Asks every node that may run stages, once, whether it is fit for them.
+
+        A node that joins later is looked at before each of its stages.
+        """
+        needs = order.needs
+        suited = [node for node in self._cluster.nodes() if self._share.fits(node["Resources"])]
+        asked = {node["NodeID"]: (node["NodeID"], needs.store.address, needs.data, needs.code) for node in suited}
+        fresh = [node for node in suited if asked[node["NodeID"]] not in self._fit]
+        answers = self._cluster.ask(fresh, look_far, needs, _environment(self._share))
+        alive = {node["NodeID"] for node in self._cluster.nodes()}
+        trouble: dict[str, list[str]] = {}
+        for node in (node for node in fresh if node["NodeID"] in alive):
+            answer = answers[node["NodeID"]]
+            if isinstance(answer, Found):
+                told = differences(order.here, answer)
+            else:
+                told = [f"cannot run them: {first_line(answer)}"]
+            trouble.setdefault(node["NodeManagerHostname"], []).extend(told)
+        refuse(trouble)
+        self._fit |= {asked[node["NodeID"]] for node in fresh}
+
 
 @dataclass(frozen=True)
 class _Order:
     """What all tasks of one call of ``execute`` have in common."""
 
-    store: Store
+    needs: Needs
+    here: Found
+    """What this machine has of the needs."""
     work: str
-    digest: str
-    """Of the code behind ``work``: a node with other code must not make results under this one's fingerprints."""
     context: Mapping[str, Any]
-    token: Path | None
-    """A file that every node must see; None for a store that is no folder."""
 
 
 @dataclass
@@ -224,15 +250,12 @@ class _Call:
         self._losses: dict[str, int] = {}
         ray = cluster.ray
         self._shipped = ray.put(order)
-        environment = {**process_variables(share.cpus), **_import_path()}
-        if not share.gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves a task without GPUs all that the node has
         self._task = ray.remote(_carry_out).options(
             num_cpus=share.cpus,
             num_gpus=share.gpus,
             max_retries=0,
             scheduling_strategy="SPREAD",
-            runtime_env={"env_vars": environment},
+            runtime_env={"env_vars": _environment(share)},
         )
 
     def hand_out(self, room: int) -> None:
@@ -312,15 +335,9 @@ class _Call:
 def _carry_out(order: _Order, stage: Stage, told: EventQueue) -> Outcome | None:
     """A task: one stage on this node; None if another process works on it."""
     host = socket.gethostname()
-    if order.token is not None and not order.token.exists():
-        return Outcome(
-            "failed",
-            reason=f"node {host} does not see the store {order.store.address}; expected a folder that all nodes share "
-            "under one path, or an address such as s3://bucket/prefix",
-        )
-    if code_digest((order.work,)) != order.digest:
-        return Outcome("failed", reason=f"node {host} has other code than this machine; install one version on both")
-    return run_stage(order.store, stage, order.work, order.context, lambda event: told.tell(host, event))
+    if unfit := differences(order.here, look(order.needs)):
+        return Outcome("failed", reason="; ".join(f"node {host} {each}" for each in unfit))
+    return run_stage(order.needs.store, stage, order.work, order.context, lambda event: told.tell(host, event))
 
 
 @contextmanager
@@ -338,5 +355,12 @@ def _visible(store: Store) -> Iterator[Path | None]:
         token.unlink(missing_ok=True)
 
 
-def _import_path() -> dict[str, str]:
-    return {"PYTHONPATH": os.pathsep.join(path or os.curdir for path in sys.path)}
+def _environment(share: Share) -> dict[str, str]:
+    """What the processes of a node are started with: the same for all, so that one serves many tasks."""
+    environment = {
+        **process_variables(share.cpus),
+        "PYTHONPATH": os.pathsep.join(path or os.curdir for path in sys.path),
+    }
+    if not share.gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # Ray leaves a task without GPUs all that the node has
+    return environment

@@ -19,6 +19,9 @@ from harness.plan.stage import Stage
 Emit = Callable[[Mapping[str, Any]], None]
 """Called inside a stage to tell progress: epoch, epochs, step, steps, loss, images_per_s (any subset)."""
 
+BEGUN = "begun"
+"""In a context, the fingerprints of stages that did the first part of others, by the others' fingerprints."""
+
 
 @dataclass(frozen=True)
 class Task:
@@ -30,6 +33,8 @@ class Task:
     parent_folder: Path | None
     context: Mapping[str, Any]
     """Data root, cache folder, device, threads, checkpoint interval, ... (never part of a fingerprint)."""
+    begun_folder: Path | None = None
+    """What a stage that did the first part of this one left (see ``BEGUN``), if it is still whole."""
 
 
 Work = Callable[[Task, Emit], dict[str, Any]]

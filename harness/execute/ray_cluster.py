@@ -13,7 +13,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO
@@ -26,6 +26,8 @@ _OBJECT_STORE_BYTES = 80_000_000
 """Of a cluster started here; stages leave their results in the store, not in Ray."""
 _EVENTS_KEPT = 100_000
 _KNOCK_S = 10.0
+_ANSWER_S = 60.0
+"""How long a node has to start a process and answer."""
 
 
 class RayCluster:
@@ -61,6 +63,35 @@ class RayCluster:
     def nodes(self) -> list[dict[str, Any]]:
         """The nodes that are alive, as Ray describes them."""
         return [node for node in self.ray.nodes() if node["Alive"]]
+
+    def ask(
+        self,
+        nodes: Sequence[Mapping[str, Any]],
+        question: Callable[[Any], Any],
+        about: Any,
+        environment: Mapping[str, str],
+    ) -> dict[str, Any]:
+        """Calls ``question(about)`` once on each node: what it answers by the node's id, or the error in its place."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        ray, asked = self.ray, {}
+        shipped, task = ray.put(about), ray.remote(question)
+        for node in nodes:
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            options = {"num_cpus": 0, "max_retries": 0, "runtime_env": {"env_vars": dict(environment)}}
+            asked[node["NodeID"]] = task.options(scheduling_strategy=there, **options).remote(shipped)
+        ray.wait(list(asked.values()), num_returns=max(1, len(asked)), timeout=_ANSWER_S)
+        return {identity: self._answer(ref) for identity, ref in asked.items()}
+
+    def _answer(self, ref: Any) -> Any:
+        try:
+            return self.ray.get(ref, timeout=0)
+        except self.ray.exceptions.GetTimeoutError:
+            return TimeoutError(f"no answer within {_ANSWER_S:g} s")
+        except self.ray.exceptions.RayTaskError as error:
+            return error.cause or error
+        except self.ray.exceptions.RayError as error:
+            return error
 
     def leave(self) -> None:
         """Ends the connection, and the cluster if it is this process's own."""

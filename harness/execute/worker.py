@@ -16,10 +16,12 @@ from typing import Any
 from harness.errors import InputError, StageError
 from harness.execute.lease import StageTakenError
 from harness.execute.manifest import ERROR
-from harness.execute.protocol import Event, Outcome, Task, Work
+from harness.execute.protocol import BEGUN, Event, Outcome, Task, Work
 from harness.execute.store import Store, tell_os_error
 from harness.plan.stage import Stage
 from harness.plugins import load_object
+
+_log = logging.getLogger(__name__)
 
 _OUT_OF_MEMORY_NAMES = frozenset({"OutOfMemoryError", "MemoryError"})
 _OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "ALLOC_FAILED")
@@ -80,9 +82,22 @@ def _carry_out(
         store.attend(stage.fingerprint)
         emit(detail)
 
-    result = function(Task(stage, store.begin(stage.fingerprint), parent_folder, context), attended)
+    folder = store.begin(stage.fingerprint)
+    begun_folder = _fetch_begun(store, context.get(BEGUN, {}).get(stage.fingerprint))
+    result = function(Task(stage, folder, parent_folder, context, begun_folder), attended)
     store.finish(stage, result)
     return result
+
+
+def _fetch_begun(store: Store, begun: str | None) -> Path | None:
+    """What a stage can go on from; without it, it takes longer and ends the same."""
+    if begun is None or not store.is_complete(begun):
+        return None
+    try:
+        return store.fetch(begun)
+    except InputError as error:  # a file is damaged, or the store does not answer just now
+        _log.warning("what was done of this stage cannot be used, it begins anew: %s", error)
+        return None
 
 
 def explain_death(exit_code: int | None, stage: Stage, last_words: str) -> str:

@@ -1,16 +1,11 @@
 """The work of a stage, as an executor's worker calls it: train, or evaluate what a parent stage trained."""
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from harness.execute.protocol import Emit, Task
 
 WORK = "harness.train.stage:run_stage"
 """What a plan's executor is told to run."""
-
-BEGUN = "begun"
-"""In a context, the folders of stages that trained the first epochs of others, by the others' fingerprints."""
 
 CODE_ROOTS = {"train": ("harness.train.training",), "evaluate": ("harness.train.scoring",)}
 """The modules whose code (and whatever they import) decides a stage's result, by kind of stage."""
@@ -26,15 +21,8 @@ def run_stage(task: Task, emit: Emit) -> dict[str, Any]:
     if task.stage.kind == "train":
         from harness.train.training import train_stage
 
-        folders: Mapping[str, str] = task.context.get(BEGUN, {})
-        begun = folders.get(task.stage.fingerprint)
         return train_stage(
-            task.stage.settings,
-            task.context,
-            task.folder,
-            task.parent_folder,
-            emit,
-            begun=None if begun is None else Path(begun),
+            task.stage.settings, task.context, task.folder, task.parent_folder, emit, begun=task.begun_folder
         )
     from harness.train.scoring import evaluate_stage
 

@@ -17,6 +17,7 @@ from toy_harness import chains
 from toy_work import WORK, stage
 
 from harness.execute import Event, Executor, InProcessExecutor, LocalExecutor, Outcome, Slot, Store, share_out
+from harness.execute.protocol import BEGUN
 from harness.execute.schedule import Schedule
 
 
@@ -173,6 +174,19 @@ def test_a_parent_that_is_stored_need_not_be_listed(executor: Executor, journal:
     second = stage("second", parent=first)
     run(executor, [first], journal, events)
     assert run(executor, [second], journal, events)[second.fingerprint].result == {"value": 2}
+
+
+def test_a_stage_is_handed_what_another_began_of_it_as_long_as_that_is_whole(
+    executor: Executor, store: Store, events: Events
+) -> None:
+    began, first, second, other = stage("began"), *(stage(name, "take_up") for name in ("first", "second", "other"))
+    context = {BEGUN: {first.fingerprint: began.fingerprint, second.fingerprint: began.fingerprint}}
+    executor.execute([began], WORK, context, events.append)
+    outcomes = executor.execute([first, other], WORK, context, events.append)
+    (store.folder(began.fingerprint) / "weights.bin").unlink()
+    outcomes |= executor.execute([second], WORK, context, events.append)
+    found = [outcomes[each.fingerprint].result for each in (first, second, other)]
+    assert found == [{"found": "1"}, {"found": None}, {"found": None}]
 
 
 def test_a_partly_done_stage_goes_on_from_its_checkpoint(

@@ -2,10 +2,12 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -16,8 +18,9 @@ from toy_harness import chains
 from toy_work import WORK, stage
 
 from harness.errors import InputError
-from harness.execute import Store
+from harness.execute import Store, library_versions
 from harness.execute.on_ray import RayExecutor, Share, _carry_out, _Order, share_of
+from harness.execute.ray_check import Found, Needs, code_behind, differences, look, refuse
 from harness.plan.code import code_digest
 
 
@@ -66,18 +69,71 @@ def test_without_gpus_a_stage_asks_for_a_cpu_and_with_them_for_a_gpu_and_its_par
 # --- what a node is told ----------------------------------------------------------------------------------------------
 
 
-def test_a_node_that_does_not_see_the_store_or_has_other_code_says_so(store: Store, tmp_path: Path) -> None:
+HERE = Found("a" * 32, {"python": "3.11.7", "torch": "2.13.0+cpu", "timm": "1.0.20"}, ())
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, []),
+        ({"digest": "b" * 32}, ["has other code than this machine; install one version on both"]),
+        ({"digest": "", "lacks": ("lacks code: my.loss",)}, ["lacks code: my.loss"]),
+        ({"lacks": ("does not see x", "does not see y")}, ["does not see x", "does not see y"]),
+        ({"versions": {**HERE.versions, "torch": "2.13.0+cu130"}}, []),
+        (
+            {"versions": {"python": "3.12.7", "torch": "2.12.1"}},
+            [
+                "has python 3.12.7 (here 3.11.7), torch 2.12.1 (here 2.13.0+cpu), timm not installed (here 1.0.20); "
+                "install one version on both"
+            ],
+        ),
+    ],
+)
+def test_a_node_is_unfit_that_would_make_other_results_or_none(changed: dict, told: list[str]) -> None:
+    assert differences(HERE, replace(HERE, **changed)) == told
+
+
+def test_nodes_with_the_same_trouble_are_named_together() -> None:
+    refuse({"a": [], "b": []})
+    trouble = {f"n{number}": ["has other code"] for number in range(7)}
+    with pytest.raises(InputError) as told:
+        refuse({"well": [], **trouble, "n6": ["has other code", "does not see x"]})
+    assert str(told.value).splitlines()[1:] == [
+        "n0, n1, n2, n3, n4 and 2 more: has other code",
+        "n6: does not see x",
+    ]
+
+
+def test_a_machine_tells_what_it_lacks(store: Store, tmp_path: Path) -> None:
+    found = look(Needs(store, tmp_path / "token", str(tmp_path / "market"), (WORK, "no_such_module:loss")))
+    assert [told.partition(";")[0] for told in found.lacks] == [
+        f"does not see the store {store.address}",
+        f"does not see the data set {tmp_path}/market",
+        f'lacks code: code "no_such_module:loss": there is no Python module "no_such_module" in {Path.cwd()} or on the '
+        "import path",
+    ]
+    (tmp_path / "token").touch()
+    well = look(Needs(store, tmp_path / "token", str(tmp_path), (WORK,)))
+    assert (well.digest, well.versions, well.lacks) == (code_digest((WORK,)), library_versions(), ())
+
+
+def test_the_code_of_a_users_own_loss_counts() -> None:
+    custom = {"implementation": "mine:loss", "weight": 1.0}
+    stages = [stage("plain"), stage("custom", losses={"softmax": {"weight": 1.0}, "mine": custom})]
+    assert code_behind(WORK, stages) == (WORK, "mine:loss")
+
+
+def test_a_node_that_joined_later_is_looked_at_before_its_stage(store: Store) -> None:
     class Nobody:
         def tell(self, host: str, event: object) -> None:
             raise AssertionError("nothing may start")
 
-    digest = code_digest((WORK,))
-    unseen = _carry_out(_Order(store, WORK, digest, {}, tmp_path / "absent"), stage("first"), Nobody())  # type: ignore[arg-type]
-    assert unseen is not None
-    assert f"does not see the store {store.address}; expected a folder that all nodes share" in unseen.reason
-    other = _carry_out(_Order(store, WORK, "0" * 32, {}, None), stage("first"), Nobody())  # type: ignore[arg-type]
-    assert other is not None
-    assert "has other code than this machine; install one version on both" in other.reason
+    needs = Needs(store, None, None, (WORK,))
+    order = _Order(needs, replace(look(needs), digest="0" * 32), WORK, {})
+    outcome = _carry_out(order, stage("first"), Nobody())  # type: ignore[arg-type]
+    assert outcome is not None
+    expected = f"node {socket.gethostname()} has other code than this machine; install one version on both"
+    assert outcome.reason == expected
     assert not store.is_complete(stage("first").fingerprint)
 
 
@@ -175,6 +231,20 @@ def test_what_no_node_can_ever_run_is_refused_at_once_with_what_there_is(
     ) as told:
         on_ray.execute([stage("first")], WORK, {}, lambda event: None)
     assert str(told.value).count("1 CPU, 0 GPUs") == 2
+
+
+def test_nodes_that_are_not_fit_are_refused_before_anything_runs(
+    on_ray: RayExecutor, journal: Journal, events: Events
+) -> None:
+    context = {**journal.context, "root": "/nowhere"}
+    with pytest.raises(InputError) as told:
+        on_ray.execute([stage("first")], WORK, context, events.append)
+    assert str(told.value) == (
+        "the cluster cannot run these stages, and none was started:\n"
+        f"{socket.gethostname()}: does not see the data set /nowhere; expected it under one path on all nodes"
+    )
+    assert events == []
+    assert journal.began() == []
 
 
 def test_a_cluster_that_does_not_answer_is_named(store: Store) -> None:

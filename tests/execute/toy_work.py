@@ -100,6 +100,11 @@ def record(task: Task, emit: Emit) -> dict[str, Any]:
     return {**succeed(task, emit), "steps_here": task.stage.settings["steps"] - done}
 
 
+def take_up(task: Task, emit: Emit) -> dict[str, Any]:
+    """Tells what the stage that began this one left."""
+    return {"found": None if task.begun_folder is None else (task.begun_folder / "weights.bin").read_text()}
+
+
 def die(task: Task, emit: Emit) -> dict[str, Any]:
     os.kill(os.getpid(), signal.SIGKILL)
     return {}
@@ -146,7 +151,7 @@ class OutOfMemoryError(RuntimeError):
 
 BEHAVIOURS: dict[str, Callable[[Task, Emit], dict[str, Any]]] = {
     **{f.__name__: f for f in (succeed, tell_place, warn, wait_a_little, count, die, crash, exit_quietly)},
-    **{f.__name__: f for f in (record, sleep, sleep_stubbornly, fail, interrupt)},
+    **{f.__name__: f for f in (record, take_up, sleep, sleep_stubbornly, fail, interrupt)},
     "bad_input": raising(InputError("data/a.jpg: found no image, expected a JPEG")),
     "diverge": raising(StageError('stage "metric" diverged at step 7: loss = nan; learning rate 0.1')),
     "full_disk": raising(OSError(errno.ENOSPC, "No space left on device", "/data/x.pt")),

@@ -11,7 +11,8 @@ from typing import Any
 
 from lost_machine import DEADLINE_S, PATIENCE_S
 
-from harness.execute import SharedStore, Store, run_stage
+from harness.execute import Event, SharedStore, Store, run_stage
+from harness.execute.protocol import BEGUN
 from harness.execute.remote import Remote
 from harness.plan import Stage, fingerprint
 from harness.spool import read_spool
@@ -61,3 +62,23 @@ def test_a_stage_killed_on_one_machine_ends_on_another_with_the_same_bits(
     assert lines[: len(kept)] == kept, "no step up to the checkpoint was trained again"
     assert 0 < len(kept) < len(lines)
     assert sorted(Remote(s3_bucket).sizes(folder)) == ["manifest.json", SPOOL, WEIGHTS]
+
+
+def test_what_one_machine_began_another_goes_on_with_to_the_same_bits(
+    settings: dict[str, Any], context: dict[str, Any], s3_bucket: str, tmp_path: Path
+) -> None:
+    begun, stage = (
+        Stage(fingerprint({"settings": told}), "train", "metric", told, None)
+        for told in ({**settings, "stop_after": 1}, settings)
+    )
+    run_stage(SharedStore(s3_bucket, tmp_path / "one"), begun, WORK, context, lambda event: None)
+    events: list[Event] = []
+    other = SharedStore(s3_bucket, tmp_path / "other")
+    going_on = {**context, BEGUN: {stage.fingerprint: begun.fingerprint}}
+    run_stage(other, stage, WORK, going_on, events.append)
+    assert min(event.detail["epoch"] for event in events if "epoch" in event.detail) > 1.0
+
+    whole = Store(tmp_path / "whole")
+    run_stage(whole, stage, WORK, context, lambda event: None)
+    ours, expected = (store.fetch(stage.fingerprint) / WEIGHTS for store in (other, whole))
+    assert ours.read_bytes() == expected.read_bytes()
