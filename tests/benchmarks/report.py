@@ -28,6 +28,7 @@ SECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("table-demo", "table.py --store .harness"),
         ("table-paper", "table.py --profile paper"),
     ),
+    "Search: a grid of margins against trainings from nothing": (("search", "search.py --store .harness"),),
     "Demo: what bounds a training step of it": (("demo", "demo.py"),),
     "Losses": (("losses", "losses.py"),),
     "Start-up": (("startup", "startup.py"),),
