@@ -127,7 +127,7 @@ def _connect(uri: str) -> "MlflowClient":
                 database.execute("PRAGMA journal_mode=WAL")
         except sqlite3.DatabaseError as error:
             told = f"{path}: {error}: expected MLflow's database, which can be written to"
-            mend = "mend it, or move it aside: the next run records the table anew from the store"
+            mend = "unless another program holds it, move it aside: the next run records the table anew"
             raise InputError(f"{told}; {mend}") from error
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
