@@ -8,12 +8,14 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from harness.errors import InputError
 from harness.track.words import EXPERIMENT_TAGS, TAG_KIND
 
 if TYPE_CHECKING:
@@ -99,6 +101,9 @@ def connect(uri: str) -> "MlflowClient":
 
     A new SQLite store gets its schema here, under a lock, since parallel first starts would race on it, and
     write-ahead logging, so that readers and the writer do not wait for each other. A server is not contacted yet.
+
+    Raises:
+        InputError: The file of a SQLite store is no database, or cannot be opened.
     """
     with _one_thread:
         load_mlflow()
@@ -117,11 +122,13 @@ def _connect(uri: str) -> "MlflowClient":
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(path.name + ".lock")):
-        database = sqlite3.connect(path)
         try:
-            database.execute("PRAGMA journal_mode=WAL")
-        finally:
-            database.close()
+            with closing(sqlite3.connect(path)) as database:
+                database.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.DatabaseError as error:
+            told = f"{path}: {error}: expected MLflow's database, which can be written to"
+            mend = "unless another program holds it, move it aside: the next run records the table anew"
+            raise InputError(f"{told}; {mend}") from error
         client = MlflowClient(tracking_uri=uri)
         client.search_experiments(max_results=1)
     return client

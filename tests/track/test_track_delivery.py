@@ -193,6 +193,14 @@ def test_what_is_not_there_is_told_with_what_is(uri: str, tmp_path: Path) -> Non
         read_snapshot(uri, "table1", profile="paper")
 
 
+@pytest.mark.parametrize("damage", ["text", "folder"])
+def test_a_file_that_is_no_database_is_told_with_its_name(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "mlflow.db"
+    path.write_text("no database\n" * 100) if damage == "text" else path.mkdir()
+    with pytest.raises(InputError, match=r"mlflow\.db: .* expected MLflow's database"):
+        list_tables(f"sqlite:///{path}")
+
+
 def test_after_a_flush_the_table_can_be_read_and_more_can_be_said(uri: str, tmp_path: Path, spool: Path) -> None:
     tracker = Tracker(uri, tmp_path / "outbox")
     open_table(tracker)
