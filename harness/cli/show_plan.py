@@ -74,11 +74,14 @@ def _with_rest(table: "Table", lines: int) -> "Table":
 
 def _told_sharing(answer: Answer) -> Iterator[str]:
     sharing = answer["sharing"]
-    yield (
-        f"{sharing['stages']} stages instead of {sharing['stages_unshared']}, {sharing['epochs']} epochs instead of "
-        f"{sharing['epochs_unshared']}: sharing saves {sharing['stages_saved']} stages, {sharing['epochs_saved']} "
-        f"epochs. To train now: {sharing['epochs_to_run']} epochs."
-    )
+    told = f"{sharing['stages']} stages, {sharing['epochs']} epochs: no two runs share a stage"
+    if sharing["stages_saved"]:
+        told = (
+            f"{sharing['stages']} stages instead of {sharing['stages_unshared']}, {sharing['epochs']} epochs instead "
+            f"of {sharing['epochs_unshared']}: sharing saves {sharing['stages_saved']} stages, "
+            f"{sharing['epochs_saved']} epochs"
+        )
+    yield f"{told}. To train now: {sharing['epochs_to_run']} epochs."
 
 
 def _told_estimates(answer: Answer) -> Iterator[str]:
