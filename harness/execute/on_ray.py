@@ -171,10 +171,11 @@ class RayExecutor:
         One call at a time; a second one from another thread waits for the first.
 
         Raises:
-            InputError: If a node is not fit for the stages when they begin, or none that can run a stage is left.
+            InputError: If a node is not fit for the stages when they begin, none that can run a stage is left, or the
+                cluster itself is gone.
             KeyboardInterrupt: On Ctrl-C, once the stages have ended (a few seconds at most); at once on a second one.
         """
-        with self._one_call, _visible(self.store) as token:
+        with self._one_call, self._cluster.telling_its_loss(), _visible(self.store) as token:
             needs = Needs(self.store, token, context.get("root"), code_behind(work, stages))
             order = _Order(needs, look(needs), work, self._share.fill(context))
             schedule = Schedule(stages, self.store, on_event)

@@ -93,6 +93,17 @@ class RayCluster:
         except self.ray.exceptions.RayError as error:
             return error
 
+    @contextmanager
+    def telling_its_loss(self) -> Iterator[None]:
+        """Turns what Ray raises when its head, or the node of this process, is gone into an ``InputError``."""
+        try:
+            yield
+        except self.ray.exceptions.RayError as error:
+            raise InputError(
+                f"the Ray cluster does not answer any more ({first_line(error)}); start it again, then run the same "
+                "command: it goes on where it was"
+            ) from error
+
     def leave(self) -> None:
         """Ends the connection, and the cluster if it is this process's own."""
         with _signals_kept(), redirect_stdout(io.StringIO()):  # Ray prints once more what its listener has
