@@ -43,6 +43,8 @@ MOST_ROWS = 60
 _MOST_FACTORS = 12
 """Factors that a chart's grid of dots can show."""
 _ROW_IN = 0.3
+_SAME_COST = 1.05
+"""How many times dearer a row must be than another to count as dearer: measured seconds stray by less."""
 
 
 def draw_report(
@@ -167,10 +169,10 @@ def draw_cost(report: TableReport) -> "Figure | None":
 
 
 def _telling_cost(report: TableReport) -> Cost | None:
-    """Multiply-adds where rows differ in them, else time, else parameters; None if rows cost the same."""
+    """Multiply-adds where rows differ in them, else time, else parameters; None if rows cost about the same."""
     for key in ("multiply_adds", "seconds", "parameters"):
-        known = {row.costs[key] for row in report.ours if row.costs and key in row.costs}
-        if len(known) > 1:
+        known = [row.costs[key] for row in report.ours if row.costs and key in row.costs]
+        if known and max(known) > _SAME_COST * min(known):
             return next(cost for cost in report.costs if cost.key == key)
     return None
 

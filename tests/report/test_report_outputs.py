@@ -13,6 +13,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from report_world import run, snapshot, table1, table1_runs
 from harness.errors import InputError
 from harness.report import FORMATS, build_report, write_attention, write_rank_lists, write_report, write_reports
 from harness.report.drawing import save, style
+from harness.report.figures import draw_cost
 from harness.report.pictures import read_rank_lists
 from harness.report.surface import Spot, draw_surface
 from harness.report.vocabulary import metric_of
@@ -183,6 +185,14 @@ def test_pictures_are_written_and_the_papers_marks_are_hidden_on_synthetic_data(
                 assert not re.search(r"<dc:date>", path.read_text(encoding="utf-8"))
         sizes[name] = (tmp_path / name / "figures" / "small-results.svg").read_text(encoding="utf-8").count("#e69f00")
     assert sizes["real"] > 0 == sizes["demo"]
+
+
+def test_rows_of_about_the_same_cost_are_not_drawn_against_it() -> None:
+    report = build_report(small())
+    for first, second, drawn in ((100.0, 101.0, False), (100.0, 120.0, True)):
+        costs = iter([{"seconds": first}, {"seconds": second}, {}])
+        rows = tuple(replace(row, costs=next(costs)) for row in report.ours)
+        assert (draw_cost(replace(report, rows=rows)) is not None) is drawn
 
 
 def ranked_run(folder: Path) -> RunRecord:
