@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.data import open_dataset, split_fingerprint
 from harness.errors import InputError, StageError
@@ -107,6 +108,26 @@ def test_a_stage_goes_on_from_one_that_stopped_early_to_the_same_bits(
     assert spooled(tmp_path / "rest") == spooled(tmp_path / "whole")
     assert (rest["steps"], rest["images"]) == (whole["steps"], whole["images"])
     assert not (tmp_path / "rest" / STATE).exists()
+
+
+class Reads(TorchDispatchMode):
+    """Notes every operation that makes a program wait for a device, since its result is a number or decides a shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.__name__.partition(".")[0] in {"_local_scalar_dense", "nonzero", "masked_select", "equal"}:
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_step_reads_a_value_back(settings: dict[str, Any], context: dict[str, Any], tmp_path: Path) -> None:
+    with Reads() as reads:
+        assert bool(torch.ones(())), "it does see a reading"
+        train(settings, context, tmp_path / "stage")
+    assert reads.found == ["aten._local_scalar_dense.default"]
 
 
 def test_the_same_settings_train_the_same_bits_and_another_seed_others(
