@@ -23,11 +23,11 @@ import numpy as np
 from measure import arguments, now, peak_mb, resident_mb, tell
 from subjects import batch_size, table_plan, untrained, with_batch
 
-from harness.data import label_map
+from harness.data import label_map, open_dataset
 from harness.data.synthetic import make
 from harness.data.synthetic.plan import MARKET1501
 from harness.train.device import arithmetic
-from harness.train.images import feed, open_images
+from harness.train.images import feed
 from harness.train.loop import Training
 from harness.train.settings import Circumstances, TrainSettings
 
@@ -89,7 +89,7 @@ def measure(row: str, stage: str, options: argparse.Namespace) -> dict[str, Any]
     planned = stages_of(row)[stage]
     settings = with_batch(planned, options.batch) if options.batch else planned
     circumstances = Circumstances("market1501", str(options.data), str(options.cache), {}, threads=options.threads)
-    dataset = open_images(circumstances, settings.images, training=True)
+    dataset = open_dataset(circumstances.dataset, options.data, splits=("train",))
     split = dataset.splits["train"]
     classes = label_map(split.identities)
     feeder = feed(dataset, split, circumstances, settings.images, options.device, memory_limit_mb=8000)
