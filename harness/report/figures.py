@@ -233,7 +233,7 @@ def draw_learning_curves(report: TableReport, curves: Sequence[StageCurves]) -> 
     for axes in grid[0]:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    figure.legend(handles.values(), handles.keys(), loc="outside center right", title="row")
+    figure.legend(handles.values(), handles.keys(), loc="outside right center", title="row")
     head(figure, report.title, "learning curves", report.heading)
     return figure
 
