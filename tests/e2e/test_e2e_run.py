@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from conftest import DEMO, STAGES, Command, Filled, answer, run_harness, tracked_runs
+from conftest import DEMO, STAGES, TWO_AT_ONCE, Command, Filled, answer, run_harness, tracked_runs
 
 METRICS = ("mAP", "rank1")
 
@@ -87,7 +87,7 @@ def test_a_plan_tells_what_is_shared_what_is_cached_and_what_it_would_cost(
 def test_a_probe_gives_an_estimate_says_so_is_kept_and_disturbs_no_stage(
     harness: Command, place: Path, photographs: Path
 ) -> None:
-    plan = ("plan", "tiny.yaml", *DEMO, "--rows", "1", "--data", photographs)
+    plan = ("plan", "tiny.yaml", *TWO_AT_ONCE, "--rows", "1", "--data", photographs)
     before = harness(*plan)
     assert "No estimate: " in before.stdout
     probed = harness(*plan, "--probe", "--json")
