@@ -63,7 +63,7 @@ class Monitor:
         self._done += 1
         seconds = time.monotonic() - self._started.get(stage.fingerprint, time.monotonic())
         took = f" in {seconds:.0f} s" if event.kind == "succeeded" else ""
-        reason = f": {event.detail['reason'].removeprefix('not run: ')}" if event.detail.get("reason") else ""
+        reason = f": {event.detail['reason']}" if event.detail.get("reason") else ""
         word = {"succeeded": "done", "cached": "cached", "failed": "FAILED", "not_run": "not run"}[event.kind]
         if event.kind in {"failed", "not_run"}:
             self._console.print(f"{word:<10} {self._title(stage)}{reason}")

@@ -54,10 +54,12 @@ class TableTracking:
                 if run.evaluation == event.fingerprint:
                     self._finish(run)
         if event.kind in {"failed", "not_run"}:
+            reason = event.detail.get("reason", "failed")
+            told = f"not run: {reason}" if event.kind == "not_run" else reason
             for run in runs:
-                if run not in self._ended:
+                if run.evaluation == event.fingerprint:  # of a stage before it, the evaluation tells in its turn
                     self._open_run(run)
-                    self._tracker.fail_run(self._run_key(run), event.detail.get("reason", "failed"))
+                    self._tracker.fail_run(self._run_key(run), told)
                     self._ended.add(run)
 
     def interrupt(self) -> None:

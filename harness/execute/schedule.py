@@ -83,7 +83,7 @@ class Schedule:
         if outcome.status in ("failed", "not_run"):
             reason = outcome.reason
             if outcome.status == "failed":
-                reason = f'not run: parent failed: stage "{stage.name}" ({stage.fingerprint[:8]}): {outcome.reason}'
+                reason = f'parent failed: stage "{stage.name}" ({stage.fingerprint[:8]}): {outcome.reason}'
             for child in self._children[stage.fingerprint]:
                 if child in self._open:
                     self.finish(self._stages[child], Outcome("not_run", reason=reason))
@@ -99,5 +99,5 @@ class Schedule:
             if stage.fingerprint not in self._open or parent is None or parent in self._stages:
                 continue
             if not self._store.is_complete(parent):
-                reason = f"not run: its parent {parent[:8]} is neither among these stages nor in {self._store.address}"
+                reason = f"its parent {parent[:8]} is neither among these stages nor in {self._store.address}"
                 self.finish(stage, Outcome("not_run", reason=reason))

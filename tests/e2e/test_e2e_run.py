@@ -122,4 +122,7 @@ def test_a_failing_row_shows_its_reason_and_the_others_their_numbers(
     assert rows["3"]["status"] == "not_run"
     assert rows["1"]["metrics"] is not None
     report = (place / "reports" / "tiny.md").read_text(encoding="utf-8")
+    assert 'not run: parent failed: stage "metric"' in report
     assert "diverged at step" in report
+    shown = [line for line in done.stderr.splitlines() if "not run" in line]
+    assert [line.count("not run") for line in shown] == [1]

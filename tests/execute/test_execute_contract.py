@@ -79,7 +79,7 @@ def test_a_failure_touches_only_its_descendants(executor: Executor, journal: Jou
     }
     for unborn in (child, grandchild):
         reason = outcomes[unborn.fingerprint].reason
-        assert reason.startswith(f'not run: parent failed: stage "bad" ({bad.fingerprint[:8]}): KeyError')
+        assert reason.startswith(f'parent failed: stage "bad" ({bad.fingerprint[:8]}): KeyError')
         assert events.kinds(unborn.fingerprint) == ["not_run"]
 
 
