@@ -51,11 +51,11 @@ def main() -> None:
     )
     if options.batch is None and options.device.type == "cpu":
         options.batch = CPU_BATCH
-    if options.one:
-        print(json.dumps(measure(*options.one, options)))
-        return
     with tempfile.TemporaryDirectory() as folder:
         options.cache = options.cache or Path(folder) / "cache"
+        if options.one:
+            print(json.dumps(measure(*options.one, options)))
+            return
         if options.data is None:
             options.data = make(
                 "market1501", Path(folder) / "data", identities=MARKET1501.released.train_identities, seed=0, full=True
