@@ -13,7 +13,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 from torch import Generator, Tensor
-from torch.nn import functional as F
 
 _ERASED_AREA = (0.02, 0.4)
 _ERASED_RATIO = (0.3, 3.3)
@@ -22,7 +21,7 @@ _ERASE_ATTEMPTS = 10
 
 @dataclass(frozen=True)
 class AugmentationDraws:
-    """What chance decided for a batch or several, as CPU tensors; images are B in number, H x W pixels.
+    """What chance decided for a batch or several; images are B in number, H x W pixels.
 
     Attributes:
         flipped: Whether each image is mirrored left to right, bool (B,).
@@ -42,11 +41,20 @@ class AugmentationDraws:
         erased = None if self.erased is None else self.erased[first:end]
         return AugmentationDraws(self.flipped[first:end], self.shifts[first:end], self.pad_px, erased)
 
+    def to(self, device: torch.device) -> "AugmentationDraws":
+        """The same on a device, which is not waited for."""
+
+        def sent(values: Tensor) -> Tensor:
+            return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+
+        erased = None if self.erased is None else sent(self.erased)
+        return AugmentationDraws(sent(self.flipped), sent(self.shifts), self.pad_px, erased)
+
 
 def draw_augmentation(
     count: int, *, height: int, width: int, flip: float, pad_px: int, erase: float, generator: Generator
 ) -> AugmentationDraws:
-    """Draws the augmentation of so many images. What is off draws nothing.
+    """Draws the augmentation of so many images, on the CPU. What is off draws nothing.
 
     Args:
         count: Number of images.
@@ -98,7 +106,7 @@ def augment(
 
     Args:
         images: uint8 RGB, shape (N, H, W, 3).
-        draws: From ``draw_augmentation`` for this size of batch and image.
+        draws: From ``draw_augmentation`` for this size of batch and image, on the images' device.
         mean: Of each channel, on the scale 0 to 1.
         std: Of each channel, on the scale 0 to 1.
         rows: Which of the images make the batch, int64 (B,), on their device; None: all, in their order.
@@ -111,7 +119,7 @@ def augment(
     """
     if images.device.type == "cpu":
         return _on_cpu(images, draws, mean, std, rows, out, threads)
-    return _on_accelerator(images if rows is None else images.index_select(0, rows), draws, mean, std, out)
+    return _on_accelerator(images, draws, mean, std, rows, out)
 
 
 def normalize(
@@ -122,7 +130,8 @@ def normalize(
     Arguments and result are those of ``augment``.
     """
     batch = len(images if rows is None else rows)
-    nothing = AugmentationDraws(torch.zeros(batch, dtype=torch.bool), torch.zeros(batch, 2, dtype=torch.int64), 0, None)
+    flipped = torch.zeros(batch, dtype=torch.bool, device=images.device)
+    nothing = AugmentationDraws(flipped, torch.zeros(batch, 2, dtype=torch.int64, device=images.device), 0, None)
     return augment(images, nothing, mean, std, rows=rows, threads=threads)
 
 
@@ -158,15 +167,29 @@ def _on_cpu(
 
 
 def _on_accelerator(
-    images: Tensor, draws: AugmentationDraws, mean: Sequence[float], std: Sequence[float], out: Tensor | None
+    images: Tensor,
+    draws: AugmentationDraws,
+    mean: Sequence[float],
+    std: Sequence[float],
+    rows: Tensor | None,
+    out: Tensor | None,
 ) -> Tensor:
-    B, H, W, C = images.shape
-    subtrahend, factor = _row_constants(tuple(mean), tuple(std), W, images.device)
+    """Every pixel looks up where it comes from; nothing is known on the CPU, so nothing waits for the device."""
+    N, H, W, C = images.shape
+    B, device = len(draws.flipped), images.device
     pixels = _room(B, images, out)
-    moved = _flip(_crop(images, draws), draws.flipped)
+    subtrahend, factor = _row_constants(tuple(mean), tuple(std), W, device)
+    chosen = torch.arange(N, device=device) if rows is None else rows
+    top, left = (draws.shifts - draws.pad_px).T.unsqueeze(2)
+    column = torch.arange(W, device=device)
+    from_row = torch.arange(H, device=device) + top
+    from_column = torch.where(draws.flipped.unsqueeze(1), W - 1 - column, column) + left
+    in_rows, in_columns = (from_row >= 0) & (from_row < H), (from_column >= 0) & (from_column < W)
+    moved = images[chosen[:, None, None], from_row.clamp(0, H - 1)[:, :, None], from_column.clamp(0, W - 1)[:, None]]
+    moved.masked_fill_(~(in_rows[:, :, None] & in_columns[:, None])[..., None], 0)
     # Whole rows at a time, since a broadcast over three channels would run in steps of three.
     values = pixels.permute(0, 2, 3, 1).view(B, H, W * C)
-    values.copy_(moved.reshape(B, H, W * C)).sub_(subtrahend).mul_(factor)
+    values.copy_(moved.view(B, H, W * C)).sub_(subtrahend).mul_(factor)
     return pixels if draws.erased is None else _erase(pixels, draws.erased)
 
 
@@ -178,37 +201,10 @@ def _room(batch: int, images: Tensor, out: Tensor | None) -> Tensor:
     return out
 
 
-def _crop(images: Tensor, draws: AugmentationDraws) -> Tensor:
-    """Cuts each image out of its padded self, a whole row at a time: each is one run of bytes."""
-    pad = draws.pad_px
-    if pad == 0:
-        return images
-    B, H, W, C = images.shape
-    padded = F.pad(images, (0, 0, pad, pad, pad, pad))
-    height, width = H + 2 * pad, W + 2 * pad
-    # Row i of this view is the run of W pixels that starts at pixel i of the whole batch.
-    runs = padded.as_strided((B * height * width - W + 1, W * C), (C, 1))
-    top, left = draws.shifts.T
-    first = (torch.arange(B) * height + top) * width + left
-    starts = first.unsqueeze(1) + torch.arange(H) * width
-    return runs.index_select(0, starts.flatten().to(images.device, non_blocking=True)).view(B, H, W, C)
-
-
-def _flip(images: Tensor, flipped: Tensor) -> Tensor:
-    """Mirrors the flipped images; which they are is known on the CPU, so nothing waits for the device."""
-    if not bool(flipped.any()):
-        return images
-    order = torch.arange(len(flipped))
-    order[flipped] = len(flipped) + torch.arange(int(flipped.sum()))
-    chosen = flipped.nonzero().flatten().to(images.device, non_blocking=True)
-    mirrored = images.index_select(0, chosen).permute(0, 3, 1, 2).flip(3).permute(0, 2, 3, 1)
-    return torch.cat([images, mirrored]).index_select(0, order.to(images.device, non_blocking=True))
-
-
 def _erase(pixels: Tensor, erased: Tensor) -> Tensor:
     """Sets each image's rectangle to 0, in place; an empty rectangle leaves the image whole."""
     B, C, H, W = pixels.shape
-    top, bottom, left, right = erased.to(pixels.device, non_blocking=True).T.reshape(4, B, 1)
+    top, bottom, left, right = erased.T.unsqueeze(2)
     row, column = torch.arange(H, device=pixels.device), torch.arange(W * C, device=pixels.device) // C
     in_rows, in_columns = (row >= top) & (row < bottom), (column >= left) & (column < right)
     inside = in_rows.unsqueeze(2) & in_columns.unsqueeze(1)

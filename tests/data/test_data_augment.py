@@ -61,7 +61,7 @@ def test_a_batch_is_augmented_as_image_by_image(batch, height, width, pad_px, fl
     assert pixels.dtype == torch.float32
     assert pixels.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(pixels, _one_by_one(images, draws), rtol=0, atol=2e-6)
-    assert torch.equal(pixels, _on_accelerator(images, draws, MEAN, STD, None))
+    assert torch.equal(pixels, _on_accelerator(images, draws, MEAN, STD, None, None))
     assert torch.equal(images, before)
 
 
@@ -107,7 +107,9 @@ def test_a_large_batch_is_shared_by_threads_to_the_same_bits(threads):
 def test_rows_pick_the_batch_out_of_all_images():
     images, draws = _images(5, 6, 4), _draws(3, 6, 4, pad_px=1)
     rows = torch.tensor([4, 0, 4])
-    assert torch.equal(augment(images, draws, MEAN, STD, rows=rows), augment(images[rows], draws, MEAN, STD))
+    batch = augment(images[rows], draws, MEAN, STD)
+    assert torch.equal(augment(images, draws, MEAN, STD, rows=rows), batch)
+    assert torch.equal(_on_accelerator(images, draws, MEAN, STD, rows, None), batch)
 
 
 @pytest.mark.parametrize("row", [-1, 5])
@@ -195,4 +197,6 @@ def test_a_deviation_of_zero_is_refused():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_cpu_and_gpu_give_the_same_bits():
     images, draws = _images(32, 64, 32), _draws(32, 64, 32, pad_px=4, erase=0.5)
-    assert torch.equal(augment(images, draws, MEAN, STD), augment(images.cuda(), draws, MEAN, STD).cpu())
+    assert torch.equal(
+        augment(images, draws, MEAN, STD), augment(images.cuda(), draws.to(torch.device("cuda")), MEAN, STD).cpu()
+    )
