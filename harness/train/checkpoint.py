@@ -2,6 +2,7 @@
 
 A checkpoint file is a 32-byte BLAKE2b digest of the rest, then a ``torch.save`` archive of tensors and plain values
 that ``weights_only`` accepts. A file that does not match its digest (a torn write, a bad disk) is told and skipped.
+Training goes on while its state is written: ``CheckpointWriter``.
 """
 
 import hashlib
@@ -9,10 +10,13 @@ import io
 import os
 import shutil
 import warnings
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from harness.train.device import HostCopy
 
 _DIGEST_BYTES = 32
 _KEPT = 2
@@ -44,6 +48,54 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     for old in sorted(folder.glob("step-*.pt"))[:-_KEPT]:
         old.unlink(missing_ok=True)
     return path
+
+
+class CheckpointWriter:
+    """Writes checkpoints in a thread: whoever trains waits for a copy of the state in memory, never for the disk.
+
+    Args:
+        folder: Where checkpoints live.
+        device: Where the state's tensors are.
+    """
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        self._folder, self._device = folder, device
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoints")
+        self._writing: Future[Path] | None = None
+
+    def save(self, step: int, state: dict[str, Any], *, needed: bool = False) -> None:
+        """Begins to write ``state`` as it is now.
+
+        While an earlier one is still being written, this one is left out: the disk sets the pace, and a stage that is
+        killed goes on from an older checkpoint.
+
+        Args:
+            step: See ``save_checkpoint``.
+            state: See ``save_checkpoint``; in dictionaries and lists.
+            needed: Wait for the earlier one instead.
+
+        Raises:
+            OSError: The earlier one could not be written.
+        """
+        if not needed and self._writing is not None and not self._writing.done():
+            return
+        self.wait()
+        copied = HostCopy(state, self._device)
+        self._writing = self._thread.submit(lambda: save_checkpoint(self._folder, step, copied.get()))
+
+    def wait(self) -> None:
+        """Waits until what was begun is written.
+
+        Raises:
+            OSError: It could not be.
+        """
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def close(self) -> None:
+        """Ends the thread, once what was begun is written or has failed."""
+        self._thread.shutdown()
 
 
 def copy_newest_checkpoint(source: Path, folder: Path) -> None:

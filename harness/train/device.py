@@ -1,13 +1,17 @@
-"""What a stage uses of its device: memory, and on an NVIDIA GPU utilisation and energy of that GPU alone."""
+"""A stage's device: its arithmetic, what comes back from it, and what is used of it.
+
+On an NVIDIA GPU that is memory, utilisation and energy of that GPU alone.
+"""
 
 import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import psutil
 import torch
+from torch import Tensor
 
 from harness.train.settings import Circumstances
 
@@ -36,6 +40,43 @@ def device_name(device: torch.device) -> str:
             if line.startswith("model name"):
                 return f"{line.partition(':')[2].strip()} (one thread)"
     return f"{device.type} (one thread)"
+
+
+T = TypeVar("T")
+
+
+class HostCopy(Generic[T]):
+    """A copy on the CPU of tensors on a device, as they are once all that was asked of the device so far is done.
+
+    On a GPU the copy is begun and not waited for, so that the next work can be asked of it meanwhile.
+
+    Args:
+        value: Tensors and plain values, in dictionaries and lists.
+        device: Where the tensors are.
+    """
+
+    def __init__(self, value: T, device: torch.device) -> None:
+        self._value: T = _on_host(value)
+        self._done = torch.cuda.current_stream(device).record_event() if device.type == "cuda" else None
+
+    def get(self) -> T:
+        """The copy, once it is there."""
+        if self._done is not None:
+            self._done.synchronize()
+        return self._value
+
+
+def _on_host(value: Any) -> Any:
+    match value:
+        case Tensor() if value.device.type == "cpu":
+            return value.detach().clone()
+        case Tensor():
+            return value.detach().to("cpu", non_blocking=True)  # into pinned memory
+        case dict():
+            return {key: _on_host(part) for key, part in value.items()}
+        case list():
+            return [_on_host(part) for part in value]
+    return value
 
 
 class DeviceMeter:

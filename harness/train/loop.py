@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from harness.losses import BatchError, CustomLoss, check_batch, compute_losses
 from harness.models.network import Network, parameter_groups
 from harness.recipe import IdentitySampler, OptimizerSpec
 from harness.spool import SpoolWriter
-from harness.train.checkpoint import load_newest_checkpoint, save_checkpoint
+from harness.train.checkpoint import CheckpointWriter, load_newest_checkpoint
 from harness.train.device import DeviceMeter
 from harness.train.randomness import derive_seed, generator, seed_global
 from harness.train.schedule import learning_rate_factor
@@ -88,7 +89,7 @@ class Training:
         self._labels = labels
         self._settings = settings
         self._device = device
-        self._checkpoints = checkpoints
+        self._checkpoints = CheckpointWriter(checkpoints, device)
         self._spool = SpoolWriter(spool)
         self._custom = custom
         self._emit = emit
@@ -96,10 +97,9 @@ class Training:
         self._log_every = log_every
         self._checkpoint_s = 60.0 * checkpoint_minutes
         self._pixels: Tensor | None = None
-        self._drawn: tuple[tuple[int, int, int], AugmentationDraws] | None = None
         self._optimizer = make_optimizer(network, settings.optimizer)
         self._base_rates = [group["lr"] for group in self._optimizer.param_groups]
-        self._resume()
+        self._resume(checkpoints)
         if settings.arithmetic.compile:
             self.network.compile()
 
@@ -116,15 +116,17 @@ class Training:
         meter = DeviceMeter(self._device)
         settings, progress = self._settings, self.progress
         self.network.train()
-        while progress.epoch < settings.last_epoch:
-            self._set_learning_rate(progress.epoch)
-            batches = self._batches(progress.epoch)
-            self._check(batches)
-            for readings in self._epoch(batches):
-                self._record(readings, len(batches))
-                meter.sample()
-            progress.epoch, progress.step = progress.epoch + 1, 0
-            self._save()
+        with closing(self._checkpoints):
+            while progress.epoch < settings.last_epoch:
+                self._set_learning_rate(progress.epoch)
+                batches = self._batches(progress.epoch)
+                self._check(batches)
+                for readings in self._epoch(batches):
+                    self._record(readings, len(batches))
+                    meter.sample()
+                progress.epoch, progress.step = progress.epoch + 1, 0
+                self._save(needed=progress.epoch == settings.last_epoch)
+            self._checkpoints.wait()
         return {
             "epochs": progress.epoch,
             "steps": progress.steps,
@@ -139,41 +141,43 @@ class Training:
         """Trains the rest of an epoch; yields the losses of each step since the last yield."""
         window: list[Tensor] = []
         names: tuple[str, ...] = ()
+        steps, size = batches.shape
+        draws = self._draws(range(self.progress.step, steps), size)
         started = saved = time.monotonic()
-        for batch in self._feeder.batches(batches[self.progress.step :], self._labels):
-            terms = self._step(batch, self._draws(len(batch.labels)))
+        for batch, drawn in zip(self._feeder.batches(batches[self.progress.step :], self._labels), draws, strict=True):
+            terms = self._step(batch, drawn)
             names = tuple(terms)
             window.append(torch.stack(tuple(terms.values())))
             self.progress.step += 1
             self.progress.steps += 1
-            self.progress.images += len(batch.labels)
-            if len(window) == self._log_every or self.progress.step == len(batches):
+            self.progress.images += size
+            if len(window) == self._log_every or self.progress.step == steps:
                 values = torch.stack(window).tolist()  # the one synchronisation
                 window.clear()
                 now = time.monotonic()
                 self.progress.seconds += now - started
                 started = now
                 yield [dict(zip(names, row, strict=True)) for row in values]
-                if now - saved > self._checkpoint_s and self.progress.step < len(batches):
+                if now - saved > self._checkpoint_s and self.progress.step < steps:
                     self._save()
                     saved = time.monotonic()
 
-    def _draws(self, images: int) -> AugmentationDraws:
-        """The augmentation of this step's batch, drawn with its neighbours': many take little longer than one."""
-        settings, progress = self._settings, self.progress
-        block, place = divmod(progress.step, _DRAWN_STEPS)
-        if self._drawn is None or self._drawn[0] != (progress.epoch, block, images):
-            draws = draw_augmentation(
-                images * _DRAWN_STEPS,
-                height=settings.images.height_px,
-                width=settings.images.width_px,
-                flip=settings.augment.flip,
-                pad_px=settings.augment.pad_px,
-                erase=settings.augment.erase,
-                generator=generator(settings.seed, "augment", settings.name, progress.epoch, block),
-            )
-            self._drawn = (progress.epoch, block, images), draws
-        return self._drawn[1].part(place * images, (place + 1) * images)
+    def _draws(self, steps: range, images: int) -> Iterator[AugmentationDraws]:
+        """The augmentation of each of the epoch's steps, drawn for many at once, which takes little longer than one."""
+        settings = self._settings
+        for step in steps:
+            block, place = divmod(step, _DRAWN_STEPS)
+            if place == 0 or step == steps.start:
+                draws = draw_augmentation(
+                    images * _DRAWN_STEPS,
+                    height=settings.images.height_px,
+                    width=settings.images.width_px,
+                    flip=settings.augment.flip,
+                    pad_px=settings.augment.pad_px,
+                    erase=settings.augment.erase,
+                    generator=generator(settings.seed, "augment", settings.name, self.progress.epoch, block),
+                ).to(self._device)
+            yield draws.part(place * images, (place + 1) * images)
 
     def _step(self, batch: Batch, draws: AugmentationDraws) -> dict[str, Tensor]:
         """One optimiser step on a uint8 batch; the detached losses, ``loss`` (their weighted sum) first."""
@@ -260,17 +264,17 @@ class Training:
             }
         )
 
-    def _save(self) -> None:
+    def _save(self, *, needed: bool = False) -> None:
         state = {
             "network": self.network.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "progress": vars(self.progress),
             "spool": self._spool.position(),
         }
-        save_checkpoint(self._checkpoints, self.progress.steps, state)
+        self._checkpoints.save(self.progress.steps, state, needed=needed)
 
-    def _resume(self) -> None:
-        state = load_newest_checkpoint(self._checkpoints)
+    def _resume(self, checkpoints: Path) -> None:
+        state = load_newest_checkpoint(checkpoints)
         if state is None:
             self._spool.truncate(0)
             return

@@ -21,7 +21,7 @@ from harness.models.cost import Cost, network_cost
 from harness.models.network import Network, build_network
 from harness.models.output import Output
 from harness.recipe import EvaluationSpec
-from harness.train.device import DeviceMeter, arithmetic, device_name, prepare_device
+from harness.train.device import DeviceMeter, HostCopy, arithmetic, device_name, prepare_device
 from harness.train.files import ATTENTION, PER_QUERY, WEIGHTS
 from harness.train.images import feed, open_images
 from harness.train.loop import Emit
@@ -106,13 +106,14 @@ class Extractor:
             bfloat16 = self._stage.arithmetic.precision == "bfloat16"
             with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bfloat16):
                 output = self._network(pixels)
-            parts.append([values.float().cpu() for values in take(output)])
+            parts.append(HostCopy([values.float() for values in take(output)], self.device))
             self.images += len(pixels)
             done += len(pixels)
             seconds = self.seconds + time.monotonic() - started
             self._emit({"step": done, "steps": count, "images_per_s": self.images / seconds})
+        results = [torch.cat(values) for values in zip(*(part.get() for part in parts), strict=True)]
         self.seconds += time.monotonic() - started
-        return [torch.cat(values) for values in zip(*parts, strict=True)]
+        return results
 
 
 def _batches(images: Feeder, batches: Sequence[Ids]) -> Iterator[Batch]:

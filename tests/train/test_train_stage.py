@@ -10,10 +10,16 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.func import functional_call
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.data import open_dataset, split_fingerprint
+from harness.data.augment import AugmentationDraws, augment
 from harness.errors import InputError, StageError
+from harness.losses import compute_losses
+from harness.models import build_network
 from harness.train.files import SPOOL, STATE, WEIGHTS
 from harness.train.training import train_stage
 
@@ -128,6 +134,26 @@ def test_no_step_reads_a_value_back(settings: dict[str, Any], context: dict[str,
         assert bool(torch.ones(())), "it does see a reading"
         train(settings, context, tmp_path / "stage")
     assert reads.found == ["aten._local_scalar_dense.default"]
+
+
+def test_on_a_gpu_a_step_waits_for_nothing_and_takes_nothing_from_the_cpu(settings: dict[str, Any]) -> None:
+    """Tensors without contents stand for a GPU's: a value read back, or one that lies on the CPU, is an error."""
+    network = build_network(**settings["model"], weights="none", classes=10, seed=0)
+    losses = {**settings["losses"], "triplet": {"weight": 1.0, "epsilon": 0.3}}
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+
+        def on_gpu(dtype: torch.dtype, *shape: int) -> Tensor:
+            return torch.empty(shape, dtype=dtype, device="cuda")
+
+        with pytest.raises(DataDependentOutputException):
+            on_gpu(torch.float32).item()
+        weights = {name: on_gpu(value.dtype, *value.shape) for name, value in network.state_dict().items()}
+        images, rows, labels = on_gpu(torch.uint8, 99, 32, 16, 3), *(on_gpu(torch.int64, 8) for _ in range(2))
+        draws = AugmentationDraws(on_gpu(torch.bool, 8), on_gpu(torch.int64, 8, 2), 2, on_gpu(torch.int64, 8, 4))
+        pixels = augment(images, draws, [0.1, 0.2, 0.3], [0.4, 0.5, 0.6], rows=rows)
+        output = functional_call(network, weights, (pixels,))
+        total, _ = compute_losses(output, labels, losses, normalize_embeddings=True)
+        assert total.device.type == "cuda"
 
 
 def test_the_same_settings_train_the_same_bits_and_another_seed_others(
