@@ -16,18 +16,25 @@ class StageError(Exception):
     """A stage that failed for a known reason, told in one paragraph that a person can act on; no traceback needed."""
 
 
+def nearest(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name that is most like ``name``, whatever the case of its letters; None if none is much like it.
+
+    >>> nearest("map", ["mAP", "error"])
+    'mAP'
+    """
+    spelled = {valid_name.lower(): valid_name for valid_name in sorted(valid)}
+    matches = get_close_matches(name.lower(), spelled, n=1, cutoff=0.6)
+    return spelled[matches[0]] if matches else None
+
+
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """A sentence that offers the nearest valid name and lists the valid ones.
 
     >>> did_you_mean("Sofmax", ["Softmax", "SAC"])
     'did you mean "Softmax"? (one of: SAC, Softmax)'
-    >>> did_you_mean("map", ["mAP", "error"])
-    'did you mean "mAP"? (one of: error, mAP)'
     >>> did_you_mean("x", ["Softmax", "SAC"])
     'expected one of: SAC, Softmax'
     """
     names = sorted(valid)
-    spelled = {valid_name.lower(): valid_name for valid_name in names}
-    near = [spelled[match] for match in get_close_matches(name.lower(), spelled, n=1, cutoff=0.6)]
-    listed = ", ".join(names)
-    return f'did you mean "{near[0]}"? (one of: {listed})' if near else f"expected one of: {listed}"
+    near, listed = nearest(name, names), ", ".join(names)
+    return f"expected one of: {listed}" if near is None else f'did you mean "{near}"? (one of: {listed})'

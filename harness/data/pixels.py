@@ -97,7 +97,7 @@ def _write(
         line[:] = 0  # the border around them stays black
         for y in range(height):
             to = (place * height + y) * values
-            of = ((rows[place] * height) + y + down) * values + 3 * (begin + right)
+            of = (rows[place] * height + y + down) * values + 3 * (begin + right)
             if not 0 <= y + down < height:
                 _copy(black, 0, result, to, values)
             elif flipped[place]:

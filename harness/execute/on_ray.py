@@ -198,7 +198,7 @@ class RayExecutor:
         """
         needs = order.needs
         suited = [node for node in self._cluster.nodes() if self._share.fits(node["Resources"])]
-        asked = {node["NodeID"]: (node["NodeID"], needs.store.address, needs.data, needs.code) for node in suited}
+        asked = {node["NodeID"]: (node["NodeID"], needs.data, needs.code) for node in suited}
         fresh = [node for node in suited if asked[node["NodeID"]] not in self._fit]
         answers = self._cluster.ask(fresh, look_far, needs, _environment(self._share))
         alive = {node["NodeID"] for node in self._cluster.nodes()}

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from harness.errors import InputError, did_you_mean
+from harness.errors import InputError, did_you_mean, nearest
 from harness.matrix.source import Key, describe, plain_scalar
 from harness.matrix.vocabulary import key_tree, node_at, without_tags
 
@@ -98,5 +98,5 @@ def _expected(kind: str, context: dict[str, Any], detail: Any) -> str:
 
 
 def _nearest(found: str, names: list[str]) -> str:
-    told = did_you_mean(found, names)
-    return f"; {told.split('?')[0]}?" if told.startswith("did you mean") else ""
+    near = nearest(found, names)
+    return "" if near is None else f'; did you mean "{near}"?'

@@ -5,7 +5,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-from harness.errors import InputError, did_you_mean
+from harness.errors import InputError, nearest
 
 IMAGENET = "imagenet"
 NONE = "none"
@@ -31,13 +31,22 @@ def weights_file(weights: str) -> Path:
     """
     path = Path(weights).expanduser()
     if not path.is_file():
-        hint = did_you_mean(weights, [IMAGENET, NONE]).partition(" (")[0]
-        meant = f"; {hint}" if hint.startswith("did you mean") and not path.suffix else ""
+        near = None if path.suffix else nearest(weights, [IMAGENET, NONE])
+        meant = "" if near is None else f'; did you mean "{near}"?'
         raise InputError(
             f'weights: no file "{weights}" (looked in {Path.cwd()}); expected "{IMAGENET}", "{NONE}" or the path of a '
             f".safetensors or .pth file{meant}"
         )
     return path
+
+
+def weights_anywhere(weights: str) -> str:
+    """The same weights for a process in another working folder: a file by its absolute path.
+
+    Raises:
+        InputError: The file does not exist.
+    """
+    return weights if weights in {IMAGENET, NONE} else str(weights_file(weights).absolute())
 
 
 def weights_identity(backbone: str, weights: str) -> str:

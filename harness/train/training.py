@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from harness.data import label_map
 from harness.losses import load_custom_losses
 from harness.models.network import Network, build_network
-from harness.recipe import IdentitySampler
+from harness.recipe import IdentitySampler, ShuffledSampler
 from harness.train.checkpoint import copy_newest_checkpoint
 from harness.train.device import arithmetic, device_name, prepare_device
 from harness.train.files import SPOOL, STATE, WEIGHTS
@@ -101,14 +101,17 @@ def fit_sampler(stage: TrainSettings, *, identities: int, images: int) -> tuple[
 
     A user's own photographs may show fewer identities, or be fewer, than the recipe's batches ask for.
     """
-    sampler = stage.sampler
-    size, there = ("identities", identities) if isinstance(sampler, IdentitySampler) else ("batch_size", images)
-    wanted = getattr(sampler, size)
+    sampler: IdentitySampler | ShuffledSampler
+    if isinstance(stage.sampler, IdentitySampler):
+        what, there, wanted = "identities", identities, stage.sampler.identities
+        sampler = stage.sampler.model_copy(update={"identities": identities})
+    else:
+        what, there, wanted = "images", images, stage.sampler.batch_size
+        sampler = stage.sampler.model_copy(update={"batch_size": images})
     if there >= wanted:
         return stage, []
-    what = "identities" if size == "identities" else "images"
     note = f"batches of stage {stage.name} hold {there} {what} instead of {wanted}: all there are"
-    return replace(stage, sampler=sampler.model_copy(update={size: there})), [note]
+    return replace(stage, sampler=sampler), [note]
 
 
 def starting_network(
