@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.cli.console import counting, notices
 from harness.cli.places import choose
 from harness.matrix import Matrix, Synthetic, expand, read_declaration
-from harness.models import weights_identity
+from harness.models import weights_anywhere, weights_identity
 from harness.plan import CODE_VERSION, DataIdentity, Plan, allowed_by, build_plan, code_identity, version_identity
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def stage_context(matrix: Matrix, root: Path, store: "Store") -> dict[str, Any]:
         "dataset": matrix.dataset,
         "root": str(root.absolute()),  # a worker may run in another folder
         "cache": str(store.root / "cache"),
-        "weights": {weights_identity(model.backbone, model.weights): model.weights for model in models},
+        "weights": {
+            weights_identity(model.backbone, model.weights): weights_anywhere(model.weights) for model in models
+        },
         "checkpoint_activations": any(model.checkpoint_activations for model in models),
     }
 

@@ -7,7 +7,7 @@ are imported when first asked for, so that :func:`weights_identity` can be had w
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from harness.models.sources import weights_identity
+from harness.models.sources import weights_anywhere, weights_identity
 
 if TYPE_CHECKING:
     from harness.models.cost import Cost, network_cost
@@ -22,6 +22,7 @@ __all__ = [
     "build_network",
     "network_cost",
     "parameter_groups",
+    "weights_anywhere",
     "weights_identity",
 ]
 

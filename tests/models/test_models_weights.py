@@ -14,7 +14,7 @@ from torch import Tensor
 
 import harness.models.sources
 from harness.errors import InputError
-from harness.models import Network, build_network, weights_identity
+from harness.models import Network, build_network, weights_anywhere, weights_identity
 
 BACKBONE = "resnet18"
 
@@ -205,3 +205,14 @@ def test_identity_of_named_weights() -> None:
     assert weights_identity("resnet18", "imagenet") == f"timm-{timm.__version__}:resnet18"
     with pytest.raises(InputError, match="no file"):
         weights_identity("resnet18", "absent.pth")
+
+
+def test_a_file_is_told_so_that_a_process_in_another_folder_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.pth").touch()
+    monkeypatch.chdir(tmp_path)
+    assert weights_anywhere("own.pth") == str(tmp_path / "own.pth")
+    assert [weights_anywhere(name) for name in ("imagenet", "none")] == ["imagenet", "none"]
+    with pytest.raises(InputError, match='no file "other'):
+        weights_anywhere("other.pth")
