@@ -22,6 +22,7 @@ SECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("step-paper", "step.py --scale paper"),
     ),
     "Memory: activations kept and recomputed": (("memory", "memory.py"),),
+    "Checkpoints: how long training stands still for one": (("checkpoint", "checkpoint.py"),),
     "Full size: rows 1 and 8 of Table 1 as the paper trains them": (("fullsize", "fullsize.py"),),
     "Loop: an epoch against a conventional loop": (("loop", "loop.py"),),
     "Table: what sharing stages saves": (
@@ -46,6 +47,7 @@ SECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("gpu-fullsize", "fullsize.py --device cuda"),
         ("gpu-memory", "memory.py --device cuda"),
         ("gpu-losses", "losses.py --device cuda"),
+        ("gpu-checkpoint", "checkpoint.py --device cuda"),
     ),
 }
 """Headings, each with its files (without ``.json``) and the command behind them."""
