@@ -52,7 +52,8 @@ def main() -> None:
         print(json.dumps(peak(network, options.device, *options.batch, recompute=way == "recomputed")))
         return
     rows = [row for network in NETWORKS for way in WAYS for row in rows_of(network, way, options)]
-    tell(rows, options, target="the full network at batch 128 within 12 GB (GPU)")
+    note = "tensors MB: counted without running anything; a device needs workspace and the resident images on top"
+    tell(rows, options, target="the full network at batch 128 within 12 GB (GPU)", note=note)
 
 
 def rows_of(network: str, way: str, options: argparse.Namespace) -> list[dict[str, Any]]:
