@@ -64,7 +64,8 @@ class Training:
         emit: Told epoch, step, loss and images/s at every reading of the losses.
         threads: Threads that augment on a CPU; no result depends on them.
         log_every: Steps between two readings. Readings also end every epoch.
-        checkpoint_minutes: A checkpoint follows a reading once this long after the last; and every epoch.
+        checkpoint_minutes: A checkpoint follows a reading once this long after the last; and every epoch. All but the
+            last are left out while an earlier one is still being written.
     """
 
     def __init__(

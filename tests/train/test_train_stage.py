@@ -150,6 +150,7 @@ def test_on_a_gpu_a_step_waits_for_nothing_and_takes_nothing_from_the_cpu(settin
         weights = {name: on_gpu(value.dtype, *value.shape) for name, value in network.state_dict().items()}
         images, rows, labels = on_gpu(torch.uint8, 99, 32, 16, 3), *(on_gpu(torch.int64, 8) for _ in range(2))
         draws = AugmentationDraws(on_gpu(torch.bool, 8), on_gpu(torch.int64, 8, 2), 2, on_gpu(torch.int64, 8, 4))
+        # A mean that no other test has: the constants of it are kept, without contents.
         pixels = augment(images, draws, [0.1, 0.2, 0.3], [0.4, 0.5, 0.6], rows=rows)
         output = functional_call(network, weights, (pixels,))
         total, _ = compute_losses(output, labels, losses, normalize_embeddings=True)
