@@ -18,7 +18,7 @@ from toy_harness import chains
 from toy_work import WORK, stage
 
 from harness.errors import InputError
-from harness.execute import Store, library_versions
+from harness.execute import Event, Store, library_versions
 from harness.execute.on_ray import RayExecutor, Share, _carry_out, _Order, share_of
 from harness.execute.ray_check import Found, Needs, code_behind, differences, look, refuse
 from harness.plan.code import code_digest
@@ -163,23 +163,23 @@ def test_a_stage_whose_worker_always_dies_fails_alone(on_ray: RayExecutor, journ
 
 
 def test_a_killed_node_costs_no_more_than_the_steps_since_its_last_checkpoint(
-    on_ray: RayExecutor, ray_cluster: RayCluster, journal: Journal, events: Events
+    on_ray: RayExecutor, ray_cluster: RayCluster, journal: Journal, events: Events, tmp_path: Path
 ) -> None:
     node = ray_cluster.add_node()
     wait_for(lambda: on_ray.room == 3, 60)
-    counting = [stage(f"counting{number}", "count", steps=300) for number in range(3)]
+    counting = [stage(f"counting{number}", "count", steps=10, holds_at=4) for number in range(3)]
+    gate = tmp_path / "gate"
 
-    def kill(event: object) -> None:
-        events.append(event)  # type: ignore[arg-type]
-        if len([told for told in events if told.kind == "started"]) == 3 and node.poll() is None:
-            time.sleep(0.5)
+    def kill(event: Event) -> None:
+        events.append(event)
+        if [told.kind for told in events].count("started") == 3 and not gate.exists():
+            wait_for(lambda: journal.count("held").total() == 3, 60)
             ray_cluster.kill(node)
+            gate.touch()
 
-    outcomes = on_ray.execute(counting, WORK, journal.context, kill)
+    outcomes = on_ray.execute(counting, WORK, {**journal.context, "gate": str(gate)}, kill)
     assert {outcome.status for outcome in outcomes.values()} == {"succeeded"}
-    resumed = [outcome.result["steps_here"] for outcome in outcomes.values() if outcome.result]
-    assert sorted(resumed)[1:] == [300, 300]
-    assert 0 < min(resumed) < 300
+    assert sorted(outcome.result["steps_here"] for outcome in outcomes.values() if outcome.result) == [6, 10, 10]
     wait_for(lambda: on_ray.room == 2, 60)
 
 

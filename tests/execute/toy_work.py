@@ -64,11 +64,17 @@ def wait_a_little(task: Task, emit: Emit) -> dict[str, Any]:
 
 
 def count(task: Task, emit: Emit) -> dict[str, Any]:
-    """Counts to ``steps``, with a checkpoint after each step, and goes on from the newest one."""
+    """Counts to ``steps``, with a checkpoint after each step, and goes on from the newest one.
+
+    Before the step ``holds_at`` it notes ``held`` and waits until the file ``gate`` of the context is there.
+    """
     checkpoint = task.folder / "checkpoints" / "step"
     checkpoint.parent.mkdir(exist_ok=True)
     done = int(checkpoint.read_text()) if checkpoint.exists() else 0
     for step in range(done, task.stage.settings["steps"]):
+        if step == task.stage.settings.get("holds_at"):
+            note(task, "held")
+            wait_for_file(Path(task.context["gate"]))
         time.sleep(0.01)
         note(task, f"step-{step}")
         aside = checkpoint.with_suffix(".tmp")
@@ -78,6 +84,13 @@ def count(task: Task, emit: Emit) -> dict[str, Any]:
             (task.folder / "died").touch()
             os.kill(os.getpid(), signal.SIGKILL)
     return {**succeed(task, emit), "steps_here": task.stage.settings["steps"] - done}
+
+
+def wait_for_file(path: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists():
+        assert time.monotonic() < deadline, f"waited in vain for {path}"
+        time.sleep(0.01)
 
 
 def record(task: Task, emit: Emit) -> dict[str, Any]:
