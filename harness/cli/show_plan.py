@@ -5,6 +5,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from harness.cli.console import answers
+from harness.words import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,14 +75,14 @@ def _with_rest(table: "Table", lines: int) -> "Table":
 
 def _told_sharing(answer: Answer) -> Iterator[str]:
     sharing = answer["sharing"]
-    told = f"{sharing['stages']} stages, {sharing['epochs']} epochs: no two runs share a stage"
+    stages, epochs = counted(sharing["stages"], "stage"), counted(sharing["epochs"], "epoch")
+    told = f"{stages}, {epochs}: no two runs share a stage"
     if sharing["stages_saved"]:
         told = (
-            f"{sharing['stages']} stages instead of {sharing['stages_unshared']}, {sharing['epochs']} epochs instead "
-            f"of {sharing['epochs_unshared']}: sharing saves {sharing['stages_saved']} stages, "
-            f"{sharing['epochs_saved']} epochs"
+            f"{stages} instead of {sharing['stages_unshared']:,}, {epochs} instead of {sharing['epochs_unshared']:,}: "
+            f"sharing saves {counted(sharing['stages_saved'], 'stage')}, {counted(sharing['epochs_saved'], 'epoch')}"
         )
-    yield f"{told}. To train now: {sharing['epochs_to_run']} epochs."
+    yield f"{told}. To train now: {counted(sharing['epochs_to_run'], 'epoch')}."
 
 
 def _told_estimates(answer: Answer) -> Iterator[str]:

@@ -21,6 +21,7 @@ from typing import Any, TextIO
 from harness.errors import InputError
 from harness.execute.protocol import Event
 from harness.execute.slot import available_cores
+from harness.words import counted
 
 _OBJECT_STORE_BYTES = 80_000_000
 """Of a cluster started here; stages leave their results in the store, not in Ray."""
@@ -212,12 +213,3 @@ def _import_ray() -> Any:
 def first_line(error: BaseException) -> str:
     """The first line of what an error says; its type if it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def counted(number: float, what: str) -> str:
-    """A number with its noun.
-
-    >>> counted(1, "CPU"), counted(0.5, "GPU")
-    ('1 CPU', '0.5 GPUs')
-    """
-    return f"{number:g} {what}" if number == 1 else f"{number:g} {what}s"

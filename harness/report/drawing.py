@@ -84,12 +84,18 @@ def head(figure: "Figure", *lines: str) -> None:
 
 def legend(figure: "Figure", panels: Iterable["Axes"]) -> None:
     """One legend below all panels, each meaning once; none where a single meaning needs no word."""
+    handles = meanings(panels)
+    if len(handles) > 1 or OURS not in handles:
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+
+
+def meanings(panels: Iterable["Axes"]) -> dict[str, Any]:
+    """A handle for each label of the panels, in the order in which they first come."""
     handles: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    if len(handles) > 1 or OURS not in handles:
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
+    return handles
 
 
 def draw_estimate(axes: "Axes", estimate: Estimate, y: float, colour: str) -> None:

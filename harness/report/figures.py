@@ -7,7 +7,7 @@ paper's numbers appear only where they compare. Refuses statistics of its own.
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from harness.report.drawing import (
     draw_paper,
     head,
     legend,
+    meanings,
     new_figure,
     save,
     style,
@@ -229,10 +230,7 @@ def draw_learning_curves(report: TableReport, curves: Sequence[StageCurves]) -> 
         column[1].set_xlabel("epoch")
     grid[0][0].set_ylabel("loss")
     grid[1][0].set_ylabel("learning rate")
-    handles: dict[str, Any] = {}
-    for axes in grid[0]:
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
+    handles = meanings(grid[0])
     figure.legend(handles.values(), handles.keys(), loc="outside right center", title="row")
     head(figure, report.title, "learning curves", report.heading)
     return figure
