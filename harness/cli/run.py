@@ -66,8 +66,9 @@ def run(
     """Train what a table still lacks, track every run, write the report.
 
     Run again, it goes on where it stopped, and trains nothing that is done. Exit code 1 if a row has no result.
+    There is no report while the tracker does not answer.
     """
-    from harness.cli.show import show_table
+    from harness.cli.show import show_results, show_table
     from harness.cli.wiring import prepare
 
     engine = Engine(executor, workers, address, stage_cpus, stage_gpus)
@@ -91,9 +92,12 @@ def run(
         console.print(f"note: {note}", markup=False)
     if delivery:
         console.print(delivery)
+    answer = _answer(prepared, outcomes, written)
     if json:
-        print_json(_answer(prepared, outcomes, written))
-    elif report is not None:
+        print_json(answer)
+    elif report is None:
+        show_results(prepared.matrix.title, prepared.matrix.metrics, answer["rows"])
+    else:
         show_table(report, {run.row for run in prepared.plan.runs})
         console.print(f"the report: {written[0]}; the runs side by side: python -m harness ui", markup=False)
     if failed:
@@ -133,6 +137,7 @@ def _fill(prepared: "Prepared", engine: Engine, out: Path, context: Mapping[str,
     report, written = None, []
     if waiting.undelivered:
         tracker.finish_table(tracking.key, succeeded=succeeded)
+        delivery = tracker.close(0.0)
     else:
         downloads = prepared.store.root / "downloads"
         snapshot = read_snapshot(tracker.uri, matrix.name, key=tracking.key, downloads=downloads)
@@ -141,7 +146,7 @@ def _fill(prepared: "Prepared", engine: Engine, out: Path, context: Mapping[str,
         text = written[0].read_text(encoding="utf-8")
         figures, metrics = written[1:], table_metrics(report)
         tracker.finish_table(tracking.key, succeeded=succeeded, report=text, metrics=metrics, files=figures, within=out)
-    delivery = tracker.close()
+        delivery = tracker.close()
     return outcomes, str(delivery) if delivery.undelivered else "", report, written
 
 

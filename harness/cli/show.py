@@ -1,7 +1,7 @@
 """A table's numbers on the terminal: the short form of its report."""
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from harness.cli.console import answers
 
@@ -50,6 +50,34 @@ def show_table(report: "TableReport", rows: Collection[str]) -> None:
     console.print(table)
     if report.not_comparable:
         console.print(f"These numbers do not compare with the paper's: {report.not_comparable}.")
+
+
+def show_results(title: str, metrics: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Prints what every run measured, in percent, for want of a report.
+
+    Args:
+        title: The table's.
+        metrics: Keys of the metrics to show.
+        rows: ``id``, ``seed``, ``metrics`` (fractions) or None, and then a ``reason``.
+    """
+    from rich import box
+    from rich.table import Table
+
+    from harness.report.vocabulary import metric_of, percent
+
+    shown = [metric_of(key) for key in metrics]
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("row", no_wrap=True)
+    table.add_column("seed", justify="right")
+    for metric in shown:
+        table.add_column(metric.title, justify="right", no_wrap=True)
+    for row in rows:
+        measured = row["metrics"]
+        numbers = [percent(measured[metric.key], metric) if measured else row["status"] for metric in shown]
+        table.add_row(row["id"], str(row["seed"]), *numbers)
+    console = answers()
+    console.print(f"{title} · no report: the tracker could not be asked", markup=False)
+    console.print(table)
 
 
 def _measured(cell: "Cell", metric: "Metric", state: str) -> str:

@@ -17,7 +17,7 @@ _INTERVAL_S = 2.0
 _FIRST_BACKOFF_S = 1.0
 _LONGEST_BACKOFF_S = 30.0
 _HURRIED_S = 0.5
-_LAST_CHANCE_S = 5.0
+_LAST_CHANCE_S = 10.0
 _POLL_S = 0.1
 
 
@@ -51,7 +51,9 @@ class Courier:
         self._news, self._last_round, self._abandoned = threading.Event(), threading.Event(), threading.Event()
         self._hurry = threading.Event()
         self._reason = "time was up"
-        self._healthy, self._stands_by, self._delivered = True, False, False
+        self._stands_by, self._delivered = False, False
+        self._failing_since: float | None = None
+        """When the tracker began not to answer; None: it answers, as far as is known."""
         self._asked = self._answered = 0
         self._thread = threading.Thread(target=self._work, name="courier", daemon=True)
         self._thread.start()
@@ -62,21 +64,23 @@ class Courier:
 
     def flush(self, patience_s: float) -> Delivery:
         """Waits, at most ``patience_s``, until everything said so far is delivered; more may be said afterwards."""
-        deadline = time.monotonic() + self._patience(patience_s)
+        started = time.monotonic()
         self._asked += 1
         self._hurry.set()
         self._news.set()
-        while not (done := self._flushed()) and time.monotonic() < deadline:
+        while not (done := self._flushed()) and time.monotonic() < self._deadline(started, patience_s):
             time.sleep(_POLL_S)
         self._hurry.clear()
         return Delivery(0) if done else Delivery(max(1, self._outbox.ended_in(self._journal)), self._reason)
 
     def finish(self, patience_s: float) -> Delivery:
         """Waits, at most ``patience_s``, until everything that was said is delivered; call after the last word."""
+        started = time.monotonic()
         self._last_round.set()
         self._hurry.set()
         self._news.set()
-        self._thread.join(self._patience(patience_s))
+        while self._thread.is_alive() and time.monotonic() < self._deadline(started, patience_s):
+            self._thread.join(_POLL_S)
         self._abandoned.set()
         return Delivery(0) if self._delivered else Delivery(self._outbox.undelivered(), self._reason)
 
@@ -84,9 +88,12 @@ class Courier:
         """Whether a round that began after the last request went well, here or in the process that delivers."""
         return self._answered == self._asked or (self._stands_by and not self._outbox.ended_in(self._journal))
 
-    def _patience(self, patience_s: float) -> float:
-        """Less for a tracker that did not answer before: whoever waits at the end of a run gains nothing by it."""
-        return patience_s if self._healthy else min(patience_s, _LAST_CHANCE_S)
+    def _deadline(self, started: float, patience_s: float) -> float:
+        """Sooner for a tracker that does not answer: whoever waits at the end of a run gains nothing by it."""
+        failing_since = self._failing_since
+        if failing_since is None:
+            return started + patience_s
+        return min(started + patience_s, max(started, failing_since) + _LAST_CHANCE_S)
 
     def _work(self) -> None:
         from filelock import FileLock, Timeout
@@ -108,14 +115,15 @@ class Courier:
                     self._reason, pause_s, self._stands_by = "another process is delivering", _INTERVAL_S, True
                     self._delivered = last_round and not self._journal.exists()
                 except (TrackerUnreachableError, OSError) as error:
-                    if self._healthy:
+                    self._reason = str(error)
+                    if self._failing_since is None:
                         logger.warning("the tracker %s cannot be told now: %s", without_password(self._uri), error)
-                    self._reason, self._healthy = str(error), False
+                        self._failing_since = time.monotonic()
                     pause_s = min(max(2 * pause_s, _FIRST_BACKOFF_S), _LONGEST_BACKOFF_S)
                 else:
-                    if not self._healthy:
+                    if self._failing_since is not None:
                         logger.warning("the tracker %s can be told again", without_password(self._uri))
-                    self._delivered, pause_s, self._healthy = last_round, 0.0, True
+                    self._delivered, pause_s, self._failing_since = last_round, 0.0, None
                     self._answered = asked
         finally:
             lock.release()

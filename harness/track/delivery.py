@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from harness.errors import InputError
 from harness.spool import SpoolFeed, SpoolRecord
 from harness.track.identity import Owner
 from harness.track.outbox import Close, End, Follow, Journal, Open, Operation, Outbox, Sweep
@@ -153,9 +154,9 @@ class Deliverer:
             if error.error_code in _REFUSALS:
                 logger.error("the tracker refuses what it was sent: %s", error)
                 return False
-            raise TrackerUnreachableError(_first_line(error)) from error
+            raise TrackerUnreachableError(_why(error)) from error
         except Exception as error:
-            raise TrackerUnreachableError(_first_line(error)) from error
+            raise TrackerUnreachableError(_why(error)) from error
         return True
 
     # Runs ------------------------------------------------------------------------------------------------------------
@@ -356,6 +357,14 @@ def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _first_line(error: Exception) -> str:
+def _why(error: Exception) -> str:
+    """What stood in the way, in a line: what the system said, such as a refused connection; else the error itself."""
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, OSError) and below.strerror:
+            return f"{below.strerror}: {below.filename}" if below.filename else below.strerror
+        if isinstance(below, InputError):
+            return str(below)
+        below = below.__cause__ or below.__context__
     text = str(error).strip()
     return f"{type(error).__name__}: {text.splitlines()[0][:300]}" if text else type(error).__name__

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DEMO, STAGES, Command, Filled, answer, environment
+from conftest import DEMO, STAGES, Command, Filled, answer, environment, tracked_runs
 
 from harness.train.files import WEIGHTS
 
@@ -131,6 +131,28 @@ def test_a_report_that_cannot_be_written_is_told_and_nothing_is_trained_again(
     assert "reports" in done.stderr
     told = answer(harness("run", "tiny.yaml", *DEMO, "--data", photographs, "--out", "other", "--json"))
     assert told["stages"]["trained"] == 0
+
+
+def test_a_tracker_that_cannot_be_told_hides_no_number_and_the_next_run_delivers_and_reports(
+    harness: Command, place: Path, photographs: Path, filled: Filled
+) -> None:
+    filled.lend_store(place)
+    database = place / "mlflow.db"
+    whole = database.read_bytes()
+    database.write_bytes(b"not a database")
+    done = harness("run", "tiny.yaml", *DEMO, "--data", photographs)
+    assert "mlflow.db cannot be told now" in done.stderr
+    assert "`harness sync` or the next run delivers them" in done.stderr
+    assert "no report: the tracker could not be asked" in done.stdout
+    values = [f"{100 * row['metrics']['mAP']:.1f}" for row in filled.answer["rows"]]
+    assert [line.split()[2] for line in done.stdout.splitlines()[4:7]] == values
+    assert not (place / "reports").exists()
+
+    database.write_bytes(whole)
+    harness("run", "tiny.yaml", *DEMO, "--data", photographs)
+    report = (place / "reports" / "tiny.md").read_text(encoding="utf-8")
+    assert all(value in report for value in values)
+    assert [run.info.status for run in tracked_runs(place)] == ["FINISHED"] * 4
 
 
 def with_a_mount(mount: str, place: Path, *words: str | Path) -> subprocess.CompletedProcess[str] | None:
