@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from harness.errors import InputError
+
 MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"
 """A stage's folder for what only a resumed stage needs."""
@@ -62,9 +64,12 @@ def read_manifest(
     return manifest, ""
 
 
-def damaged(place: str, found: str) -> str:
-    """What is told of a finished stage's file that turned out to be damaged when it was needed."""
-    return f"{place} is damaged: {found}; the stage counts as not done, run the same command again"
+class DamagedError(InputError):
+    """A finished stage's file turned out to be damaged when it was needed."""
+
+    def __init__(self, place: str, found: str) -> None:
+        self.damage = f"{place} is damaged: {found}; the stage counts as not done"
+        super().__init__(f"{self.damage}, run the same command again")
 
 
 def products(folder: Path) -> list[Path]:

@@ -4,14 +4,18 @@ Owns the order (longest remaining chain first), stages that another process hold
 Refuses processes and devices.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 
+from harness.execute.manifest import DamagedError
 from harness.execute.protocol import Event, Outcome
 from harness.execute.store import Store
 from harness.plan.stage import Stage
 
 RETRY_S = 0.5
 """How long a stage that another process works on is left alone before it is tried again."""
+
+_log = logging.getLogger(__name__)
 
 
 class Schedule:
@@ -40,7 +44,7 @@ class Schedule:
         self._running: set[str] = set()
         self._not_before: dict[str, float] = {}
         for stage in self._stages.values():
-            if store.is_complete(stage.fingerprint):
+            if self._was_done(stage.fingerprint):
                 self.finish(stage, Outcome("cached", store.result(stage.fingerprint)))
         self._refuse_orphans()
 
@@ -87,6 +91,23 @@ class Schedule:
             for child in self._children[stage.fingerprint]:
                 if child in self._open:
                     self.finish(self._stages[child], Outcome("not_run", reason=reason))
+
+    def _was_done(self, name: str) -> bool:
+        """Whether a stage was complete before. The files of one that no other builds on are read by whoever asked for
+        it: its checksums are compared here, where it can still be done again.
+
+        Raises:
+            InputError: If a store elsewhere does not answer.
+        """
+        if not self._store.is_complete(name):
+            return False
+        if not self._children[name]:
+            try:
+                self._store.fetch(name)
+            except DamagedError as error:
+                _log.warning("%s", error.damage)
+                return False
+        return True
 
     def _is_ready(self, name: str, now: float) -> bool:
         parent = self._stages[name].parent

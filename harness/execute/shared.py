@@ -24,7 +24,7 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.execute.lease import PATIENCE_S, Lease
-from harness.execute.manifest import CHECKPOINTS, MANIFEST, Manifest, checksum_of, damaged, read_manifest
+from harness.execute.manifest import CHECKPOINTS, MANIFEST, DamagedError, Manifest, checksum_of, read_manifest
 from harness.execute.relay import SO_FAR, Follower, Sender, checkpoints_in
 from harness.execute.remote import Remote
 from harness.execute.store import Store, writing_to
@@ -108,7 +108,7 @@ class SharedStore(Store):
         self._known.pop(fingerprint, None)
         self._remote.remove([f"{_below(fingerprint)}/{MANIFEST}"])
         told = "its checksum differs from the manifest's" if there else "it is missing"
-        raise InputError(damaged(place, told))
+        raise DamagedError(place, told)
 
     # A stage's life.
 

@@ -31,9 +31,9 @@ from harness.execute.manifest import (
     CHECKPOINTS,
     ERROR,
     MANIFEST,
+    DamagedError,
     Manifest,
     checksum_of,
-    damaged,
     products,
     read_manifest,
     seal_manifest,
@@ -115,8 +115,8 @@ class Store:
             names: The files that are wanted, as far as the stage has them; default: all.
 
         Raises:
-            InputError: If a file is damaged (the stage then counts as not done); of a store elsewhere, also if its
-                address does not answer, or the disk is full.
+            DamagedError: If a file is damaged; the stage then counts as not done.
+            InputError: Of a store elsewhere, if its address does not answer, or the disk is full.
             KeyError: If the stage is not complete.
         """
         manifest, _ = self._read(fingerprint)
@@ -336,7 +336,7 @@ class Store:
             return
         with suppress(InputError):  # where nothing can be written, it stays
             self.drop(fingerprint)
-        raise InputError(damaged(f"{self._place(fingerprint)}/{name}", "its checksum differs from the manifest's"))
+        raise DamagedError(f"{self._place(fingerprint)}/{name}", "its checksum differs from the manifest's")
 
     def _checksum(self, fingerprint: str, name: str) -> str:
         return checksum_of(self.folder(fingerprint) / name)

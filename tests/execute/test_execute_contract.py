@@ -213,6 +213,21 @@ def test_a_truncated_result_counts_as_absent_and_is_made_again(
     assert store.verify(first.fingerprint) == ""
 
 
+def test_a_flipped_bit_in_results_that_are_wanted_is_found_and_they_are_made_again(
+    executor: Executor, store: Store, journal: Journal, events: Events, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = stage("first")
+    last = [stage(f"last{number}", parent=first) for number in range(2)]
+    run(executor, [first, *last], journal, Events())
+    for each in last:
+        (store.folder(each.fingerprint) / "weights.bin").write_text("7")
+    executor.store = Store(store.root)  # of another process, that has not looked at them
+    outcomes = run(executor, [first, *last], journal, events)
+    assert [outcomes[each.fingerprint].status for each in (first, *last)] == ["cached", "succeeded", "succeeded"]
+    assert caplog.text.count("its checksum differs from the manifest's; the stage counts as not done\n") == 2
+    assert [store.verify(each.fingerprint) for each in last] == ["", ""]
+
+
 def test_two_executors_on_one_store_run_no_stage_twice(executor: Executor, store: Store, journal: Journal) -> None:
     stages = [stage(f"s{number}", "wait_a_little") for number in range(3)]
     other, other_events, other_outcomes = InProcessExecutor(Store(store.root)), Events(), {}
