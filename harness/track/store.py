@@ -6,6 +6,7 @@ Importing MLflow takes seconds, so nothing here (or elsewhere in the room) impor
 import logging
 import os
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -103,7 +104,7 @@ def connect(uri: str) -> "MlflowClient":
     write-ahead logging, so that readers and the writer do not wait for each other. A server is not contacted yet.
 
     Raises:
-        InputError: The file of a SQLite store is no database, or cannot be opened.
+        InputError: The file of a SQLite store is no database, cannot be opened, or holds other tables than MLflow's.
     """
     with _one_thread:
         load_mlflow()
@@ -113,25 +114,48 @@ def connect(uri: str) -> "MlflowClient":
 @cache
 def _connect(uri: str) -> "MlflowClient":
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
     path = sqlite_path(uri)
     if path is None:
         return MlflowClient(tracking_uri=uri)
 
     from filelock import FileLock
+    from sqlalchemy.exc import DBAPIError
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(path.name + ".lock")):
         try:
+            if not path.exists():
+                _make_database(path)
             with closing(sqlite3.connect(path)) as database:
                 database.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.DatabaseError as error:
-            told = f"{path}: {error}: expected MLflow's database, which can be written to"
+            client = MlflowClient(tracking_uri=uri)
+            client.search_experiments(max_results=1)
+        except (sqlite3.DatabaseError, DBAPIError, MlflowException) as error:
+            found, *_ = str(error).splitlines()
+            told = f"{path}: {found}: expected MLflow's database, which can be written to"
             mend = "unless another program holds it, move it aside: the next run records the table anew"
             raise InputError(f"{told}; {mend}") from error
-        client = MlflowClient(tracking_uri=uri)
-        client.search_experiments(max_results=1)
     return client
+
+
+def _make_database(path: Path) -> None:
+    """Makes a new database with MLflow's tables, whole or not at all.
+
+    MLflow makes them in a hundred steps, and never goes on with what a kill between two of them has left.
+    """
+    from mlflow import MlflowClient
+
+    partial = path.with_name(path.name + ".partial")
+    for left in (partial, *(path.with_name(path.name + ending) for ending in ("-journal", "-wal", "-shm"))):
+        left.unlink(missing_ok=True)  # of a database that was deleted, SQLite would mix it into the new one
+    with tempfile.TemporaryDirectory(prefix="harness-mlflow-") as folder:
+        aside = Path(folder) / path.name
+        MlflowClient(tracking_uri=f"{_SQLITE}{aside}").search_experiments(max_results=1)
+        with closing(sqlite3.connect(aside)) as made, closing(sqlite3.connect(partial)) as database:
+            made.backup(database)
+    partial.replace(path)
 
 
 def our_experiments(uri: str) -> list[str]:

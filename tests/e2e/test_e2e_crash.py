@@ -84,7 +84,7 @@ def kill(running: "subprocess.Popen[str]", workers: list[psutil.Process], *, eve
 
 MOMENTS = {
     "while the synthetic set is rendered": ".harness/data/*/.market1501.*.partial",
-    "while MLflow's tables are made": "mlflow.db",
+    "while MLflow's tables are made": "mlflow.db.lock",
     "while images are decoded": ".harness/cache/*.npy*",
     "while a stage is trained": ".harness/stages/*/*/checkpoints/step-*.pt",
     "while the report is written": "reports",
