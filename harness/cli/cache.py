@@ -6,16 +6,18 @@ import typer
 
 from harness.cli.console import print_json
 from harness.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from harness.words import counted
 
 cache_app = typer.Typer(name="cache", help="List, check and clean the store of finished stages.", no_args_is_help=True)
 
 
 @cache_app.command(name="list")
 def list_(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
-    """List every stage: its state, its size and the tables that use it."""
+    """List every stage: its state, its size and the tables that use it; then what lies beside the stages."""
     from harness.execute import open_store
 
-    entries = open_store(store).list_entries()
+    kept = open_store(store)
+    entries = kept.list_entries()
     if json:
         print_json(
             [
@@ -35,7 +37,11 @@ def list_(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
         name = entry.stage.name if entry.stage else "?"
         used = ", ".join(entry.tables) or "no table"
         typer.echo(f"{entry.fingerprint[:12]}  {entry.state:<10} {entry.size_bytes / 1e6:8.1f} MB  {name:<10} {used}")
-    typer.echo(f"{len(entries)} stages, {sum(entry.size_bytes for entry in entries) / 1e6:.1f} MB in {store}")
+    size = sum(entry.size_bytes for entry in entries)
+    typer.echo(f"{counted(len(entries), 'stage')}, {size / 1e6:.1f} MB in {store}")
+    for folder, what in ((kept.root / "cache", "decoded images"), (kept.root / "data", "synthetic data sets")):
+        if size := sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()):
+            typer.echo(f"beside them {what}, {size / 1e6:.1f} MB in {folder}; deleted, they are made again when needed")
 
 
 @cache_app.command()
@@ -65,7 +71,7 @@ def gc(
             typer.echo(f"{entry.fingerprint[:12]} is being worked on and stays")
     size = sum(entry.size_bytes for entry in deleted)
     word = "would go" if dry_run else "deleted"
-    typer.echo(f"{len(deleted)} stages {word}, {size / 1e6:.1f} MB")
+    typer.echo(f"{counted(len(deleted), 'stage')} {word}, {size / 1e6:.1f} MB")
 
 
 @cache_app.command()
@@ -78,7 +84,7 @@ def verify(store: StoreOption = DEFAULT_STORE) -> None:
     damages = [damage for entry in entries if (damage := kept.verify(entry.fingerprint))]
     for damage in damages:
         typer.echo(damage)
-    typer.echo(f"{len(entries)} stages checked, {len(damages)} damaged")
+    typer.echo(f"{counted(len(entries), 'stage')} checked, {len(damages)} damaged")
     if damages:
         typer.echo("a run that needs a damaged stage makes it again; nothing else is lost")
         raise typer.Exit(1)
