@@ -324,7 +324,7 @@ def _told(run: RunRecord) -> list[str]:
     path = run.artifacts / "notes.txt" if run.artifacts else None
     if path is None or not path.is_file():
         return []
-    return [line for line in dict.fromkeys(path.read_text(encoding="utf-8").splitlines()) if line]
+    return [line for line in dict.fromkeys(path.read_text("utf-8", "replace").splitlines()) if line]
 
 
 def _method(rows: Sequence[TableRow], unit: str) -> tuple[str, ...]:

@@ -118,7 +118,7 @@ class Outbox:
         address = self.folder / "address"
         if not address.exists():
             aside = address.with_name(f"address.{os.getpid()}.{secrets.token_hex(4)}")
-            aside.write_text(public + "\n")
+            aside.write_text(public + "\n", encoding="utf-8")
             aside.replace(address)
 
     def journals(self) -> list["Journal"]:
@@ -203,7 +203,7 @@ class Journal:
                     continue
                 number = int(values.pop("id"))
                 operation = _KINDS[values.pop("op")](**values)
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, AttributeError):
                 logger.warning("%s: skipping a line that is no operation: %.80r", self.path, line)
                 continue
             if isinstance(operation, Close):
@@ -237,7 +237,10 @@ def other_addresses(root: Path, uri: str) -> dict[str, int]:
     waiting: dict[str, int] = {}
     for address in sorted(root.glob("*/address")):
         journals = len(list(address.parent.glob("*.jsonl")))
-        name = address.read_text().strip()
+        try:
+            name = address.read_text(encoding="utf-8").strip()
+        except (OSError, ValueError):
+            name = f"whose address in {address} cannot be read"
         if journals and name != mine:
             waiting[name] = journals
     return waiting

@@ -28,6 +28,7 @@ from harness.track.words import (
     TAG_TABLE,
     clean_name,
 )
+from harness.words import counted
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ class Tracker:
         self._lock = Lock()
         self._courier = Courier(self.uri, self._outbox, self._journal.path)
         for address, journals in other_addresses(outbox, self.uri).items():
-            logger.warning("%d journals wait for another tracker, %s: set it and run `harness sync`", journals, address)
+            waiting = counted(journals, "journal")
+            logger.warning("%s left for another tracker, %s: set it and run `harness sync`", waiting, address)
 
     def open_table(
         self,

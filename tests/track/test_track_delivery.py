@@ -431,7 +431,7 @@ def test_a_tracker_that_is_down_costs_no_time_and_what_waits_is_delivered_once_w
     # The next process means another tracker: it leaves what waits alone, and says that it waits.
     tracker = Tracker(uri, tmp_path / "outbox")
     assert tracker.close().undelivered == 0
-    assert f"1 journals wait for another tracker, {CLOSED_PORT}" in caplog.text
+    assert f"1 journal left for another tracker, {CLOSED_PORT}" in caplog.text
     assert runs_of(uri) == {}
 
     # The tracker is back: what answers at its address is, here, a file.

@@ -112,6 +112,32 @@ def test_each_tracker_has_its_own_outbox_and_the_others_are_named(tmp_path: Path
     Outbox(tmp_path, "http://idle.example")
     assert other_addresses(tmp_path, URI) == {"postgresql://db.example/mlflow": 1}
     assert other_addresses(tmp_path, "sqlite:////x.db") == {"postgresql://db.example/mlflow": 1, URI: 1}
+
+
+@pytest.mark.parametrize("damage", ["bytes", "folder"])
+def test_an_address_that_cannot_be_read_is_told_with_its_place(tmp_path: Path, damage: str) -> None:
+    outbox = Outbox(tmp_path, URI)
+    outbox.new_journal()
+    address = outbox.folder / "address"
+    if damage == "bytes":
+        address.write_bytes(b"\xa3\x00")
+    else:
+        address.unlink()
+        address.mkdir()
+    assert other_addresses(tmp_path, "sqlite:////x.db") == {f"whose address in {address} cannot be read": 1}
+
+
+@pytest.mark.parametrize("line", ["7", '"a"', "[]", "{", '{"owner": 3}', '{"op": "end"}', '{"op": [], "id": 0}'])
+def test_a_line_that_is_no_operation_is_skipped_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, line: str
+) -> None:
+    writer = Outbox(tmp_path, URI).new_journal()
+    writer.append(END)
+    with writer.path.open("a") as file:
+        file.write(line + "\n")
+        file.write('{"op": "sweep", "id": 1}\n')
+    assert [number for number, _ in Journal(writer.path).read()] == [0, 1]
+    assert "skipping a line that is no operation" in caplog.text
     assert "secret" not in "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
 
 
