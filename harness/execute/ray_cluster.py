@@ -54,8 +54,8 @@ class RayCluster:
         try:
             with _signals_kept():
                 self.ray.init(address=address, log_to_driver=False, logging_level="ERROR", **self._beginning())
-        except ConnectionError as error:
-            raise _no_answer(address, first_line(error)) from error
+        except (ConnectionError, RuntimeError) as error:
+            raise _cannot_join(address, error) from error
         self.queue = EventQueue()
 
     def __str__(self) -> str:
@@ -195,6 +195,18 @@ def _no_answer(address: str, why: str) -> InputError:
         f"--address {address}: no Ray cluster answers ({why}); start one with `ray start --head`, or leave --address "
         "out: then one is started for this command"
     )
+
+
+def _cannot_join(address: str, error: ConnectionError | RuntimeError) -> InputError:
+    """What kept Ray from joining a cluster that listens: another token, other versions, or a head that is ending."""
+    if "InvalidAuthToken" in f"{error} {error.__cause__}":
+        return InputError(
+            f"--address {address}: this Ray cluster has a token, and this is not it; set RAY_AUTH_MODE=token and "
+            "RAY_AUTH_TOKEN as on its nodes"
+        )
+    if isinstance(error, RuntimeError):
+        return InputError(f"--address {address}: Ray cannot join this cluster: {' '.join(str(error).split())}")
+    return _no_answer(address, first_line(error))
 
 
 def _import_ray() -> Any:

@@ -20,6 +20,7 @@ from harness.errors import InputError
 from harness.execute import Event, Store, library_versions
 from harness.execute.on_ray import RayExecutor, Share, _carry_out, _Order, share_of
 from harness.execute.ray_check import Found, Needs, code_behind, differences, look, refuse
+from harness.execute.ray_cluster import _cannot_join
 from harness.plan.code import code_digest
 
 
@@ -242,6 +243,38 @@ def test_nodes_that_are_not_fit_are_refused_before_anything_runs(
     )
     assert events == []
     assert journal.began() == []
+
+
+def chained(error: BaseException, cause: str) -> BaseException:
+    error.__cause__ = RuntimeError(cause)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        (
+            chained(
+                ConnectionError("Failed to connect to Ray cluster at 10.0.0.1:6379"),
+                "Failed to connect to GCS. Last connection error: Traceback (most recent call last):\n"
+                "ray.exceptions.AuthenticationError: RPC error: InvalidAuthToken: Authentication token is missing",
+            ),
+            "this Ray cluster has a token, and this is not it; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as on its "
+            "nodes",
+        ),
+        (
+            RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.60.0\n    Python: 3.12.1\n"),
+            "Ray cannot join this cluster: Version mismatch: The cluster was started with: Ray: 2.60.0 Python: 3.12.1",
+        ),
+        (
+            chained(ConnectionError("Could not find any running Ray instance.\nMore."), "nothing"),
+            "no Ray cluster answers (Could not find any running Ray instance.); start one with `ray start --head`, or "
+            "leave --address out: then one is started for this command",
+        ),
+    ],
+)
+def test_what_keeps_ray_from_joining_a_cluster_is_told(raised: ConnectionError | RuntimeError, told: str) -> None:
+    assert str(_cannot_join("10.0.0.1:6379", raised)) == f"--address 10.0.0.1:6379: {told}"
 
 
 def test_a_cluster_that_does_not_answer_is_named(store: Store) -> None:
