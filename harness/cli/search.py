@@ -122,7 +122,8 @@ def _study(
     minimize = metric_of(search.spec.metric).lower_is_better
     name = f"{search.name}/{prepared.matrix.profile}/{trials.row.id}/{trials.identity[:12]}"
     storage = open_storage(search.spec.storage, prepared.journal)
-    study = SearchStudy(search, name, storage, owner_of(prepared.store.root), minimize=minimize)
+    owner = owner_of(prepared.store.root) if search.spec.storage else None
+    study = SearchStudy(search, name, storage, owner, minimize=minimize)
     workshop = Workshop(prepared, trials, executor)
     run_study(study, workshop, executor.room, trials.rungs, told=lambda: tracking.tell(trials, study.records()))
     records = study.records()

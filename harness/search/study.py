@@ -1,9 +1,9 @@
 """One study in Optuna: points asked, results told, and what a dead process left taken up again.
 
-A trial belongs to whoever asked for it: a store on a host. The store's lock lets one process at a time search a study
-from there, so a trial of ours that is still RUNNING when a process starts has nobody behind it: it is adopted under its
-own number, with its own values, and so neither lost nor counted twice. Trials of other owners (other machines on one
-RDB) are left to them.
+In a database that several machines search, a trial belongs to whoever asked for it: a store on a host. A journal is its
+store's alone. The store's lock lets one process at a time search a study from there, so a trial of ours that is still
+RUNNING when a process starts has nobody behind it: it is adopted under its own number, with its own values, and so
+neither lost nor counted twice. Trials of other owners are left to them.
 """
 
 import os
@@ -40,7 +40,7 @@ def open_storage(address: str | None, journal: Path) -> BaseStorage:
     Call it with the study's lock held: a lock file beside the journal is then a dead process's.
 
     Raises:
-        InputError: If the address cannot be reached.
+        InputError: If the address cannot be reached, or the journal is damaged.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     if address is not None:
@@ -50,10 +50,19 @@ def open_storage(address: str | None, journal: Path) -> BaseStorage:
             raise InputError(f"storage: cannot open the study's database: {type(error).__name__}: {error}") from error
     journal.parent.mkdir(parents=True, exist_ok=True)
     journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
-    with suppress(FileNotFoundError), journal.open("r+b") as file:
-        text = file.read()
-        file.truncate(text.rfind(b"\n") + 1)
-    return JournalStorage(JournalFileBackend(str(journal)))
+    try:
+        with suppress(FileNotFoundError), journal.open("r+b") as file:
+            text = file.read()
+            file.truncate(text.rfind(b"\n") + 1)
+        storage = JournalStorage(JournalFileBackend(str(journal)))
+        for study in storage.get_all_studies():
+            storage.get_all_trials(study._study_id)
+    except Exception as error:  # whatever a damaged line leads Optuna to
+        raise InputError(
+            f"{journal}: expected the study's journal, found damage ({type(error).__name__}: {error}); move it aside "
+            "and search again: what its trials trained is in the store, and is not trained again"
+        ) from error
+    return storage
 
 
 class SearchStudy:
@@ -63,11 +72,11 @@ class SearchStudy:
         search: What is searched.
         name: The study's name: equal for equal questions, so that results of another question never mix in.
         storage: Where it is kept.
-        owner: Who asks: see the module.
+        owner: Who asks, of a storage that others search too; None: the storage is the store's alone.
         minimize: Whether a lower metric is better.
     """
 
-    def __init__(self, search: Search, name: str, storage: BaseStorage, owner: str, *, minimize: bool) -> None:
+    def __init__(self, search: Search, name: str, storage: BaseStorage, owner: str | None, *, minimize: bool) -> None:
         self.search, self.name, self.minimize = search, name, minimize
         self._owner = owner
         self._study = optuna.create_study(
@@ -83,7 +92,7 @@ class SearchStudy:
         """The trials that a dead process of this owner left running, to be carried out first."""
         adopted = []
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if frozen.user_attrs.get(OWNER, self._owner) != self._owner:
+            if self._owner is not None and frozen.user_attrs.get(OWNER, self._owner) != self._owner:
                 continue
             trial = Trial(self._study, frozen._trial_id)
             try:
@@ -108,7 +117,8 @@ class SearchStudy:
         refused = 0
         while len(asked) < most and self.counted() < self.search.budget.trials and not self._exhausted():
             trial = self._study.ask()
-            trial.set_user_attr(OWNER, self._owner)
+            if self._owner is not None:
+                trial.set_user_attr(OWNER, self._owner)
             point = self._feasible(trial, self._suggest(trial))
             refused = 0 if point else refused + 1
             if point:

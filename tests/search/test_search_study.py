@@ -1,6 +1,6 @@
 """The loop of a study: what is trained, what is told, and what a kill leaves behind."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def searching(folder: Path, **changes: Any) -> Search:
     return read_search(folder / "margins.yaml")
 
 
-def opened(search: Search, folder: Path, owner: str = "me") -> SearchStudy:
+def opened(search: Search, folder: Path, owner: str | None = None) -> SearchStudy:
     return SearchStudy(search, "s", open_storage(None, folder / "s.journal"), owner, minimize=False)
 
 
@@ -162,6 +162,13 @@ def test_trials_of_another_machine_are_left_to_it(tmp_path: Path) -> None:
     assert [trial.number for trial in opened(search, tmp_path, "they").adopt()] == [trial.number for trial in theirs]
 
 
+def test_what_is_left_in_a_stores_own_journal_is_taken_up_whoever_left_it(tmp_path: Path) -> None:
+    search = searching(tmp_path)
+    left = opened(search, tmp_path).ask(2)
+    assert [trial.number for trial in opened(search, tmp_path).adopt()] == [trial.number for trial in left]
+    assert sum(record["state"] == "complete" for record in carry_on(opened(search, tmp_path), Trainer())) == 15
+
+
 def test_a_trial_killed_before_it_had_a_point_is_closed_and_does_not_count(tmp_path: Path) -> None:
     search = searching(tmp_path)
     storage = open_storage(None, tmp_path / "s.journal")
@@ -184,6 +191,23 @@ def test_a_line_that_a_crash_tore_off_is_dropped_and_a_dead_lock_is_no_hindrance
     assert isinstance(open_storage(None, journal), JournalStorage)
     assert journal.read_bytes() == whole
     assert sum(record["state"] == "complete" for record in opened(search, tmp_path).records()) == 2
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda journal: journal.write_bytes(b"\xc2\x00 no text\n" * 9),
+        lambda journal: journal.write_bytes(journal.read_bytes()[20:]),
+        lambda journal: journal.write_bytes(journal.read_bytes().replace(b'"op_code":6', b'"op_code":99', 1)),
+        lambda journal: (journal.unlink(), journal.mkdir()),
+    ],
+    ids=["noise", "its start is missing", "an operation", "a folder"],
+)
+def test_a_damaged_journal_is_told_with_what_to_do(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+    carry_on(opened(searching(tmp_path, trials=2), tmp_path), Trainer())
+    damage(tmp_path / "s.journal")
+    with pytest.raises(InputError, match=r"s\.journal: expected the study's journal, found damage .*; move it aside"):
+        open_storage(None, tmp_path / "s.journal")
 
 
 def test_a_database_keeps_a_study_as_the_journal_does(tmp_path: Path) -> None:
