@@ -391,8 +391,8 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 
 def tell_os_error(error: OSError, folder: Path) -> str | None:
-    """What to do about a full or unwritable disk; None for any other error."""
-    place = error.filename or folder
+    """What to do about a full or unwritable disk, or a folder in the way; None for any other error."""
+    place = error.filename2 or error.filename or folder
     if error.errno in _FULL:
         return (
             f"{place}: {error.strerror}: no more can be written. Free space (python -m harness cache gc), or name a "
@@ -400,6 +400,8 @@ def tell_os_error(error: OSError, folder: Path) -> str | None:
         )
     if error.errno in _FORBIDDEN:
         return f"{place}: {error.strerror}: expected a folder that can be written to; name another store, or mend it"
+    if error.errno == errno.EISDIR:
+        return f"{place}: {error.strerror}: expected a file, or nothing; move the folder away"
     if error.errno == errno.ENOSYS:
         return f"{place}: this file system has no file locks, which the store needs; name a store on another disk"
     return None

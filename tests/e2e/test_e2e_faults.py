@@ -130,6 +130,11 @@ def test_a_report_that_cannot_be_written_is_told_and_nothing_is_trained_again(
     (place / "reports").write_text("in the way", encoding="utf-8")
     done = harness("run", "tiny.yaml", *DEMO, "--data", photographs, code=2)
     assert "reports" in done.stderr
+    (place / "reports").unlink()
+    figure = place / "reports" / "figures" / "tiny-results.png"
+    figure.mkdir(parents=True)
+    done = harness("report", "tiny", code=2)
+    assert f"{figure.relative_to(place)}: Is a directory: expected a file, or nothing" in done.stderr
     told = answer(harness("run", "tiny.yaml", *DEMO, "--data", photographs, "--out", "other", "--json"))
     assert told["stages"]["trained"] == 0
 

@@ -6,6 +6,7 @@ A test with a ``shelf`` runs on every kind of store; one with a ``store`` on a f
 import errno
 import json
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -275,6 +276,15 @@ def test_remembering_again_replaces_and_forgetting_frees(shelf: Shelf) -> None:
     store.forget("t")
     store.forget("t")
     assert store.tables() == {}
+
+
+def test_a_folder_in_the_place_of_a_record_is_told_with_its_name(store: Store) -> None:
+    store.remember("t", ["a"])
+    (record,) = (store.root / "tables").iterdir()
+    record.unlink()
+    record.mkdir()
+    with pytest.raises(InputError, match=re.escape(f"{record}: Is a directory: expected a file, or nothing; move ")):
+        store.remember("t", ["b"])
 
 
 def test_a_stage_that_someone_works_on_is_not_collected(shelf: Shelf) -> None:
