@@ -58,7 +58,7 @@ def show_results(title: str, metrics: Sequence[str], rows: Sequence[Mapping[str,
     Args:
         title: The table's.
         metrics: Keys of the metrics to show.
-        rows: ``id``, ``seed``, ``metrics`` (fractions) or None, and then a ``reason``.
+        rows: ``id``, ``seed``, ``metrics`` (fractions) or None, and then its ``status``.
     """
     from rich import box
     from rich.table import Table
@@ -72,8 +72,9 @@ def show_results(title: str, metrics: Sequence[str], rows: Sequence[Mapping[str,
     for metric in shown:
         table.add_column(metric.title, justify="right", no_wrap=True)
     for row in rows:
-        measured = row["metrics"]
-        numbers = [percent(measured[metric.key], metric) if measured else row["status"] for metric in shown]
+        state = "" if row["metrics"] else row["status"]
+        values = [(metric, (row["metrics"] or {}).get(metric.key)) for metric in shown]
+        numbers = [state if value is None else percent(value, metric) for metric, value in values]
         table.add_row(row["id"], str(row["seed"]), *numbers)
     console = answers()
     console.print(f"{title} · no report: the tracker could not be asked", markup=False)

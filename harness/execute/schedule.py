@@ -93,8 +93,10 @@ class Schedule:
                     self.finish(self._stages[child], Outcome("not_run", reason=reason))
 
     def _was_done(self, name: str) -> bool:
-        """Whether a stage was complete before. The files of one that no other builds on are read by whoever asked for
-        it: its checksums are compared here, where it can still be done again.
+        """Whether a stage was complete before.
+
+        The files of a stage that no other builds on are read by whoever asked for it: their checksums are compared
+        here, where it can still be done again.
 
         Raises:
             InputError: If a store elsewhere does not answer.

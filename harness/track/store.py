@@ -133,7 +133,7 @@ def _connect(uri: str) -> "MlflowClient":
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
         except (sqlite3.DatabaseError, DBAPIError, MlflowException) as error:
-            found, *_ = str(error).splitlines()
+            found, *_ = str(error).splitlines() or [type(error).__name__]
             told = f"{path}: {found}: expected MLflow's database, which can be written to"
             mend = "unless another program holds it, move it aside: the next run records the table anew"
             raise InputError(f"{told}; {mend}") from error
