@@ -91,8 +91,9 @@ def load_mlflow() -> None:
     """Imports MLflow in one thread at a time: its modules import each other in circles, which two threads may tear."""
     with _one_thread:
         prepare_environment()
-        for noisy in ("alembic", "mlflow.store.db.utils"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        # It writes a traceback of what it raises next, and that is told in a sentence.
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         import mlflow.entities
         import mlflow.exceptions  # noqa: F401
 
