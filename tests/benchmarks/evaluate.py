@@ -154,6 +154,15 @@ def device_name(device: str) -> str:
 
 
 def main() -> None:
+    """Measures, tells, and keeps what was measured if a file is named."""
+    options = read_options()
+    report = measured(options)
+    tell(report)
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--queries", type=int, default=3368)
     parser.add_argument("--gallery", type=int, default=19732)
@@ -166,18 +175,14 @@ def main() -> None:
     parser.add_argument("--reference-queries", type=int, default=200)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
+    return parser.parse_args()
 
+
+def measured(options: argparse.Namespace) -> dict[str, Any]:
+    """Everything that is measured, as plain data."""
     problem = make_problem(options.queries, options.gallery, options.dimension, options.junk, options.distractors)
     query, gallery = problem[0], problem[3]
-    report: dict[str, Any] = {
-        "device": device_name(options.device),
-        "load_average": os.getloadavg()[0],
-        "shape": [options.queries, options.gallery, options.dimension],
-        "junk": options.junk,
-        "distractors": options.distractors,
-        "features_mb": (query.nbytes + gallery.nbytes) / 1e6,
-    }
+    load = os.getloadavg()[0]
     results: dict[str, Any] = {}
 
     def rank() -> None:
@@ -191,24 +196,40 @@ def main() -> None:
         both = np.concatenate([query, gallery])
         rounds = max(1, options.rounds // 2)
         rows.append(measure("the same, re-ranked", rerank, bare_product(both, both, options.device), rounds))
-    count = min(options.reference_queries, options.queries)
+    found = results["rank"].average_precision
+    peers, missing = ([], []) if options.no_peers else compare(problem)
+    return {
+        "device": device_name(options.device),
+        "load_average": load,
+        "shape": [options.queries, options.gallery, options.dimension],
+        "junk": options.junk,
+        "distractors": options.distractors,
+        "features_mb": (query.nbytes + gallery.nbytes) / 1e6,
+        "reference": against_reference(problem, found, min(options.reference_queries, options.queries)),
+        "rows": rows,
+        "peers": peers,
+        "peers_missing": missing,
+        "metrics": {name: result.metrics() for name, result in results.items()},
+    }
+
+
+def against_reference(problem: tuple[np.ndarray, ...], found: np.ndarray, count: int) -> dict[str, Any]:
+    """The plain reference on the first ``count`` queries: its seconds, and how far ``found`` is from it."""
     started = time.perf_counter()
     expected = reference(problem, count)
-    report["reference"] = {
-        "what": f"plain numpy, the first {count} of {options.queries} queries only",
+    return {
+        "what": f"plain numpy, the first {count} of {len(found)} queries only",
         "seconds": time.perf_counter() - started,
-        "largest_difference_of_average_precision": float(
-            np.nanmax(np.abs(expected - results["rank"].average_precision[:count]))
-        ),
+        "largest_difference_of_average_precision": float(np.nanmax(np.abs(expected - found[:count]))),
     }
-    report["rows"] = rows
-    report["peers"], report["peers_missing"] = ([], []) if options.no_peers else compare(problem)
-    report["metrics"] = {name: result.metrics() for name, result in results.items()}
 
-    print(f"{report['device']}; load {report['load_average']:.1f}; {report['shape']}, {options.junk} junk; ", end="")
+
+def tell(report: dict[str, Any]) -> None:
+    """Prints what was measured."""
+    print(f"{report['device']}; load {report['load_average']:.1f}; {report['shape']}, {report['junk']} junk; ", end="")
     print(f"features {report['features_mb']:.0f} MB")
     print(f"{'':28}{'ours s':>9}{'bare s':>9}{'by':>7}{'ratio':>8}{'first s':>9}{'MB above':>10}")
-    for row in rows:
+    for row in report["rows"]:
         print(
             f"{row['what']:28}{row['seconds']:9.2f}{row['bare_seconds']:9.2f}{row['bare_by']:>7}{row['ratio']:8.2f}"
             f"{row['first_call_seconds']:9.2f}{row['peak_above_mb']:10.0f}"
@@ -230,8 +251,6 @@ def main() -> None:
         print(f"not installed: {peer}")
     for name, metrics in report["metrics"].items():
         print(f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in metrics.items()))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":
