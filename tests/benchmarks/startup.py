@@ -9,7 +9,6 @@ find it done, as every later run does.
 """
 
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -116,7 +115,7 @@ def first_steps(words: Sequence[str], folder: Path) -> tuple[float, float]:
             time.sleep(POLL_S)
         raise SystemExit(f"no training step was seen:\n{log.read_text(errors='replace')}")
     finally:
-        run.send_signal(signal.SIGINT)
+        run.terminate()  # heard in the background, too, where SIGINT is ignored
         run.wait()
 
 
