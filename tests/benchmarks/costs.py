@@ -43,6 +43,8 @@ SEARCH = ROOT / "ablations" / "margins.yaml"
 POLL_S = 0.02
 CLASSES = 751
 """Identities that Market-1501 trains on."""
+PLATEAUS = (50, 100, 150)
+"""The epochs of the last stage after which a trial is looked at."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def write_spool(path: Path, example: Path, settings: TrainSettings, images: int)
     sampler = settings.sampler
     batch = sampler.batch_size if hasattr(sampler, "batch_size") else sampler.identities * sampler.images
     steps = math.ceil(images / batch)
-    read_every = Circumstances.__dataclass_fields__["log_every"].default
+    read_every: Any = Circumstances.__dataclass_fields__["log_every"].default
     (record, *_), _ = read_spool(example)
     readings = [*range(read_every, steps, read_every), steps]
     with SpoolWriter(path) as spool:
@@ -231,11 +233,14 @@ def contents(database: Path) -> tuple[int, int]:
 def journal_bytes(journal: Path, trials: int) -> float:
     """What one trial adds to a study's journal, its results under the search's own seeds told."""
     search = read_search(SEARCH).under("paper", trials)
-    study = SearchStudy(search, "costs", open_storage(None, journal), "host:/folder/of/a/store", minimize=False)
+    study = SearchStudy(search, "costs", open_storage(None, journal), None, minimize=False)
     before, told = journal.stat().st_size, 0
+    values = [0.5 + 0.1 / (seed + 3) for seed in search.seeds]
     for asked in study.ask(trials):
         chains = [[f"{told:02d}{seed:02d}{stage}".ljust(32, "0") for stage in range(3)] for seed in search.seeds]
-        study.tell(asked, [0.5 + 0.1 / (seed + 3) for seed in search.seeds], chains)
+        for epoch in PLATEAUS:
+            study.report(asked, epoch, values)
+        study.complete(asked, values, chains, {stage: (3600.5, PLATEAUS[-1]) for chain in chains for stage in chain})
         told += 1
     return (journal.stat().st_size - before) / told
 

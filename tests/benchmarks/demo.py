@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,8 @@ def main() -> None:
         ("--one", {"nargs": 2, "metavar": ("NETWORK", "STAGE"), "help": "profile this one here, and print JSON"}),
     )
     if options.one:
-        print(json.dumps(measure(*options.one, options)))
+        network, stage = options.one
+        print(json.dumps(measure(network, stage, options)))
         return
     rows = [one_apart(network, stage, options) for network in NETWORKS for stage in STAGES]
     tell(rows, options, note="the columns after images/s are shares of the step in per cent")
@@ -90,7 +91,7 @@ def measure(network: str, stage: str, options: argparse.Namespace) -> dict[str, 
     taken_s = train()
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiled:
         profiled_s = train()
-    spent: Counter[str] = Counter()
+    spent: defaultdict[str, float] = defaultdict(float)
     for event in profiled.key_averages():
         family = next((name for name, words in FAMILIES.items() if any(word in event.key for word in words)), OTHER)
         spent[family] += event.self_cpu_time_total / 1e6

@@ -54,7 +54,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         options.cache = options.cache or Path(folder) / "cache"
         if options.one:
-            print(json.dumps(measure(*options.one, options)))
+            row, stage = options.one
+            print(json.dumps(measure(row, stage, options)))
             return
         if options.data is None:
             options.data = make(

@@ -150,7 +150,8 @@ def _bootstrap_covers(means: Floats, truth: float, generator: np.random.Generato
     chosen = generator.integers(0, means.shape[1], (_RESAMPLES, means.shape[1]))
     resampled = means[:, chosen].mean(axis=2)
     low, high = np.quantile(resampled, (0.025, 0.975), axis=1)
-    return (low <= truth) & (truth <= high)
+    covers: NDArray[np.bool_] = (low <= truth) & (truth <= high)
+    return covers
 
 
 def _contradicted(shift: float, seeds: int, claims: int, options: Any, generator: np.random.Generator) -> float:

@@ -131,7 +131,7 @@ def conventional(
         for images, targets in loader:
             total, _ = compute_losses(network(images.to(device)), targets.to(device), settings.losses)
             optimizer.zero_grad()
-            total.backward()
+            total.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             running += total.item()
 

@@ -82,7 +82,8 @@ def counted_mb(network: str, batch: int, *, recompute: bool) -> float:
     model.recompute = recompute
     with FakeTensorMode(allow_non_fake_inputs=True):
         for module in model.modules():
-            for held in (module._parameters, module._buffers):  # ``Module.to`` cannot put these in their place
+            kept: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+            for held in kept:  # ``Module.to`` cannot put these in their place
                 held.update({name: _without_contents(value) for name, value in held.items() if value is not None})
         optimizer = make_optimizer(model, settings.optimizer)
         target = torch.empty(batch, dtype=torch.int64)

@@ -66,7 +66,8 @@ def torchreid_reranking(problem: Problem) -> Scores:
     sides = torch.from_numpy(query), torch.from_numpy(gallery)
 
     def plain(left: torch.Tensor, right: torch.Tensor) -> np.ndarray:
-        return compute_distance_matrix(left, right).clamp_(min=0.0).sqrt_().numpy()
+        distances: np.ndarray = compute_distance_matrix(left, right).clamp_(min=0.0).sqrt_().numpy()
+        return distances
 
     distances = re_ranking(plain(*sides), plain(sides[0], sides[0]), plain(sides[1], sides[1]))
     cmc, mean_ap = evaluate_rank(distances, ids, gallery_ids, cameras, gallery_cameras)

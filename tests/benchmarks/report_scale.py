@@ -97,8 +97,14 @@ def make_tracker(folder: Path, rows: int, seeds: int, queries: int) -> None:
             logit = 0.1 * sum(factors.values()) + rng.normal(0, 0.05) + difficulty + 0.5 * rng.standard_normal(len(ids))
             precision = 1 / (1 + np.exp(-logit))
             hit = np.where(rng.random(len(ids)) < precision, 1, 7)
-            found = {"average_precision": precision, "first_hit_rank": hit, "inp": precision**2}
-            np.savez_compressed(place / "per_query.npz", **found, valid=np.ones(len(ids), bool), query_ids=ids)
+            np.savez_compressed(
+                place / "per_query.npz",
+                average_precision=precision,
+                first_hit_rank=hit,
+                inp=precision**2,
+                valid=np.ones(len(ids), bool),
+                query_ids=ids,
+            )
             tracker.open_run(
                 key,
                 table_key="T",

@@ -75,7 +75,7 @@ class BareStep:
         self.optimizer = make_optimizer(self.network, self.settings.optimizer)
         self._resumed = now(self.device)
 
-    def take_turn(self, _: Mapping[str, Any]) -> None:
+    def take_turn(self, _reading: Mapping[str, Any]) -> None:
         """Called by the loop at the end of a window."""
         started = now(self.device)
         self.loop.append(started - self._resumed)
@@ -150,8 +150,12 @@ def compare(network: str, stage: str, options: argparse.Namespace) -> dict[str, 
 def _flops(settings: TrainSettings, classes: int) -> float:
     """Of one image's training step: two a multiply-add, and the backward pass costs twice the forward."""
     images = settings.images
-    size = {"height_px": images.height_px, "width_px": images.width_px}
-    cost = network_cost(**settings.model, **size, classes=classes if settings.classifier else None)
+    cost = network_cost(
+        **settings.model,
+        height_px=images.height_px,
+        width_px=images.width_px,
+        classes=classes if settings.classifier else None,
+    )
     return 3.0 * 2.0 * cost.multiply_adds
 
 

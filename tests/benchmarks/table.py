@@ -14,9 +14,7 @@ from measure import arguments, tell
 from subjects import table_plan
 
 from harness.execute import Store
-from harness.plan import Plan, measured_speeds, sharing_of, speed_key
-
-Speeds = dict[tuple[str, str], float]
+from harness.plan import Plan, Speeds, measured_speeds, sharing_of, speed_key
 
 
 def main() -> None:
@@ -27,7 +25,7 @@ def main() -> None:
         ("--store", {"type": Path, "default": None, "help": "a store with finished stages"}),
     )
     matrix, plan = table_plan(options.profile)
-    speeds = {} if options.store is None else store_speeds(options.store)
+    speeds: Speeds = {} if options.store is None else store_speeds(options.store)
     devices = sorted({device for device, _ in speeds})
     sharing = sharing_of(plan)
     shared = list(plan.stages)
