@@ -86,6 +86,7 @@ def expand(
     kept, refused = _judged(declaration, candidates, resolver)
     resolver.check_overrides()
     _check_protocol(declaration, chosen, settings, kept)
+    _check_other_profiles(declaration, chosen, kept)
     run_seeds = _seeds(declaration, chosen, seeds)
     return Matrix(
         name=declaration.name,
@@ -212,6 +213,35 @@ def _check_protocol(
         place = tell_origin(settings, ("data", "dataset"))
         told = f'the profile "{profile.name}" makes a synthetic "{layout}"'
         raise InputError(f'{place}: found "{recipe.data.dataset}", but {told}; expected the same')
+
+
+def _check_other_profiles(declaration: Declaration, chosen: Profile, rows: Sequence[Row]) -> None:
+    """A mistake in a profile that is not chosen shows now, and not on the day that it is needed.
+
+    Resolved under each of them are the first row and those with settings of their own there. What a search is to find
+    under that profile may not be known yet: the chosen profile's values stand in.
+    """
+    if not rows:
+        return
+    stand_ins = dict(_dotted(rows[0].recipe.model_dump(by_alias=True)))
+    ids = {row.id for row in rows}
+    for profile in declaration.profiles.values():
+        if profile.name == chosen.name:
+            continue
+        studies, settings = Studies(None, profile.name, stand_ins), declaration.settings(profile.name)
+        resolver = Resolver(declaration.path, declaration.recipe.factors, settings, (), studies)
+        for candidate in _candidates(declaration, profile):
+            own = declaration.sets.get((*candidate.source, "profiles", profile.name, "set"))
+            if candidate.id == rows[0].id or (own and candidate.id in ids):
+                resolver.recipe(candidate.id, candidate.factors, candidate.settings)
+
+
+def _dotted(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of nested mappings, and every mapping, by its dotted key."""
+    for name, value in values.items():
+        yield f"{above}{name}", value
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{above}{name}.")
 
 
 def _assumptions(

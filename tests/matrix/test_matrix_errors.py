@@ -368,3 +368,29 @@ def test_rows_of_different_data_sets_make_no_table(declare):
     assert refusal_of(path) == (
         'table.yaml: data.dataset: row "2" has "cifar100", row "1" "market1501"; expected one for all rows of a table'
     )
+
+
+@pytest.mark.parametrize(
+    ("table", "recipe", "message"),
+    [
+        (
+            {},
+            {"classify.epochs: 2": "classify.epochs: two"},
+            'recipe.yaml:26: profiles.demo.patch.stages.classify.epochs: found the text "two", expected a whole number',
+        ),
+        (
+            {"claims:": "profiles: {demo: {set: {augment.flip: 2}}}\nclaims:"},
+            {},
+            "table.yaml:10: profiles.demo.set.augment.flip: found 2, expected a number of at most 1",
+        ),
+    ],
+)
+def test_a_mistake_in_a_profile_that_is_not_chosen_is_told(declare, table: dict, recipe: dict, message: str) -> None:
+    assert refusal_of(declare(table, recipe), profile="paper") == message + IN_ROW_1
+
+
+def test_a_mistake_of_a_row_under_a_profile_that_is_not_chosen_is_told(declare) -> None:
+    path = declare({"factors: [Softmax, DIL]}": "factors: [Softmax, DIL], profiles: {demo: {set: {augment.flip: 2}}}}"})
+    told = "table.yaml:7: rows.1.profiles.demo.set.augment.flip: found 2, expected a number of at most 1"
+    assert refusal_of(path, profile="paper") == told + '\n(in row "2" of table.yaml)'
+    load_matrix(path, profile="paper", rows=["1"])
