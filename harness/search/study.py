@@ -92,7 +92,8 @@ class SearchStudy:
         """The trials that a dead process of this owner left running, to be carried out first."""
         adopted = []
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if self._owner is not None and frozen.user_attrs.get(OWNER, self._owner) != self._owner:
+            # One without an owner was asked for a moment ago, by a machine that has not yet put its name to it.
+            if self._owner is not None and frozen.user_attrs.get(OWNER) != self._owner:
                 continue
             trial = Trial(self._study, frozen._trial_id)
             try:

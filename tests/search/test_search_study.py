@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.storages import JournalStorage
+from optuna.trial import TrialState
 
 from harness.errors import InputError
 from harness.search import read_search
@@ -160,6 +161,16 @@ def test_trials_of_another_machine_are_left_to_it(tmp_path: Path) -> None:
     theirs = opened(search, tmp_path, "they").ask(2)
     assert opened(search, tmp_path, "me").adopt() == []
     assert [trial.number for trial in opened(search, tmp_path, "they").adopt()] == [trial.number for trial in theirs]
+
+
+def test_a_trial_that_another_machine_is_just_asking_for_is_left_to_it(tmp_path: Path) -> None:
+    search, storage = searching(tmp_path), open_storage(f"sqlite:///{tmp_path / 'studies.db'}", tmp_path)
+    studies = [SearchStudy(search, "s", storage, owner, minimize=False) for owner in ("me", "they")]
+    number = storage.get_trial(storage.create_new_trial(storage.get_study_id_from_name("s"))).number
+    assert [study.adopt() for study in studies] == [[], []]
+    assert storage.get_all_trials(storage.get_study_id_from_name("s"))[number].state is TrialState.RUNNING
+    records = carry_on(studies[0], Trainer())
+    assert sum(record["state"] == "complete" for record in records) == 15
 
 
 def test_what_is_left_in_a_stores_own_journal_is_taken_up_whoever_left_it(tmp_path: Path) -> None:
