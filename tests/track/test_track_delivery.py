@@ -1,6 +1,7 @@
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -416,11 +417,14 @@ def test_a_tracker_that_is_down_costs_no_time_and_what_waits_is_delivered_once_w
 ) -> None:
     monkeypatch.chdir(tmp_path)  # what answers in the end keeps its artifacts in the working folder
     start = time.monotonic()
+    all_is_said, pump = threading.Event(), Deliverer.pump
+    monkeypatch.setattr(Deliverer, "pump", lambda deliverer: all_is_said.wait(60) and pump(deliverer))
     tracker = Tracker(CLOSED_PORT, tmp_path / "outbox")
     open_table(tracker)
     open_run(tracker, "r")
     tracker.deliver("r", spool, 0)
     tracker.finish_run("r", {"mAP": 0.5}, files=[spool])
+    all_is_said.set()  # until here nothing was even tried: whoever says something waits for nobody
     assert tracker.flush(patience_s=0.5).undelivered == 1
     delivery = tracker.close(patience_s=1.0)
     assert time.monotonic() - start < 20.0  # MLflow's client alone retries for minutes
