@@ -39,9 +39,11 @@ def list_(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
         typer.echo(f"{entry.fingerprint[:12]}  {entry.state:<10} {entry.size_bytes / 1e6:8.1f} MB  {name:<10} {used}")
     size = sum(entry.size_bytes for entry in entries)
     typer.echo(f"{counted(len(entries), 'stage')}, {size / 1e6:.1f} MB in {store}")
-    for folder, what in ((kept.root / "cache", "decoded images"), (kept.root / "data", "synthetic data sets")):
-        if size := sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()):
-            typer.echo(f"beside them {what}, {size / 1e6:.1f} MB in {folder}; deleted, they are made again when needed")
+    beside = {"cache": "decoded images, indexes and measured speeds", "data": "synthetic data sets"}
+    for name, what in beside.items():
+        if size := sum(path.stat().st_size for path in (kept.root / name).rglob("*") if path.is_file()):
+            told = f"beside them {what}, {size / 1e6:.1f} MB in {kept.root / name}"
+            typer.echo(f"{told}; deleted, they are made anew when needed")
 
 
 @cache_app.command()
