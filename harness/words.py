@@ -1,4 +1,4 @@
-"""How numbers are told."""
+"""How numbers and errors are told."""
 
 
 def counted(number: float, what: str) -> str:
@@ -9,3 +9,8 @@ def counted(number: float, what: str) -> str:
     """
     shown = f"{number:,}" if isinstance(number, int) else f"{number:g}"
     return f"{shown} {what}" if number == 1 else f"{shown} {what}s"
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; its type if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

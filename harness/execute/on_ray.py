@@ -23,14 +23,14 @@ from typing import Any
 from harness.errors import InputError
 from harness.execute.protocol import Event, Outcome
 from harness.execute.ray_check import Found, Needs, code_behind, differences, look, look_far, refuse
-from harness.execute.ray_cluster import EventQueue, RayCluster, first_line
+from harness.execute.ray_cluster import EventQueue, RayCluster
 from harness.execute.schedule import RETRY_S, Schedule
 from harness.execute.shared import SharedStore
 from harness.execute.slot import process_variables
 from harness.execute.store import Store
 from harness.execute.worker import run_stage, spare_memory
 from harness.plan.stage import Stage
-from harness.words import counted
+from harness.words import counted, first_line
 
 _GRACE_S = 5.0
 """How long interrupted stages have to end by themselves."""

@@ -21,7 +21,7 @@ from typing import Any, TextIO
 from harness.errors import InputError
 from harness.execute.protocol import Event
 from harness.execute.slot import available_cores
-from harness.words import counted
+from harness.words import counted, first_line
 
 _OBJECT_STORE_BYTES = 80_000_000
 """Of a cluster started here; stages leave their results in the store, not in Ray."""
@@ -220,8 +220,3 @@ def _import_ray() -> Any:
             "--executor ray: Ray is not installed; uv run --extra ray ... (or pip install ray) brings it"
         ) from None
     return ray
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says; its type if it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from harness.errors import InputError
 from harness.execute.manifest import checksum_of_stream
 from harness.execute.store import tell_os_error
+from harness.words import first_line
 
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
 """Protocols whose driver an extra of this project installs."""
@@ -219,7 +220,7 @@ class Remote:
         except PermissionError as error:
             if error.errno is not None and path is not None:
                 raise InputError(tell_os_error(error, path)) from error
-            told = f"access denied ({_first_line(error)}); expected credentials that may list, read, write and delete"
+            told = f"access denied ({first_line(error)}); expected credentials that may list, read, write and delete"
             raise InputError(f"{self}: {told}") from error
         except Exception as error:  # every driver has its own kinds
             full = tell_os_error(error, path) if isinstance(error, OSError) and path is not None else None
@@ -230,13 +231,9 @@ def _explain(error: Exception) -> str:
     if "NoCredentials" in type(error).__name__:
         return "no credentials; set those that its driver reads (for s3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
     return (
-        f"it does not answer as it should ({type(error).__name__}: {_first_line(error)}); check the address and the "
+        f"it does not answer as it should ({type(error).__name__}: {first_line(error)}); check the address and the "
         "network, then run the same command: it goes on where it was"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no message"])[0]
 
 
 def _without_password(address: str) -> str:

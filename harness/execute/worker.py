@@ -20,6 +20,7 @@ from harness.execute.protocol import BEGUN, Event, Outcome, Task, Work
 from harness.execute.store import Store, tell_os_error
 from harness.plan.stage import Stage
 from harness.plugins import load_object
+from harness.words import first_line
 
 _log = logging.getLogger(__name__)
 
@@ -125,14 +126,14 @@ def _explain(error: Exception, store: Store, stage: Stage, context: Mapping[str,
     if isinstance(error, OSError) and (told := tell_os_error(error, folder)):
         return told
     if _is_out_of_memory(error):
-        return f"out of memory on {context.get('device', 'cpu')}: {spare_memory(stage)} ({_first_line(error)})"
+        return f"out of memory on {context.get('device', 'cpu')}: {spare_memory(stage)} ({first_line(error)})"
     kept = ""
     try:
         (folder / ERROR).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
         kept = f"; the whole traceback is in {folder / ERROR}"
     except OSError as failure:
         kept = f"; its traceback could not be kept ({failure})"
-    return f"{type(error).__name__}: {_first_line(error)} ({_place(error)}){kept}"
+    return f"{type(error).__name__}: {first_line(error)} ({_place(error)}){kept}"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
@@ -154,10 +155,6 @@ def spare_memory(stage: Stage) -> str:
     else:
         batch = f"{place}.identities (now {sampler.get('identities')} x {sampler.get('images')} images)"
     return f"lower {batch}, set arithmetic.precision to bfloat16, or run fewer workers on this device (--workers)"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or ["no message"])[0]
 
 
 def _place(error: BaseException) -> str:

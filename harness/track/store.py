@@ -18,6 +18,7 @@ from urllib.request import url2pathname
 
 from harness.errors import InputError
 from harness.track.words import EXPERIMENT_TAGS, TAG_KIND
+from harness.words import first_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -134,8 +135,7 @@ def _connect(uri: str) -> "MlflowClient":
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
         except (sqlite3.DatabaseError, DBAPIError, MlflowException) as error:
-            found, *_ = str(error).splitlines() or [type(error).__name__]
-            told = f"{path}: {found}: expected MLflow's database, which can be written to"
+            told = f"{path}: {first_line(error)}: expected MLflow's database, which can be written to"
             mend = "unless another program holds it, move it aside: the next run records the table anew"
             raise InputError(f"{told}; {mend}") from error
     return client
