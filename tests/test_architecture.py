@@ -9,30 +9,39 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "harness"
-SHARED = {"errors", "recipe", "plugins", "spool", "compiled", "__init__"}
-"""Modules that every room may use."""
+SHARED = {"errors", "plugins", "spool", "words"}
+"""Single modules of the harness that every room may use; they themselves use each other alone."""
 
-MAY_IMPORT = {
-    "matrix": set(),
-    "plan": {"matrix"},
+HARNESS = {
+    "matrix": {"reid"},
+    "plan": {"matrix", "reid"},
     "execute": {"plan"},
-    "data": set(),
+    "search": {"matrix", "plan", "reid"},
+    "track": set(),
+    "report": {"track", "plan", "reid"},
+}
+"""Besides itself and the shared modules, what a room of the harness may import; ``cli`` may import everything."""
+
+METHOD = {
+    "recipe": set(),
+    "compiled": set(),
+    "data": {"compiled"},
     "models": set(),
     "losses": {"models"},
-    "evaluate": set(),
-    "train": {"data", "models", "losses", "evaluate", "execute"},
-    "search": {"matrix", "plan"},
-    "track": set(),
-    "report": {"track", "plan"},
+    "evaluate": {"compiled"},
+    "train": {"recipe", "data", "models", "losses", "evaluate"},
 }
-"""Besides itself and the shared modules, what a room may import from ``harness``; ``cli`` may import everything."""
+"""The same for the rooms of the method, ``harness.reid``."""
+
+DOOR = {"execute"}
+"""What the method may import of the harness besides the shared modules."""
 
 OUTSIDE = {
     "fsspec": {"execute"},
     "mlflow": {"track"},
     "optuna": {"search"},
     "typer": {"cli"},
-    "timm": {"models"},
+    "timm": {"reid"},
     "yaml": {"matrix"},
 }
 """Outside systems that stand behind one door each."""
@@ -42,9 +51,9 @@ def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
 
-def room_of(path: Path) -> str:
-    first = path.relative_to(PACKAGE).parts[0]
-    return first.removesuffix(".py")
+def parts_of(path: Path) -> tuple[str, ...]:
+    """The names on the way from the package to a module: ``("reid", "data", "cache")``."""
+    return path.relative_to(PACKAGE).with_suffix("").parts
 
 
 def imported_by(path: Path) -> set[str]:
@@ -58,23 +67,42 @@ def imported_by(path: Path) -> set[str]:
     return found
 
 
+def allowed_from(parts: tuple[str, ...]) -> set[tuple[str, ...]]:
+    """The places, as prefixes of a module's name, that the module at ``parts`` may import from."""
+    room = parts[0]
+    shared = {(name,) for name in SHARED}
+    if room in SHARED:
+        return shared
+    if room != "reid":
+        return shared | {(room,)} | {(name,) for name in HARNESS[room]}
+    if parts == ("reid", "__init__"):
+        return set()
+    inner = parts[1]
+    return shared | {(name,) for name in DOOR} | {("reid", name) for name in (inner, *METHOD[inner])}
+
+
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_room_imports_only_what_its_walls_allow(path: Path) -> None:
-    room = room_of(path)
-    if room in {"cli", "__main__"}:
+    parts = parts_of(path)
+    if parts[0] in {"cli", "__main__", "__init__"}:
         return
-    allowed = SHARED | {room} | MAY_IMPORT.get(room, set())
+    allowed = allowed_from(parts)
     for name in imported_by(path):
-        parts = name.split(".")
-        if parts[0] == "harness" and len(parts) > 1 and (PACKAGE / parts[1]).exists():
-            assert parts[1] in allowed, f"{path.relative_to(PACKAGE)} imports {name}"
+        top, *target = name.split(".")
+        if top == "harness" and target and is_ours(target[0]):
+            assert any(tuple(target[: len(place)]) == place for place in allowed), f"{path} imports {name}"
+
+
+def is_ours(name: str) -> bool:
+    """Whether ``harness.name`` is a module or a package, and no name defined in ``harness/__init__.py``."""
+    return (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_an_outside_system_is_imported_in_its_own_room_only(path: Path) -> None:
     for name in imported_by(path):
         doors = OUTSIDE.get(name.split(".")[0])
-        assert doors is None or room_of(path) in doors, f"{path.relative_to(PACKAGE)} imports {name}"
+        assert doors is None or parts_of(path)[0] in doors, f"{path.relative_to(PACKAGE)} imports {name}"
 
 
 def loaded_after(code: str) -> set[str]:

@@ -26,7 +26,7 @@ def row_costs(prepared: "Prepared") -> dict[str, dict[str, int]]:
         arguments: dict[str, Any] = {**stage.settings["model"], **size, "classes": classes}
         key = fingerprint({**arguments, "code": stage.settings["code"]})
         if key not in known:
-            from harness.models import network_cost
+            from harness.reid.models import network_cost
 
             try:
                 known[key] = asdict(network_cost(**arguments))

@@ -25,7 +25,7 @@ def make(
     json: JsonOption = False,
 ) -> None:
     """Render a synthetic data set in the layout of a real one."""
-    from harness.data import synthetic
+    from harness.reid.data import synthetic
 
     if layout not in synthetic.FOLDERS:
         raise InputError(f'layout "{layout}": {did_you_mean(layout, synthetic.FOLDERS)}')
@@ -50,7 +50,7 @@ def check(
 
     Exit code 1 if any image cannot be read.
     """
-    from harness.data import check_dataset, recognise
+    from harness.reid.data import check_dataset, recognise
 
     name = dataset or recognise(directory)
     with counting("reading") as progress:

@@ -31,7 +31,7 @@ def evaluate(
     json: JsonOption = False,
 ) -> None:
     """Score features by the Market-1501 protocol: mAP, Rank-1/5/10/20, mINP."""
-    from harness.evaluate import evaluate_file
+    from harness.reid.evaluate import evaluate_file
 
     with counting("scoring") as progress:
         scores = evaluate_file(

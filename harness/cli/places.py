@@ -53,7 +53,7 @@ def choose(
         declaration: The table.
         profile: ``--profile``.
         data: ``--data``.
-        find: ``harness.data.find_dataset``: where a data set lies, and the places looked in.
+        find: ``harness.reid.data.find_dataset``: where a data set lies, and the places looked in.
 
     Raises:
         InputError: If data that was named, or that the profile needs, is not found.

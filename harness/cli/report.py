@@ -140,9 +140,9 @@ def _loader(snapshot: "Snapshot", data: Path | None, store: Path) -> "Callable[[
 
     from harness.cli.places import data_candidates
     from harness.cli.wiring import synthetic_place
-    from harness.data import find_dataset, open_dataset
-    from harness.data.decode import decode_image
     from harness.matrix import Synthetic
+    from harness.reid.data import find_dataset, open_dataset
+    from harness.reid.data.decode import decode_image
 
     made = snapshot.declaration.get("synthetic")
     places = data_candidates(data)

@@ -110,9 +110,9 @@ def _fill(prepared: "Prepared", engine: Engine, out: Path, context: Mapping[str,
     from harness.cli.tracking import TableTracking, table_metrics
     from harness.cli.written import write_table
     from harness.execute import Event
+    from harness.reid.train.stage import WORK
     from harness.report import build_report
     from harness.track import Tracker, read_snapshot
-    from harness.train.stage import WORK
 
     plan, matrix = prepared.plan, prepared.matrix
     prepared.store.remember(f"{matrix.name} ({matrix.profile}, {matrix.dataset})", prepared.needed)

@@ -112,11 +112,11 @@ def _study(
 ) -> dict[str, Any]:
     """One row's study, carried on until its budget is spent, and its best point measured under fresh seeds."""
     from harness.cli.studies import Workshop
+    from harness.reid.train.files import PER_QUERY
     from harness.report.vocabulary import metric_of
     from harness.search.loop import run_study
     from harness.search.result import best_trial, confirmed, stage_costs, study_noise
     from harness.search.study import SearchStudy, open_storage, owner_of
-    from harness.train.files import PER_QUERY
 
     search = prepared.search
     minimize = metric_of(search.spec.metric).lower_is_better

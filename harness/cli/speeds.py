@@ -40,7 +40,7 @@ def probe_speeds(prepared: "Prepared", slots: "Sequence[Slot]") -> None:
     """
     from harness.execute import LocalExecutor
     from harness.execute import Store as ProbeStore
-    from harness.train.probe import WORK
+    from harness.reid.train.probe import WORK
 
     lacking = _lacking(prepared.plan, known_speeds(prepared.store), slots)
     probes = {probe.fingerprint: (key, probe) for key, stage in lacking.items() for probe in _probes(key, stage, slots)}
@@ -76,7 +76,7 @@ def _lacking(plan: Plan, known: Mapping[tuple[str, str], Speed], slots: "Sequenc
     """A stage of each kind whose speed on one of the slots' devices is not known, by ``speed_key``."""
     import torch
 
-    from harness.train.device import device_name
+    from harness.reid.train.device import device_name
 
     devices = {device_name(torch.device(slot.device)) for slot in slots}
     return {speed_key(stage): stage for device in devices for stage in unmeasured(plan, known, device)}

@@ -11,8 +11,8 @@ from harness.cli.wiring import STUDIES, identify_data, stage_context, synthetic_
 from harness.errors import did_you_mean
 from harness.matrix import Matrix, expand, matrix_to_json, read_declaration, recipe_to_yaml
 from harness.matrix.schema import METRICS
-from harness.models import weights_identity
 from harness.plan import DataIdentity, Run, code_identity, fingerprint
+from harness.reid.models import weights_identity
 from harness.report.vocabulary import metric_of
 from harness.search import Search, read_search
 from harness.search.result import Score
@@ -73,9 +73,9 @@ def prepare_search(
     Raises:
         InputError: For anything in the files, the options or the data that the user can mend.
     """
-    from harness.data import find_dataset, open_dataset
     from harness.execute import SharedStore, open_store
-    from harness.train.stage import CODE_ROOTS
+    from harness.reid.data import find_dataset, open_dataset
+    from harness.reid.train.stage import CODE_ROOTS
 
     search = read_search(path)
     declaration = read_declaration(search.table)
@@ -141,7 +141,7 @@ class Workshop:
         """A score on the held-out identities for every point under every seed."""
         from harness.cli.progress import monitoring
         from harness.execute.protocol import BEGUN
-        from harness.train.stage import WORK
+        from harness.reid.train.stage import WORK
 
         store, prepared = self._prepared.store, self._prepared
         plan = self._trials.plan(points.items(), seeds, store.is_complete)

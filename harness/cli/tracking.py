@@ -7,8 +7,8 @@ from harness.cli.wiring import Prepared
 from harness.execute.protocol import Event
 from harness.matrix import Row, matrix_to_json, recipe_to_yaml
 from harness.plan import CODE_VERSION, Run, fingerprint
+from harness.reid.train.files import ATTENTION, PER_QUERY, SPOOL
 from harness.track import Tracker, collect_provenance
-from harness.train.files import ATTENTION, PER_QUERY, SPOOL
 
 if TYPE_CHECKING:
     from harness.report import TableReport

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from harness.cli.console import counting, notices
 from harness.cli.places import choose
 from harness.matrix import Matrix, Synthetic, expand, read_declaration
-from harness.models import weights_anywhere, weights_identity
 from harness.plan import CODE_VERSION, DataIdentity, Plan, allowed_by, build_plan, code_identity, version_identity
+from harness.reid.models import weights_anywhere, weights_identity
 
 if TYPE_CHECKING:
     from harness.execute import Store, VersionDifference
@@ -78,9 +78,9 @@ def prepare(
     Raises:
         InputError: For anything in the declaration, the options or the data that the user can mend.
     """
-    from harness.data import find_dataset, open_dataset
     from harness.execute import open_store
-    from harness.train.stage import CODE_ROOTS
+    from harness.reid.data import find_dataset, open_dataset
+    from harness.reid.train.stage import CODE_ROOTS
 
     declaration = read_declaration(table)
     choice = choose(declaration, profile=profile, data=data, find=find_dataset)
@@ -134,7 +134,7 @@ def prepare(
 
 def synthetic_set(synthetic: Synthetic | None, store: Path) -> Path:
     """The profile's synthetic data set: made once, found again afterwards."""
-    from harness.data.synthetic import make
+    from harness.reid.data.synthetic import make
 
     if synthetic is None:
         raise ValueError("a profile without data has a synthetic set")
@@ -150,7 +150,7 @@ def synthetic_set(synthetic: Synthetic | None, store: Path) -> Path:
 
 def synthetic_place(synthetic: Synthetic, store: Path) -> Path:
     """Where a store keeps a profile's synthetic data set."""
-    from harness.data.synthetic import GENERATOR_VERSION
+    from harness.reid.data.synthetic import GENERATOR_VERSION
 
     name = f"{synthetic.layout}-{synthetic.identities}-seed{synthetic.seed}-v{GENERATOR_VERSION}"
     return store / "data" / name
@@ -158,7 +158,7 @@ def synthetic_place(synthetic: Synthetic, store: Path) -> Path:
 
 def identify_data(dataset: Any, index: Path) -> DataIdentity:
     """Contents and counts of the splits of an opened data set; ``index`` remembers the fingerprints of files."""
-    from harness.data import label_map, split_fingerprint
+    from harness.reid.data import label_map, split_fingerprint
 
     return DataIdentity(
         name=dataset.name,

@@ -15,7 +15,7 @@ from harness.matrix.schema import FactorSpec, GenerateSpec, ProfileSpec, RecipeH
 from harness.matrix.source import Document, Key, describe, read_yaml
 from harness.matrix.vocabulary import key_tree, unknown_key
 from harness.matrix.wording import refuse
-from harness.recipe import Recipe
+from harness.reid.recipe import Recipe
 
 MAX_EXTENDS = 8
 

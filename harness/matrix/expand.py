@@ -20,7 +20,7 @@ from harness.matrix.resolve import Resolver, read_overrides
 from harness.matrix.schema import MAX_SEED, METRICS
 from harness.matrix.source import Key
 from harness.matrix.studies import Studies
-from harness.recipe import Recipe
+from harness.reid.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from harness.matrix.matrix import Matrix
-from harness.recipe import Recipe
+from harness.reid.recipe import Recipe
 
 
 def recipe_to_yaml(recipe: Recipe) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.recipe import Recipe
+from harness.reid.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 from harness.errors import InputError
 from harness.matrix.source import Document, Key
 from harness.matrix.vocabulary import key_tree, misplaced
-from harness.recipe import Recipe
+from harness.reid.recipe import Recipe
 
 Values = Mapping[str, Any]
 """A recipe as nested mappings; never changed in place."""

@@ -15,7 +15,7 @@ from harness.matrix.source import Document, Key, read_value
 from harness.matrix.studies import Studies
 from harness.matrix.wording import refuse
 from harness.plugins import load_object
-from harness.recipe import Recipe
+from harness.reid.recipe import Recipe
 
 
 def read_overrides(overrides: Mapping[str, Any]) -> tuple[Setting, ...]:

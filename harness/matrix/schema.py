@@ -1,4 +1,4 @@
-"""What a table file and a recipe file may say, typed and strict. The recipe's own values are ``harness.recipe``'s.
+"""What a table file and a recipe file may say, typed and strict. The recipe's own values are ``harness.reid.recipe``'s.
 
 A recipe file holds the values of a ``Recipe`` (all of them, or those that differ from the one that it ``extends``)
 beside the keys of ``RecipeHeader``; a table file holds the keys of ``TableSpec``.

@@ -13,7 +13,7 @@ from typing import Any
 from harness.errors import InputError, did_you_mean
 from harness.matrix.source import Key
 from harness.matrix.vocabulary import key_tree, node_at
-from harness.recipe import Recipe
+from harness.reid.recipe import Recipe
 
 FROM = "from"
 

@@ -70,7 +70,7 @@ def _kinds(member: Any) -> tuple[str, ...]:
 def unknown_key(tree: Node, key: tuple[str, ...]) -> str | None:
     """Why no value can stand at ``key``, as a sentence; None if one can.
 
-    >>> from harness.recipe import Recipe
+    >>> from harness.reid.recipe import Recipe
     >>> unknown_key(key_tree(Recipe), ("model", "stage7"))
     '"stage7" is no key of model; did you mean "stage6"? (one of: backbone, checkpoint_activations, embedding_dim, \
 multi_level, output_stride, stage6, stage6_dilation, weights)'

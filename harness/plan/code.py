@@ -38,7 +38,7 @@ def code_digest(roots: tuple[str, ...]) -> str:
     out, and so is its ``__init__`` (its version).
 
     Args:
-        roots: Module names (``harness.train.stage``) or references to a user's code (``package.module:name``).
+        roots: Module names (``harness.reid.train.stage``) or references to a user's code (``package.module:name``).
 
     Raises:
         InputError: If a root is not found, or a file on the way does not parse; names the file and the line.

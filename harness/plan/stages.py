@@ -14,7 +14,7 @@ from harness.matrix.matrix import Row
 from harness.plan.code import mentions
 from harness.plan.fingerprint import fingerprint
 from harness.plan.stage import Stage
-from harness.recipe import (
+from harness.reid.recipe import (
     ArithmeticSpec,
     CustomLossSpec,
     EvaluationSpec,

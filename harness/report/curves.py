@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.recipe import Recipe
+from harness.reid.recipe import Recipe
 from harness.report.model import TableReport, TableRow, best_rows
 from harness.track.snapshot import History, RunRecord
 

@@ -13,7 +13,7 @@ from harness.matrix.schema import Declared, Metric, Names, RowId, Seeds
 from harness.matrix.source import Document, Key, describe, read_yaml
 from harness.matrix.vocabulary import key_tree, node_at, unknown_key
 from harness.matrix.wording import refuse
-from harness.recipe import HeldOut, Recipe
+from harness.reid.recipe import HeldOut, Recipe
 from harness.search.constraint import Comparison, parse_comparison
 from harness.search.space import Dimension
 

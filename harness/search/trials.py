@@ -13,7 +13,7 @@ from harness.matrix import Matrix, Row
 from harness.matrix.patch import Setting, overlay
 from harness.matrix.wording import refuse
 from harness.plan import DataIdentity, Plan, build_plan, fingerprint, stages_of
-from harness.recipe import Recipe
+from harness.reid.recipe import Recipe
 from harness.search.declaration import Search
 from harness.search.space import Params
 

@@ -16,8 +16,8 @@ import torch
 from measure import arguments, now, tell
 from subjects import training_stage, untrained
 
-from harness.train.checkpoint import CheckpointWriter, save_checkpoint
-from harness.train.loop import make_optimizer
+from harness.reid.train.checkpoint import CheckpointWriter, save_checkpoint
+from harness.reid.train.loop import make_optimizer
 
 CLASSES = 751
 

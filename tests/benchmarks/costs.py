@@ -29,15 +29,15 @@ from harness.execute import LocalExecutor, Store
 from harness.execute.manifest import CHECKPOINTS
 from harness.matrix import matrix_to_json, recipe_to_yaml
 from harness.plan import Plan, Run
+from harness.reid.train.checkpoint import save_checkpoint
+from harness.reid.train.files import ATTENTION, PER_QUERY, SPOOL, WEIGHTS
+from harness.reid.train.loop import make_optimizer
+from harness.reid.train.settings import Circumstances, TrainSettings
+from harness.reid.train.stage import WORK
 from harness.search import read_search
 from harness.search.study import SearchStudy, open_storage
 from harness.spool import SpoolWriter, read_spool
 from harness.track import Tracker, collect_provenance
-from harness.train.checkpoint import save_checkpoint
-from harness.train.files import ATTENTION, PER_QUERY, SPOOL, WEIGHTS
-from harness.train.loop import make_optimizer
-from harness.train.settings import Circumstances, TrainSettings
-from harness.train.stage import WORK
 
 SEARCH = ROOT / "ablations" / "margins.yaml"
 POLL_S = 0.02

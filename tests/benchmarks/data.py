@@ -22,9 +22,9 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from harness.data import Split, cached_images, open_dataset
-from harness.data.augment import augment, draw_augmentation
-from harness.data.batches import ImageFeeder
+from harness.reid.data import Split, cached_images, open_dataset
+from harness.reid.data.augment import augment, draw_augmentation
+from harness.reid.data.batches import ImageFeeder
 
 HEIGHT, WIDTH, BATCH = 256, 128, 128
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

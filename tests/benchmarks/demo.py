@@ -23,9 +23,9 @@ from measure import arguments, tell
 from subjects import NETWORKS, STAGES, batch_size, random_images, training_stage, untrained
 from torch.profiler import ProfilerActivity, profile
 
-from harness.data.batches import ImageFeeder
 from harness.execute.slot import Slot
-from harness.train.loop import Training
+from harness.reid.data.batches import ImageFeeder
+from harness.reid.train.loop import Training
 
 FAMILIES = {
     "convolutions": ("convolution",),

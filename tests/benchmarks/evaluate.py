@@ -30,8 +30,8 @@ import numpy as np
 import torch
 from peers import compare
 
-from harness.evaluate import evaluate_ranking, evaluate_reranked
-from harness.evaluate.memory import PeakMemory
+from harness.reid.evaluate import evaluate_ranking, evaluate_reranked
+from harness.reid.evaluate.memory import PeakMemory
 
 IDENTITIES, CAMERAS, LATENT = 750, 6, 64
 STRIP = 4096

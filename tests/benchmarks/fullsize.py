@@ -23,13 +23,13 @@ import numpy as np
 from measure import arguments, now, peak_mb, resident_mb, tell
 from subjects import batch_size, table_plan, untrained, with_batch
 
-from harness.data import label_map, open_dataset
-from harness.data.synthetic import make
-from harness.data.synthetic.plan import MARKET1501
-from harness.train.device import arithmetic
-from harness.train.images import feed
-from harness.train.loop import Training
-from harness.train.settings import Circumstances, TrainSettings
+from harness.reid.data import label_map, open_dataset
+from harness.reid.data.synthetic import make
+from harness.reid.data.synthetic.plan import MARKET1501
+from harness.reid.train.device import arithmetic
+from harness.reid.train.images import feed
+from harness.reid.train.loop import Training
+from harness.reid.train.settings import Circumstances, TrainSettings
 
 ROWS = ("1", "8")
 CPU_BATCH = 16

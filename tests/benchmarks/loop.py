@@ -23,11 +23,11 @@ from torch.utils.data import DataLoader
 from torchvision import transforms
 from torchvision.datasets.folder import pil_loader
 
-from harness.data import Split, cached_images, label_map, open_dataset
-from harness.data.batches import ImageFeeder
-from harness.losses import compute_losses
-from harness.train.loop import Training, make_optimizer
-from harness.train.settings import TrainSettings
+from harness.reid.data import Split, cached_images, label_map, open_dataset
+from harness.reid.data.batches import ImageFeeder
+from harness.reid.losses import compute_losses
+from harness.reid.train.loop import Training, make_optimizer
+from harness.reid.train.settings import TrainSettings
 
 Example = tuple[torch.Tensor, int]
 

@@ -15,7 +15,7 @@ import torch
 from measure import arguments, now, tell
 from torch import Tensor, nn
 
-from harness.losses import quadruplet_loss, softmax_loss, triplet_loss
+from harness.reid.losses import quadruplet_loss, softmax_loss, triplet_loss
 
 DIMENSIONS, CLASSES, IMAGES = 1024, 751, 4
 BATCHES = (72, 512)

@@ -23,11 +23,11 @@ from subjects import NETWORKS, batch_size, random_images, training_stage, untrai
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
-from harness.data.augment import normalize
-from harness.losses import compute_losses
-from harness.models.network import Network
-from harness.train.loop import make_optimizer
-from harness.train.settings import TrainSettings
+from harness.reid.data.augment import normalize
+from harness.reid.losses import compute_losses
+from harness.reid.models.network import Network
+from harness.reid.train.loop import make_optimizer
+from harness.reid.train.settings import TrainSettings
 
 STEPS = 2
 CLASSES = 751

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.evaluate import evaluate_ranking, evaluate_reranked
-from harness.evaluate.memory import PeakMemory
+from harness.reid.evaluate import evaluate_ranking, evaluate_reranked
+from harness.reid.evaluate.memory import PeakMemory
 
 PAIRS = 67_000_000
 """Peers get as many queries as make so many pairs: all of Market-1501's, fewer of a larger gallery."""

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/step.py [--scale paper] [--checkpoint-activations] [--compile] [--json FILE]
 
-Stage 1 and 2 of the plain and the full network, as Table 1's recipe has them. The loop is ``harness.train``'s own:
+Stage 1 and 2 of the plain and the full network, as Table 1's recipe has them. The loop is ``harness.reid.train``'s own:
 batches drawn and gathered, augmentation, precision, losses, readings. Both take turns, a window of steps each, in one
 process; the ratio is that of the windows' medians. On a CPU the scale ``paper`` (ResNet-50, 256 x 128) runs in batches
 of 12, on a GPU in the recipe's own.
@@ -20,13 +20,13 @@ import torch
 from measure import arguments, now, tell
 from subjects import NETWORKS, STAGES, batch_size, random_images, training_stage, untrained
 
-from harness.data.augment import normalize
-from harness.data.batches import ImageFeeder
-from harness.losses import compute_losses
-from harness.models.cost import network_cost
-from harness.train.device import arithmetic
-from harness.train.loop import Training, make_optimizer
-from harness.train.settings import TrainSettings
+from harness.reid.data.augment import normalize
+from harness.reid.data.batches import ImageFeeder
+from harness.reid.losses import compute_losses
+from harness.reid.models.cost import network_cost
+from harness.reid.train.device import arithmetic
+from harness.reid.train.loop import Training, make_optimizer
+from harness.reid.train.settings import TrainSettings
 
 TARGET = "0.97 or more of the bare step"
 

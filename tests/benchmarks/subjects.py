@@ -7,13 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from harness.data.synthetic import make
-from harness.data.synthetic.plan import MARKET1501
 from harness.matrix import Matrix, expand, read_declaration
-from harness.models.network import Network, build_network
 from harness.plan import DataIdentity, Plan, build_plan
-from harness.recipe import IdentitySampler, ShuffledSampler
-from harness.train.settings import TrainSettings
+from harness.reid.data.synthetic import make
+from harness.reid.data.synthetic.plan import MARKET1501
+from harness.reid.models.network import Network, build_network
+from harness.reid.recipe import IdentitySampler, ShuffledSampler
+from harness.reid.train.settings import TrainSettings
 
 Scale = Literal["demo", "paper"]
 

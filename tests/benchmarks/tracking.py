@@ -27,10 +27,10 @@ from harness.cli.wiring import Prepared, prepare
 from harness.execute import Event, LocalExecutor, available_cores, share_out
 from harness.execute.protocol import Emit, Task
 from harness.plan import Stage
+from harness.reid.train.files import SPOOL
+from harness.reid.train.stage import WORK, run_stage
 from harness.spool import SpoolWriter, read_spool
 from harness.track import Tracker
-from harness.train.files import SPOOL
-from harness.train.stage import WORK, run_stage
 
 UNTRACKED = "tracking:untracked"
 SPOOL_RECORDS = 2000
@@ -168,7 +168,7 @@ class _NoSpool:
 
 def untracked(task: Task, emit: Emit) -> dict[str, Any]:
     """The work of a stage, in a worker, that records and tells nothing."""
-    with patch("harness.train.loop.SpoolWriter", _NoSpool):
+    with patch("harness.reid.train.loop.SpoolWriter", _NoSpool):
         return run_stage(task, lambda detail: None)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness.data.synthetic import make_market1501
+from harness.reid.data.synthetic import make_market1501
 from harness.track.store import connect, search_all_runs
 from harness.track.words import MARKER
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from conftest import ABLATIONS, Command, answer
 
-from harness.data import Split, cached_images, open_dataset
-from harness.data.augment import normalize
-from harness.evaluate import evaluate_ranking
-from harness.models import build_network
+from harness.reid.data import Split, cached_images, open_dataset
+from harness.reid.data.augment import normalize
+from harness.reid.evaluate import evaluate_ranking
+from harness.reid.models import build_network
 
 _MEAN_STD = ([0.5] * 3, [0.25] * 3)
 

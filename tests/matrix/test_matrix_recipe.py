@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from harness.recipe import Recipe
+from harness.reid.recipe import Recipe
 
 
 def recipe(losses: dict[str, Any], needs: list[str] | None = None, **model: Any) -> Recipe:

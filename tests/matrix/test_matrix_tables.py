@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.matrix import load_matrix, matrix_to_json, read_declaration
-from harness.recipe import Recipe
+from harness.reid.recipe import Recipe
 
 ABLATIONS = Path(__file__).parents[2] / "ablations"
 TABLES = ("table1", "table2", "table3", "table4")

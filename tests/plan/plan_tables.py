@@ -4,7 +4,7 @@ from typing import Any
 
 from harness.matrix.matrix import Claim, Matrix, Row
 from harness.plan import DataIdentity
-from harness.recipe import Recipe
+from harness.reid.recipe import Recipe
 
 CODE = {"train": "t" * 32, "evaluate": "e" * 32}
 DATA = DataIdentity(

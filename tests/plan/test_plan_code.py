@@ -14,7 +14,7 @@ from harness.plan import code as code_module
 from harness.plan import code_digest, reached_modules
 from harness.plan.code import mentions, normalised
 
-WORK_ROOTS = ("harness.train.training", "harness.train.scoring")
+WORK_ROOTS = ("harness.reid.train.training", "harness.reid.train.scoring")
 
 
 def forget() -> None:
@@ -196,7 +196,7 @@ def test_every_module_that_really_gets_imported_is_covered() -> None:
 
 
 def test_the_digest_of_all_that_a_stage_runs_is_quick() -> None:
-    code_digest(("harness.recipe",))
+    code_digest(("harness.reid.recipe",))
     started = time.process_time()
     code_digest(WORK_ROOTS)
     assert time.process_time() - started < 1.0  # 0.1 s on a quiet machine; the bound leaves room for a busy one

@@ -120,7 +120,7 @@ def test_a_hand_kept_version_stands_for_every_digest_and_never_meets_one() -> No
     table = table1()
     trusted = version_identity(table.rows, ("train", "evaluate"), "3")
     assert trusted == {"train": "version 3", "evaluate": "version 3"}
-    by_digest = code_identity(table.rows, {"train": ["harness.recipe"], "evaluate": ["harness.recipe"]})
+    by_digest = code_identity(table.rows, {"train": ["harness.reid.recipe"], "evaluate": ["harness.reid.recipe"]})
     assert by_digest.keys() == trusted.keys()
     assert len(by_digest["train"]) == 32
 

@@ -15,13 +15,13 @@ import optuna
 import pytest
 
 from harness.cli.studies import Workshop, prepare_search
-from harness.data.synthetic import make_market1501
 from harness.errors import InputError
 from harness.execute import InProcessExecutor, Store
 from harness.matrix import load_matrix
+from harness.reid.data.synthetic import make_market1501
+from harness.reid.train.files import WEIGHTS
 from harness.search.study import open_storage
 from harness.track import list_tables
-from harness.train.files import WEIGHTS
 
 E1, E2 = "losses.quadruplet.epsilon1", "losses.quadruplet.epsilon2"
 

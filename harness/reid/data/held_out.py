@@ -1,0 +1,101 @@
+"""Sets a share of the training images aside to choose values on, so that the test images stay untouched."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from harness.errors import InputError
+from harness.reid.data.dataset import Dataset, Split, label_map
+
+
+def held_out_split(dataset: Dataset, share: float, seed: int) -> Dataset:
+    """A data set whose test splits are made of held-out training identities, and whose training lacks them.
+
+    Re-identification: ``share`` of the training identities, at least one, is drawn. Each gives one query a camera,
+    drawn at random, and all its other images go to the gallery. A camera gives no query where that would leave no
+    image of the identity by another camera, so that every query has a match (as in Market-1501, a few gallery
+    identities may have no query). If the images are of one camera only, every identity with two images gives a query.
+
+    Classification, where all classes must be trained: ``share`` of the images of each class goes to ``test``.
+
+    Only ``dataset.splits["train"]`` is looked at.
+
+    Raises:
+        InputError: If the training images are too few to be divided; tells how many there are.
+    """
+    if not 0.0 < share < 1.0:
+        raise InputError(f"held-out share {share:g}: expected a value between 0 and 1")
+    train = dataset.splits["train"]
+    generator = np.random.default_rng(seed)
+    divide = _divide_classes if dataset.task == "classification" else _divide_people
+    splits, told = divide(dataset, train, share, generator)
+    return replace(dataset, splits=splits, notes=(*dataset.notes, f"{told}, seed {seed}; the test images are not used"))
+
+
+def _divide_people(
+    dataset: Dataset, train: Split, share: float, generator: np.random.Generator
+) -> tuple[dict[str, Split], str]:
+    identities = label_map(train.identities)
+    count = max(1, round(share * len(identities)))
+    if len(identities) - count < 1:
+        raise InputError(
+            f"{dataset.root}: cannot hold out {share:g} of {len(identities)} training identities and train on the rest"
+        )
+    held_out = np.sort(generator.permutation(identities)[:count])
+    aside = np.isin(train.identities, held_out)
+    cameras = np.zeros(len(train), dtype=np.int64) if train.cameras is None else train.cameras
+    one_camera = len(np.unique(cameras)) == 1
+    queries: list[int] = []
+    for identity in held_out:
+        images = np.flatnonzero(train.identities == identity)
+        queries.extend(_queries(images, cameras[images], one_camera, generator))
+    if not queries:
+        raise InputError(
+            f"{dataset.root}: none of the {count} held-out training identities was seen twice"
+            + ("" if one_camera else " by different cameras")
+            + "; hold out a larger share"
+        )
+    gallery = np.setdiff1d(np.flatnonzero(aside), queries)
+    splits = {
+        "train": train.subset("train", np.flatnonzero(~aside)),
+        "query": train.subset("query", queries),
+        "gallery": train.subset("gallery", gallery),
+    }
+    told = (
+        f"scored on {count} of {len(identities)} training identities, held out "
+        f"({len(queries)} queries, {len(gallery)} gallery images)"
+    )
+    return splits, told
+
+
+def _queries(images: np.ndarray, cameras: np.ndarray, one_camera: bool, generator: np.random.Generator) -> list[int]:
+    """Indices of one identity's queries, at most one a camera, such that each keeps a match by another camera.
+
+    The camera with most images keeps one in the gallery, which serves the queries of all others. It gives a query
+    itself only where it has another image to keep and one of the others has, too.
+    """
+    seen, counts = np.unique(cameras, return_counts=True)
+    most = int(np.argmax(counts))
+    drawn = [int(generator.choice(images[cameras == camera])) for camera in seen]
+    if one_camera:
+        return drawn if counts[0] > 1 else []
+    spare = counts[most] > 1 and bool(np.any(np.delete(counts, most) > 1))
+    return [query for place, query in enumerate(drawn) if place != most or spare]
+
+
+def _divide_classes(
+    dataset: Dataset, train: Split, share: float, generator: np.random.Generator
+) -> tuple[dict[str, Split], str]:
+    test: list[int] = []
+    for label in label_map(train.identities):
+        images = generator.permutation(np.flatnonzero(train.identities == label))
+        count = round(share * len(images))
+        if not 0 < count < len(images):
+            raise InputError(
+                f"{dataset.root}: cannot hold out {share:g} of the {len(images)} training images of class {label} "
+                "and train on the rest"
+            )
+        test.extend(images[:count].tolist())
+    rest = np.setdiff1d(np.arange(len(train)), test)
+    splits = {"train": train.subset("train", rest), "test": train.subset("test", test)}
+    return splits, f"scored on {len(test)} of {len(train)} training images, held out"

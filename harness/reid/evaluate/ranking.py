@@ -1,0 +1,383 @@
+"""CMC, mAP and mINP under the Market-1501 protocol, exact, in one pass over blocks of distances.
+
+The rank of a right match is a count of what lies ahead of it, so no row is sorted and no distance matrix is kept.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import InputError, did_you_mean
+from harness.reid.evaluate.blocks import HostBlocks, Watch
+from harness.reid.evaluate.inputs import Labels, to_array, to_feature_pair, to_labels
+from harness.reid.evaluate.rows import measure_rows
+from harness.reid.evaluate.scan import bracket, score_reach, settle_pairs
+from harness.reid.evaluate.sources import FeatureSource, Floats, Ints, MatrixSource, Source
+from harness.reid.evaluate.workers import Counter, Progress, default_threads, run_tasks, split
+
+CMC_RANKS = 50
+QUERY_CHUNK = 2048
+GALLERY_CHUNK = 1024
+AP_FORMULAS = ("step", "trapezoid")
+
+
+@dataclass(frozen=True)
+class RankingResult:
+    """How well queries find their matches; fractions, means over the valid queries."""
+
+    mAP: float  # noqa: N815 (the field's own name, like the next)
+    mINP: float  # noqa: N815
+    """Mean of (number of matches / rank of the last match), Ye et al. 2021."""
+    cmc: NDArray[np.float64]
+    """``cmc[k - 1]``: share of valid queries whose first match is at rank k or better, k up to 50."""
+    queries: int
+    valid_queries: int
+    """Queries with at least one right match; the others are left out of every mean."""
+    ap: str
+    """The formula of average precision, ``step`` or ``trapezoid``."""
+    average_precision: NDArray[np.float64]
+    """By query; NaN for one without a valid match, like ``inp``."""
+    first_hit_rank: Ints
+    """By query, from 1; 0 for one without a valid match."""
+    inp: NDArray[np.float64]
+    top_indices: Ints
+    """(Q, top): the nearest gallery items, as indices of the caller's gallery, without junk and the query's own
+    identity in its own camera; -1 where the gallery has no more."""
+
+    @property
+    def rank1(self) -> float:
+        """Share of valid queries with a match at rank 1."""
+        return float(self.cmc[0])
+
+    @property
+    def rank5(self) -> float:
+        """Share of valid queries with a match at rank 5 or better."""
+        return float(self.cmc[4])
+
+    @property
+    def rank10(self) -> float:
+        """Share of valid queries with a match at rank 10 or better."""
+        return float(self.cmc[9])
+
+    @property
+    def rank20(self) -> float:
+        """Share of valid queries with a match at rank 20 or better."""
+        return float(self.cmc[19])
+
+    def metrics(self) -> dict[str, float]:
+        """The figures by the names that tables, trackers and the command line use."""
+        return {
+            "mAP": self.mAP,
+            "rank1": self.rank1,
+            "rank5": self.rank5,
+            "rank10": self.rank10,
+            "rank20": self.rank20,
+            "mINP": self.mINP,
+            "valid_queries": self.valid_queries,
+        }
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a ranking is computed; nothing here but ``ap`` and ``top`` changes the result."""
+
+    ap: str = "step"
+    top: int = 10
+    device: str = "cpu"
+    threads: int | None = None
+    progress: Progress | None = None
+    query_chunk: int = QUERY_CHUNK
+    gallery_chunk: int = GALLERY_CHUNK
+
+    def __post_init__(self) -> None:
+        if self.ap not in AP_FORMULAS:
+            raise InputError(f'ap "{self.ap}": {did_you_mean(self.ap, AP_FORMULAS)}')
+        for name, smallest in (("top", 0), ("threads", 1), ("query_chunk", 1), ("gallery_chunk", 1)):
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                raise InputError(f"{name}: found {value}; expected at least {smallest}")
+
+    @property
+    def workers(self) -> int:
+        """Threads that walk over blocks; a device is fed by one."""
+        return (self.threads or default_threads()) if self.device == "cpu" else 1
+
+
+def evaluate_ranking(
+    query_features: Any,
+    query_ids: Any,
+    query_cameras: Any,
+    gallery_features: Any,
+    gallery_ids: Any,
+    gallery_cameras: Any,
+    *,
+    metric: Literal["euclidean", "cosine"] = "euclidean",
+    ap: Literal["step", "trapezoid"] = "step",
+    device: str = "cpu",
+    threads: int | None = None,
+    progress: Progress | None = None,
+    top: int = 10,
+    query_chunk: int = QUERY_CHUNK,
+    gallery_chunk: int = GALLERY_CHUNK,
+) -> RankingResult:
+    """CMC, mAP and mINP of features (Q, D) against (G, D), single query, Market-1501 protocol.
+
+    For each query the gallery is ranked by distance. Left out: junk (identity -1), and items of the query's identity
+    in the query's camera. Every other item counts, distractors (identity 0) too, as right if the identities are equal.
+    Ties go by gallery order. A query without a right match is counted and left out of the means.
+
+    The ranking is that of float64 distances between the (float32) features, whatever the chunks, threads or device:
+    float32 products decide what their error bound proves, the rest is computed again (see ``bounds``).
+
+    Args:
+        query_features: arrays or tensors; float16, bfloat16 and float64 become float32.
+        query_ids: integers (Q,), like the cameras; up to 64 bits.
+        metric: ``cosine`` is the Euclidean distance of rows scaled to length 1, which ranks as the cosine does.
+        ap: ``step``: mean of the precision at each match. ``trapezoid``: of the original Matlab code of Market-1501
+            and Oxford5k, the mean of (precision just before a match + precision at it) / 2.
+        device: where products are computed: ``cpu``, or a torch device such as ``cuda:0``.
+        threads: worker threads on the CPU; default: ``OMP_NUM_THREADS``, else all cores of the process.
+        top: how many nearest gallery items to keep for rank lists; 0 for none.
+        query_chunk: rows of a block; with ``gallery_chunk``, the memory used beyond the features.
+
+    Raises:
+        InputError: shapes, types or names that do not fit, features that are not finite, no valid query at all.
+
+    Two queries; the first finds its match (index 0) at rank 1, the second at rank 2 behind a distractor: AP 1 and 1/2.
+
+    >>> result = evaluate_ranking([[0.0], [5.0]], [1, 2], [0, 0], [[1.0], [5.5], [6.0]], [1, 0, 2], [1, 1, 1])
+    >>> result.mAP, result.rank1, result.rank5
+    (0.75, 0.5, 1.0)
+    """
+    settings = Settings(ap, top, device, threads, progress, query_chunk, gallery_chunk)
+    query, gallery = to_feature_pair(query_features, gallery_features)
+    labels = to_labels(query_ids, query_cameras, gallery_ids, gallery_cameras, (len(query), len(gallery)))
+    source = FeatureSource(measure_rows(query, metric, "query"), measure_rows(gallery, metric, "gallery"), labels.kept)
+    return rank(source, labels, settings)
+
+
+def evaluate_distances(
+    distances: Any,
+    query_ids: Any,
+    query_cameras: Any,
+    gallery_ids: Any,
+    gallery_cameras: Any,
+    *,
+    ap: Literal["step", "trapezoid"] = "step",
+    threads: int | None = None,
+    progress: Progress | None = None,
+    top: int = 10,
+    query_chunk: int = QUERY_CHUNK,
+    gallery_chunk: int = GALLERY_CHUNK,
+) -> RankingResult:
+    """Like ``evaluate_ranking``, from a finished distance matrix (Q, G), small is near.
+
+    The matrix is read in chunks and may be memory-mapped; it is taken as it is, float32 or float64.
+
+    >>> evaluate_distances([[0.3, 0.1, 0.2]], [7], [0], [7, 8, 7], [1, 1, 1]).mAP  # ranks 2 and 3: (1/2 + 2/3) / 2
+    0.5833333333333333
+    """
+    settings = Settings(ap, top, "cpu", threads, progress, query_chunk, gallery_chunk)
+    matrix = to_array(distances)
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise InputError(f"distances: found shape {matrix.shape}; expected (queries, gallery), neither empty")
+    labels = to_labels(query_ids, query_cameras, gallery_ids, gallery_cameras, matrix.shape)
+    return rank(MatrixSource(matrix, labels.kept), labels, settings)
+
+
+class Blocks(Protocol):
+    """A chunk of queries walking over the gallery, on some device."""
+
+    def close_pairs(self, gallery: slice, ceiling: Floats) -> tuple[NDArray[np.int32], Floats]:
+        """Counts a block; the pairs that need exact values, (2, n), and their scores."""
+        ...
+
+    def ahead(self) -> Ints:
+        """For each right match, how many scores lay surely ahead of it."""
+        ...
+
+
+def rank(source: Source, labels: Labels, settings: Settings) -> RankingResult:
+    """Ranks every query of ``source``; see ``evaluate_ranking``."""
+    chunks, spans = lay_out(source.shape, settings)
+    counter = Counter(len(chunks) * len(spans), settings.progress)
+    pairing = Pairing(labels)
+    parts = run_tasks(
+        lambda chunk: _rank_chunk(source, pairing, chunk, spans, settings, counter), chunks, settings.workers
+    )
+    merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return _summarise(merged, labels, settings.ap)
+
+
+def lay_out(shape: tuple[int, int], settings: Settings) -> tuple[list[slice], list[slice]]:
+    """The chunks of queries and the spans of gallery positions whose blocks make up a ranking."""
+    queries, gallery = shape
+    width = settings.gallery_chunk
+    spans = [slice(first, min(first + width, gallery)) for first in range(0, gallery, width)]
+    return split(queries, settings.query_chunk, settings.workers), spans
+
+
+class Pairing:
+    """Which gallery items share a query's identity."""
+
+    def __init__(self, labels: Labels) -> None:
+        self.labels = labels
+        self._order = np.argsort(labels.gallery_ids, kind="stable")
+        self._sorted = labels.gallery_ids[self._order]
+
+    def same_identity(self, queries: slice) -> tuple[Ints, Ints]:
+        """Pairs (query, gallery position) of one identity, by query, then by position."""
+        ids = self.labels.query_ids[queries]
+        first = np.searchsorted(self._sorted, ids, "left")
+        counts = np.searchsorted(self._sorted, ids, "right") - first
+        begins = np.cumsum(counts) - counts
+        places = np.arange(counts.sum()) + np.repeat(first - begins, counts)
+        return np.repeat(np.arange(queries.start, queries.stop), counts), self._order[places]
+
+    def same_camera(self, query: Ints, position: Ints) -> NDArray[np.bool_]:
+        """Whether a pair was taken by one camera."""
+        same: NDArray[np.bool_] = self.labels.query_cameras[query] == self.labels.gallery_cameras[position]
+        return same
+
+    def right(self, query: Ints, position: Ints) -> NDArray[np.bool_]:
+        """Whether a pair shows one identity."""
+        right: NDArray[np.bool_] = self.labels.query_ids[query] == self.labels.gallery_ids[position]
+        return right
+
+
+@dataclass(frozen=True)
+class Known:
+    """The pairs of a chunk that are not left to the scan: those of one identity, and the source's exceptions."""
+
+    masked_ptr: Ints
+    masked: Ints
+    row: Ints
+    """Of the ranked ones, by row, value and position, like the rest."""
+    position: Ints
+    value: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    place: Ints
+    """Among the row's ranked known pairs, from 0."""
+
+
+def _know(source: Source, pairing: Pairing, chunk: slice) -> Known:
+    rows = chunk.stop - chunk.start
+    width = source.shape[1]
+    keys, exceptions = (
+        (query - chunk.start) * width + position
+        for query, position in (pairing.same_identity(chunk), source.exceptions(chunk))
+    )
+    row, masked = np.divmod(np.union1d(keys, exceptions) if exceptions.size else keys, width)
+    masked_ptr = np.searchsorted(row, np.arange(rows + 1))
+    right = pairing.right(row + chunk.start, masked)
+    ranked = ~(right & pairing.same_camera(row + chunk.start, masked))
+    row, position, right = row[ranked], masked[ranked], right[ranked]
+    value = source.values(row + chunk.start, position)
+    order = np.lexsort((value, row))  # stable: of equal values, the earlier position first
+    place = np.arange(len(row)) - np.searchsorted(row, row)
+    return Known(masked_ptr, masked, row[order], position[order], value[order], right[order], place)
+
+
+def _rank_chunk(
+    source: Source, pairing: Pairing, chunk: slice, spans: list[slice], settings: Settings, counter: Counter
+) -> Mapping[str, NDArray[Any]]:
+    """Figures by query, and ``top`` gallery positions, of one chunk of queries."""
+    rows, top, norms = chunk.stop - chunk.start, settings.top, source.norms[chunk]
+    known = _know(source, pairing, chunk)
+    hits = known.right
+    hit_row, hit_value, hit_position = known.row[hits], known.value[hits], known.position[hits]
+    hit_ptr = np.searchsorted(hit_row, np.arange(rows + 1))
+    score, reach = score_reach(hit_value, norms[hit_row], source.bounds)
+    low, high = bracket(score, reach, hit_ptr).astype(source.dtype)
+    watch = Watch(chunk, known.masked_ptr, known.masked, hit_ptr, low, high, top)
+    blocks = _open_blocks(source, watch, settings)
+
+    top_value, top_position = np.full((rows, top), np.inf), np.full((rows, top), -1)
+    near = known.place < top
+    top_value[known.row[near], known.place[near]] = known.value[near]
+    top_position[known.row[near], known.place[near]] = known.position[near]
+    settled = np.zeros(len(hit_row), np.int64)
+    for span in spans:
+        ceiling = np.zeros(rows, source.dtype)
+        if top:
+            score, reach = score_reach(top_value[:, -1], norms, source.bounds)
+            ceiling = (score + reach).astype(source.dtype)
+        pairs, scores = blocks.close_pairs(span, ceiling)
+        values = source.values(pairs[0].astype(np.int64) + chunk.start, pairs[1].astype(np.int64) + span.start)
+        settle_pairs(
+            pairs,
+            scores,
+            values,
+            span.start,
+            hit_ptr,
+            low,
+            high,
+            hit_value,
+            hit_position,
+            settled,
+            top_value,
+            top_position,
+        )
+        counter.tick()
+    ranks = known.place[hits] + blocks.ahead() + settled + 1
+    top_index = np.where(top_position >= 0, pairing.labels.kept[top_position], -1)
+    return {**_score_queries(ranks, hit_row, hit_ptr, settings.ap), "top_indices": top_index}
+
+
+def _open_blocks(source: Source, watch: Watch, settings: Settings) -> Blocks:
+    if settings.device == "cpu" or not isinstance(source, FeatureSource):
+        return HostBlocks(source, watch, min(settings.gallery_chunk, source.shape[1]))
+    from harness.reid.evaluate.device import DeviceBlocks  # torch is needed for a device alone
+
+    return DeviceBlocks(source, watch, settings.device)
+
+
+def _score_queries(ranks: Ints, row: Ints, ptr: Ints, ap: str) -> dict[str, NDArray[Any]]:
+    """Average precision, first rank and INP of each query from the ranks of its matches, ascending by query."""
+    queries, counts = len(ptr) - 1, np.diff(ptr)
+    hit = np.arange(len(ranks)) - ptr[row] + 1  # 1 for a query's first match
+    precision = hit / ranks
+    if ap == "trapezoid":
+        before = np.divide(hit - 1, ranks - 1, out=np.ones(len(ranks)), where=ranks > 1)
+        precision = (before + precision) / 2.0
+    valid = counts > 0
+    average_precision, inp = np.full(queries, np.nan), np.full(queries, np.nan)
+    average_precision[valid] = np.bincount(row, precision, queries)[valid] / counts[valid]
+    first = np.zeros(queries, np.int64)
+    first[valid] = ranks[ptr[:-1][valid]]
+    inp[valid] = counts[valid] / ranks[ptr[1:][valid] - 1]
+    return {"average_precision": average_precision, "first_hit_rank": first, "inp": inp}
+
+
+def _summarise(figures: Mapping[str, NDArray[Any]], labels: Labels, ap: str) -> RankingResult:
+    first = figures["first_hit_rank"]
+    valid = first > 0
+    if not valid.any():
+        found = np.isin(labels.query_ids, labels.gallery_ids).sum()
+        cameras = f"query cameras {_some(labels.query_cameras)}, gallery cameras {_some(labels.gallery_cameras)}"
+        raise InputError(
+            f"no query has a valid match: {found} of {len(valid)} query identities appear in the gallery, none of them "
+            f"in another camera ({cameras}); "
+            "expected at least one item of a query's identity from another camera"
+        )
+    histogram = np.bincount(np.minimum(first[valid], CMC_RANKS + 1), minlength=CMC_RANKS + 2)
+    return RankingResult(
+        mAP=float(figures["average_precision"][valid].mean()),
+        mINP=float(figures["inp"][valid].mean()),
+        cmc=np.cumsum(histogram[1 : CMC_RANKS + 1]) / valid.sum(),
+        queries=len(valid),
+        valid_queries=int(valid.sum()),
+        ap=ap,
+        average_precision=figures["average_precision"],
+        first_hit_rank=first,
+        inp=figures["inp"],
+        top_indices=figures["top_indices"],
+    )
+
+
+def _some(values: Ints) -> str:
+    unique = np.unique(values)
+    return ", ".join(str(value) for value in unique[:6]) + (", ..." if len(unique) > 6 else "")

@@ -1,0 +1,180 @@
+"""The network of section 3.1: backbone, stage 6, pooled levels, embedding and classifier.
+
+A part that is off does not exist: it has no parameters and no place in the state dict. Initial values depend on nothing
+but the seed and the name of the part, so that rows which share a part start it from the same values.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, NamedTuple, cast
+
+import torch
+from timm.models import ResNet
+from torch import Tensor, nn
+
+from harness.errors import InputError
+from harness.reid.models.backbone import build_backbone, build_stage6
+from harness.reid.models.output import Output
+from harness.reid.models.recompute import recomputed
+from harness.reid.models.weights import load_weights
+
+_CLASSIFIER_STD = 0.001
+
+
+class Network(nn.Module):
+    """Images to features: the maps of stages 4, 5 (and 6), pooled over space, through one linear layer.
+
+    Built by :func:`build_network`. With ``multi_level`` every level is pooled and the vectors are concatenated, which
+    equals pooling the concatenated maps and also works where the levels differ in size (Multi without DIL). Otherwise
+    the last level alone is used. No normalisation or activation follows the embedding (the paper names a fully
+    connected layer only), and the classifier serves the softmax loss.
+
+    Attributes:
+        recompute: Whether training keeps only the input of each residual block and computes the rest again in the
+            backward pass (activation checkpointing): less memory and more work, the same bits.
+    """
+
+    def __init__(
+        self,
+        backbone: ResNet,
+        stage6: nn.Sequential | None,
+        embedding: nn.Linear | None,
+        classifier: nn.Linear | None,
+        *,
+        multi_level: bool,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.stage6 = stage6
+        self.embedding = embedding
+        self.classifier = classifier
+        self.multi_level = multi_level
+        self.recompute = False
+
+    def forward(self, images: Tensor) -> Output:
+        """The :class:`Output` for ``images`` (B, 3, H, W).
+
+        Pooling and what follows keep float32 under autocast: they cost next to nothing, and distances need the digits.
+        """
+        features = self.backbone.maxpool(self.backbone.act1(self.backbone.bn1(self.backbone.conv1(images))))
+        of_stages = []
+        for stage in self._stages():
+            features = self._through(stage, features)
+            of_stages.append(features)
+        maps = tuple(of_stages[2:])
+        with _full_precision(images.device):
+            levels = maps if self.multi_level else maps[-1:]
+            embedding = torch.cat([_pool(level) for level in levels], dim=1)
+            if self.embedding is not None:
+                embedding = self.embedding(embedding)
+            logits = None if self.classifier is None else self.classifier(embedding)
+        return Output(embedding, logits, maps)
+
+    def _stages(self) -> list[nn.Sequential]:
+        """Stages 2 to 5, and 6 if there is one."""
+        backbone = cast(Any, self.backbone)
+        stages = [backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4]
+        return stages if self.stage6 is None else [*stages, self.stage6]
+
+    def _through(self, stage: nn.Sequential, features: Tensor) -> Tensor:
+        recompute = self.recompute and torch.is_grad_enabled()
+        for block in stage:
+            features = recomputed(block, features) if recompute else block(features)
+        return features
+
+
+def _full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Autocast off; on the meta device, where only shapes are computed, there is none."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
+
+
+def _pool(features: Tensor) -> Tensor:
+    return features.mean((2, 3), dtype=torch.promote_types(features.dtype, torch.float32))
+
+
+def build_network(
+    *,
+    backbone: str,
+    weights: str,
+    output_stride: int,
+    stage6: bool,
+    stage6_dilation: int,
+    multi_level: bool,
+    embedding_dim: int,
+    classes: int | None,
+    seed: int,
+) -> Network:
+    """A network on the CPU, in training mode. The global random state is left as it was.
+
+    Initial values: backbone and stage 6 as timm does (He, every residual block the identity at first); the embedding
+    He for a linear layer, so that it keeps the features' scale; the classifier normal with a standard deviation of
+    0.001, so that training starts from an even guess; biases zero. The last two are choices: the paper gives none.
+
+    Args:
+        backbone: A timm ResNet, with or without the tag of its weights.
+        weights: ``imagenet``, ``none``, or the path of a file; see :func:`harness.reid.models.weights.load_weights`.
+        output_stride: 32, or 16 or 8 to dilate the last one or two stages instead of striding (DIL: 8).
+        stage6: Whether one more stage follows stage 5, of the same structure with half its channels.
+        stage6_dilation: Dilation of its 3 x 3 convolutions.
+        multi_level: Whether stages 4, 5 (and 6) all feed the feature (Multi), or the last one alone.
+        embedding_dim: Size of the feature; 0: no linear layer, the pooled maps are the feature.
+        classes: Training identities; ``None``: no classifier.
+        seed: Decides all random initial values.
+
+    Raises:
+        InputError: Unknown backbone, impossible stride, or weights that cannot be had or do not fit.
+    """
+    if output_stride not in (8, 16, 32):
+        raise InputError(f"output_stride: found {output_stride}, expected 8, 16 or 32")
+    with _random_values(seed, "backbone"):
+        stages = build_backbone(backbone, output_stride)
+    load_weights(stages, backbone, weights)
+    channels = [cast(int, level["num_chs"]) for level in stages.feature_info[-2:]]
+    extra = None
+    if stage6:
+        with _random_values(seed, "stage6"):
+            extra = build_stage6(backbone, stages, stage6_dilation)
+        channels.append(stages.num_features // 2)
+    features = sum(channels) if multi_level else channels[-1]
+    embedding = classifier = None
+    if embedding_dim:
+        with _random_values(seed, "embedding"):
+            embedding = nn.Linear(features, embedding_dim)
+            nn.init.kaiming_normal_(embedding.weight, nonlinearity="linear")
+            nn.init.zeros_(embedding.bias)
+    if classes is not None:
+        with _random_values(seed, "classifier"):
+            classifier = nn.Linear(embedding_dim or features, classes)
+            nn.init.normal_(classifier.weight, std=_CLASSIFIER_STD)
+            nn.init.zeros_(classifier.bias)
+    return Network(stages, extra, embedding, classifier, multi_level=multi_level)
+
+
+@contextmanager
+def _random_values(seed: int, part: str) -> Iterator[None]:
+    """Lends layers, which draw from the CPU's global generator, a stream of their own, then restores the generator."""
+    digest = hashlib.sha256(f"{seed}/{part}".encode()).digest()
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        yield
+
+
+class ParameterGroups(NamedTuple):
+    """A network's parameters by what the backbone's weights can cover."""
+
+    backbone: list[nn.Parameter]
+    new: list[nn.Parameter]
+    """Stage 6, embedding and classifier: what has to be learned from nothing."""
+
+
+def parameter_groups(network: Network) -> ParameterGroups:
+    """Every parameter once, so that new layers can have a learning rate of their own.
+
+    The grouping follows the architecture, whatever the weights: with ``weights: none`` the backbone is its own group
+    still, and a recipe's multiplier keeps its meaning.
+    """
+    groups = ParameterGroups([], [])
+    for name, parameter in network.named_parameters():
+        (groups.backbone if name.startswith("backbone.") else groups.new).append(parameter)
+    return groups

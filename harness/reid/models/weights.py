@@ -1,0 +1,104 @@
+"""Puts weights into a backbone: timm's, fetched, or a file in torchvision's or timm's naming."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import timm
+import torch
+from torch import Tensor, nn
+
+from harness.errors import InputError, did_you_mean
+from harness.reid.models.sources import IMAGENET, NONE, imagenet_name, weights_file
+
+_HUB_FILE = "model.safetensors"
+_CLASSIFIERS = ("fc.", "classifier.", "head.")
+_WRAPPERS = ("state_dict", "model")
+_SHOWN = 5
+
+
+def load_weights(module: nn.Module, backbone: str, weights: str) -> None:
+    """Fills the backbone ``module``, in place, with the weights that ``weights`` names.
+
+    ``none`` leaves it as it is, ``imagenet`` fetches timm's weights (torchvision's for resnet50 and resnet101), and
+    anything else is the path of a ``.safetensors`` or ``.pth`` file. A file may wrap the weights (``state_dict``,
+    ``model``), prefix them (``module.``) and hold a classifier, which is left out. No pickled code is ever run.
+
+    Raises:
+        InputError: The weights cannot be had, cannot be read, or do not fit the backbone key by key.
+    """
+    if weights == NONE:
+        return
+    if weights == IMAGENET:
+        name, state = _fetch(backbone)
+    else:
+        name, state = weights, _read(weights_file(weights))
+    _fill(module, state, f"weights {name} for backbone {backbone}")
+
+
+def _fetch(backbone: str) -> tuple[str, dict[str, Any]]:
+    """timm's weights of ``backbone`` from the hub, or from its cache on this machine."""
+    name = imagenet_name(backbone)
+    config = timm.get_pretrained_cfg(name) if timm.is_model_pretrained(name) else None
+    if config is None:
+        known = timm.list_pretrained(f"{backbone.partition('.')[0]}.*")
+        hint = did_you_mean(name, known) if known else "expected a backbone that has them"
+        raise InputError(
+            f'weights: timm has no ImageNet weights for "{name}"; {hint}; or give "{NONE}" or the path of a file'
+        )
+    hub_id = str(config.hf_hub_id)
+    try:
+        return hub_id, timm.models.load_state_dict_from_hf(hub_id, filename=_HUB_FILE)
+    except Exception as error:  # the hub's client raises its own, its transport's and the file system's errors
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f'weights: "{IMAGENET}" for {backbone} is the model {hub_id} of the Hugging Face hub, which could not be '
+            f"fetched ({reason}). Where there is a network, download its {_HUB_FILE}, copy it to this machine and "
+            f'write its path as model.weights; or write "{NONE}" to start from random values'
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The state dict in ``path``."""
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged archive or pickle can raise nearly anything
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"weights: {path} cannot be read ({reason}); expected a whole .safetensors file, or a .pth file that holds "
+            "tensors only"
+        ) from error
+    for wrapper in _WRAPPERS:
+        if isinstance(state, Mapping) and isinstance(state.get(wrapper), Mapping):
+            state = state[wrapper]
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"weights: {path} holds no state dict; expected names with their tensors")
+    return dict(state)
+
+
+def _fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Loads ``state`` after checking every key; only counters of seen batches, which old files lack, may be missing."""
+    own = module.state_dict()
+    bare = {name.removeprefix("module."): value for name, value in state.items()}
+    given = {name: value for name, value in bare.items() if not name.startswith(_CLASSIFIERS)}
+    missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
+    unexpected = [name for name in given if name not in own]
+    misshaped = [
+        f"{name} {tuple(given[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in own
+        if name in given and given[name].shape != own[name].shape
+    ]
+    faults = {"missing": missing, "unexpected": unexpected, "of another shape": misshaped}
+    told = [f"{len(names)} {fault}: {_some(names)}" for fault, names in faults.items() if names]
+    if told:
+        raise InputError(f"{source} do not fit; {'; '.join(told)}")
+    module.load_state_dict(given, strict=False)
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    more = len(listed) - _SHOWN
+    return ", ".join(listed[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,310 @@
+"""The vocabulary of a recipe: every value that decides what is trained and how it is scored.
+
+Pure data (pydantic), shared by the rooms that declare recipes (``matrix``), cut them into stages (``plan``) and carry
+them out (``train``). Nothing here reads files or imports torch. Strict: a value of the wrong type is refused, never
+converted, and an unknown key is an error.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from harness.errors import did_you_mean
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+PositiveInt = Annotated[int, Field(gt=0, le=1_000_000)]
+Pixels = Annotated[int, Field(gt=0, le=10_000)]
+BUILT_IN_LOSSES = ("softmax", "triplet", "quadruplet", "sac")
+
+
+class Spec(BaseModel):
+    """A strict, frozen piece of a recipe; NaN and infinity are refused everywhere."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
+
+
+class HeldOut(Spec):
+    """A share of the *training* identities set aside to choose values on; the test images stay untouched."""
+
+    share: Annotated[float, Field(gt=0.0, lt=1.0)]
+    seed: int = 0
+
+
+class DataSpec(Spec):
+    """Which data set, at which size. Where it lies on disk is not part of a recipe."""
+
+    dataset: str
+    """``market1501``, ``dukemtmc-reid``, ``cifar100``, or ``package.module:name`` of the user's own reader."""
+    height_px: Pixels
+    width_px: Pixels
+    held_out: HeldOut | None = None
+
+
+class AugmentSpec(Spec):
+    """Augmentation of a training batch; see ``harness.reid.data.augment``."""
+
+    flip: Fraction = 0.5
+    """Probability of a horizontal flip."""
+    pad_px: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """Zero padding on every side before a random crop back to size; 0 turns both off."""
+    erase: Fraction = 0.0
+    """Probability of random erasing (Zhong et al. 2017)."""
+    mean: list[float] = [0.485, 0.456, 0.406]
+    std: list[Annotated[float, Field(gt=0.0)]] = [0.229, 0.224, 0.225]
+
+    @field_validator("mean", "std")
+    @classmethod
+    def _three_channels(cls, value: list[float]) -> list[float]:
+        if len(value) != 3:
+            raise ValueError(f"expected 3 values, one a channel (R, G, B), found {len(value)}")
+        return value
+
+
+class ModelSpec(Spec):
+    """The network; see ``harness.reid.models``."""
+
+    backbone: str
+    """A timm ResNet by name."""
+    weights: str = "imagenet"
+    """``imagenet`` (timm's weights for the backbone), ``none``, or the path of a file."""
+    output_stride: Literal[8, 16, 32] = 32
+    """32: the strided network. 8: dilated from stage 4 on (DIL)."""
+    stage6: bool = False
+    """One more block behind stage 5, half its channels (part of DIL)."""
+    stage6_dilation: PositiveInt = 2
+    multi_level: bool = False
+    """Concatenate the pooled maps of stages 4, 5 (and 6) instead of using the last stage alone (Multi)."""
+    embedding_dim: Annotated[int, Field(ge=0, le=1_000_000)] = 1024
+    """Size of the feature behind pooling; 0: no fully connected layer, the pooled maps are the feature."""
+    checkpoint_activations: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, more time, the same bits.
+
+    Changes no result, so it is in no fingerprint; one row that asks for it turns it on for a whole run.
+    """
+
+
+class SoftmaxSpec(Spec):
+    """Cross-entropy over the training identities (eq. 3)."""
+
+    weight: NonNegative = 0.0
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+
+
+class TripletSpec(Spec):
+    """Batch-hard triplet loss (eq. 4)."""
+
+    weight: NonNegative = 0.0
+    epsilon: NonNegative = 0.5
+
+
+class QuadrupletSpec(Spec):
+    """Quadruplet-hard loss (eq. 5)."""
+
+    weight: NonNegative = 0.0
+    epsilon1: NonNegative = 0.5
+    epsilon2: NonNegative = 0.2
+
+
+class SacSpec(Spec):
+    """Self-attention constraint (eq. 1 and 2)."""
+
+    weight: NonNegative = 0.0
+
+
+class CustomLossSpec(Spec):
+    """A user's own loss: ``implementation`` names ``package.module:function``; see the README for its signature."""
+
+    implementation: str
+    weight: NonNegative = 0.0
+    supervised: bool = True
+    """Whether a stage with this loss alone is worth training."""
+    options: dict[str, float | int | bool | str] = {}
+
+
+class LossesSpec(Spec):
+    """All losses with their weights; weight 0 means off, and an off loss leaves no trace in a stage."""
+
+    softmax: SoftmaxSpec = SoftmaxSpec()
+    triplet: TripletSpec = TripletSpec()
+    quadruplet: QuadrupletSpec = QuadrupletSpec()
+    sac: SacSpec = SacSpec()
+    custom: dict[str, CustomLossSpec] = {}
+    normalize_embeddings: bool = False
+    """Whether the metric losses (triplet, quadruplet) see l2-normalised embeddings."""
+
+
+class ShuffledSampler(Spec):
+    """Every training image once an epoch, in a random order; the last, smaller batch is dropped."""
+
+    kind: Literal["shuffled"]
+    batch_size: PositiveInt
+
+
+class IdentitySampler(Spec):
+    """Batches of ``identities`` x ``images`` (P x K)."""
+
+    kind: Literal["identities"]
+    identities: PositiveInt
+    images: Annotated[int, Field(ge=2, le=1_000_000)]
+
+
+class OptimizerSpec(Spec):
+    """The optimiser of one stage."""
+
+    kind: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: Annotated[float, Field(gt=0.0)]
+    lr_from_scratch: Annotated[float, Field(gt=0.0)] | None = None
+    """Learning rate when no earlier stage was trained (rows that skip stage 1); default: ``lr``."""
+    new_layers_multiplier: Annotated[float, Field(gt=0.0)] = 1.0
+    """Multiplies the learning rate of layers that the backbone's weights do not cover."""
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    weight_decay: NonNegative = 5e-4
+
+
+class ScheduleSpec(Spec):
+    """Learning rate by epoch: ``step`` multiplies by ``factor`` after every ``every`` epochs; ``cosine`` falls to 0."""
+
+    kind: Literal["step", "cosine"] = "step"
+    every: PositiveInt = 50
+    factor: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
+    warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)] = 0
+
+
+class StageSpec(Spec):
+    """One training stage: which of the losses it may use, and how it optimises them."""
+
+    losses: list[str]
+    """Names among softmax, triplet, quadruplet, sac and the custom losses. Those that a row turns on are used."""
+    needs_one_of: list[str] = []
+    """The stage is skipped unless the row turns one of these on; empty: any supervised loss of the stage will do."""
+    epochs: PositiveInt
+    stop_after: PositiveInt | None = None
+    """End after this many epochs of a schedule that is laid out for all of them; None: with the last."""
+    sampler: Annotated[ShuffledSampler | IdentitySampler, Field(discriminator="kind")]
+    optimizer: OptimizerSpec
+    schedule: ScheduleSpec = ScheduleSpec()
+
+    @property
+    def last_epoch(self) -> int:
+        """How many epochs are trained."""
+        return self.epochs if self.stop_after is None else self.stop_after
+
+
+class ArithmeticSpec(Spec):
+    """What changes the arithmetic, and so the result in its last bits."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Autocast of the network's forward pass; losses and distances are float32 always."""
+    tf32: bool = False
+    deterministic: bool = False
+    """Deterministic algorithms on CUDA (a CPU is deterministic anyway)."""
+    compile: bool = False
+    """Training through ``torch.compile``, which fuses operations and so rounds elsewhere."""
+
+
+class RerankSpec(Spec):
+    """k-reciprocal re-ranking (Zhong et al. 2017)."""
+
+    enabled: bool = False
+    k1: PositiveInt = 20
+    k2: PositiveInt = 6
+    lambda_: Annotated[float, Field(ge=0.0, le=1.0, alias="lambda")] = 0.3
+
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+
+
+class EvaluationSpec(Spec):
+    """How a trained network is scored: ``market`` (retrieval) or ``classification`` (error rate)."""
+
+    protocol: Literal["market", "classification"]
+    metric: Literal["euclidean", "cosine"] = "euclidean"
+    ap: Literal["step", "trapezoid"] = "step"
+    epoch: Literal["last"] = "last"
+    """Which epoch's weights are scored. Only the last: choosing the best one would choose it on the test images."""
+    rerank: RerankSpec = RerankSpec()
+
+
+class Recipe(Spec):
+    """Everything that decides a row's result, apart from its seed and the data's contents."""
+
+    data: DataSpec
+    augment: AugmentSpec = AugmentSpec()
+    model: ModelSpec
+    losses: LossesSpec = LossesSpec()
+    stages: dict[str, StageSpec]
+    arithmetic: ArithmeticSpec = ArithmeticSpec()
+    evaluation: EvaluationSpec
+
+    @model_validator(mode="after")
+    def _stages_name_known_losses(self) -> "Recipe":
+        for name in self.losses.custom:
+            if name in BUILT_IN_LOSSES:
+                raise _refusal(f"losses.custom.{name}", f'"{name}" is the name of a built-in loss; choose another')
+        if not self.stages:
+            raise _refusal("stages", "found no stage, expected at least one")
+        known = (*BUILT_IN_LOSSES, *self.losses.custom)
+        for name, stage in self.stages.items():
+            for loss in stage.losses:
+                if loss not in known:
+                    raise _refusal(f"stages.{name}.losses", f'"{loss}" is no loss; {did_you_mean(loss, known)}')
+            if len(set(stage.losses)) < len(stage.losses):
+                raise _refusal(f"stages.{name}.losses", "a loss is named twice")
+            for loss in stage.needs_one_of:
+                if loss not in stage.losses:
+                    told = did_you_mean(loss, stage.losses)
+                    raise _refusal(f"stages.{name}.needs_one_of", f'"{loss}" is no loss of this stage; {told}')
+            if stage.last_epoch > stage.epochs:
+                told = f"found {stage.stop_after}, expected at most the stage's {stage.epochs} epochs"
+                raise _refusal(f"stages.{name}.stop_after", told)
+        return self
+
+    @model_validator(mode="after")
+    def _compiling_decides_what_to_recompute(self) -> "Recipe":
+        if self.arithmetic.compile and self.model.checkpoint_activations:
+            told = (
+                "found true with arithmetic.compile true; the compiler chooses itself what to recompute: turn one off"
+            )
+            raise _refusal("model.checkpoint_activations", told)
+        return self
+
+    @model_validator(mode="after")
+    def _attention_maps_are_of_one_size(self) -> "Recipe":
+        one_size = self.model.output_stride < 32 and self.model.stage6
+        if not one_size and any("sac" in self.active_losses(stage) for stage in self.stages):
+            wanted = "maps of one size from stages 4, 5 and 6: model.output_stride 8 or 16 and model.stage6 true"
+            stage6 = str(self.model.stage6).lower()
+            found = f"model.output_stride {self.model.output_stride} and model.stage6 {stage6}"
+            raise _refusal("losses.sac.weight", f"the self-attention constraint needs {wanted}; found {found}")
+        return self
+
+    def active_losses(self, stage: str) -> dict[str, Spec]:
+        """The losses of ``stage`` whose weight is above 0, by name, in the stage's order."""
+        named: dict[str, Spec] = {
+            "softmax": self.losses.softmax,
+            "triplet": self.losses.triplet,
+            "quadruplet": self.losses.quadruplet,
+            "sac": self.losses.sac,
+            **self.losses.custom,
+        }
+        return {name: named[name] for name in self.stages[stage].losses if getattr(named[name], "weight", 0.0) > 0.0}
+
+    def trained_stages(self) -> tuple[str, ...]:
+        """The stages that this recipe trains, in order.
+
+        A stage is skipped unless one of its ``needs_one_of`` losses is on; where it names none, unless one of its
+        supervised losses is on (all but ``sac`` and custom losses that say ``supervised: false``).
+        """
+        trained = []
+        for name, stage in self.stages.items():
+            active = self.active_losses(name)
+            supervised = [key for key in active if key != "sac" and getattr(active[key], "supervised", True)]
+            if any(loss in active for loss in stage.needs_one_of) if stage.needs_one_of else supervised:
+                trained.append(name)
+        return tuple(trained)
+
+
+def _refusal(path: str, message: str) -> PydanticCustomError:
+    """An error of the whole recipe that still knows the dotted key it is about."""
+    return PydanticCustomError("refused", "{message}", {"message": message, "path": tuple(path.split("."))})

@@ -1,0 +1,126 @@
+"""Whole checkpoints: written aside, synced, renamed; checksummed; the newest whole one is used.
+
+A checkpoint file is a 32-byte BLAKE2b digest of the rest, then a ``torch.save`` archive of tensors and plain values
+that ``weights_only`` accepts. A file that does not match its digest (a torn write, a bad disk) is told and skipped.
+Training goes on while its state is written: ``CheckpointWriter``.
+"""
+
+import hashlib
+import io
+import os
+import shutil
+import warnings
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.reid.train.device import HostCopy
+
+_DIGEST_BYTES = 32
+_KEPT = 2
+
+
+def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
+    """Writes ``state`` as the checkpoint of ``step`` and drops all but the newest two.
+
+    Args:
+        folder: Where checkpoints live; made if need be.
+        step: Steps done so far in the stage; names the file and orders checkpoints.
+        state: Tensors, numbers, strings and containers of them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    payload = buffer.getbuffer()
+    path = folder / f"step-{step:09d}.pt"
+    aside = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        with aside.open("wb") as file:
+            file.write(hashlib.blake2b(payload, digest_size=_DIGEST_BYTES).digest())
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    for old in sorted(folder.glob("step-*.pt"))[:-_KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+class CheckpointWriter:
+    """Writes checkpoints in a thread: whoever trains waits for a copy of the state in memory, never for the disk.
+
+    Args:
+        folder: Where checkpoints live.
+        device: Where the state's tensors are.
+    """
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        self._folder, self._device = folder, device
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoints")
+        self._writing: Future[Path] | None = None
+
+    def save(self, step: int, state: dict[str, Any], *, needed: bool = False) -> None:
+        """Begins to write ``state`` as it is now.
+
+        While an earlier one is still being written, this one is left out: the disk sets the pace, and a stage that is
+        killed goes on from an older checkpoint.
+
+        Args:
+            step: See ``save_checkpoint``.
+            state: See ``save_checkpoint``; in dictionaries and lists.
+            needed: Wait for the earlier one instead.
+
+        Raises:
+            OSError: The earlier one could not be written.
+        """
+        if not needed and self._writing is not None and not self._writing.done():
+            return
+        self.wait()
+        copied = HostCopy(state, self._device)
+        self._writing = self._thread.submit(lambda: save_checkpoint(self._folder, step, copied.get()))
+
+    def wait(self) -> None:
+        """Waits until what was begun is written.
+
+        Raises:
+            OSError: It could not be.
+        """
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def close(self) -> None:
+        """Ends the thread, once what was begun is written or has failed."""
+        self._thread.shutdown()
+
+
+def copy_newest_checkpoint(source: Path, folder: Path) -> None:
+    """Copies the newest checkpoint of ``source`` into ``folder``; nothing if there is none."""
+    for path in sorted(source.glob("step-*.pt"))[-1:]:
+        folder.mkdir(parents=True, exist_ok=True)
+        aside = (folder / path.name).with_suffix(f".{os.getpid()}.tmp")
+        try:
+            shutil.copyfile(path, aside)
+            aside.replace(folder / path.name)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def load_newest_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The state of the newest whole checkpoint, on the CPU; None if there is none.
+
+    A damaged checkpoint is told by a warning that names it, and the next older one is tried.
+    """
+    for path in sorted(folder.glob("step-*.pt"), reverse=True):
+        content = path.read_bytes()
+        digest, payload = content[:_DIGEST_BYTES], memoryview(content)[_DIGEST_BYTES:]
+        if hashlib.blake2b(payload, digest_size=_DIGEST_BYTES).digest() != digest:
+            warnings.warn(f"{path}: checkpoint is damaged (checksum differs); it is skipped", stacklevel=2)
+            continue
+        state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+        return state
+    return None

@@ -1,0 +1,59 @@
+"""The images of a stage: its data set opened, and its splits in batches at the stage's size."""
+
+from pathlib import Path
+
+import torch
+
+from harness.errors import InputError
+from harness.reid.data import Dataset, Split, cached_images, held_out_split, open_dataset, split_fingerprint
+from harness.reid.data.batches import DecodingFeeder, Feeder, ImageFeeder
+from harness.reid.train.settings import Circumstances, ImageSettings
+
+
+def open_images(circumstances: Circumstances, images: ImageSettings, *, training: bool) -> Dataset:
+    """The data set of a stage; with held-out identities, only the training folder is ever looked at.
+
+    Raises:
+        InputError: If the images are not those that the stage was planned with: its result would bear a wrong name.
+    """
+    root = Path(circumstances.root)
+    if training or images.held_out is not None:
+        dataset = open_dataset(circumstances.dataset, root, splits=("train",))
+    else:
+        dataset = open_dataset(circumstances.dataset, root)
+    index = Path(circumstances.cache) / "index"
+    for name, planned in images.splits.items():
+        if split_fingerprint(dataset.splits[name], dataset.root, index) != planned:
+            raise InputError(
+                f"{dataset.root}: the images of {name} are not those that this run was planned with: some were added, "
+                "removed or changed since; run the same command again"
+            )
+    if images.held_out is not None:
+        return held_out_split(dataset, images.held_out.share, images.held_out.seed)
+    return dataset
+
+
+def feed(
+    dataset: Dataset,
+    split: Split,
+    circumstances: Circumstances,
+    images: ImageSettings,
+    device: torch.device,
+    *,
+    memory_limit_mb: int = 0,
+) -> Feeder:
+    """The split's images at the stage's size, decoded once and kept, or anew each time: the same batches.
+
+    Args:
+        dataset: The opened data set.
+        split: One of its splits.
+        circumstances: Whether decoded images are kept, and where.
+        images: The size.
+        device: Where batches are wanted.
+        memory_limit_mb: Kept images up to this size live on the device; for those that are seen more than once.
+    """
+    size = images.height_px, images.width_px
+    if not circumstances.decoded_once:
+        return DecodingFeeder(split, dataset.root, *size, device, workers=circumstances.threads)
+    kept = cached_images(split, dataset.root, *size, Path(circumstances.cache), workers=circumstances.threads)
+    return ImageFeeder(kept, device, memory_limit_bytes=memory_limit_mb * 1_000_000)

@@ -1,0 +1,259 @@
+"""A stage of kind ``evaluate``: features of the test images under the parent's weights, and the protocol's metrics."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from harness.reid.data import Dataset, Split
+from harness.reid.data.augment import normalize
+from harness.reid.data.batches import Batch, Feeder
+from harness.reid.data.dataset import Ids
+from harness.reid.evaluate import RankingResult, evaluate_ranking, evaluate_reranked
+from harness.reid.losses import attention_maps
+from harness.reid.models.cost import Cost, network_cost
+from harness.reid.models.network import Network, build_network
+from harness.reid.models.output import Output
+from harness.reid.recipe import EvaluationSpec
+from harness.reid.train.device import DeviceMeter, HostCopy, arithmetic, device_name, prepare_device
+from harness.reid.train.files import ATTENTION, PER_QUERY, WEIGHTS
+from harness.reid.train.images import feed, open_images
+from harness.reid.train.loop import Emit
+from harness.reid.train.settings import Circumstances, EvaluateSettings
+from harness.reid.train.training import inherit
+
+BATCH = 256
+"""Images that go through the network at once."""
+_PICTURES = 8
+"""Query images whose attention maps are kept for Figure 3, spread evenly over the queries."""
+
+
+def evaluate_stage(
+    settings: Mapping[str, Any], context: Mapping[str, Any], folder: Path, parent_folder: Path, emit: Emit
+) -> dict[str, Any]:
+    """Scores the parent's network and leaves what the statistics and figures need in ``folder``.
+
+    ``per_query.npz`` holds, for retrieval, ``average_precision``, ``first_hit_rank``, ``inp``, ``valid`` (Q,),
+    ``top_indices`` (Q, 10) and the files, identities and cameras of queries and gallery; for classification
+    ``correct`` (N,). ``attention.npz`` (networks whose levels share one size) holds ``images`` (n, H, W, 3) uint8 and
+    ``maps`` (n, levels, h, w) of a few queries.
+
+    Returns:
+        ``metrics`` (fractions), ``images`` that were scored, ``seconds`` of all of it, ``images_per_s`` of the network
+        alone, ``parameters``, ``multiply_adds``, ``device``, peak memory and ``notes``.
+    """
+    stage, circumstances = EvaluateSettings.read(settings), Circumstances.read(context)
+    device = prepare_device(circumstances)
+    meter, started = DeviceMeter(device), time.monotonic()
+    dataset = open_images(circumstances, stage.images, training=False)
+    network = _trained_network(stage, parent_folder).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with arithmetic(device, tf32=stage.arithmetic.tf32, deterministic=stage.arithmetic.deterministic):
+        extractor = Extractor(network, stage, device, circumstances.threads, emit)
+        score = _score_retrieval if stage.evaluation.protocol == "market" else _score_classification
+        metrics, notes = score(dataset, stage, circumstances, extractor, folder)
+    seconds = time.monotonic() - started
+    return {
+        "metrics": metrics,
+        "images": sum(len(split) for name, split in dataset.splits.items() if name != "train"),
+        "seconds": seconds,
+        "images_per_s": extractor.images / extractor.seconds,
+        "device": device_name(device),
+        "threads": circumstances.threads,
+        "notes": notes,
+        **asdict(_cost(stage, network)),
+        **meter.result(),
+    }
+
+
+def _cost(stage: EvaluateSettings, network: Network) -> Cost:
+    """Of one image at test time; retrieval has no use for the classifier, so it does not count there."""
+    classifier = network.classifier if stage.evaluation.protocol == "classification" else None
+    return network_cost(
+        **stage.model,
+        classes=None if classifier is None else classifier.out_features,
+        height_px=stage.images.height_px,
+        width_px=stage.images.width_px,
+    )
+
+
+class Extractor:
+    """Runs the network over images in large batches, on the device, without gradients."""
+
+    def __init__(
+        self, network: Network, stage: EvaluateSettings, device: torch.device, threads: int, emit: Emit
+    ) -> None:
+        self.device = device
+        self.images = 0
+        self.seconds = 0.0
+        self._network = network.eval()
+        self._stage = stage
+        self._threads = threads
+        self._emit = emit
+
+    @torch.inference_mode()
+    def over(self, images: Feeder, count: int, take: Callable[[Output], Sequence[Tensor]]) -> list[Tensor]:
+        """What ``take`` picks out of the network's output for ``count`` images, in their order, float32 on the CPU."""
+        started, done = time.monotonic(), 0
+        parts = []
+        for batch in _batches(images, np.split(np.arange(count), range(BATCH, count, BATCH))):
+            pixels = normalize(batch.images, self._stage.mean, self._stage.std, rows=batch.rows, threads=self._threads)
+            bfloat16 = self._stage.arithmetic.precision == "bfloat16"
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bfloat16):
+                output = self._network(pixels)
+            parts.append(HostCopy([values.float() for values in take(output)], self.device))
+            self.images += len(pixels)
+            done += len(pixels)
+            seconds = self.seconds + time.monotonic() - started
+            self._emit({"step": done, "steps": count, "images_per_s": self.images / seconds})
+        results = [torch.cat(values) for values in zip(*(part.get() for part in parts), strict=True)]
+        self.seconds += time.monotonic() - started
+        return results
+
+
+def _batches(images: Feeder, batches: Sequence[Ids]) -> Iterator[Batch]:
+    """The images of each batch of indices, without labels worth the name."""
+    last = max(int(batch.max()) for batch in batches)
+    return images.batches(batches, np.zeros(last + 1, dtype=np.int64))
+
+
+def _trained_network(stage: EvaluateSettings, parent_folder: Path) -> Network:
+    weights = load_file(parent_folder / WEIGHTS)
+    classifier = weights.get("classifier.weight")
+    network = build_network(
+        **stage.model, weights="none", classes=None if classifier is None else len(classifier), seed=0
+    )
+    inherit(network, weights)
+    return network
+
+
+def _score_retrieval(
+    dataset: Dataset, stage: EvaluateSettings, circumstances: Circumstances, extractor: Extractor, folder: Path
+) -> tuple[dict[str, float], list[str]]:
+    query, gallery = dataset.splits["query"], dataset.splits["gallery"]
+    query_images, gallery_images = (
+        feed(dataset, split, circumstances, stage.images, extractor.device) for split in (query, gallery)
+    )
+    query_features, *query_attention = extractor.over(query_images, len(query), _embedding_and_attention)
+    (gallery_features,) = extractor.over(gallery_images, len(gallery), lambda output: [output.embedding])
+    query_cameras, gallery_cameras, notes = comparable_cameras(query, gallery)
+    result = rank(
+        stage.evaluation,
+        circumstances,
+        (query_features, query.identities, query_cameras),
+        (gallery_features, gallery.identities, gallery_cameras),
+    )
+    if result.valid_queries < result.queries:
+        notes.append(
+            f"{result.queries - result.valid_queries} of {result.queries} queries have no match and are left out"
+        )
+    np.savez_compressed(
+        folder / PER_QUERY,
+        average_precision=result.average_precision,
+        first_hit_rank=result.first_hit_rank,
+        inp=result.inp,
+        valid=~np.isnan(result.average_precision),
+        top_indices=result.top_indices,
+        query_files=np.asarray([query.image_name(index) for index in range(len(query))]),
+        query_ids=query.identities,
+        query_cameras=_cameras(query),
+        gallery_files=np.asarray([gallery.image_name(index) for index in range(len(gallery))]),
+        gallery_ids=gallery.identities,
+        gallery_cameras=_cameras(gallery),
+    )
+    metrics = dict(result.metrics())
+    for maps in query_attention:
+        metrics["attention_overlap"] = _keep_attention(query_images, maps, folder)
+    return metrics, notes
+
+
+def rank(
+    evaluation: EvaluationSpec,
+    circumstances: Circumstances,
+    query: tuple[Tensor, Ids, Ids],
+    gallery: tuple[Tensor, Ids, Ids],
+) -> RankingResult:
+    """The protocol's ranking of features, each with its images' identities and cameras, re-ranked if it says so."""
+    metric, ap, rerank = evaluation.metric, evaluation.ap, evaluation.rerank
+    device, threads = circumstances.device, circumstances.threads
+    if not rerank.enabled:
+        return evaluate_ranking(*query, *gallery, metric=metric, ap=ap, device=device, threads=threads)
+    return evaluate_reranked(
+        *query,
+        *gallery,
+        metric=metric,
+        ap=ap,
+        k1=rerank.k1,
+        k2=rerank.k2,
+        lambda_=rerank.lambda_,
+        device=device,
+        threads=threads,
+    )
+
+
+def comparable_cameras(query: Split, gallery: Split) -> tuple[Ids, Ids, list[str]]:
+    """The cameras to score queries and gallery by, and a note if the protocol had to give way.
+
+    The Market protocol leaves out matches from the query's own camera. Photographs of a single camera (or of none that
+    is known) would leave no match at all; for those, matches from the same camera are kept, and the note says so.
+    """
+    of_query, of_gallery = _cameras(query), _cameras(gallery)
+    if len(np.union1d(of_query, of_gallery)) > 1:
+        return of_query, of_gallery, []
+    note = "all images are of one camera: matches from the query's own camera are kept, unlike the Market protocol"
+    return of_query - 1, of_gallery, [note]
+
+
+def _cameras(split: Split) -> Ids:
+    return np.zeros(len(split), dtype=np.int64) if split.cameras is None else split.cameras
+
+
+def _embedding_and_attention(output: Output) -> list[Tensor]:
+    """The embeddings (B, D) and, if all levels' maps are of one size, their attention (B, levels, h, w)."""
+    sizes = {tuple(level.shape[-2:]) for level in output.maps}
+    if len(sizes) > 1:
+        return [output.embedding]
+    (size,) = sizes
+    return [output.embedding, torch.stack([attention_maps(level).view(-1, *size) for level in output.maps], dim=1)]
+
+
+def _keep_attention(images: Feeder, maps: Tensor, folder: Path) -> float:
+    """Keeps attention maps of a few queries and returns the mean overlap of the levels' maps over all queries.
+
+    The overlap of an image is the mean cosine between the map of its last stage and those of the stages before
+    (eq. 2 of the paper is 2 - 2 cosine, summed over these pairs).
+    """
+    chosen = np.unique(np.linspace(0, len(maps) - 1, _PICTURES).round().astype(np.int64))
+    (batch,) = _batches(images, [chosen])
+    np.savez_compressed(folder / ATTENTION, images=batch.pixels().cpu().numpy(), maps=maps[chosen].numpy())
+    cosines = (maps[:, -1:] * maps[:, :-1]).sum(dim=(-2, -1))
+    return float(cosines.mean())
+
+
+def _score_classification(
+    dataset: Dataset, stage: EvaluateSettings, circumstances: Circumstances, extractor: Extractor, folder: Path
+) -> tuple[dict[str, float], list[str]]:
+    test = dataset.splits["test"]
+
+    def logits(output: Output) -> list[Tensor]:
+        if output.logits is None:
+            raise ValueError("a network without a classifier has no error rate")
+        return [output.logits]
+
+    # Classes are positions among the sorted training labels; a test label that training lacks can only be wrong.
+    trained = np.unique(dataset.splits["train"].identities)
+    positions = np.searchsorted(trained, test.identities)
+    known = (positions < len(trained)) & (trained[np.minimum(positions, len(trained) - 1)] == test.identities)
+    images = feed(dataset, test, circumstances, stage.images, extractor.device)
+    (scores,) = extractor.over(images, len(test), logits)
+    from harness.reid.evaluate import evaluate_classification
+
+    result = evaluate_classification(scores, np.where(known, positions, -1))
+    np.savez_compressed(folder / PER_QUERY, correct=result.correct)
+    notes = [] if known.all() else [f"{int((~known).sum())} test images are of classes without training images"]
+    return {"error": result.error, "top5_error": result.top5_error}, notes
