@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.console import print_json
 from harness.cli.options import DEFAULT_STORE, JsonOption, StoreOption
+from harness.display.console import print_json
 from harness.words import counted
 
 cache_app = typer.Typer(name="cache", help="List, check and clean the store of finished stages.", no_args_is_help=True)

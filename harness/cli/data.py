@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.console import counting, notices, print_json
 from harness.cli.options import JsonOption
+from harness.display.console import counting, notices, print_json
 from harness.errors import InputError, did_you_mean
 
 data_app = typer.Typer(name="data", help="Make a synthetic data set, or check one.", no_args_is_help=True)

@@ -10,8 +10,8 @@ from typing import Literal
 
 import typer
 
-from harness.cli.console import print_json
 from harness.cli.options import DEFAULT_STORE, DataOption, JsonOption, StoreOption
+from harness.display.console import print_json
 from harness.errors import InputError
 
 _SMALLEST_FREE_GB = 5.0
@@ -108,7 +108,7 @@ def _disk(store: Path) -> list[Finding]:
 
 
 def _data_sets(data: Path | None) -> list[Finding]:
-    from harness.cli.places import data_candidates
+    from harness.api.places import data_candidates
     from harness.reid.data import DATASETS, find_dataset
 
     findings = []

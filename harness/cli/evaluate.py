@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from harness.cli.console import counting, print_json
 from harness.cli.options import JsonOption
+from harness.display.console import counting, print_json
 
 
 def evaluate(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from harness.cli.engine import ExecutorName
+from harness.api.engine import ExecutorName
 from harness.errors import InputError
 
 TableArgument = Annotated[Path, typer.Argument(metavar="TABLE.yaml", help="The declared table.", show_default=False)]

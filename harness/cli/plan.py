@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.console import print_json
 from harness.cli.options import (
     DEFAULT_STORE,
     DataOption,
@@ -21,6 +20,7 @@ from harness.cli.options import (
     listed,
     seeds_of,
 )
+from harness.display.console import print_json
 
 if TYPE_CHECKING:
     from harness.plan import Identified, Plan, Speeds
@@ -46,13 +46,15 @@ def plan(
     json: JsonOption = False,
 ) -> None:
     """Show what a run would train: every stage once, what is shared or cached, its cost, what the rows can tell."""
-    from harness.cli.costs import row_costs
+    from harness.api.costs import row_costs
+    from harness.api.prepare import prepare
+    from harness.api.slots import slots_for
+    from harness.api.speeds import known_speeds, probe_speeds
     from harness.cli.show_plan import show_plan
-    from harness.cli.slots import slots_for
-    from harness.cli.speeds import known_speeds, probe_speeds
-    from harness.cli.wiring import prepare
+    from harness.display.listener import TerminalListener
     from harness.plan import identify_matrix, plan_to_json
 
+    listener = TerminalListener()
     prepared = prepare(
         table,
         profile=profile,
@@ -62,6 +64,7 @@ def plan(
         overrides=assignments(set_),
         store=store,
         trust_version=reuse == "version",
+        listener=listener,
     )
     answer = plan_to_json(prepared.plan, prepared.matrix)
     for stage in answer["stages"]:
@@ -71,7 +74,7 @@ def plan(
         row.update(costs[row["id"]])
     slots = slots_for(workers)
     if probe:
-        probe_speeds(prepared, slots)
+        probe_speeds(prepared, slots, listener)
     answer["estimates"] = _estimates(prepared.plan, known_speeds(prepared.store), len(slots))
     answer["version_differences"] = [vars(difference) for difference in prepared.version_differences]
     told = identify_matrix(prepared.matrix, prepared.plan, prepared.allowed)
@@ -79,7 +82,7 @@ def plan(
     if json:
         print_json(answer)
     else:
-        show_plan(answer, f"{prepared.matrix.dataset} in {prepared.root}")
+        show_plan(answer, f"{prepared.matrix.dataset} in {prepared.inputs.root}" if prepared.matrix.dataset else "")
 
 
 def _estimates(plan: "Plan", speeds: "Speeds", slots: int) -> list[dict[str, Any]]:

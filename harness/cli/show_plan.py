@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.console import answers
+from harness.display.console import answers
 from harness.words import counted
 
 if TYPE_CHECKING:
@@ -26,17 +26,19 @@ def show_plan(answer: Answer, data: str) -> None:
         data: The data set and where it lies.
     """
     console = answers()
-    console.print(f"{answer['title']} · profile {answer['profile']} · {data}", soft_wrap=True)
+    console.print(" · ".join(filter(None, (answer["title"], f"profile {answer['profile']}", data))), soft_wrap=True)
     console.print(_rows_table(answer), _stages_table(answer))
     for line in (*_told_sharing(answer), *_told_estimates(answer), *_told_refusals(answer), *_told_identified(answer)):
         console.print(line, soft_wrap=True)
 
 
 def _rows_table(answer: Answer) -> "Table":
-    table = _table("Rows", left=("row", "factors on", "seeds"), right=("parameters", "multiply-adds"))
+    known = [name for name in ("parameters", "multiply_adds") if any(name in row for row in answer["rows"])]
+    right = tuple(name.replace("_", "-") for name in known)
+    table = _table("Rows", left=("row", "factors on", "seeds"), right=right)
     for row in answer["rows"][:_MOST_LINES]:
         seeds = _listed(run["seed"] for run in row["runs"])
-        costs = (_scaled(row[name]) for name in ("parameters", "multiply_adds"))
+        costs = (_scaled(row[name]) for name in known)
         table.add_row(f"{row['id']} {row['label']}".strip(), " ".join(row["factors"]), seeds, *costs)
     return _with_rest(table, len(answer["rows"]))
 
@@ -45,16 +47,16 @@ def _stages_table(answer: Answer) -> "Table":
     """Stages that differ in their seed alone share a line."""
     lines: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for stage in answer["stages"]:
-        epochs = str(stage["epochs"]) if stage["kind"] == "train" else "–"
-        alike = (stage["name"], _listed(stage["rows"]), epochs, f"{stage['images']:,}", stage["state"])
+        epochs = str(stage["epochs"]) if stage["epochs"] else "–"
+        alike = (stage["name"], _listed(stage["rows"]), epochs, f"{stage['amount']:,}", stage["state"])
         lines.setdefault(alike, []).append(stage)
-    left, right = ("stage", "for rows", "seeds"), ("epochs", "images")
+    left, right = ("stage", "for rows", "seeds"), ("epochs", "work")
     table = _table("Stages, each once", left=left, right=right, last=("state", "fingerprints"))
-    for (name, rows, epochs, images, state), stages in islice(lines.items(), _MOST_LINES):
+    for (name, rows, epochs, amount, state), stages in islice(lines.items(), _MOST_LINES):
         seeds = _listed(seed for stage in stages for seed in stage["seeds"])
         names = [stage["fingerprint"][:8] for stage in stages]
         shown = " ".join(names[:_FINGERPRINTS]) + (" …" if len(names) > _FINGERPRINTS else "")
-        table.add_row(name, rows, seeds, epochs, images + (" each" if len(stages) > 1 else ""), state, shown)
+        table.add_row(name, rows, seeds, epochs, amount + (" each" if len(stages) > 1 else ""), state, shown)
     return _with_rest(table, len(lines))
 
 
@@ -75,6 +77,7 @@ def _with_rest(table: "Table", lines: int) -> "Table":
 
 def _told_sharing(answer: Answer) -> Iterator[str]:
     sharing = answer["sharing"]
+    to_run = sum(stage["state"] == "to run" for stage in answer["stages"])
     stages, epochs = counted(sharing["stages"], "stage"), counted(sharing["epochs"], "epoch")
     told = f"{stages}, {epochs}: no two runs share a stage"
     if sharing["stages_saved"]:
@@ -82,7 +85,7 @@ def _told_sharing(answer: Answer) -> Iterator[str]:
             f"{stages} instead of {sharing['stages_unshared']:,}, {epochs} instead of {sharing['epochs_unshared']:,}: "
             f"sharing saves {counted(sharing['stages_saved'], 'stage')}, {counted(sharing['epochs_saved'], 'epoch')}"
         )
-    yield f"{told}. To train now: {counted(sharing['epochs_to_run'], 'epoch')}."
+    yield f"{told}. To run now: {counted(to_run, 'stage')}, {counted(sharing['epochs_to_run'], 'epoch')}."
 
 
 def _told_estimates(answer: Answer) -> Iterator[str]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.console import notices
+from harness.display.console import notices
 
 
 def ui(

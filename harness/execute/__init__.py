@@ -7,7 +7,7 @@ computes; importing it needs neither torch nor the tracker.
 from harness.execute.address import local_root, open_store
 from harness.execute.inprocess import InProcessExecutor
 from harness.execute.local import LocalExecutor
-from harness.execute.protocol import Emit, Event, Executor, Outcome, Task, Work
+from harness.execute.protocol import Event, Executor, Outcome
 from harness.execute.shared import SharedStore
 from harness.execute.slot import Slot, available_cores, share_out
 from harness.execute.store import Collected, Entry, Store
@@ -16,7 +16,6 @@ from harness.execute.worker import run_stage
 
 __all__ = [
     "Collected",
-    "Emit",
     "Entry",
     "Event",
     "Executor",
@@ -26,9 +25,7 @@ __all__ = [
     "SharedStore",
     "Slot",
     "Store",
-    "Task",
     "VersionDifference",
-    "Work",
     "available_cores",
     "library_versions",
     "local_root",

@@ -177,7 +177,7 @@ class RayExecutor:
             KeyboardInterrupt: On Ctrl-C, once the stages have ended (a few seconds at most); at once on a second one.
         """
         with self._one_call, self._cluster.telling_its_loss(), _visible(self.store) as token:
-            needs = Needs(self.store, token, context.get("root"), code_behind(work, stages))
+            needs = Needs(self.store, token, tuple(context.get("inputs", {}).values()), code_behind(work, stages))
             order = _Order(needs, look(needs), work, self._share.fill(context))
             schedule = Schedule(stages, self.store, on_event)
             if not schedule.done:
@@ -199,7 +199,7 @@ class RayExecutor:
         """
         needs = order.needs
         suited = [node for node in self._cluster.nodes() if self._share.fits(node["Resources"])]
-        asked = {node["NodeID"]: (node["NodeID"], needs.data, needs.code) for node in suited}
+        asked = {node["NodeID"]: (node["NodeID"], needs.inputs, needs.code) for node in suited}
         fresh = [node for node in suited if asked[node["NodeID"]] not in self._fit]
         answers = self._cluster.ask(fresh, look_far, needs, _environment(self._share))
         alive = {node["NodeID"] for node in self._cluster.nodes()}

@@ -11,37 +11,12 @@ Promises, checked by one contract suite on every implementation:
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from harness.plan.stage import Stage
 
-Emit = Callable[[Mapping[str, Any]], None]
-"""Called inside a stage to tell progress: epoch, epochs, step, steps, loss, images_per_s (any subset)."""
-
 BEGUN = "begun"
 """In a context, the fingerprints of stages that did the first part of others, by the others' fingerprints."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a worker is handed: the stage, where its files go, and circumstances that cannot change its result."""
-
-    stage: Stage
-    folder: Path
-    """The stage's own folder in the store; checkpoints, the spool and the results live here."""
-    parent_folder: Path | None
-    context: Mapping[str, Any]
-    """Data root, cache folder, device, threads, checkpoint interval, ... (never part of a fingerprint)."""
-    begun_folder: Path | None = None
-    """What a stage that did the first part of this one left (see ``BEGUN``), if it is still whole."""
-
-
-Work = Callable[[Task, Emit], dict[str, Any]]
-"""Carries out one stage, leaves its files in ``task.folder`` and returns its result (JSON-able).
-
-Must be importable by name (``module:function``), since workers live in other processes.
-"""
 
 
 @dataclass(frozen=True)

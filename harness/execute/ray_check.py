@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.code import code_digest
 from harness.errors import InputError
 from harness.execute.shared import SharedStore
 from harness.execute.store import Store
 from harness.execute.versions import library_versions
-from harness.plan.code import code_digest
 from harness.plan.stage import Stage
 
 _NAMED = 5
@@ -26,16 +26,15 @@ class Needs:
     store: Store
     token: Path | None
     """A file in the store's folder that every node must see; None for a store that is no folder."""
-    data: str | None
-    """The folder of the data set, for work that reads one."""
+    inputs: tuple[str, ...]
+    """The files and folders that the work reads."""
     code: tuple[str, ...]
     """References to the code behind the results: with other code, they would bear a wrong name."""
 
 
 def code_behind(work: str, stages: Iterable[Stage]) -> tuple[str, ...]:
-    """References to the code of a work and of the users' own losses that its stages train with."""
-    losses = (loss for stage in stages for loss in stage.settings.get("losses", {}).values())
-    return (work, *sorted({loss["implementation"] for loss in losses if "implementation" in loss}))
+    """Returns references to the code of a work and of the stages."""
+    return (work, *sorted({reference for stage in stages for reference in stage.code}))
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,11 @@ def look(needs: Needs) -> Found:
             f"does not see the store {needs.store.address}; expected a folder that all nodes share under one path, or "
             "an address such as s3://bucket/prefix"
         )
-    if needs.data is not None and not Path(needs.data).is_dir():
-        lacks.append(f"does not see the data set {needs.data}; expected it under one path on all nodes")
+    lacks += [
+        f"does not see the data {place}; expected it under one path on all nodes"
+        for place in needs.inputs
+        if not Path(place).exists()
+    ]
     digest = ""
     try:
         digest = code_digest(needs.code)

@@ -310,7 +310,7 @@ class Store:
         return Entry(
             fingerprint=fingerprint,
             folder=self.folder(fingerprint),
-            stage=Stage(**manifest["stage"]) if manifest else None,
+            stage=Stage(**{**manifest["stage"], "code": tuple(manifest["stage"]["code"])}) if manifest else None,
             result=manifest["result"] if manifest else None,
             damage=damage,
             size_bytes=size_bytes,

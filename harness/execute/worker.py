@@ -16,10 +16,11 @@ from typing import Any
 from harness.errors import InputError, StageError
 from harness.execute.lease import StageTakenError
 from harness.execute.manifest import ERROR
-from harness.execute.protocol import BEGUN, Event, Outcome, Task, Work
+from harness.execute.protocol import BEGUN, Event, Outcome
 from harness.execute.store import Store, tell_os_error
 from harness.plan.stage import Stage
 from harness.plugins import load_object
+from harness.trainer import Task, Work
 from harness.words import first_line
 
 _log = logging.getLogger(__name__)
@@ -85,7 +86,8 @@ def _carry_out(
 
     folder = store.begin(stage.fingerprint)
     begun_folder = _fetch_begun(store, context.get(BEGUN, {}).get(stage.fingerprint))
-    result = function(Task(stage, folder, parent_folder, context, begun_folder), attended)
+    task = Task(stage.kind, stage.name, stage.settings, folder, parent_folder, context, begun_folder)
+    result = function(task, attended)
     store.finish(stage, result)
     return result
 
@@ -145,16 +147,8 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def spare_memory(stage: Stage) -> str:
-    """Which setting to change for a stage to need less memory."""
-    sampler = stage.settings.get("sampler")
-    if not isinstance(sampler, Mapping):
-        return "run fewer workers on this device (--workers)"
-    place = f"stages.{stage.name}.sampler"
-    if "batch_size" in sampler:
-        batch = f"{place}.batch_size (now {sampler['batch_size']})"
-    else:
-        batch = f"{place}.identities (now {sampler.get('identities')} x {sampler.get('images')} images)"
-    return f"lower {batch}, set arithmetic.precision to bfloat16, or run fewer workers on this device (--workers)"
+    """Returns which setting to change for a stage to need less memory."""
+    return stage.memory_advice or "run fewer workers on this device (--workers)"
 
 
 def _place(error: BaseException) -> str:

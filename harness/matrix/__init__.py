@@ -10,10 +10,11 @@ mlflow. Two steps, for a caller that chooses the profile by what it finds::
 or ``load_matrix`` for both at once.
 """
 
-from harness.matrix.declaration import Declaration, Factor, Profile, read_declaration
+from harness.matrix.declaration import Declaration, read_declaration
 from harness.matrix.expand import expand, load_matrix
 from harness.matrix.export import matrix_to_json, recipe_to_yaml
-from harness.matrix.matrix import Assumption, Cited, Claim, Constraint, Matrix, RefusedRow, Row, Synthetic
+from harness.matrix.matrix import Assumption, Cited, Claim, Constraint, Matrix, RefusedRow, Row
+from harness.matrix.recipe import Factor, Profile
 
 __all__ = [
     "Assumption",
@@ -26,7 +27,6 @@ __all__ = [
     "Profile",
     "RefusedRow",
     "Row",
-    "Synthetic",
     "expand",
     "load_matrix",
     "matrix_to_json",

@@ -11,16 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from harness.errors import InputError, did_you_mean
-from harness.matrix.declaration import AssumptionSource, Declaration, Factor, Profile, read_declaration
+from harness.matrix.declaration import Declaration, read_declaration
 from harness.matrix.generate import generated_rows
 from harness.matrix.matrix import Assumption, Cited, Claim, Constraint, Matrix, RefusedRow, Row
 from harness.matrix.patch import Setting, Values, tell_origin, touches, value_at
+from harness.matrix.recipe import AssumptionSource, Factor, Profile
 from harness.matrix.resolve import Resolver, read_overrides
-from harness.matrix.schema import MAX_SEED, METRICS
+from harness.matrix.schema import MAX_SEED
 from harness.matrix.source import Key
 from harness.matrix.studies import Studies
-from harness.reid.recipe import Recipe
+from harness.trainer import Metric
 
 
 @dataclass(frozen=True)
@@ -80,12 +83,14 @@ def expand(
     table = declaration.table
     candidates = _selected(declaration, list(_candidates(declaration, chosen)), rows)
     settings = declaration.settings(chosen.name)
-    found = Studies(studies, chosen.name, searched or {})
-    laid_last = read_overrides(overrides or {})
-    resolver = Resolver(declaration.path, declaration.recipe.factors, settings, laid_last, found)
+    recipe = declaration.recipe
+    trainer, tree = recipe.trainer, recipe.tree
+    found = Studies(studies, chosen.name, tree, searched or {})
+    laid_last = read_overrides(overrides or {}, tree)
+    resolver = Resolver(declaration.path, trainer.settings, recipe.factors, settings, laid_last, found)
     kept, refused = _judged(declaration, candidates, resolver)
     resolver.check_overrides()
-    _check_protocol(declaration, chosen, settings, kept)
+    measured = _check_rows(declaration, chosen, settings, kept)
     _check_other_profiles(declaration, chosen, kept)
     run_seeds = _seeds(declaration, chosen, seeds)
     return Matrix(
@@ -96,12 +101,14 @@ def expand(
         refused=tuple(refused),
         seeds=run_seeds,
         metrics=tuple(table.metrics),
+        measured=measured,
         claims=tuple(Claim(**claim.model_dump()) for claim in table.claims),
         cited=tuple(Cited(**cited.model_dump()) for cited in table.cited),
         assumptions=_assumptions(declaration, chosen, resolver, kept, run_seeds),
         overrides={".".join(setting.key): setting.value for setting in resolver.overrides},
         synthetic=chosen.synthetic,
-        dataset=kept[0].recipe.data.dataset if kept else declaration.dataset(chosen.name),
+        dataset=trainer.dataset(kept[0].recipe.model_dump()) if kept else declaration.dataset(chosen.name),
+        trainer=trainer,
         constraints={
             name: Constraint(factor.requires, factor.excludes) for name, factor in declaration.recipe.factors.items()
         },
@@ -119,8 +126,8 @@ def _judged(
     for candidate in candidates:
         constraint = _violated(candidate, declaration)
         recipe = None if constraint else resolver.recipe(candidate.id, candidate.factors, candidate.settings)
-        if recipe is not None and not recipe.trained_stages():
-            constraint = "turns on no loss that would train a stage"
+        if recipe is not None:
+            constraint = declaration.recipe.trainer.untrainable(recipe)
         if constraint or recipe is None:
             told = f"{declaration.document.place(candidate.source)}: {constraint}"
             refused.append(RefusedRow(candidate.id, candidate.factors, told))
@@ -188,31 +195,52 @@ def _rule(factor: Factor, kind: str) -> str:
     return factor.document.place((*factor.source, kind))
 
 
-def _check_protocol(
+def _check_rows(
     declaration: Declaration, profile: Profile, settings: Sequence[Setting], rows: Sequence[Row]
-) -> None:
-    """One data set and one protocol a table, metrics that the protocol gives, a synthetic layout that fits."""
+) -> Mapping[str, Metric]:
+    """Checks what rows must have in common, and that they measure what the table names; returns what they measure."""
+    trainer = declaration.recipe.trainer
     for row in rows[1:]:
-        for key in ("data.dataset", "evaluation.protocol"):
+        for key in trainer.uniform:
             first, found = (_lookup(of.recipe, key) for of in (rows[0], row))
             if first != found:
-                told = f'row "{row.id}" has "{found}", row "{rows[0].id}" "{first}"'
-                raise InputError(f"{declaration.path}: {key}: {told}; expected one for all rows of a table")
+                message = f'row "{row.id}" has "{found}", row "{rows[0].id}" "{first}"'
+                raise InputError(f"{declaration.path}: {key}: {message}; expected one for all rows of a table")
     if not rows:
-        return
-    recipe = rows[0].recipe
-    known = METRICS[recipe.evaluation.protocol]
-    metrics: list[tuple[Key, str]] = [(("metrics", n), name) for n, name in enumerate(declaration.table.metrics)]
-    metrics += [(("claims", n, "metric"), claim.metric) for n, claim in enumerate(declaration.table.claims)]
-    for where, metric in metrics:
-        if metric not in known:
-            told = f'"{metric}" is not measured by the protocol "{recipe.evaluation.protocol}"'
-            raise declaration.document.error(where, f"{told}; {did_you_mean(metric, known)}")
-    layout = profile.synthetic.layout if profile.synthetic else None
-    if layout is not None and ":" not in recipe.data.dataset and layout != recipe.data.dataset:
-        place = tell_origin(settings, ("data", "dataset"))
-        told = f'the profile "{profile.name}" makes a synthetic "{layout}"'
-        raise InputError(f'{place}: found "{recipe.data.dataset}", but {told}; expected the same')
+        return {}
+    measured = trainer.metrics(rows[0].recipe)
+    for where, name in _named_metrics(declaration):
+        if name not in measured:
+            raise declaration.document.error(where, f'"{name}" is not measured here; {did_you_mean(name, measured)}')
+    for where, name, value in _published(declaration):
+        if measured[name].percent and not 0.0 <= value <= 100.0:
+            raise declaration.document.error(where, f"found {value:g}, expected a percentage from 0 to 100")
+    if profile.synthetic is not None:
+        misfit = trainer.misfit(rows[0].recipe, profile.synthetic)
+        if misfit is not None:
+            key, message = misfit
+            raise InputError(f"{tell_origin(settings, tuple(key.split('.')))}: {message} (profile {profile.name})")
+    return measured
+
+
+def _named_metrics(declaration: Declaration) -> Iterator[tuple[Key, str]]:
+    """Every place in a table that names a metric."""
+    table = declaration.table
+    yield from ((("metrics", index), name) for index, name in enumerate(table.metrics))
+    yield from ((("claims", index, "metric"), claim.metric) for index, claim in enumerate(table.claims))
+    yield from ((where, name) for where, name, _ in _published(declaration))
+
+
+def _published(declaration: Declaration) -> Iterator[tuple[Key, str, float]]:
+    """Every published number of a table: where it is, its metric, its value."""
+    table = declaration.table
+    for index, row in enumerate(table.rows):
+        yield from ((("rows", index, "paper", name), name, value) for name, value in row.paper.items())
+    for index, cited in enumerate(table.cited):
+        yield from ((("cited", index, "values", name), name, value) for name, value in cited.values.items())
+    for index, claim in enumerate(table.claims):
+        if claim.by is not None:
+            yield ("claims", index, "by"), claim.metric, claim.by
 
 
 def _check_other_profiles(declaration: Declaration, chosen: Profile, rows: Sequence[Row]) -> None:
@@ -228,8 +256,9 @@ def _check_other_profiles(declaration: Declaration, chosen: Profile, rows: Seque
     for profile in declaration.profiles.values():
         if profile.name == chosen.name:
             continue
-        studies, settings = Studies(None, profile.name, stand_ins), declaration.settings(profile.name)
-        resolver = Resolver(declaration.path, declaration.recipe.factors, settings, (), studies)
+        recipe, settings = declaration.recipe, declaration.settings(profile.name)
+        studies = Studies(None, profile.name, recipe.tree, stand_ins)
+        resolver = Resolver(declaration.path, recipe.trainer.settings, recipe.factors, settings, (), studies)
         for candidate in _candidates(declaration, profile):
             own = declaration.sets.get((*candidate.source, "profiles", profile.name, "set"))
             if candidate.id == rows[0].id or (own and candidate.id in ids):
@@ -283,15 +312,18 @@ def _assumed(base: Values, rows: Sequence[Row], key: str) -> Any:
     return f"varies: {'; '.join(told)}"
 
 
-def _lookup(recipe: Recipe, key: str) -> Any:
+def _lookup(recipe: BaseModel, key: str) -> Any:
     """The value of a dotted key in a resolved recipe, defaults included."""
     value: Any = recipe
     for part in key.split("."):
-        if isinstance(value, Mapping):
-            value = value.get(part)
-        else:
-            value = getattr(value, "lambda_" if part == "lambda" else part, None)
+        value = value.get(part) if isinstance(value, Mapping) else getattr(value, _field(value, part), None)
     return value.model_dump(by_alias=True) if hasattr(value, "model_dump") else value
+
+
+def _field(model: Any, part: str) -> str:
+    """The attribute behind a key: a field may have another name in YAML."""
+    fields = type(model).model_fields if isinstance(model, BaseModel) else {}
+    return next((name for name, field in fields.items() if field.alias == part), part)
 
 
 def _searched(studies: Studies) -> Iterator[str]:

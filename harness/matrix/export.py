@@ -4,12 +4,12 @@ from dataclasses import asdict
 from typing import Any
 
 import yaml
+from pydantic import BaseModel
 
 from harness.matrix.matrix import Matrix
-from harness.reid.recipe import Recipe
 
 
-def recipe_to_yaml(recipe: Recipe) -> str:
+def recipe_to_yaml(recipe: BaseModel) -> str:
     """A resolved recipe as YAML, in the order of the vocabulary."""
     text: str = yaml.safe_dump(recipe.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
     return text
@@ -18,18 +18,20 @@ def recipe_to_yaml(recipe: Recipe) -> str:
 def matrix_to_json(matrix: Matrix) -> dict[str, Any]:
     """The whole matrix as plain JSON values; rows carry their resolved recipe.
 
-    Keys: name, title, profile, dataset, synthetic, seeds, metrics, rows (id, label, note, factors, paper, set, recipe),
-    refused (id, factors, constraint), constraints (requires and excludes, by factor), claims (text, better, than,
-    metric, by), cited (method, values, note), assumptions (key, value, reason), overrides, notes.
+    Keys: name, title, profile, dataset, synthetic, seeds, metrics, measured (each metric's title, direction and unit),
+    rows (id, label, note, factors, paper, set, recipe), refused (id, factors, constraint), constraints (requires and
+    excludes, by factor), claims (text, better, than, metric, by), cited (method, values, note), assumptions (key,
+    value, reason), overrides, notes.
     """
     return {
         "name": matrix.name,
         "title": matrix.title,
         "profile": matrix.profile,
         "dataset": matrix.dataset,
-        "synthetic": asdict(matrix.synthetic) if matrix.synthetic else None,
+        "synthetic": matrix.synthetic.model_dump() if matrix.synthetic else None,
         "seeds": list(matrix.seeds),
         "metrics": list(matrix.metrics),
+        "measured": {key: asdict(metric) for key, metric in matrix.measured.items()},
         "rows": [
             {
                 "id": row.id,

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.reid.recipe import Recipe
+from pydantic import BaseModel
+
+from harness.trainer import Metric, Trainer
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,10 @@ class Row:
     id: str
     factors: Mapping[str, bool]
     """Every factor of the recipe, in declared order, and whether this row turns it on."""
-    recipe: Recipe
+    recipe: BaseModel
+    """The trainer's settings."""
     paper: Mapping[str, float]
-    """The paper's numbers for this row, in percent, by metric (mAP, rank1, error)."""
+    """The paper's numbers for this row, as papers print them (percentages in percent), by metric."""
     label: str = ""
     """A name for people, where the id alone does not tell ("Ours + re-rank")."""
     note: str = ""
@@ -55,7 +58,7 @@ class Constraint:
 class Claim:
     """A sentence of the paper as a comparison of two rows.
 
-    ``better`` is the better one of the two, whatever the metric: higher in mAP or rank1, lower in error.
+    ``better`` is the better one of the two, whichever direction the metric has.
     """
 
     text: str
@@ -75,15 +78,6 @@ class Cited:
 
 
 @dataclass(frozen=True)
-class Synthetic:
-    """The synthetic data set that a profile trains on when no folder is named."""
-
-    layout: str
-    identities: int
-    seed: int
-
-
-@dataclass(frozen=True)
 class Matrix:
     """A table, ready to plan."""
 
@@ -94,15 +88,19 @@ class Matrix:
     refused: tuple[RefusedRow, ...]
     seeds: tuple[int, ...]
     metrics: tuple[str, ...]
-    """The metrics that the table shows, in order: mAP, rank1 ... or error."""
+    """The metrics that the table shows, in order."""
+    measured: Mapping[str, Metric]
+    """Every metric that the rows measure, by key."""
     claims: tuple[Claim, ...]
     cited: tuple[Cited, ...]
     assumptions: tuple[Assumption, ...]
     overrides: Mapping[str, Any]
     """``--set`` values, by dotted key."""
-    synthetic: Synthetic | None
+    synthetic: BaseModel | None
+    """The profile's synthetic data, as the trainer's own model."""
     dataset: str
-    """The data set's reader, the same for all rows."""
+    """The data set's name, the same for all rows; empty for a trainer that reads none."""
+    trainer: Trainer
     constraints: Mapping[str, Constraint] = field(default_factory=dict)
     """What each factor requires and excludes, by factor."""
     notes: tuple[str, ...] = ()

@@ -10,8 +10,7 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.matrix.source import Document, Key
-from harness.matrix.vocabulary import key_tree, misplaced
-from harness.reid.recipe import Recipe
+from harness.matrix.vocabulary import Node, misplaced
 
 Values = Mapping[str, Any]
 """A recipe as nested mappings; never changed in place."""
@@ -28,8 +27,14 @@ class Setting:
     """Where in the document the value stands."""
 
 
-def read_patch(document: Document, source: Key, patch: Mapping[str, Any]) -> tuple[Setting, ...]:
-    """The settings of a patch that stands at ``source`` of ``document``.
+def read_patch(document: Document, source: Key, patch: Mapping[str, Any], tree: Node) -> tuple[Setting, ...]:
+    """Returns the settings of a patch at ``source`` of ``document``.
+
+    Args:
+        document: The file.
+        source: Where the patch is in it.
+        patch: Dotted keys and values.
+        tree: The keys that the trainer's settings have.
 
     Raises:
         InputError: for keys that a recipe does not have, with the nearest that it has, and for a single value where a
@@ -39,7 +44,7 @@ def read_patch(document: Document, source: Key, patch: Mapping[str, Any]) -> tup
     problems = [
         f"{document.tell((*setting.source, *where))}: {problem}"
         for setting in settings
-        for where, problem in misplaced(key_tree(Recipe), setting.key, setting.value)
+        for where, problem in misplaced(tree, setting.key, setting.value)
     ]
     if problems:
         raise InputError("\n".join(problems))

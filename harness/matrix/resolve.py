@@ -6,25 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError
-from harness.matrix.declaration import Factor
 from harness.matrix.patch import Setting, Values, differences, overlay, read_patch, tell_origin, touches
+from harness.matrix.recipe import Factor
 from harness.matrix.source import Document, Key, read_value
 from harness.matrix.studies import Studies
+from harness.matrix.vocabulary import Node
 from harness.matrix.wording import refuse
 from harness.plugins import load_object
-from harness.reid.recipe import Recipe
 
 
-def read_overrides(overrides: Mapping[str, Any]) -> tuple[Setting, ...]:
+def read_overrides(overrides: Mapping[str, Any], tree: Node) -> tuple[Setting, ...]:
     """``--set`` as settings of single values; text is read as YAML reads it."""
     settings: list[Setting] = []
     for key, text in overrides.items():
         value = read_value(text, f"--set {key}") if isinstance(text, str) else text
         values = dict(_single_values(key, value))
-        settings += read_patch(Document("--set", values, {}), (), values)
+        settings += read_patch(Document("--set", values, {}), (), values, tree)
     return tuple(settings)
 
 
@@ -43,6 +43,8 @@ class Resolver:
 
     table: Path
     """The table file, for messages."""
+    model: type[BaseModel]
+    """The trainer's settings."""
     factors: Mapping[str, Factor]
     settings: tuple[Setting, ...]
     """What every row starts from: recipe, profile, the table's ``set``."""
@@ -64,7 +66,7 @@ class Resolver:
         }
         self.applied: set[tuple[str, ...]] = set()
 
-    def recipe(self, row: str, on: Sequence[str], row_settings: Sequence[Setting]) -> Recipe:
+    def recipe(self, row: str, on: Sequence[str], row_settings: Sequence[Setting]) -> BaseModel:
         """The recipe of the row with the id ``row`` that turns the factors ``on`` on.
 
         Raises:
@@ -96,16 +98,16 @@ class Resolver:
                 told = f"{key} belongs to {', '.join(governed)}, which no row turns on"
                 raise InputError(f"--set {key}: changes no row of this table: {told}")
 
-    def _validated(self, values: Values, settings: Sequence[Setting], row: str) -> Recipe:
+    def _validated(self, values: Values, settings: Sequence[Setting], row: str) -> BaseModel:
         values = self.studies.fill(values, row, lambda key: tell_origin(settings, key))
         try:
-            return Recipe.model_validate(values)
+            return self.model.model_validate(values)
         except ValidationError as error:
-            refusal = refuse(error, Recipe, lambda key: tell_origin(settings, key))
+            refusal = refuse(error, self.model, lambda key: tell_origin(settings, key))
             raise InputError(f'{refusal}\n(in row "{row}" of {self.table})') from None
 
 
-def _apply(factor: Factor, recipe: Recipe) -> tuple[tuple[Setting, ...], Values]:
+def _apply(factor: Factor, recipe: BaseModel) -> tuple[tuple[Setting, ...], Values]:
     """Calls a factor's own function on the whole recipe, defaults filled in; what it changed, and the result."""
     source: Key = (*factor.source, "apply")
     place = factor.document.tell(source)

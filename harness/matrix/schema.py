@@ -1,21 +1,13 @@
-"""What a table file and a recipe file may say, typed and strict. The recipe's own values are ``harness.reid.recipe``'s.
+"""What a table file and a recipe file may say, typed and strict. The settings of a recipe are its trainer's own.
 
-A recipe file holds the values of a ``Recipe`` (all of them, or those that differ from the one that it ``extends``)
-beside the keys of ``RecipeHeader``; a table file holds the keys of ``TableSpec``.
+A recipe file holds the trainer's settings (all of them, or those that differ from the one that it ``extends``) beside
+the keys of ``RecipeHeader``; a table file holds the keys of ``TableSpec``.
 """
 
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
-
-from harness.errors import did_you_mean
-
-METRICS = {
-    "market": ("mAP", "rank1", "rank5", "rank10", "rank20", "mINP", "attention_overlap"),
-    "classification": ("error", "top5_error"),
-}
-"""The metrics that a table may show and a claim may name, by evaluation protocol."""
 
 MAX_SEED = 2**32 - 1
 
@@ -31,13 +23,6 @@ def _row_id(value: Any) -> Any:
 def _readable_id(value: str) -> str:
     if not value or value != value.strip() or "," in value or not value.isprintable() or len(value) > 80:
         raise _refused(f"found {value[:80]!r}, expected 1 to 80 printable characters without a comma or outer spaces")
-    return value
-
-
-def _metric(value: str) -> str:
-    known = [name for names in METRICS.values() for name in names]
-    if value not in known:
-        raise _refused(f'"{value}" is no metric; {did_you_mean(value, known)}')
     return value
 
 
@@ -64,8 +49,6 @@ def _refused(message: str) -> PydanticCustomError:
 
 
 RowId = Annotated[str, BeforeValidator(_row_id), AfterValidator(_readable_id)]
-Metric = Annotated[str, AfterValidator(_metric)]
-Percent = Annotated[float, Field(ge=0.0, le=100.0)]
 Seeds = Annotated[list[int], AfterValidator(_seeds)]
 Names = Annotated[list[str], AfterValidator(_distinct)]
 
@@ -74,14 +57,6 @@ class Declared(BaseModel):
     """A strict, frozen piece of a declaration."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
-
-
-class SyntheticSpec(Declared):
-    """The synthetic data set of a profile, made when the user names no folder."""
-
-    layout: Literal["market1501", "dukemtmc-reid", "cifar100"]
-    identities: Annotated[int, Field(gt=0)]
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
 
 
 class FactorSpec(Declared):
@@ -103,15 +78,39 @@ class ProfileSpec(Declared):
 
     description: str = ""
     patch: dict[str, Any] = {}
-    synthetic: SyntheticSpec | None = None
+    synthetic: dict[str, Any] | None = None
+    """The synthetic data that the trainer makes when the user names no folder."""
+
+
+class MetricSpec(Declared):
+    """A metric that a function or a command gives."""
+
+    title: str = ""
+    """By default the metric's key."""
+    better: Literal["higher", "lower"] = "higher"
+    unit: Literal["percent", "plain"] = "plain"
+    """``percent``: values are fractions, shown as percentages."""
+    decimals: Annotated[int, Field(ge=0, le=10)] | None = None
+    """Digits behind the point: by default 1 of a percentage, else 3."""
 
 
 class RecipeHeader(Declared):
-    """What a recipe file says besides the recipe's values."""
+    """What a recipe file says besides the trainer's settings."""
 
     extends: str | None = None
     """Another recipe file, relative to this one. Values, profiles and assumptions are laid over its own one by one;
     a factor of the same name replaces the other's."""
+    trainer: str | dict[str, Any] | None = None
+    """``package.module:name``, or a mapping; see ``harness.trainers``. By default the paper's, whose settings are keys
+    of the file itself."""
+    settings: dict[str, Any] = {}
+    """The settings of a trainer that is named."""
+    metrics: dict[str, MetricSpec] = {}
+    """The metrics of a trainer that declares none itself (a function, a command)."""
+    inputs: Names = []
+    """Files and folders that such a trainer reads, relative to the recipe file, identified by their contents."""
+    held_out: dict[str, Any] = {}
+    """Settings, by dotted key, with which such a trainer scores on data held out of training, for a search."""
     factors: dict[str, FactorSpec] = {}
     profiles: dict[str, ProfileSpec] = {}
     assumptions: dict[str, str] = {}
@@ -132,7 +131,7 @@ class RowSpec(Declared):
     note: str = ""
     factors: Names
     set: dict[str, Any] = {}
-    paper: dict[Metric, Percent] = {}
+    paper: dict[str, float] = {}
     profiles: dict[str, RowProfileSpec] = {}
 
 
@@ -168,7 +167,7 @@ class CitedSpec(Declared):
     """Another work's published numbers."""
 
     method: Annotated[str, Field(min_length=1)]
-    values: dict[Metric, Percent]
+    values: dict[str, float]
     note: str = ""
 
 
@@ -178,8 +177,8 @@ class ClaimSpec(Declared):
     text: Annotated[str, Field(min_length=1)]
     better: RowId
     than: RowId
-    metric: Metric
-    by: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
+    metric: str
+    by: Annotated[float, Field(gt=0.0)] | None = None
 
 
 class TableProfileSpec(Declared):
@@ -198,7 +197,7 @@ class TableSpec(Declared):
     recipe: Annotated[str, Field(min_length=1)]
     """The recipe file, relative to this one."""
     seeds: Seeds
-    metrics: Annotated[list[Metric], Field(min_length=1), AfterValidator(_distinct)]
+    metrics: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
     set: dict[str, Any] = {}
     rows: list[RowSpec] = []
     generate: GenerateSpec | None = None

@@ -12,8 +12,7 @@ from typing import Any
 
 from harness.errors import InputError, did_you_mean
 from harness.matrix.source import Key
-from harness.matrix.vocabulary import key_tree, node_at
-from harness.reid.recipe import Recipe
+from harness.matrix.vocabulary import Node, node_at
 
 FROM = "from"
 
@@ -25,6 +24,8 @@ class Studies:
     folder: Path | None
     """Where searches keep them; None: there is no store to look in."""
     profile: str
+    tree: Node
+    """The keys of the trainer's settings."""
     searched: Mapping[str, Any] = field(default_factory=dict)
     """Values by dotted key that stand in for what is about to be searched: no study need have found those."""
     taken: dict[str, str] = field(default_factory=dict)
@@ -46,7 +47,7 @@ class Studies:
     def _filled(self, values: Any, key: tuple[str, ...], row: str, tell: Callable[[Key], str]) -> Any:
         if not isinstance(values, Mapping):
             return values
-        if set(values) == {FROM} and not node_at(key_tree(Recipe), key).is_mapping:
+        if set(values) == {FROM} and not node_at(self.tree, key).is_mapping:
             dotted = ".".join(key)
             return (
                 self.searched[dotted] if dotted in self.searched else self._best(values[FROM], dotted, row, tell(key))

@@ -4,25 +4,23 @@ Owns fingerprints, the graph of stages, cost estimates and identifiable effects.
 neither torch nor the tracker, so that a plan is quick.
 """
 
-from harness.plan.code import CODE_VERSION, code_digest, reached_modules
 from harness.plan.effects import Identified, allowed_by, identify
 from harness.plan.estimates import Estimate, Speed, Speeds, estimate, measured_speeds, speed_key, unmeasured
 from harness.plan.fingerprint import fingerprint
 from harness.plan.plan import (
+    CodeDigest,
     Sharing,
     build_plan,
-    code_identity,
+    chain_of,
+    code_of,
     identify_matrix,
     plan_to_json,
     sharing_of,
-    version_identity,
 )
 from harness.plan.stage import Plan, Run, Stage
-from harness.plan.stages import DataIdentity, stages_of
 
 __all__ = [
-    "CODE_VERSION",
-    "DataIdentity",
+    "CodeDigest",
     "Estimate",
     "Identified",
     "Plan",
@@ -33,18 +31,15 @@ __all__ = [
     "Stage",
     "allowed_by",
     "build_plan",
-    "code_digest",
-    "code_identity",
+    "chain_of",
+    "code_of",
     "estimate",
     "fingerprint",
     "identify",
     "identify_matrix",
     "measured_speeds",
     "plan_to_json",
-    "reached_modules",
     "sharing_of",
     "speed_key",
-    "stages_of",
     "unmeasured",
-    "version_identity",
 ]

@@ -16,9 +16,10 @@ from harness.plan.stage import Plan, Stage
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a device takes images through one kind of work."""
+    """How fast a device does one kind of work."""
 
-    images_per_s: float
+    units_per_s: float
+    """Units of ``Stage.amount`` a second."""
     probe_steps: int = 0
     """Steps of the probe that measured it; 0: finished stages did."""
 
@@ -28,29 +29,23 @@ Speeds = Mapping[tuple[str, str], Speed]
 
 
 def speed_key(stage: Stage) -> str:
-    """What an image costs: stages of one key take images through the same work, whatever the data, seed or rate."""
-    settings = stage.settings
-    size = {name: settings["data"][name] for name in ("height_px", "width_px")}
-    read: dict[str, Any] = {name: settings.get(name) for name in ("model", "classifier", "sampler", "arithmetic")}
-    read["losses"] = sorted(settings.get("losses", ()))
-    if stage.kind == "evaluate":
-        read["evaluation"] = settings["evaluation"]
-    return fingerprint({"kind": stage.kind, "size": size, **read})
+    """Returns what stages of one speed have in common."""
+    return fingerprint({"kind": stage.kind, "alike": stage.alike})
 
 
 def measured_speeds(finished: Iterable[tuple[Stage, Mapping[str, Any]]]) -> dict[tuple[str, str], Speed]:
     """The speeds that finished stages had, the median over those that cost alike.
 
-    Read from a result: ``device``, ``images`` and ``seconds``, which for an evaluation are those of all of it, its
-    ranking included. A result without one of them, or without a positive speed, is passed over.
+    Read from a result: ``device`` and ``seconds`` of all of the stage. A result without one of them, or without a
+    positive speed, is passed over.
     """
     seen: dict[tuple[str, str], list[float]] = {}
     for stage, result in finished:
-        images, seconds = result.get("images"), result.get("seconds")
-        if "device" not in result or not isinstance(images, int | float) or not isinstance(seconds, int | float):
+        seconds = result.get("seconds")
+        if "device" not in result or not isinstance(seconds, int | float):
             continue
-        if math.isfinite(seconds) and seconds > 0 and images > 0:
-            seen.setdefault((str(result["device"]), speed_key(stage)), []).append(images / seconds)
+        if math.isfinite(seconds) and seconds > 0 and stage.amount > 0:
+            seen.setdefault((str(result["device"]), speed_key(stage)), []).append(stage.amount / seconds)
     return {key: Speed(median(speeds)) for key, speeds in seen.items()}
 
 
@@ -99,7 +94,7 @@ def estimate(plan: Plan, speeds: Speeds, device: str, slots: int = 1) -> Estimat
             unknown.append(name)
         elif speed.probe_steps:
             probes[name] = speed.probe_steps
-        seconds[name] = plan.images.get(name, 0) / speed.images_per_s if speed else 0.0
+        seconds[name] = stage.amount / speed.units_per_s if speed else 0.0
         ends[name] = ends.get(stage.parent or "", 0.0) + seconds[name]
     total = sum(seconds.values())
     wall = max([total / slots, *ends.values()])

@@ -3,82 +3,74 @@
 Owns sharing (every stage once), what is cached and what must run. Refuses running anything.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import InputError
 from harness.matrix.matrix import Matrix, RefusedRow, Row
-from harness.plan.code import code_digest
 from harness.plan.effects import Identified, identify
+from harness.plan.fingerprint import fingerprint
 from harness.plan.stage import Plan, Run, Stage
-from harness.plan.stages import DataIdentity, UntrainableRowError, images_of, stages_of
+from harness.trainer import Inputs, Trainer, UntrainableError
 
-
-def code_identity(rows: Iterable[Row], roots: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Digest of the code behind each kind of stage, and behind each of a user's own losses that a row turns on.
-
-    Args:
-        rows: The rows to plan.
-        roots: Modules that carry out each kind of stage (``train``, ``evaluate``); their imports are followed.
-    """
-    digests = {kind: code_digest(tuple(modules)) for kind, modules in roots.items()}
-    return digests | {reference: code_digest((reference,)) for reference in _references(rows)}
-
-
-def version_identity(rows: Iterable[Row], kinds: Iterable[str], version: str) -> dict[str, str]:
-    """A hand-kept version in the place of every digest of ``code_identity``: changed code meets old results.
-
-    Its fingerprints never meet those of a digest.
-    """
-    return dict.fromkeys((*kinds, *_references(rows)), f"version {version}")
+CodeDigest = Callable[[tuple[str, ...]], str]
+"""The identity of the code behind references: ``harness.code.code_digest``, or a hand-kept version."""
 
 
 def build_plan(
-    matrix: Matrix,
-    data: DataIdentity,
-    code: Mapping[str, str],
-    weights_identity: Callable[[str, str], str],
-    is_cached: Callable[[str], bool],
+    matrix: Matrix, trainer: Trainer, inputs: Inputs, code_digest: CodeDigest, is_cached: Callable[[str], bool]
 ) -> Plan:
-    """The fewest stages that fill ``matrix``, parents first.
+    """Returns the fewest stages that fill ``matrix``, parents first.
 
     Args:
         matrix: The table: its rows and seeds.
-        data: Identity of the data set that all rows read.
-        code: See ``code_identity`` or ``version_identity``.
-        weights_identity: Of a backbone's name and a recipe's ``model.weights``: what identifies the weights' contents.
+        trainer: Declares the stages of each run.
+        inputs: What the trainer reads.
+        code_digest: Of the code references that a stage declares.
         is_cached: Whether the store holds the result of a fingerprint.
 
     Raises:
-        InputError: If no row is left to train, or a row's weights are not found.
+        InputError: If no row is left to train, or the trainer refuses a row's settings.
     """
     stages: dict[str, Stage] = {}
-    images: dict[str, int] = {}
     runs: list[Run] = []
     refused = list(matrix.refused)
     for row in matrix.rows:
-        try:
-            weights = weights_identity(row.recipe.model.backbone, row.recipe.model.weights)
-        except InputError as error:
-            raise InputError(f'{matrix.name}: row "{row.id}": model.{error}') from error
         for seed in matrix.seeds:
             try:
-                chain = stages_of(row, seed, data, code, weights)
-            except UntrainableRowError as error:
+                chain = chain_of(row, seed, trainer, inputs, code_digest)
+            except UntrainableError as error:
                 on = tuple(factor for factor, is_on in row.factors.items() if is_on)
                 refused.append(RefusedRow(row.id, on, str(error)))
                 break
+            except InputError as error:
+                raise InputError(f'{matrix.name}: row "{row.id}": {error}') from error
             runs.append(Run(row.id, seed, tuple(stage.fingerprint for stage in chain)))
             for stage in chain:
-                if stage.fingerprint not in stages:
-                    stages[stage.fingerprint] = stage
-                    images[stage.fingerprint] = images_of(stage, row.recipe, data)
+                stages.setdefault(stage.fingerprint, stage)
     if not runs:
-        told = "; ".join(f"{row.id}: {row.constraint}" for row in refused) or "it declares no rows or no seeds"
-        raise InputError(f"{matrix.name}: no row can be trained: {told}")
+        reasons = "; ".join(f"{row.id}: {row.constraint}" for row in refused) or "it declares no rows or no seeds"
+        raise InputError(f"{matrix.name}: no row can be trained: {reasons}")
     cached = frozenset(name for name in stages if is_cached(name))
-    return Plan(stages, tuple(runs), cached, images, tuple(refused))
+    return Plan(stages, tuple(runs), cached, tuple(refused))
+
+
+def chain_of(row: Row, seed: int, trainer: Trainer, inputs: Inputs, code_digest: CodeDigest) -> list[Stage]:
+    """Returns the stages of a row under one seed, each with its identity.
+
+    Raises:
+        InputError: See ``Trainer.stages``.
+    """
+    chain: list[Stage] = []
+    for spec in trainer.stages(row.recipe, seed, inputs):
+        chain.append(Stage.of(spec, code_digest(spec.code), chain[-1].fingerprint if chain else None))
+    return chain
+
+
+def code_of(plan: Plan) -> str:
+    """Returns one digest of all code that a plan's stages run."""
+    return fingerprint(sorted({str(stage.settings["code"]) for stage in plan.stages.values()}))
 
 
 @dataclass(frozen=True)
@@ -146,7 +138,7 @@ def plan_to_json(plan: Plan, matrix: Matrix) -> dict[str, Any]:
                 "parent": stage.parent,
                 "rows": list(shared[name]),
                 "epochs": stage.epochs,
-                "images": plan.images.get(name, 0),
+                "amount": stage.amount,
                 "state": "cached" if name in plan.cached else "to run" if name in to_run else "not needed",
                 "settings": stage.settings,
             }
@@ -163,9 +155,3 @@ def plan_to_json(plan: Plan, matrix: Matrix) -> dict[str, Any]:
 
 def _on(factors: Mapping[str, bool]) -> Collection[str]:
     return [factor for factor, is_on in factors.items() if is_on]
-
-
-def _references(rows: Iterable[Row]) -> list[str]:
-    """References to the users' own losses that some row turns on."""
-    losses = (loss for row in rows for loss in row.recipe.losses.custom.values())
-    return sorted({loss.implementation for loss in losses if loss.weight > 0.0})

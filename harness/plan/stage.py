@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from harness.matrix.matrix import RefusedRow
+from harness.plan.fingerprint import fingerprint
+from harness.trainer import StageSpec
 
 
 @dataclass(frozen=True)
@@ -15,23 +17,45 @@ class Stage:
     """
 
     fingerprint: str
-    kind: Literal["train", "evaluate"]
+    kind: str
     name: str
-    """For people: the recipe's name of the stage ("classify", "metric"), or "evaluate"."""
+    """For people: the recipe's name of the stage."""
     settings: Mapping[str, Any]
-    """Everything that can change the result: code digest, data fingerprints, model, losses, optimiser, seed, ..."""
+    """Everything that can change the result, with the digest of the code under ``code``."""
     parent: str | None
-    """Fingerprint of the stage whose weights this one starts from."""
+    """Fingerprint of the stage whose result this one starts from."""
+    epochs: int = 0
+    """Epochs that the stage trains."""
+    amount: int = 1
+    """Units of work; see ``StageSpec``."""
+    alike: Mapping[str, Any] = field(default_factory=dict)
+    """What a unit of work costs; see ``StageSpec``."""
+    code: tuple[str, ...] = ()
+    """References to the code whose digest is in ``settings``."""
+    memory_advice: str = ""
+    """Which setting to lower when memory runs out."""
 
-    @property
-    def epochs(self) -> int:
-        """Epochs that the stage trains; 0 for an evaluation."""
-        return int(self.settings.get("stop_after", self.settings["epochs"])) if self.kind == "train" else 0
+    @classmethod
+    def of(cls, spec: StageSpec, code_digest: str, parent: str | None) -> "Stage":
+        """Gives a declared stage its identity."""
+        settings = {**spec.settings, "code": code_digest}
+        return cls(
+            fingerprint({"kind": spec.kind, "settings": settings, "parent": parent}),
+            spec.kind,
+            spec.name,
+            settings,
+            parent,
+            epochs=spec.epochs,
+            amount=spec.amount,
+            alike=spec.alike,
+            code=spec.code,
+            memory_advice=spec.memory_advice,
+        )
 
 
 @dataclass(frozen=True)
 class Run:
-    """A row under one seed: the chain of stages that produces its numbers; the last one is an evaluation."""
+    """A row under one seed: the chain of stages that produces its numbers; the last one holds its metrics."""
 
     row: str
     seed: int
@@ -51,10 +75,8 @@ class Plan:
     runs: tuple[Run, ...]
     cached: frozenset[str] = field(default_factory=frozenset)
     """Fingerprints of the stages whose results the store already holds."""
-    images: Mapping[str, int] = field(default_factory=dict)
-    """Images that each stage takes through the network: epochs x training images, or the images it scores."""
     refused: tuple[RefusedRow, ...] = ()
-    """Rows that a constraint rejected, and rows that no stage trains."""
+    """Rows that a constraint rejected, and rows that train nothing."""
 
     @property
     def to_run(self) -> tuple[Stage, ...]:

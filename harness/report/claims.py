@@ -21,7 +21,6 @@ from typing import Any, Literal
 
 from harness.report.measurements import Measurements
 from harness.report.statistics import ALPHA, Estimate, effect_size, holm, seeds_needed
-from harness.report.vocabulary import metric_of
 
 CONTRADICTS = 0.02
 """The largest p-value (two-sided, Holm's) at which a difference to the other side contradicts a claim."""
@@ -105,7 +104,7 @@ def _judge(
         better=str(claim["better"]),
         than=str(claim["than"]),
         metric=claim["metric"],
-        claimed=None if claim.get("by") is None else claim["by"] / 100,
+        claimed=None if claim.get("by") is None else claim["by"] / measurements.metric_of(claim["metric"]).scale,
         verdict=verdict,
         reason=reason,
         measured=measured,
@@ -136,7 +135,7 @@ def contradicts(difference: float, p_holm: float | None) -> bool:
 
 
 def _missing(claim: Mapping[str, Any], measurements: Measurements) -> str:
-    title = metric_of(claim["metric"]).title
+    title = measurements.metric_of(claim["metric"]).title
     rows = list(dict.fromkeys((str(claim["better"]), str(claim["than"]))))
     empty = [f'"{row}"' for row in rows if not measurements.values(row, claim["metric"])]
     if empty:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.reid.recipe import Recipe
 from harness.report.model import TableReport, TableRow, best_rows
 from harness.track.snapshot import History, RunRecord
 
@@ -44,22 +43,18 @@ def _finished(row: TableRow) -> list[RunRecord]:
 def stage_curves(
     report: TableReport, declaration: Mapping[str, Any], histories: Mapping[str, Mapping[str, History]]
 ) -> list[StageCurves]:
-    """The curves of every stage that the drawn runs trained, in the order of the recipe.
+    """The curves of every stage that the drawn runs trained, in the order of the rows.
 
     Args:
         report: The table's report.
-        declaration: The matrix as JSON; the recipes of its rows name the stages.
+        declaration: The matrix as JSON; its rows name their stages, in order.
         histories: By run id, each of ``HISTORIES``; runs without are left out.
     """
-    recipes = {str(row["id"]): row.get("recipe") for row in declaration["rows"]}
-    order: dict[str, None] = {}
+    stages = {str(row["id"]): row.get("stages", ()) for row in declaration["rows"]}
+    order = dict.fromkeys(name for names in stages.values() for name in names)
     found: dict[str, dict[str, tuple[Curve, Curve]]] = {}
     for row, run in runs_to_draw(report).items():
-        names: Sequence[str] = ()
-        if recipe := recipes.get(run.row):
-            parsed = Recipe.model_validate(recipe)
-            names = parsed.trained_stages()
-            order |= dict.fromkeys(parsed.stages)
+        names: Sequence[str] = stages.get(run.row, ())
         for index, curves in enumerate(_cut(histories.get(run.run_id, {}))):
             name = names[index] if index < len(names) else f"stage {index + 1}"
             found.setdefault(name, {})[row] = curves

@@ -98,17 +98,17 @@ def meanings(panels: Iterable["Axes"]) -> dict[str, Any]:
     return handles
 
 
-def draw_estimate(axes: "Axes", estimate: Estimate, y: float, colour: str) -> None:
-    """A mean with its interval, in percent."""
+def draw_estimate(axes: "Axes", estimate: Estimate, y: float, colour: str, scale: float) -> None:
+    """A mean with its interval; ``scale`` is the metric's."""
     if estimate.interval is not None:
         low, high = estimate.interval
-        axes.plot([100 * low, 100 * high], [y, y], "-", color=colour, linewidth=2, solid_capstyle="butt", zorder=3)
-    axes.plot(100 * estimate.mean, y, "o", color=colour, markersize=6, label=OURS, zorder=4)
+        axes.plot([scale * low, scale * high], [y, y], "-", color=colour, linewidth=2, solid_capstyle="butt", zorder=3)
+    axes.plot(scale * estimate.mean, y, "o", color=colour, markersize=6, label=OURS, zorder=4)
 
 
-def draw_paper(axes: "Axes", value: float, y: float) -> None:
-    """The paper's number, a fraction."""
-    axes.plot(100 * value, y, "D", markersize=6, mfc="white", mec=ORANGE, mew=1.6, label="paper", zorder=3)
+def draw_paper(axes: "Axes", value: float, y: float, scale: float) -> None:
+    """The published number; ``scale`` is the metric's."""
+    axes.plot(scale * value, y, "D", markersize=6, mfc="white", mec=ORANGE, mew=1.6, label="paper", zorder=3)
 
 
 def tidy(axes: "Axes", *, grid: str = "x") -> None:

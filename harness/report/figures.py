@@ -32,8 +32,9 @@ from harness.report.drawing import (
 )
 from harness.report.forest import draw_claims, draw_effects
 from harness.report.model import TableReport, TableRow, best_rows
-from harness.report.vocabulary import Cost, Metric, three_digits
-from harness.report.wording import shown_factors
+from harness.report.vocabulary import Cost, three_digits
+from harness.report.wording import axis_text, shown_factors
+from harness.trainer import Metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,15 +112,15 @@ def _draw_metric(axes: "Axes", rows: Sequence[TableRow], metric: Metric, *, comp
     for y, row in enumerate(rows):
         cell = row.cells[metric.key]
         if comparable and cell.paper is not None:
-            draw_paper(axes, cell.paper, y)
+            draw_paper(axes, cell.paper, y, metric.scale)
         if cell.measured is None:
             continue
         if len(cell.by_seed) > 1:
-            seeds = [100 * value for value in cell.by_seed.values()]
+            seeds = [metric.scale * value for value in cell.by_seed.values()]
             axes.plot(seeds, [y] * len(seeds), "|", color=GREY, markersize=9, mew=1, label="one seed", zorder=2)
-        draw_estimate(axes, cell.measured, y, BLUE)
+        draw_estimate(axes, cell.measured, y, BLUE, metric.scale)
     axes.set_title(metric.title)
-    axes.set_xlabel("percent, lower is better" if metric.lower_is_better else "percent")
+    axes.set_xlabel(axis_text(metric))
     tidy(axes)
     axes.spines["left"].set_visible(False)
 
@@ -141,7 +142,7 @@ def draw_cost(report: TableReport) -> "Figure | None":
     ordered = sorted(front, key=lambda index: points[index][0])
     axes.plot(
         [points[index][0] for index in ordered],
-        [100 * points[index][1].mean for index in ordered],
+        [metric.scale * points[index][1].mean for index in ordered],
         drawstyle="steps-post",  # between two rows nothing better than the cheaper one is to be had
         color=BLUE,
         linewidth=1.2,
@@ -152,12 +153,16 @@ def draw_cost(report: TableReport) -> "Figure | None":
     )
     for index, (x, estimate, _) in enumerate(points):
         face = BLUE if index in front else "white"
-        axes.plot(x, 100 * estimate.mean, "o", markersize=7, mfc=face, mec=BLUE if index in front else GREY, zorder=3)
+        axes.plot(
+            x, metric.scale * estimate.mean, "o", markersize=7, mfc=face, mec=BLUE if index in front else GREY, zorder=3
+        )
     if len(points) <= MOST_ROWS:
-        named = [(x, 100 * estimate.mean, name, place in front) for place, (x, estimate, name) in enumerate(points)]
+        named = [
+            (x, metric.scale * estimate.mean, name, place in front) for place, (x, estimate, name) in enumerate(points)
+        ]
         _label_points(axes, named)
     axes.set_xlabel(cost.title)
-    axes.set_ylabel(f"{metric.title} (percent{', lower is better' if metric.lower_is_better else ''})")
+    axes.set_ylabel(" ".join(filter(None, (metric.title, f"({axis_text(metric)})" if axis_text(metric) else ""))))
     xs = [x for x, _, _ in points]
     if min(xs) > 0 and max(xs) / min(xs) > 30:
         axes.set_xscale("log")

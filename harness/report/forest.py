@@ -19,8 +19,9 @@ from harness.report.drawing import (
 )
 from harness.report.model import TableReport
 from harness.report.statistics import Estimate
-from harness.report.vocabulary import Metric, metric_of, percent
+from harness.report.vocabulary import percent
 from harness.report.wording import interval_text, players_text, rows_of, versus
+from harness.trainer import Metric
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,7 +53,7 @@ def draw_claims(report: TableReport) -> "Figure | None":
     for claim in report.claims:
         if claim.measured is None:
             continue
-        metric = metric_of(claim.metric)
+        metric = report.metric_of(claim.metric)
         text = textwrap.fill(claim.text, _LETTERS_A_LINE)
         compared = f"{versus(claim.better, claim.than)}, {metric.title}"
         verdict = "" if report.not_comparable else f": {claim.verdict}"
@@ -127,8 +128,8 @@ def _forest(report: TableReport, groups: Sequence[tuple[str, list[_Line]]], subj
     axes.axvline(0, color=BLACK, linewidth=1)
     for y_line, line in lines:
         if line.claimed is not None:
-            draw_paper(axes, line.claimed, y_line)
-        draw_estimate(axes, line.estimate, y_line, line.colour)
+            draw_paper(axes, line.claimed, y_line, line.metric.scale)
+        draw_estimate(axes, line.estimate, y_line, line.colour, line.metric.scale)
         told = percent(line.estimate.mean, line.metric, signed=True)
         told = f"{told} {interval_text(line.estimate, line.metric, signed=True)}".strip()
         axes.text(1.02, y_line, told, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
@@ -137,7 +138,8 @@ def _forest(report: TableReport, groups: Sequence[tuple[str, list[_Line]]], subj
         axes.text(-0.01, y_title, title, weight="bold", fontsize=8, ha="right", va="center", transform=across)
     axes.set_yticks([y_line for y_line, _ in lines], [line.text for _, line in lines], fontsize=8)
     axes.set_ylim(y - 0.2, -0.8)
-    axes.set_xlabel(f"percentage points, {better} →")
+    units = "percentage points" if all(line.metric.percent for _, line in lines) else "gain"
+    axes.set_xlabel(f"{units}, {better} →")
     tidy(axes)
     axes.spines["left"].set_visible(False)
     legend(figure, [axes])

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from harness.report.model import Cell, TableReport, TableRow
-from harness.report.vocabulary import Metric, metric_of, p_text
+from harness.report.vocabulary import p_text
 from harness.report.wording import (
     NOTHING,
     differs_column,
@@ -22,6 +22,7 @@ from harness.report.wording import (
     spread_text,
     versus,
 )
+from harness.trainer import Metric
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -97,7 +98,7 @@ def _marked(text: str, place: int | None) -> str:
 def _claims(report: TableReport) -> str:
     lines = []
     for claim in report.claims:
-        metric = metric_of(claim.metric)
+        metric = report.metric_of(claim.metric)
         texts = (
             claim.text,
             versus(claim.better, claim.than),

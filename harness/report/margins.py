@@ -15,9 +15,10 @@ from harness.report.markdown import escaped, pipe_table
 from harness.report.measurements import Measurements
 from harness.report.statistics import ALPHA, Estimate
 from harness.report.surface import Spot, draw_surface
-from harness.report.vocabulary import Metric, metric_of, p_text, percent, three_digits
+from harness.report.vocabulary import metric_of, p_text, percent, three_digits
 from harness.report.wording import NOTHING, interval_text, spread_text
 from harness.track.snapshot import RunRecord, Snapshot
+from harness.trainer import Metric
 
 BEST, REFERENCE = "best", "reference"
 
@@ -46,7 +47,7 @@ def write_study(record: Mapping[str, Any], out_dir: Path, endings: Sequence[str]
 
 def study_to_markdown(record: Mapping[str, Any], links: Sequence[str]) -> str:
     """The report as Markdown; ``links`` are the surfaces' files, a study each (empty: none is drawn)."""
-    metric = metric_of(record["metric"])
+    metric = metric_of(record["measured"], record["metric"])
     parts = [
         f"# {escaped(record['title'])}",
         f"Profile {record['profile']} on {record['dataset']}{' (synthetic)' if record['synthetic'] else ''}, "
@@ -259,7 +260,7 @@ def _draw(record: Mapping[str, Any], study: Mapping[str, Any], path: Path, endin
         spots,
         xlabel=x,
         ylabel=y,
-        metric=metric_of(record["metric"]),
+        metric=metric_of(record["measured"], record["metric"]),
         reference=(float(reference[x]), float(reference[y])) if reference else None,
         title=f"Row {study['row']}: {len(complete)} complete trials on held-out identities",
     )
@@ -285,7 +286,7 @@ def _measured(record: Mapping[str, Any], study: Mapping[str, Any]) -> Measuremen
         for result in results
         if result["value"] is not None
     )
-    return Measurements(Snapshot("", record["name"], {}, {}, runs), [record["metric"]])
+    return Measurements(Snapshot("", record["name"], {"measured": record["measured"]}, {}, runs), [record["metric"]])
 
 
 def _point(params: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from harness.report.model import Cell, TableReport, TableRow
 from harness.report.statistics import ALPHA
-from harness.report.vocabulary import Metric, metric_of, p_text
+from harness.report.vocabulary import p_text
 from harness.report.wording import (
     NOTHING,
     TICK,
@@ -25,11 +25,13 @@ from harness.report.wording import (
     spread_text,
     versus,
 )
+from harness.trainer import Metric
 
 _SPECIAL = re.compile(r"([\\`*|]|\](?=\()|<(?=[A-Za-z/!])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
 _NUMBER = re.compile(r"\**[+−]?\d|—$|< |\*[a-z ]+\*$")
 
 _FACTS = {
+    "made": "how the data was made",
     "dataset": "data set",
     "dataset_fingerprint": "fingerprint of the data",
     "synthetic": "synthetic data",
@@ -100,7 +102,7 @@ def _marked(text: str, place: int | None) -> str:
 
 def _below(report: TableReport) -> list[str]:
     """The lines beneath the results."""
-    told = "Percent; " + ("lower is better." if report.metrics[0].lower_is_better else "higher is better.")
+    told = _units_of(report.metrics)
     if any(cell.place for row in report.rows for cell in row.cells.values()):
         told += " **Best** and *second best*."
     lines = [" ".join([told, *map(escaped, report.method)])]
@@ -122,6 +124,18 @@ def _below(report: TableReport) -> list[str]:
         factors = "+".join(refused["factors"]) or "no factor"
         lines.append(f"Refused row {escaped(refused['id'])} ({escaped(factors)}): {escaped(refused['constraint'])}.")
     return lines + [escaped(note) for note in report.notes]
+
+
+def _units_of(metrics: Sequence[Metric]) -> str:
+    """Which metrics are percentages, and which direction is better."""
+    percent = [metric.title for metric in metrics if metric.percent]
+    lower = [metric.title for metric in metrics if metric.lower_is_better]
+    units = "Percent; " if len(percent) == len(metrics) else f"{', '.join(percent)} in percent; " if percent else ""
+    if not lower or len(lower) == len(metrics):
+        sentence = f"{units}{'lower' if lower else 'higher'} is better."
+    else:
+        sentence = f"{units}higher is better, for {', '.join(lower)} lower."
+    return sentence[0].upper() + sentence[1:] if not percent else sentence
 
 
 def to_pictures_page(report: TableReport, pictures: Sequence[tuple[str, str]]) -> str:
@@ -150,7 +164,7 @@ def _claims(report: TableReport) -> list[str]:
     header = ["claim", "rows", "metric", "paper", "measured", "p (Holm)", "g_z", "verdict", "remark"]
     lines = []
     for claim in report.claims:
-        metric = metric_of(claim.metric)
+        metric = report.metric_of(claim.metric)
         lines.append(
             [
                 escaped(claim.text),

@@ -1,6 +1,6 @@
-"""A snapshot's numbers, ready for statistics: each row's results by seed and, where runs kept them, by query.
+"""A snapshot's numbers, ready for statistics: each row's results by seed and, where runs kept them, by unit.
 
-Owns grouping the runs by row, reading ``per_query.npz`` and pairing rows over the same seeds and the same queries.
+Owns grouping the runs by row, reading ``units.npz`` and pairing rows over the same seeds and the same units.
 Refuses to average runs of different code, data or profile.
 """
 
@@ -8,14 +8,15 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from harness.errors import InputError
 from harness.report.statistics import Estimate, estimate
-from harness.report.vocabulary import Arrays, Floats, metric_of
+from harness.report.vocabulary import Floats, metric_of
 from harness.track.snapshot import RunRecord, Snapshot
+from harness.trainer import Metric
+from harness.units import UNITS, Units, read_units
 
 SAME = {
     "code_digest": "code version",
@@ -26,9 +27,8 @@ SAME = {
 }
 """What runs must have in common to stand in one table, and its name for people."""
 
-_ARRAYS = ("average_precision", "first_hit_rank", "inp", "correct", "valid", "query_ids")
 _AGREE = 1e-5
-"""How far a recorded metric may lie from the mean of its queries (trackers round; a wrong definition is far off)."""
+"""How far a recorded metric may lie from the mean over its units (trackers round; a wrong definition is far off)."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,10 @@ class Measurements:
         """
         self.notes: list[str] = []
         """What a reader must know of how the intervals came about."""
-        self.unit = "images"
-        """What a unit of query sampling is: identities or images."""
+        self.unit = "units"
+        """What is drawn together, in the plural (identities), where runs kept values by unit."""
         self._metrics = tuple(metrics)
+        self._measured = snapshot.declaration.get("measured", {})
         self._runs: dict[str, dict[int, RunRecord]] = defaultdict(dict)
         finished = [run for run in snapshot.runs if run.status == "finished"]
         _refuse_mixing(snapshot.table, finished)
@@ -65,6 +66,10 @@ class Measurements:
                 )
             self._runs[run.row][run.seed] = run
         self._answers = {run.run_id: self._read(run) for runs in self._runs.values() for run in runs.values()}
+
+    def metric_of(self, key: str) -> Metric:
+        """A metric by its key."""
+        return metric_of(self._measured, key)
 
     def runs(self, row: str) -> Mapping[int, RunRecord]:
         """The finished runs of a row by seed, in order."""
@@ -83,7 +88,7 @@ class Measurements:
 
         Positive is better, whatever the metric. None if no seed is shared.
         """
-        sign = metric_of(metric).gain(1.0)
+        sign = self.metric_of(metric).gain(1.0)
         return self._combine({row: sign * weight for row, weight in weights.items() if weight}, metric, clip=False)
 
     def _combine(self, weights: Mapping[str, float], metric: str, *, clip: bool) -> Estimate | None:
@@ -92,7 +97,7 @@ class Measurements:
         if not seeds:
             return None
         means = np.array([sum(weight * values[row][seed] for row, weight in weights.items()) for seed in seeds])
-        return estimate(means, self._table(weights, seeds, metric, means), clip=clip)
+        return estimate(means, self._table(weights, seeds, metric, means), clip=clip and self.metric_of(metric).percent)
 
     def _table(self, weights: Mapping[str, float], seeds: list[int], metric: str, means: Floats) -> Floats | None:
         """The (S, U) table of a weighted sum of rows; None unless every run was asked the same queries.
@@ -114,54 +119,36 @@ class Measurements:
         return np.asarray(len(sizes) / sizes.sum() * (sums - sizes * grand) + grand)
 
     def _read(self, run: RunRecord) -> _Answers | None:
-        """A run's per-query results; None, with a note where that is a surprise, if there are none to use."""
-        path = run.artifacts / "per_query.npz" if run.artifacts else None
+        """A run's values by unit; None, with a note where that is a surprise, if there are none to use."""
+        path = run.artifacts / UNITS if run.artifacts else None
         if path is None or not path.exists():
             return None
         place = f'row "{run.row}" seed {run.seed}'
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays: dict[str, Any] = {name: file[name] for name in _ARRAYS if name in file.files}
-            return self._sum_up(run, arrays, place)
+            return self._sum_up(run, read_units(path), place)
         except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
             self.notes.append(
-                f"{place}: per-query results cannot be read ({error}); intervals with it are over seeds alone"
+                f"{place}: its values by unit cannot be read ({error}); intervals with it are over seeds alone"
             )
             return None
 
-    def _sum_up(self, run: RunRecord, arrays: Arrays, place: str) -> _Answers | None:
-        unit, sizes, key = _units(arrays)
-        if "query_ids" in arrays:
-            self.unit = "identities"
+    def _sum_up(self, run: RunRecord, units: Units, place: str) -> _Answers | None:
+        _, group, sizes = np.unique(units.groups, return_inverse=True, return_counts=True)
+        self.unit = units.group
         sums = {}
         for name in self._metrics:
-            values = metric_of(name).per_query(arrays)
+            values = units.values.get(name)
             if values is None or name not in run.metrics or not len(values):
                 continue
-            if abs(values.mean() - run.metrics[name]) > _AGREE:
+            if abs(values.mean() - run.metrics[name]) > _AGREE * max(1.0, abs(run.metrics[name])):
                 self.notes.append(
-                    f"{place}: {name} is recorded as {run.metrics[name]:.6f}, but its queries' mean is "
+                    f"{place}: {name} is recorded as {run.metrics[name]:.6f}, but the mean over its {units.unit} is "
                     f"{values.mean():.6f}; intervals with it are over seeds alone"
                 )
                 continue
-            sums[name] = np.asarray(np.bincount(unit, weights=values, minlength=len(sizes)), dtype=np.float64)
-        return _Answers(sums, sizes, key) if sums else None
-
-
-def _units(arrays: Arrays) -> tuple[np.ndarray, Floats, bytes]:
-    """The unit of each query that counts, the units' sizes, and a key that is equal for equal queries.
-
-    Retrieval: a unit is an identity, since the queries of one person share their matches. Else each image is one.
-    """
-    if "query_ids" in arrays:
-        valid = np.asarray(arrays.get("valid", np.ones(len(arrays["query_ids"]))), dtype=bool)
-        identities = np.asarray(arrays["query_ids"])[valid]
-        _, unit, sizes = np.unique(identities, return_inverse=True, return_counts=True)
-        return unit, sizes.astype(np.float64), valid.tobytes() + identities.tobytes()
-    first = next(iter(arrays.values()))
-    valid = np.asarray(arrays.get("valid", np.ones(len(first))), dtype=bool)
-    count = int(valid.sum())
-    return np.arange(count), np.ones(count), valid.tobytes()
+            sums[name] = np.asarray(np.bincount(group, weights=values, minlength=len(sizes)), dtype=np.float64)
+        key = repr(units.ids.tolist()).encode() + repr(units.groups.tolist()).encode()
+        return _Answers(sums, sizes.astype(np.float64), key) if sums else None
 
 
 def _refuse_mixing(table: str, finished: list[RunRecord]) -> None:

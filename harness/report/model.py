@@ -13,8 +13,9 @@ from harness.report.claims import Judgement, judge_claims
 from harness.report.insight import Insight, gain_insight
 from harness.report.measurements import Measurements, provenance_of
 from harness.report.statistics import Estimate
-from harness.report.vocabulary import COSTS, METRICS, Cost, Metric, metric_of
+from harness.report.vocabulary import COSTS, Cost, metric_of
 from harness.track.snapshot import RunRecord, Snapshot
+from harness.trainer import Metric
 
 PAPER = "paper"
 """The profile whose results may be held against the paper's."""
@@ -81,6 +82,8 @@ class TableReport:
     not_comparable: str
     """Why the numbers cannot be held against the paper's; empty if they can."""
     metrics: tuple[Metric, ...]
+    measured: Mapping[str, Mapping[str, Any]]
+    """Every metric of the table's trainer, as it was recorded."""
     more_metrics: tuple[Metric, ...]
     factors: tuple[str, ...]
     rows: tuple[TableRow, ...]
@@ -102,6 +105,10 @@ class TableReport:
     def ours(self) -> tuple[TableRow, ...]:
         """The rows that were measured, or should have been, without the cited methods."""
         return tuple(row for row in self.rows if not row.cited)
+
+    def metric_of(self, key: str) -> Metric:
+        """A metric by its key."""
+        return metric_of(self.measured, key)
 
     def has_contradiction(self) -> bool:
         """Whether a claim is contradicted."""
@@ -129,11 +136,12 @@ def build_report(snapshot: Snapshot) -> TableReport:
     needed = list(dict.fromkeys([*keys, *(claim["metric"] for claim in declared.get("claims", ()))]))
     measurements = Measurements(snapshot, needed)
     not_comparable = comparability(snapshot)
-    metrics = tuple(metric_of(key) for key in keys)
+    measured = declared.get("measured", {})
+    metrics = tuple(metric_of(measured, key) for key in keys)
     recorded = {name for run in snapshot.runs if run.status == "finished" for name in run.metrics}
-    more = tuple(metric for key, metric in METRICS.items() if key in recorded and key not in keys)
+    more = tuple(metric_of(measured, key) for key in measured if key in recorded and key not in keys)
     rows = [_row(row, snapshot, measurements, metrics, more, not_comparable) for row in declared["rows"]]
-    cited = [_cited(entry, keys) for entry in declared.get("cited", ())]
+    cited = [_cited(entry, metrics) for entry in declared.get("cited", ())]
     ranked = bool(cited) and not not_comparable
     arranged = _ranked([*cited, *rows], metrics[0]) if ranked else [*cited, *rows]
     for metric in metrics:
@@ -144,6 +152,7 @@ def build_report(snapshot: Snapshot) -> TableReport:
         heading=_heading(snapshot),
         not_comparable=not_comparable,
         metrics=metrics,
+        measured=measured,
         more_metrics=more,
         factors=_telling_factors(declared["rows"]),
         rows=tuple(arranged),
@@ -181,24 +190,24 @@ def is_synthetic(snapshot: Snapshot) -> bool:
 
 
 def comparability(snapshot: Snapshot) -> str:
-    """Why a snapshot's numbers cannot be held against the paper's; empty if they can.
+    """Why a snapshot's numbers cannot be held against the published ones; empty if they can, or if there are none.
 
     Only runs of the profile ``paper`` on real data are the paper's experiment.
     """
     if is_synthetic(snapshot):
         return "synthetic data"
-    profile = snapshot.declaration["profile"]
-    return "" if profile == PAPER else f"profile {profile}, not {PAPER}"
+    declared = snapshot.declaration
+    published = declared.get("cited") or any(row.get("paper") for row in declared["rows"])
+    profile = declared["profile"]
+    return f"profile {profile}, not {PAPER}" if published and profile != PAPER else ""
 
 
 def _heading(snapshot: Snapshot) -> str:
     declared = snapshot.declaration
     data = declared["dataset"]
     if is_synthetic(snapshot):
-        made = declared.get("synthetic") or {}
-        kind = "classes" if made.get("layout") == "cifar100" else "identities"
-        data += f" (synthetic, {made['identities']} {kind}, seed {made['seed']})" if made else " (synthetic)"
-    return f"profile {declared['profile']} on {data}"
+        data += f" ({snapshot.provenance.get('made') or 'synthetic'})"
+    return f"profile {declared['profile']}" + (f" on {data}" if data else "")
 
 
 def _row(
@@ -216,7 +225,7 @@ def _row(
     for metric in metrics:
         measured = measurements.row(row_id, metric.key)
         paper = declared.get("paper", {}).get(metric.key)
-        published = None if paper is None else paper / 100
+        published = None if paper is None else paper / metric.scale
         difference = measured.mean - published if measured and published is not None and not not_comparable else None
         cells[metric.key] = Cell(published, measured, measurements.values(row_id, metric.key), difference)
     costs = {}
@@ -264,9 +273,12 @@ def _problems(
     return problems, "" if finished else state or "not run"
 
 
-def _cited(entry: Mapping[str, Any], metrics: Sequence[str]) -> TableRow:
+def _cited(entry: Mapping[str, Any], metrics: Sequence[Metric]) -> TableRow:
     values = entry["values"]
-    cells = {key: Cell(values[key] / 100 if key in values else None, None, {}, None) for key in metrics}
+    cells = {
+        metric.key: Cell(values[metric.key] / metric.scale if metric.key in values else None, None, {}, None)
+        for metric in metrics
+    }
     return TableRow(entry["method"], "", entry.get("note", ""), {}, cells, cited=True)
 
 
@@ -274,7 +286,7 @@ def _standing(row: TableRow, metric: Metric) -> float | None:
     """The number a row is ranked by, as it is printed: its own measured mean, or a cited method's published number."""
     cell = row.cells[metric.key]
     value = cell.paper if row.cited else cell.measured.mean if cell.measured else None
-    return None if value is None else round(metric.gain(100 * value), metric.decimals)
+    return None if value is None else round(metric.gain(metric.scale * value), metric.decimals)
 
 
 def _ranked(rows: Sequence[TableRow], metric: Metric) -> list[TableRow]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.report.drawing import BLACK, GREY, PALE, VERMILLION, new_figure, style, tidy
-from harness.report.vocabulary import Metric, percent
+from harness.report.vocabulary import percent
+from harness.trainer import Metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,8 +62,8 @@ def draw_surface(
         if max(len(xs), len(ys)) <= _MOST_CELLS and cells <= 2 * len(spots):
             colours = _draw_cells(axes, spots, xs, ys, metric, best, reference)
         else:
-            colours = _draw_dots(axes, spots, best, reference)
-        figure.colorbar(colours, label=f"{metric.title} (percent)")
+            colours = _draw_dots(axes, spots, metric, best, reference)
+        figure.colorbar(colours, label=f"{metric.title} (percent)" if metric.percent else metric.title)
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         axes.set_title(title)
@@ -83,7 +84,7 @@ def _draw_cells(
     table = np.full((len(ys), len(xs)), np.nan)
     for spot in spots:
         if spot.value is not None:
-            table[ys.index(spot.y), xs.index(spot.x)] = 100 * spot.value
+            table[ys.index(spot.y), xs.index(spot.x)] = metric.scale * spot.value
     image = axes.imshow(table, cmap=_COLOURS, origin="lower", aspect="auto")
     axes.set_facecolor(PALE)
     middle = (np.nanmin(table) + np.nanmax(table)) / 2
@@ -108,10 +109,12 @@ def _draw_cells(
     return image
 
 
-def _draw_dots(axes: "Axes", spots: Sequence[Spot], best: Spot, reference: tuple[float, float] | None) -> Any:
+def _draw_dots(
+    axes: "Axes", spots: Sequence[Spot], metric: Metric, best: Spot, reference: tuple[float, float] | None
+) -> Any:
     complete = [spot for spot in spots if spot.value is not None]
     x, y = [spot.x for spot in complete], [spot.y for spot in complete]
-    values = [100 * (spot.value or 0.0) for spot in complete]
+    values = [metric.scale * (spot.value or 0.0) for spot in complete]
     dots = axes.scatter(x, y, c=values, cmap=_COLOURS, s=90, edgecolors=BLACK, linewidths=0.5, zorder=2)
     pruned = [spot for spot in spots if spot.state == "pruned"]
     if pruned:

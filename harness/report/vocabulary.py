@@ -1,77 +1,26 @@
-"""What the report knows of metrics and costs: titles, units, direction, and which per-query results they are means of.
-
-The one place that says that a lower error is better. Refuses to measure anything.
-"""
+"""How metrics and costs are shown: units, digits, signs. Refuses to measure anything."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.trainer import Metric
+
 Floats = NDArray[np.float64]
-Arrays = Mapping[str, NDArray[np.generic]]
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A metric as reports show it. Values are fractions; reports print percent."""
+def metric_of(measured: Mapping[str, Mapping[str, Any]], key: str) -> Metric:
+    """Returns a metric as the table's trainer declared it.
 
-    key: str
-    title: str
-    lower_is_better: bool = False
-    decimals: int = 1
-    """Of a percentage: as many as papers give."""
-    needs: str = ""
-    """The per-query array that the metric is a mean of; empty if there is none."""
-    from_queries: Callable[[NDArray[np.generic]], Floats] | None = field(default=None, compare=False)
-    """From that array to one value a query."""
-
-    def gain(self, difference: float) -> float:
-        """A difference with its sign turned so that positive is better."""
-        return -difference if self.lower_is_better else difference
-
-    def per_query(self, arrays: Arrays) -> Floats | None:
-        """One value for each query that counts, or None where the run kept no such results."""
-        if self.from_queries is None or self.needs not in arrays:
-            return None
-        values = self.from_queries(arrays[self.needs])
-        return values[np.asarray(arrays["valid"], dtype=bool)] if "valid" in arrays else values
-
-
-def _as_is(values: NDArray[np.generic]) -> Floats:
-    return np.asarray(values, dtype=np.float64)
-
-
-def _cmc(rank: int) -> Metric:
-    def hit(first_hit_rank: NDArray[np.generic]) -> Floats:
-        # Ranks count from 1; only valid queries, which have a match, are looked at.
-        return (np.asarray(first_hit_rank, dtype=np.float64) <= rank).astype(np.float64)
-
-    return Metric(f"rank{rank}", f"Rank-{rank}", needs="first_hit_rank", from_queries=hit)
-
-
-def _wrong(correct: NDArray[np.generic]) -> Floats:
-    return 1.0 - np.asarray(correct, dtype=np.float64)
-
-
-METRICS: Mapping[str, Metric] = {
-    metric.key: metric
-    for metric in (
-        Metric("mAP", "mAP", needs="average_precision", from_queries=_as_is),
-        *(_cmc(rank) for rank in (1, 5, 10, 20)),
-        Metric("mINP", "mINP", needs="inp", from_queries=_as_is),
-        Metric("error", "Error", lower_is_better=True, decimals=2, needs="correct", from_queries=_wrong),
-        Metric("top5_error", "Top-5 error", lower_is_better=True, decimals=2),
-        Metric("attention_overlap", "Overlap of attention maps"),
-    )
-}
-
-
-def metric_of(key: str) -> Metric:
-    """The metric of that name; an unknown one is shown under its own name, and higher is taken as better."""
-    return METRICS.get(key) or Metric(key, key)
+    Args:
+        measured: The declaration's ``measured``: the fields of each ``Metric``, by key.
+        key: The metric; one that was not declared is shown under its own name, higher taken as better.
+    """
+    return Metric(**measured[key]) if key in measured else Metric(key, key)
 
 
 @dataclass(frozen=True)
@@ -128,13 +77,15 @@ def three_digits(value: float) -> str:
     return f"{value:,.{decimals}f}"
 
 
-def percent(fraction: float, metric: Metric, *, signed: bool = False) -> str:
-    """A fraction as a percentage with the metric's decimals and a true minus sign.
+def percent(value: float, metric: Metric, *, signed: bool = False) -> str:
+    """A value of a metric for people: a fraction as a percentage, another number as it is, with a true minus sign.
 
-    >>> percent(0.8164, METRICS["mAP"]), percent(-0.0027, METRICS["error"], signed=True)
+    >>> percent(0.8164, Metric("mAP", "mAP")), percent(-0.0027, Metric("error", "Error", decimals=2), signed=True)
     ('81.6', '−0.27')
+    >>> percent(0.34567, Metric("log_loss", "Log loss", percent=False, decimals=3))
+    '0.346'
     """
-    text = f"{100 * fraction:{'+' if signed else ''}.{metric.decimals}f}"
+    text = f"{metric.scale * value:{'+' if signed else ''}.{metric.decimals}f}"
     if not float(text):  # neither "-0.0" nor "+0.0"
         text = text.lstrip("+-")
     return text.replace("-", "−")

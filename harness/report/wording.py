@@ -7,7 +7,8 @@ from harness.report.effects import Block, Game
 from harness.report.insight import Gain
 from harness.report.model import TableReport, TableRow
 from harness.report.statistics import Estimate
-from harness.report.vocabulary import Cost, Metric, percent, three_digits
+from harness.report.vocabulary import Cost, percent, three_digits
+from harness.trainer import Metric
 
 NOTHING = "—"
 TICK = "✓"
@@ -48,6 +49,15 @@ def gain_text(gain: Gain | Judgement | None, metric: Metric) -> str:
     if estimate is None:
         return NOTHING
     return f"{percent(estimate.mean, metric, signed=True)} {interval_text(estimate, metric, signed=True)}".strip()
+
+
+def axis_text(metric: Metric) -> str:
+    """What an axis of a metric says of its unit and direction.
+
+    >>> axis_text(Metric("error", "Error", better="lower")), axis_text(Metric("f1", "F1", percent=False))
+    ('percent, lower is better', '')
+    """
+    return ", ".join([*["percent"] * metric.percent, *["lower is better"] * metric.lower_is_better])
 
 
 def fraction_text(value: float | None, metric: Metric, *, signed: bool = False) -> str:

@@ -9,11 +9,11 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from harness.errors import InputError, did_you_mean
-from harness.matrix.schema import Declared, Metric, Names, RowId, Seeds
+from harness.matrix.declaration import Declaration, read_declaration
+from harness.matrix.schema import Declared, Names, RowId, Seeds
 from harness.matrix.source import Document, Key, describe, read_yaml
-from harness.matrix.vocabulary import key_tree, node_at, unknown_key
+from harness.matrix.vocabulary import node_at, unknown_key
 from harness.matrix.wording import refuse
-from harness.reid.recipe import HeldOut, Recipe
 from harness.search.constraint import Comparison, parse_comparison
 from harness.search.space import Dimension
 
@@ -87,14 +87,15 @@ class SearchSpec(Declared):
     """None: every trial is trained to its end."""
     budget: BudgetSpec
     objective: Annotated[Literal["held_out"], BeforeValidator(_held_out_only)] = "held_out"
-    metric: Metric
+    metric: str
     seeds: Seeds
     """Seeds of every trial; its value is their mean."""
     confirm: Seeds
     """Fresh seeds under which the best values are measured again, beside the reference."""
     reference: dict[str, Scalar] = Field(default_factory=dict)
     """The values to beat (the paper's), one for each key of the space."""
-    held_out: HeldOut
+    held_out: dict[str, Scalar] = Field(default_factory=dict)
+    """What is held out of training to score on, as the trainer wants it said."""
     storage: str | None = None
     """An RDB address; None: a journal file in the store."""
     profiles: dict[str, SearchProfileSpec] = Field(default_factory=dict)
@@ -118,7 +119,8 @@ class Search:
     name: str
     spec: SearchSpec
     document: Document
-    table: Path
+    table: Declaration
+    """The table whose rows are searched on."""
     space: dict[str, Dimension]
     constraints: tuple[Comparison, ...]
     pruner: PrunerSpec | None
@@ -169,7 +171,8 @@ def read_search(path: Path) -> Search:
     for place, row in enumerate(spec.rows):
         if row in spec.rows[:place]:
             raise document.error(("rows", place), f'found row "{row}" twice, expected each row once')
-    space = {key: _dimension(key, dimension, document) for key, dimension in spec.space.items()}
+    table = read_declaration(path.parent / spec.table)
+    space = {key: _dimension(key, dimension, document, table) for key, dimension in spec.space.items()}
     if spec.sampler == "grid":
         points = 1
         for key, dimension in space.items():
@@ -184,7 +187,7 @@ def read_search(path: Path) -> Search:
         name=spec.name or path.stem,
         spec=spec,
         document=document,
-        table=path.parent / spec.table,
+        table=table,
         space=space,
         constraints=tuple(_comparison(document, place, space) for place in range(len(spec.constraints))),
         pruner=spec.pruner,
@@ -195,13 +198,14 @@ def read_search(path: Path) -> Search:
     )
 
 
-def _dimension(key: str, spec: DimensionSpec, document: Document) -> Dimension:
+def _dimension(key: str, spec: DimensionSpec, document: Document, table: Declaration) -> Dimension:
     where: Key = ("space", key)
-    if problem := unknown_key(key_tree(Recipe), tuple(key.split("."))):
+    tree, parts = table.recipe.tree, tuple(key.split("."))
+    if problem := unknown_key(tree, parts):
         raise document.error(where, problem)
-    if node_at(key_tree(Recipe), tuple(key.split("."))).is_mapping:
+    if node_at(tree, parts).is_mapping:
         raise document.error(where, "found the key of a mapping, expected that of a single value")
-    if key.startswith(("data.", "evaluation.")):
+    if parts[0] in table.recipe.trainer.measuring:
         raise document.error(where, "decides how a trial is measured; expected a value that decides how it is trained")
     if spec.choices is not None:
         if (spec.low, spec.high, spec.step) != (None, None, None) or spec.log:

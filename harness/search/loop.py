@@ -80,10 +80,11 @@ class _Going:
         return [score.stages for score in self.scores]
 
     def note(self, scores: Sequence[Score]) -> None:
-        """Takes its scores after an epoch; a training's figures include those of the one that it went on from."""
+        """Takes its scores after an epoch; a stage's figures include those of the one that it went on from."""
         for new, old in zip(scores, self.scores or scores, strict=True):
-            if new.stages[-2] in new.spent:
-                self.spent.pop(old.stages[-2], None)
+            for stage, before in zip(new.stages[:-1], old.stages[:-1], strict=True):
+                if stage != before and stage in new.spent:
+                    self.spent.pop(before, None)
             self.spent |= new.spent
         self.scores = scores
 

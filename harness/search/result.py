@@ -81,7 +81,7 @@ def describe_search(search: Search) -> dict[str, Any]:
         "budget": vars(search.budget),
         "seeds": list(search.seeds),
         "confirm": list(search.confirm),
-        "held_out": spec.held_out.model_dump(),
+        "held_out": dict(spec.held_out),
         "space": {key: _told(spec.space[key].model_dump(exclude_none=True)) for key in search.space},
         "constraints": [rule.text for rule in search.constraints],
         "reference": dict(spec.reference),

@@ -1,21 +1,24 @@
-"""A trial as stages: the row's recipe with the values set and identities held out, planned like any other row.
+"""A trial as stages: the row's recipe with the values set and data held out, planned like any other row.
 
 All trials share what their values do not touch: a margin leaves no trace in the first stage, so it is trained once.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from harness.errors import InputError
 from harness.matrix import Matrix, Row
 from harness.matrix.patch import Setting, overlay
 from harness.matrix.wording import refuse
-from harness.plan import DataIdentity, Plan, build_plan, fingerprint, stages_of
-from harness.reid.recipe import Recipe
+from harness.plan import CodeDigest, Plan, build_plan, chain_of, fingerprint
 from harness.search.declaration import Search
 from harness.search.space import Params
+from harness.trainer import Inputs
+
+MAX_EPOCHS = 1_000_000
+"""More than any stage has."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,9 @@ class Trials:
     matrix: Matrix
     """The table under its profile."""
     row: Row
-    data: DataIdentity
-    """Of the training split alone: there is nothing else that a trial could read."""
-    code: Mapping[str, str]
-    weights_identity: Callable[[str, str], str]
+    inputs: Inputs
+    """Of the training data alone: there is nothing else that a trial could read."""
+    code_digest: CodeDigest
 
     def __post_init__(self) -> None:
         """Checks that the space fits the row.
@@ -68,39 +70,37 @@ class Trials:
         """The stages of named points under some seeds; a run's row is the point's name."""
         rows = tuple(replace(self.row, id=name, recipe=self.recipe(params)) for name, params in jobs)
         wanted = replace(self.matrix, rows=rows, refused=(), seeds=tuple(seeds))
-        return build_plan(wanted, self.data, self.code, self.weights_identity, cached)
+        return build_plan(wanted, self.matrix.trainer, self.inputs, self.code_digest, cached)
 
     def rungs(self, params: Params) -> dict[int, Params]:
         """The point as it stops after some epochs of its last stage, by epoch; the whole point last.
 
         Where a recipe stops is one of its values: a point that stops early differs from the whole one in that alone.
         """
-        recipe = self.recipe(params)
-        stage = recipe.trained_stages()[-1]
-        last, pruner = recipe.stages[stage].last_epoch, self.search.pruner
-        stops = [] if pruner is None else range(pruner.every, last, pruner.every)
-        return {epoch: {**params, f"stages.{stage}.stop_after": epoch} for epoch in stops} | {last: params}
+        every = self.search.pruner.every if self.search.pruner else MAX_EPOCHS
+        stops = self.matrix.trainer.stops(self.recipe(params), every)
+        return {epoch: {**params, **settings} for epoch, settings in stops.items()} or {1: params}
 
-    def recipe(self, params: Params, source: str = "space") -> Recipe:
-        """The row's recipe at a point, identities held out.
+    def recipe(self, params: Params, source: str = "space") -> BaseModel:
+        """The row's recipe at a point, data held out.
 
         Raises:
             InputError: If it is no valid recipe.
         """
-        search = self.search
-        document = search.document
-        held_out: dict[str, Any] = search.spec.held_out.model_dump()
-        settings = [
-            Setting(("data", "held_out"), held_out, document, ("held_out",)),
-            *(Setting(tuple(key.split(".")), value, document, (source, key)) for key, value in params.items()),
-        ]
+        document = self.search.document
+        settings = [Setting(tuple(key.split(".")), value, document, (source, key)) for key, value in params.items()]
+        model = self.matrix.trainer.settings
         try:
-            return Recipe.model_validate(overlay(self.row.recipe.model_dump(by_alias=True), settings))
+            laid = model.model_validate(overlay(self.row.recipe.model_dump(by_alias=True), settings))
         except ValidationError as error:
-            raise refuse(error, Recipe, lambda key: document.tell((source, ".".join(map(str, key))))) from None
+            raise refuse(error, model, lambda key: document.tell((source, ".".join(map(str, key))))) from None
+        try:
+            return self.matrix.trainer.hold_out(laid, self.search.spec.held_out)
+        except ValidationError as error:
+            raise refuse(error, model, lambda key: document.tell(("held_out", *key[2:]))) from None
+        except InputError as error:
+            raise document.error(("held_out",), str(error)) from None
 
     def _identity(self, params: Params) -> str:
-        model = self.row.recipe.model
-        weights = self.weights_identity(model.backbone, model.weights)
         row = replace(self.row, recipe=self.recipe(params))
-        return stages_of(row, 0, self.data, self.code, weights)[-1].fingerprint
+        return chain_of(row, 0, self.matrix.trainer, self.inputs, self.code_digest)[-1].fingerprint

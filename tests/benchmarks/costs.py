@@ -22,22 +22,22 @@ import torch
 from measure import arguments, tell
 from subjects import ROOT, TABLE, table_plan, untrained
 
-from harness.cli.slots import slots_for
-from harness.cli.tracking import final_metrics
-from harness.cli.wiring import Prepared, prepare
+from harness.api.prepare import Prepared, prepare
+from harness.api.slots import slots_for
+from harness.api.tracking import final_metrics
 from harness.execute import LocalExecutor, Store
 from harness.execute.manifest import CHECKPOINTS
 from harness.matrix import matrix_to_json, recipe_to_yaml
 from harness.plan import Plan, Run
+from harness.reid.files import ATTENTION, PER_QUERY, WEIGHTS
 from harness.reid.train.checkpoint import save_checkpoint
-from harness.reid.train.files import ATTENTION, PER_QUERY, SPOOL, WEIGHTS
 from harness.reid.train.loop import make_optimizer
 from harness.reid.train.settings import Circumstances, TrainSettings
-from harness.reid.train.stage import WORK
 from harness.search import read_search
 from harness.search.study import SearchStudy, open_storage
 from harness.spool import SpoolWriter, read_spool
 from harness.track import Tracker, collect_provenance
+from harness.trainer import SPOOL
 
 SEARCH = ROOT / "ablations" / "margins.yaml"
 POLL_S = 0.02
@@ -92,7 +92,7 @@ def train_run(prepared: Prepared) -> Kept:
     plan, store = prepared.plan, prepared.store
     (run,) = plan.runs
     with watching(store, plan) as largest, LocalExecutor(store, slots_for(1)) as executor:
-        outcomes = executor.execute(plan.to_execute, WORK, prepared.context, lambda event: None)
+        outcomes = executor.execute(plan.to_execute, prepared.trainer.work, prepared.context, lambda event: None)
     results = [outcomes[name].result for name in run.stages]
     if None in results:
         raise SystemExit("\n".join(outcome.reason for outcome in outcomes.values()))
@@ -140,7 +140,7 @@ def paper_run(demo: Kept, row: str, folder: Path) -> Kept:
         stage = plan.stages[name]
         settings = TrainSettings.read({"weights": None, **stage.settings})
         spools.append(folder / f"{stage.name}.jsonl")
-        write_spool(spools[-1], example, settings, plan.images[name] // settings.epochs)
+        write_spool(spools[-1], example, settings, plan.stages[name].amount // settings.epochs)
         network = untrained(settings, CLASSES)
         state = {"network": network.state_dict(), "optimizer": optimizer_state(network, settings)}
         weights_bytes += sum(value.numel() * value.element_size() for value in network.state_dict().values())
@@ -192,7 +192,7 @@ def costs_of(kept: Kept, prepared: Prepared, runs: int, folder: Path) -> dict[st
             seed=number,
             name=f"{row.id} · seed {number}",
             factors=row.factors,
-            params={"backbone": row.recipe.model.backbone, "image": "256x128", "epochs": "150+150"},
+            params={**prepared.trainer.params(row.recipe), "image": "256x128", "epochs": "150+150"},
             recipe_yaml=recipe_to_yaml(row.recipe),
             provenance=told,
         )

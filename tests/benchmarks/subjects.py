@@ -8,12 +8,15 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.matrix import Matrix, expand, read_declaration
-from harness.plan import DataIdentity, Plan, build_plan
+from harness.plan import Plan, build_plan
 from harness.reid.data.synthetic import make
 from harness.reid.data.synthetic.plan import MARKET1501
 from harness.reid.models.network import Network, build_network
 from harness.reid.recipe import IdentitySampler, ShuffledSampler
+from harness.reid.stages import CLASSES
 from harness.reid.train.settings import TrainSettings
+from harness.reid.trainer import SyntheticSpec
+from harness.trainer import Inputs
 
 Scale = Literal["demo", "paper"]
 
@@ -29,12 +32,13 @@ def table_plan(profile: str, *, rows: list[str] | None = None) -> tuple[Matrix, 
     declaration = read_declaration(TABLE)
     matrix = expand(declaration, profile=profile, rows=rows)
     synthetic = matrix.synthetic
-    counts = MARKET1501.released if synthetic is None else MARKET1501.counts(synthetic.identities)
+    counts = MARKET1501.released
+    if isinstance(synthetic, SyntheticSpec):
+        counts = MARKET1501.counts(synthetic.identities)
     gallery = counts.gallery_images + counts.distractors + counts.junk
     images = {"train": counts.train_images, "query": counts.queries, "gallery": gallery}
-    data = DataIdentity(matrix.dataset, dict.fromkeys(images, "-"), images, counts.train_identities)
-    code = {"train": "-", "evaluate": "-"}
-    return matrix, build_plan(matrix, data, code, lambda _, weights: weights, lambda _: False)
+    inputs = Inputs(matrix.dataset, dict.fromkeys(images, "-"), {**images, CLASSES: counts.train_identities})
+    return matrix, build_plan(matrix, matrix.trainer, inputs, lambda _: "-", lambda _: False)
 
 
 def training_stage(network: str, stage: str, scale: Scale, *, batch: int | None = None) -> TrainSettings:

@@ -61,7 +61,7 @@ def seconds_of(plan: Plan, fingerprints: list[str], speeds: Speeds, device: str)
         speed = speeds.get((device, speed_key(plan.stages[fingerprint])))
         if speed is None:
             return None
-        total += plan.images[fingerprint] / speed.images_per_s
+        total += plan.stages[fingerprint].amount / speed.units_per_s
     return total
 
 

@@ -22,15 +22,14 @@ from unittest.mock import patch
 from measure import arguments, tell
 from subjects import TABLE
 
-from harness.cli.tracking import TableTracking
-from harness.cli.wiring import Prepared, prepare
+from harness.api.prepare import Prepared, prepare
+from harness.api.tracking import TableTracking
 from harness.execute import Event, LocalExecutor, available_cores, share_out
-from harness.execute.protocol import Emit, Task
 from harness.plan import Stage
-from harness.reid.train.files import SPOOL
-from harness.reid.train.stage import WORK, run_stage
+from harness.reid.train.stage import run_stage
 from harness.spool import SpoolWriter, read_spool
 from harness.track import Tracker
+from harness.trainer import SPOOL, Emit, Task
 
 UNTRACKED = "tracking:untracked"
 SPOOL_RECORDS = 2000
@@ -75,7 +74,7 @@ def measure(folder: Path, store: str, row: str, workers: int, repeats: int) -> M
                 tracking = TableTracking(tracker, prepared)
                 tracking.open()
                 tracker.flush()  # MLflow is imported and its database made: once a command, whatever it trains
-                rounds[way].append(train(executor, prepared, stages, WORK, tracking.on_event))
+                rounds[way].append(train(executor, prepared, stages, prepared.trainer.work, tracking.on_event))
                 tracking.interrupt()
                 tracker.close()
     return rounds

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from conftest import STAGES, TWO_AT_ONCE, Command, Filled, answer, background, run_harness, steps_of, tracked_runs
 
-from harness.reid.train.files import SPOOL
+from harness.reid.files import SPOOL
 from harness.spool import read_spool
 from harness.track.words import TAG_KEY
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import DEMO, STAGES, Command, Filled, answer, environment, tracked_runs
 
-from harness.reid.train.files import WEIGHTS
+from harness.reid.files import WEIGHTS
 
 
 @pytest.fixture

@@ -16,12 +16,12 @@ from toy_audience import Events, Journal
 from toy_harness import chains
 from toy_work import WORK, stage
 
+from harness.code import code_digest
 from harness.errors import InputError
 from harness.execute import Event, Store, library_versions
 from harness.execute.on_ray import RayExecutor, Share, _carry_out, _Order, share_of
 from harness.execute.ray_check import Found, Needs, code_behind, differences, look, refuse
 from harness.execute.ray_cluster import _cannot_join
-from harness.plan.code import code_digest
 
 
 def run(executor: RayExecutor, stages: list, journal: Journal, events: Events) -> dict:
@@ -105,21 +105,20 @@ def test_nodes_with_the_same_trouble_are_named_together() -> None:
 
 
 def test_a_machine_tells_what_it_lacks(store: Store, tmp_path: Path) -> None:
-    found = look(Needs(store, tmp_path / "token", str(tmp_path / "market"), (WORK, "no_such_module:loss")))
+    found = look(Needs(store, tmp_path / "token", (str(tmp_path / "market"),), (WORK, "no_such_module:loss")))
     assert [told.partition(";")[0] for told in found.lacks] == [
         f"does not see the store {store.address}",
-        f"does not see the data set {tmp_path}/market",
+        f"does not see the data {tmp_path}/market",
         f'lacks code: code "no_such_module:loss": there is no Python module "no_such_module" in {Path.cwd()} or on the '
         "import path",
     ]
     (tmp_path / "token").touch()
-    well = look(Needs(store, tmp_path / "token", str(tmp_path), (WORK,)))
+    well = look(Needs(store, tmp_path / "token", (str(tmp_path),), (WORK,)))
     assert (well.digest, well.versions, well.lacks) == (code_digest((WORK,)), library_versions(), ())
 
 
-def test_the_code_of_a_users_own_loss_counts() -> None:
-    custom = {"implementation": "mine:loss", "weight": 1.0}
-    stages = [stage("plain"), stage("custom", losses={"softmax": {"weight": 1.0}, "mine": custom})]
+def test_the_code_that_stages_declare_counts() -> None:
+    stages = [stage("plain"), replace(stage("custom"), code=("mine:loss",))]
     assert code_behind(WORK, stages) == (WORK, "mine:loss")
 
 
@@ -128,7 +127,7 @@ def test_a_node_that_joined_later_is_looked_at_before_its_stage(store: Store) ->
         def tell(self, host: str, event: object) -> None:
             raise AssertionError("nothing may start")
 
-    needs = Needs(store, None, None, (WORK,))
+    needs = Needs(store, None, (), (WORK,))
     order = _Order(needs, replace(look(needs), digest="0" * 32), WORK, {})
     outcome = _carry_out(order, stage("first"), Nobody())  # type: ignore[arg-type]
     assert outcome is not None
@@ -234,12 +233,12 @@ def test_what_no_node_can_ever_run_is_refused_at_once_with_what_there_is(
 def test_nodes_that_are_not_fit_are_refused_before_anything_runs(
     on_ray: RayExecutor, journal: Journal, events: Events
 ) -> None:
-    context = {**journal.context, "root": "/nowhere"}
+    context = {**journal.context, "inputs": {"data": "/nowhere"}}
     with pytest.raises(InputError) as told:
         on_ray.execute([stage("first")], WORK, context, events.append)
     assert str(told.value) == (
         "the cluster cannot run these stages, and none was started:\n"
-        f"{socket.gethostname()}: does not see the data set /nowhere; expected it under one path on all nodes"
+        f"{socket.gethostname()}: does not see the data /nowhere; expected it under one path on all nodes"
     )
     assert events == []
     assert journal.began() == []

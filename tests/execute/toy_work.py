@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError, StageError
-from harness.execute.protocol import Emit, Task
 from harness.plan import Stage, fingerprint
+from harness.trainer import Emit, Task
 
 WORK = "toy_work:work"
 
@@ -26,7 +26,7 @@ def stage(name: str, behaviour: str = "succeed", parent: Stage | None = None, **
 
 def work(task: Task, emit: Emit) -> dict[str, Any]:
     note(task, "begin")
-    result = BEHAVIOURS[task.stage.settings["behaviour"]](task, emit)
+    result = BEHAVIOURS[task.settings["behaviour"]](task, emit)
     note(task, "end")
     return result
 
@@ -35,7 +35,7 @@ def note(task: Task, word: str) -> None:
     """Appends a line to the journal that the test reads; short appends of one write are whole."""
     if "journal" in task.context:
         with Path(task.context["journal"]).open("a") as journal:
-            journal.write(f"{task.stage.name} {word} {os.getpid()}\n")
+            journal.write(f"{task.name} {word} {os.getpid()}\n")
 
 
 def succeed(task: Task, emit: Emit) -> dict[str, Any]:
@@ -71,8 +71,8 @@ def count(task: Task, emit: Emit) -> dict[str, Any]:
     checkpoint = task.folder / "checkpoints" / "step"
     checkpoint.parent.mkdir(exist_ok=True)
     done = int(checkpoint.read_text()) if checkpoint.exists() else 0
-    for step in range(done, task.stage.settings["steps"]):
-        if step == task.stage.settings.get("holds_at"):
+    for step in range(done, task.settings["steps"]):
+        if step == task.settings.get("holds_at"):
             note(task, "held")
             wait_for_file(Path(task.context["gate"]))
         time.sleep(0.01)
@@ -80,10 +80,10 @@ def count(task: Task, emit: Emit) -> dict[str, Any]:
         aside = checkpoint.with_suffix(".tmp")
         aside.write_text(str(step + 1))
         aside.replace(checkpoint)
-        if step + 1 == task.stage.settings.get("dies_at") and not (task.folder / "died").exists():
+        if step + 1 == task.settings.get("dies_at") and not (task.folder / "died").exists():
             (task.folder / "died").touch()
             os.kill(os.getpid(), signal.SIGKILL)
-    return {**succeed(task, emit), "steps_here": task.stage.settings["steps"] - done}
+    return {**succeed(task, emit), "steps_here": task.settings["steps"] - done}
 
 
 def wait_for_file(path: Path) -> None:
@@ -100,7 +100,7 @@ def record(task: Task, emit: Emit) -> dict[str, Any]:
     done = max((int(path.stem) for path in checkpoints.glob("*.pt")), default=0)
     lines = spool.read_text().splitlines(keepends=True)[:done] if done else []
     spool.write_text("".join(lines))
-    for step in range(done, task.stage.settings["steps"]):
+    for step in range(done, task.settings["steps"]):
         time.sleep(task.context.get("pause_s", 0.01))
         with spool.open("a") as file:
             file.write(f"step {step}\n")
@@ -110,7 +110,7 @@ def record(task: Task, emit: Emit) -> dict[str, Any]:
         for old in sorted(checkpoints.glob("*.pt"))[:-2]:
             old.unlink()
         emit({"epoch": step})
-    return {**succeed(task, emit), "steps_here": task.stage.settings["steps"] - done}
+    return {**succeed(task, emit), "steps_here": task.settings["steps"] - done}
 
 
 def take_up(task: Task, emit: Emit) -> dict[str, Any]:

@@ -61,17 +61,17 @@ def refusal_of(path: Path, **options) -> str:
         (
             "metrics: [mAP]",
             "metrics: [map]",
-            'table.yaml:4: metrics.0: "map" is no metric; did you mean "mAP"? '
-            "(one of: attention_overlap, error, mAP, mINP, rank1, rank10, rank20, rank5, top5_error)",
+            'table.yaml:4: metrics.0: "map" is not measured here; did you mean "mAP"? '
+            "(one of: attention_overlap, mAP, mINP, rank1, rank10, rank20, rank5)",
         ),
         (
             "metrics: [mAP]",
             "metrics: [error]",
-            'table.yaml:4: metrics.0: "error" is not measured by the protocol "market"; '
+            'table.yaml:4: metrics.0: "error" is not measured here; '
             "expected one of: attention_overlap, mAP, mINP, rank1, rank10, rank20, rank5",
         ),
         ("metrics: [mAP]", "metrics: []", "table.yaml:4: metrics: found a list, expected at least 1"),
-        ("{mAP: 50.0}", "{mAP: 500}", "table.yaml:6: rows.0.paper.mAP: found 500, expected a number of at most 100"),
+        ("{mAP: 50.0}", "{mAP: 500}", "table.yaml:6: rows.0.paper.mAP: found 500, expected a percentage from 0 to 100"),
         ("[0, 1]", "[]", "table.yaml:3: seeds: found no seed, expected at least one"),
         ("[0, 1]", "[0, 0]", "table.yaml:3: seeds: found the seed 0 twice, expected each seed once"),
         ("[0, 1]", "[-1]", "table.yaml:3: seeds: found the seed -1, expected a whole number from 0 to 4294967295"),
@@ -150,8 +150,8 @@ def refusal_of(path: Path, **options) -> str:
         (
             "{mAP: 50.0}",
             "{rank-1: 50.0}",
-            'table.yaml:6: rows.0.paper.rank-1: "rank-1" is no metric; did you mean "rank1"? '
-            "(one of: attention_overlap, error, mAP, mINP, rank1, rank10, rank20, rank5, top5_error)",
+            'table.yaml:6: rows.0.paper.rank-1: "rank-1" is not measured here; did you mean "rank1"? '
+            "(one of: attention_overlap, mAP, mINP, rank1, rank10, rank20, rank5)",
         ),
         (
             "[Softmax], paper",
@@ -286,7 +286,8 @@ def test_a_mistake_in_a_table_is_told_whole(declare, old, new, message):
 def test_a_mistake_in_a_recipe_is_told_whole(declare, old, new, message):
     expected = message or {
         "models:\n": 'recipe.yaml:2: models: "models" is no key of a recipe file; did you mean "model"? (one of: '
-        "arithmetic, assumptions, augment, data, evaluation, extends, factors, losses, model, profiles, stages)",
+        "arithmetic, assumptions, augment, data, evaluation, extends, factors, losses, model, profiles, stages, "
+        "trainer)",
         "losses:\n  triplet: 3": "recipe.yaml:6: losses.triplet: found 3, expected a mapping (key: value)",
     }.get(new)
     assert refusal_of(declare(recipe={old: new})) == expected
@@ -358,8 +359,8 @@ def test_a_synthetic_set_of_another_layout_than_the_data_set_is_refused(declare)
     path = declare(recipe={"layout: market1501": "layout: cifar100"})
     load_matrix(path, profile="paper")
     assert refusal_of(path, profile="demo") == (
-        'recipe.yaml:1: data.dataset: found "market1501", but the profile "demo" makes a synthetic "cifar100"; '
-        "expected the same"
+        'recipe.yaml:1: data.dataset: found "market1501", but the profile makes a synthetic "cifar100"; '
+        "expected the same (profile demo)"
     )
 
 

@@ -7,7 +7,9 @@ import pytest
 
 from harness.errors import InputError
 from harness.matrix import expand, load_matrix, matrix_to_json, read_declaration
-from harness.matrix.matrix import Assumption, RefusedRow, Synthetic
+from harness.matrix.matrix import Assumption, RefusedRow
+from harness.reid.stages import NO_STAGE
+from harness.reid.trainer import SyntheticSpec
 
 HEAD = "title: T\nrecipe: recipe.yaml\nseeds: [0]\nmetrics: [mAP]\n"
 
@@ -24,7 +26,7 @@ def test_a_small_table_is_expanded_as_declared(declare):
         "demo",
         "market1501",
     )
-    assert matrix.synthetic == Synthetic("market1501", 20, 0)
+    assert matrix.synthetic == SyntheticSpec(layout="market1501", identities=20, seed=0)
     assert [row.id for row in matrix.rows] == ["1", "2", "full"]
     assert dict(matrix.rows[1].factors) == {"Softmax": True, "DIL": True, "SAC": False, "Plain": False}
     assert matrix.rows[0].paper == {"mAP": 50.0}
@@ -121,7 +123,7 @@ def test_a_row_that_a_constraint_rejects_is_kept_with_the_constraint(declare):
     assert matrix.refused == (
         RefusedRow("full", ("Softmax", "SAC"), "table.yaml:8: SAC requires DIL (recipe.yaml:19)"),
         RefusedRow("both", ("Plain", "Softmax", "DIL"), "table.yaml:10: Plain excludes DIL (recipe.yaml:22)"),
-        RefusedRow("nothing", ("DIL",), "table.yaml:11: turns on no loss that would train a stage"),
+        RefusedRow("nothing", ("DIL",), f"table.yaml:11: {NO_STAGE}"),
     )
     assert [row["id"] for row in matrix_to_json(matrix)["refused"]] == ["full", "both", "nothing"]
 
@@ -163,7 +165,7 @@ def test_leave_one_out_and_add_one_in_have_readable_ids(declare):
     matrix = load_matrix(declare(table_text=text))
     assert [row.id for row in matrix.rows] == ["full", "full - SAC", "base", "base + DIL", "base + Plain"]
     assert [(row.id, row.constraint.split(": ", 1)[1]) for row in matrix.refused] == [
-        ("full - Softmax", "turns on no loss that would train a stage"),
+        ("full - Softmax", NO_STAGE),
         ("full - DIL", "SAC requires DIL (recipe.yaml:19)"),
     ]
     assert [{name for name, on in row.factors.items() if on} for row in matrix.rows[1:3]] == [
@@ -218,7 +220,7 @@ def test_a_recipe_continues_the_one_that_it_extends(declare):
     assert recipe.stages["classify"].sampler.model_dump() == {"kind": "identities", "identities": 4, "images": 2}
     assert recipe.augment.flip == 0.0  # the child's Plain, which does not exclude DIL
     assert (recipe.stages["classify"].epochs, recipe.augment.erase) == (2, 0.5)  # both files' demo patches
-    assert matrix.synthetic == Synthetic("market1501", 20, 0)
+    assert matrix.synthetic == SyntheticSpec(layout="market1501", identities=20, seed=0)
     assert [assumption.key for assumption in matrix.assumptions] == ["stages.classify.epochs", "augment.flip"]
 
 

@@ -1,13 +1,8 @@
 """Estimates: speeds of stages that cost alike, and sums of them over a plan."""
 
-from plan_tables import CODE, DATA, matrix, row, table1
+from plan_tables import matrix, planned, row, table1
 
-from harness.matrix.matrix import Matrix
-from harness.plan import Plan, Speed, build_plan, estimate, measured_speeds, speed_key, unmeasured
-
-
-def planned(table: Matrix, cached: frozenset[str] = frozenset()) -> Plan:
-    return build_plan(table, DATA, CODE, lambda backbone, weights: f"{backbone} {weights}", cached.__contains__)
+from harness.plan import Speed, estimate, measured_speeds, speed_key, unmeasured
 
 
 def test_speeds_are_medians_by_device_and_kind_of_work() -> None:
@@ -16,19 +11,19 @@ def test_speeds_are_medians_by_device_and_kind_of_work() -> None:
     assert speed_key(first) == speed_key(second)
     other = plan.stages[plan.runs[-1].stages[0]]
     assert speed_key(other) != speed_key(first)
-    told = [
-        (first, {"device": "cpu", "images": 200, "seconds": 2.0}),
-        (second, {"device": "cpu", "images": 300, "seconds": 1.0}),
-        (first, {"device": "cuda", "images": 5000, "seconds": 1.0}),
-        (first, {"device": "cpu", "images": 1, "seconds": 0.0}),
-        (first, {"device": "cpu", "images": 0, "seconds": 1.0}),
-        (first, {"images": 1, "seconds": 1.0}),
-        (first, {"device": "cpu", "images": 1}),
-        (first, {"device": "cpu", "images": 1, "seconds": float("nan")}),
+    assert first.amount == 400  # 4 epochs of 100 images
+    results = [
+        (first, {"device": "cpu", "seconds": 4.0}),
+        (second, {"device": "cpu", "seconds": 2.0}),
+        (first, {"device": "cuda", "seconds": 0.1}),
+        (first, {"device": "cpu", "seconds": 0.0}),
+        (first, {"seconds": 1.0}),
+        (first, {"device": "cpu"}),
+        (first, {"device": "cpu", "seconds": float("nan")}),
     ]
-    assert measured_speeds(told) == {
-        ("cpu", speed_key(first)): Speed(200.0),  # the median of 100 and 300
-        ("cuda", speed_key(first)): Speed(5000.0),
+    assert measured_speeds(results) == {
+        ("cpu", speed_key(first)): Speed(150.0),  # the median of 100 and 200
+        ("cuda", speed_key(first)): Speed(4000.0),
     }
 
 

@@ -11,26 +11,14 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from plan_tables import CODE, DATA, FACTORS, matrix, row, table1
+from plan_tables import DATA, FACTORS, matrix, planned, row, table1
 
 from harness.errors import InputError
-from harness.matrix.matrix import Claim, Matrix
-from harness.plan import (
-    Plan,
-    build_plan,
-    code_identity,
-    fingerprint,
-    identify_matrix,
-    plan_to_json,
-    sharing_of,
-    version_identity,
-)
+from harness.matrix.matrix import Claim
+from harness.plan import build_plan, fingerprint, identify_matrix, plan_to_json, sharing_of
+from harness.reid.trainer import TRAINER
 
 GOLDEN_FILE = Path(__file__).parent / "golden_plan.json"
-
-
-def planned(table: Matrix, cached: frozenset[str] = frozenset()) -> Plan:
-    return build_plan(table, DATA, CODE, lambda backbone, weights: f"{backbone} {weights}", cached.__contains__)
 
 
 def digest_of_table1() -> dict[str, list[str]]:
@@ -54,6 +42,19 @@ def test_sharing_is_counted() -> None:
     sharing = sharing_of(planned(table1()))
     assert (sharing.epochs_unshared, sharing.epochs, sharing.epochs_to_run) == (64, 48, 48)
     assert (sharing.stages_unshared, sharing.stages) == (22, 18)
+
+
+def test_the_fingerprint_covers_kind_settings_and_parent_and_nothing_else() -> None:
+    for stage in planned(table1()).stages.values():
+        assert stage.fingerprint == fingerprint(
+            {"kind": stage.kind, "settings": stage.settings, "parent": stage.parent}
+        )
+
+
+def test_the_code_is_part_of_the_identity() -> None:
+    plan = planned(table1())
+    other = build_plan(table1(), TRAINER, DATA, lambda _: "u" * 32, lambda _: False)
+    assert not plan.stages.keys() & other.stages.keys()
 
 
 def test_parents_come_first_and_every_stage_once() -> None:
@@ -98,7 +99,7 @@ def test_an_evaluation_that_is_missing_asks_for_its_cached_parent_and_no_more() 
 
 def test_images_are_epochs_times_training_images_or_the_images_scored() -> None:
     plan = planned(matrix((row("3", ("Softmax", "Quadruplet")),)))
-    assert [plan.images[name] for name in plan.stages] == [400, 600, 70]
+    assert [stage.amount for stage in plan.stages.values()] == [400, 600, 70]
 
 
 def test_a_row_that_trains_nothing_is_listed_as_refused_and_the_others_are_planned() -> None:
@@ -110,19 +111,10 @@ def test_a_row_that_trains_nothing_is_listed_as_refused_and_the_others_are_plann
 
 
 def test_a_table_without_a_row_to_train_is_an_error() -> None:
-    with pytest.raises(InputError, match=r"table1: no row can be trained: none: row \"none\" trains nothing"):
+    with pytest.raises(InputError, match="table1: no row can be trained: none: trains nothing"):
         planned(matrix((row("none", ()),)))
     with pytest.raises(InputError, match="it declares no rows or no seeds"):
         planned(matrix((row("1", ("Softmax",)),), ()))
-
-
-def test_a_hand_kept_version_stands_for_every_digest_and_never_meets_one() -> None:
-    table = table1()
-    trusted = version_identity(table.rows, ("train", "evaluate"), "3")
-    assert trusted == {"train": "version 3", "evaluate": "version 3"}
-    by_digest = code_identity(table.rows, {"train": ["harness.reid.recipe"], "evaluate": ["harness.reid.recipe"]})
-    assert by_digest.keys() == trusted.keys()
-    assert len(by_digest["train"]) == 32
 
 
 def test_the_plan_as_json_tells_who_shares_and_what_is_left() -> None:

@@ -50,9 +50,11 @@ def test_a_history_is_cut_where_the_epoch_starts_again_and_equal_curves_are_draw
 
 
 def test_stages_have_the_names_and_the_order_of_the_recipe() -> None:
-    from harness.matrix import load_matrix, matrix_to_json
-
-    declaration = matrix_to_json(load_matrix(Path(__file__).parents[2] / "ablations" / "table1.yaml", profile="demo"))
+    declaration = table1()
+    for row in declaration["rows"]:
+        on = row["factors"]
+        metric = ["metric"] * (on["Quadruplet"] or on["Triplet"])
+        row["stages"] = [*["classify"] * on["Softmax"], *metric, "evaluate"]
     runs = [run(row, 0, {"mAP": 0.5}) for row in ("2", "8")]
     report = build_report(snapshot(declaration, runs))
     told = {"run-2-0": history([9.0, 8.0]), "run-8-0": history([5.0, 4.0], [2.0, 1.0])}

@@ -28,9 +28,10 @@ from harness.report.drawing import save, style
 from harness.report.figures import draw_cost
 from harness.report.pictures import read_rank_lists
 from harness.report.surface import Spot, draw_surface
-from harness.report.vocabulary import metric_of
 from harness.track.snapshot import RunRecord, Snapshot
+from harness.trainer import Metric
 
+MADE = {"made": "synthetic, 30 identities, seed 0"}
 HERE = Path(__file__).parent
 
 
@@ -75,7 +76,9 @@ def goldens() -> Mapping[str, str]:
 
     report = build_report(small())
     synthetic = small(profile="demo", synthetic={"layout": "market1501", "identities": 30, "seed": 0})
-    demo = build_report(Snapshot(**{**vars(synthetic), "provenance": {**synthetic.provenance, "synthetic": "true"}}))
+    demo = build_report(
+        Snapshot(**{**vars(synthetic), "provenance": {**synthetic.provenance, "synthetic": "true", **MADE}})
+    )
     return {
         "golden_report.md": to_markdown(report, [("Results by row", "figures/small-results.svg")]),
         "golden_demo.md": to_markdown(demo),
@@ -266,7 +269,7 @@ def test_margin_surfaces_are_drawn_the_same_every_time(tmp_path: Path, scattered
         *([Spot(0.33, 0.11, 0.6, "complete"), Spot(0.2, 0.3, 0.5, "complete")] if scattered else []),
     ]
     for name in ("a", "b"):
-        surface = draw_surface(spots, xlabel="ε1", ylabel="ε2", metric=metric_of("mAP"), reference=(0.1, 0.2))
+        surface = draw_surface(spots, xlabel="ε1", ylabel="ε2", metric=Metric("mAP", "mAP"), reference=(0.1, 0.2))
         with style():
             save(surface, tmp_path / f"surface-{name}", ("svg",))
     assert (tmp_path / "surface-a.svg").read_bytes() == (tmp_path / "surface-b.svg").read_bytes()

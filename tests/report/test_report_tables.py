@@ -14,6 +14,7 @@ from harness.errors import InputError
 from harness.report import build_report, write_reports
 from harness.report.model import TableReport
 from harness.report.write import TEXTS
+from harness.units import UNITS, Units, write_units
 
 
 def small_table(rows: dict[str, list[str]], **changes: Any) -> dict[str, Any]:
@@ -238,23 +239,24 @@ def test_pairing_over_queries_cancels_what_makes_queries_hard(tmp_path: Path) ->
         assert width(claim.measured.interval) < width(measured.interval) / 2
 
 
-def queries(folder: Path, precision: Sequence[float], **changes: Any) -> Path:
+def queries(folder: Path, precision: Sequence[float], ids: Sequence[int] | None = None) -> Path:
     folder.mkdir()
-    arrays = {"average_precision": np.array(precision), "valid": np.isfinite(precision), **changes}
-    np.savez(folder / "per_query.npz", **arrays)
+    groups = np.arange(len(precision)) if ids is None else np.array(ids)
+    values = {"mAP": np.array(precision)}
+    write_units(folder, Units(values, np.arange(len(precision)), groups, "queries", "identities"))
     return folder
 
 
-def test_queries_without_a_match_do_not_count_and_identities_are_weighted_by_their_queries(tmp_path: Path) -> None:
-    ids = {"query_ids": np.array([7, 7, 7, 9, 9])}
+def test_identities_are_weighted_by_their_queries(tmp_path: Path) -> None:
+    ids = [7, 7, 7, 9]
     runs = [
-        run("a", 0, {"mAP": 0.5}, artifacts=queries(tmp_path / "0", [0.2, 0.4, 0.6, 0.8, math.nan], **ids)),
-        run("a", 1, {"mAP": 0.6}, artifacts=queries(tmp_path / "1", [0.4, 0.4, 0.8, 0.8, math.nan], **ids)),
+        run("a", 0, {"mAP": 0.5}, artifacts=queries(tmp_path / "0", [0.2, 0.4, 0.6, 0.8], ids)),
+        run("a", 1, {"mAP": 0.6}, artifacts=queries(tmp_path / "1", [0.4, 0.4, 0.8, 0.8], ids)),
     ]
     measured = build_report(snapshot(small_table({"a": ["A"]}), runs)).rows[0].cells["mAP"].measured
     assert measured is not None
     assert measured.chance is not None
-    # Identities of 3 and 1 valid queries, sums 1.2, 0.8 and 1.6, 0.8, grand mean m = 0.55:
+    # Identities of 3 and 1 queries, sums 1.2, 0.8 and 1.6, 0.8, grand mean m = 0.55:
     # z = 2/4 (sum - n m) + m: seed 0: 0.5 (1.2 - 1.65) + 0.55 = 0.325, 0.5 (0.8 - 0.55) + 0.55 = 0.675; mean 0.5.
     # seed 1: 0.525, 0.675; mean 0.6. Units' means 0.425, 0.675.
     # A = 2 (0.05^2 + 0.05^2) = 0.01; B = 2 (0.125^2 + 0.125^2) = 0.0625; rest: 0.05^2 * 4 = 0.01; SU = 4.
@@ -273,19 +275,19 @@ def test_queries_that_belie_the_recorded_metric_are_told_and_not_used(tmp_path: 
     assert measured is not None
     assert measured.chance is not None
     assert measured.chance.units == 0
-    assert any("recorded as 0.900000, but its queries' mean is 0.150000" in note for note in report.notes)
+    assert any("recorded as 0.900000, but the mean over its queries is 0.150000" in note for note in report.notes)
 
 
 def test_an_unreadable_file_of_queries_is_told_and_not_used(tmp_path: Path) -> None:
-    (tmp_path / "per_query.npz").write_bytes(b"PK\x03\x04 cut off")
+    (tmp_path / UNITS).write_bytes(b"PK\x03\x04 cut off")
     report = build_report(snapshot(small_table({"a": ["A"]}), [run("a", 0, {"mAP": 0.5}, artifacts=tmp_path)]))
     assert any("cannot be read" in note for note in report.notes)
 
 
 def test_rows_that_were_asked_other_queries_are_compared_over_seeds_alone(tmp_path: Path) -> None:
     runs = [
-        run(row, seed, {"mAP": 0.5 + 0.1 * seed}, artifacts=queries(tmp_path / f"{row}{seed}", values, query_ids=ids))
-        for row, ids in (("a", np.array([1, 2])), ("b", np.array([1, 3])))
+        run(row, seed, {"mAP": 0.5 + 0.1 * seed}, artifacts=queries(tmp_path / f"{row}{seed}", values, ids))
+        for row, ids in (("a", [1, 2]), ("b", [1, 3]))
         for seed, values in ((0, [0.4, 0.6]), (1, [0.5, 0.7]))
     ]
     report = build_report(snapshot({**small_table(AB), "claims": [CLAIM]}, runs))

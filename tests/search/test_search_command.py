@@ -14,12 +14,13 @@ import mlflow
 import optuna
 import pytest
 
-from harness.cli.studies import Workshop, prepare_search
+from harness.api.listener import Listener
+from harness.api.studies import PointTrainer, prepare_search
 from harness.errors import InputError
 from harness.execute import InProcessExecutor, Store
 from harness.matrix import load_matrix
 from harness.reid.data.synthetic import make_market1501
-from harness.reid.train.files import WEIGHTS
+from harness.reid.files import WEIGHTS
 from harness.search.study import open_storage
 from harness.track import list_tables
 
@@ -178,8 +179,8 @@ def test_a_trial_that_is_not_given_up_ends_with_the_weights_it_has_without_a_pru
     prepared = prepare_search(path, profile="demo", data=place.images, trials=None, store=tmp_path / "store")
     (trials,) = prepared.trials
     trial = next(trial for trial in record["studies"][0]["trials"] if trial["state"] == "complete")
-    workshop = Workshop(prepared, trials, InProcessExecutor(prepared.store))
-    score = workshop.evaluate({"whole": trial["params"]}, [3])["whole", 3]
+    points = PointTrainer(prepared, trials, InProcessExecutor(prepared.store), Listener())
+    score = points.evaluate({"whole": trial["params"]}, [3])["whole", 3]
     assert score.stages == tuple(trial["chains"][1])
     assert score.value == trial["values"][1]
     training, there = score.stages[-2], Store(place.folder / ".harness")
@@ -194,7 +195,7 @@ def test_a_search_knows_the_training_images_alone(place: Place) -> None:
     (trials,) = prepared.trials
     plan = trials.plan([("p", {E1: 0.6, E2: 0.0})], [0], lambda _: False)
     assert {split for stage in plan.stages.values() for split in stage.settings["data"]["splits"]} == {"train"}
-    assert set(prepared.data.splits) == {"train"}
+    assert set(prepared.inputs.contents) == {"train"}
 
 
 def test_every_trial_is_a_child_run_with_its_values(finished: tuple[Place, dict[str, Any]]) -> None:
@@ -294,7 +295,7 @@ def test_the_same_search_again_trains_nothing(finished: tuple[Place, dict[str, A
     [
         ('rows: ["3"]', 'rows: ["4"]', 'margins.yaml:4: rows.0: "4" is no row of'),
         ('rows: ["3"]', 'rows: ["1"]', 'margins.yaml:6: space.losses.quadruplet.epsilon1: changes nothing in row "1"'),
-        ("metric: mAP", "metric: error", "is not measured on this data"),
+        ("metric: mAP", "metric: error", "is not measured here"),
         ("low: 0.0", "low: -0.5", "margins.yaml:7: space.losses.quadruplet.epsilon2: found -0.5"),
     ],
 )

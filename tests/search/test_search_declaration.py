@@ -12,23 +12,24 @@ from harness.errors import InputError
 from harness.search import parse_comparison, read_search
 from harness.search.space import Dimension, grid_points
 
-FILE = """\
+TABLE = Path(__file__).parents[2] / "ablations" / "table1.yaml"
+FILE = f"""\
 title: Margins
-table: table.yaml
+table: {TABLE}
 tune: once
 rows: ["3"]
 space:
-  losses.quadruplet.epsilon1: {low: 0.1, high: 0.9, step: 0.2}
-  losses.quadruplet.epsilon2: {low: 0.0, high: 0.8, step: 0.2}
+  losses.quadruplet.epsilon1: {{low: 0.1, high: 0.9, step: 0.2}}
+  losses.quadruplet.epsilon2: {{low: 0.0, high: 0.8, step: 0.2}}
 constraints: [losses.quadruplet.epsilon2 < losses.quadruplet.epsilon1]
 sampler: grid
-budget: {trials: 25}
+budget: {{trials: 25}}
 metric: mAP
 seeds: [0]
 confirm: [7]
-held_out: {share: 0.2, seed: 0}
+held_out: {{share: 0.2, seed: 0}}
 profiles:
-  demo: {trials: 3, seeds: [1, 2]}
+  demo: {{trials: 3, seeds: [1, 2]}}
 """
 
 
@@ -45,7 +46,7 @@ def write(folder: Path, *changes: tuple[str, str]) -> Path:
 def test_a_search_file_is_read_whole(tmp_path: Path) -> None:
     search = read_search(write(tmp_path))
     assert search.name == "margins"
-    assert search.table == tmp_path / "table.yaml"
+    assert search.table.path == TABLE
     # 0.1 + 2 * 0.2 is 0.5000000000000001 in binary: what a recipe gets is 0.5
     assert search.space["losses.quadruplet.epsilon1"].grid() == (0.1, 0.3, 0.5, 0.7, 0.9)
     assert search.budget.trials == 25

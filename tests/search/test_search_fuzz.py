@@ -12,15 +12,14 @@ from optuna.storages import InMemoryStorage
 
 from harness.errors import InputError
 from harness.matrix import Matrix, expand, read_declaration
-from harness.plan import DataIdentity
 from harness.search import read_search
 from harness.search.study import SearchStudy
 from harness.search.trials import Trials
+from harness.trainer import Inputs
 
 ABLATIONS = Path(__file__).parents[2] / "ablations"
 TEXT = (ABLATIONS / "margins.yaml").read_text(encoding="utf-8").replace("table1.yaml", str(ABLATIONS / "table1.yaml"))
-DATA = DataIdentity("market1501", {"train": "t" * 32}, {"train": 1000}, classes=50)
-CODE = {"train": "c" * 32, "evaluate": "d" * 32}
+DATA = Inputs("market1501", {"train": "t" * 32}, {"train": 1000, "classes": 50})
 FRAGMENTS = [
     *"[]{}:,-?&*!|>'\"%@`#\n\t ~",
     ": ",
@@ -45,7 +44,7 @@ def asked_or_refused(path: Path) -> str:
     try:
         search = read_search(path).under("demo")
         matrix = table()
-        trials = Trials(search, matrix, matrix.rows[0], DATA, CODE, lambda backbone, weights: "w" * 32)
+        trials = Trials(search, matrix, matrix.rows[0], DATA, lambda _: "c" * 32)
         study = SearchStudy(search, "s", InMemoryStorage(), "me", minimize=False)
         for asked in study.ask(2):
             trials.rungs(asked.params)

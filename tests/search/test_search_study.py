@@ -18,6 +18,7 @@ from harness.search.result import Score, best_trial, stage_costs
 from harness.search.space import Params
 from harness.search.study import SearchStudy, open_storage
 
+TABLE = Path(__file__).parents[2] / "ablations" / "table1.yaml"
 E1, E2 = "losses.quadruplet.epsilon1", "losses.quadruplet.epsilon2"
 EPOCHS = 4
 
@@ -26,7 +27,7 @@ def searching(folder: Path, **changes: Any) -> Search:
     """A 5 x 5 grid of which 15 points satisfy epsilon2 < epsilon1: 1 + 2 + 3 + 4 + 5."""
     settings = {"sampler": "grid", "pruner": "null", "trials": 25, "seeds": [0, 1], "rule": f"{E2} < {E1}"} | changes
     (folder / "margins.yaml").write_text(
-        f"title: t\ntable: t.yaml\ntune: once\nrows: ['3']\nsampler: {settings['sampler']}\n"
+        f"title: t\ntable: {TABLE}\ntune: once\nrows: ['3']\nsampler: {settings['sampler']}\n"
         f"pruner: {settings['pruner']}\nbudget: {{trials: {settings['trials']}}}\nmetric: mAP\n"
         f"seeds: {settings['seeds']}\nconfirm: [9]\nheld_out: {{share: 0.2}}\nconstraints: ['{settings['rule']}']\n"
         f"space:\n  {E1}: {{low: 0.1, high: 0.9, step: 0.2}}\n  {E2}: {{low: 0.0, high: 0.8, step: 0.2}}\n",

@@ -1,25 +1,19 @@
-"""Whole checkpoints: written aside, synced, renamed; checksummed; the newest whole one is used.
+"""The state of a training as a checkpoint: a ``torch.save`` archive of tensors and plain values (``weights_only``).
 
-A checkpoint file is a 32-byte BLAKE2b digest of the rest, then a ``torch.save`` archive of tensors and plain values
-that ``weights_only`` accepts. A file that does not match its digest (a torn write, a bad disk) is told and skipped.
-Training goes on while its state is written: ``CheckpointWriter``.
+Training goes on while its state is written: ``CheckpointWriter``. The file around the archive: ``harness.checkpoints``.
 """
 
-import hashlib
 import io
 import os
 import shutil
-import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from harness.checkpoints import newest_checkpoint, write_checkpoint
 from harness.reid.train.device import HostCopy
-
-_DIGEST_BYTES = 32
-_KEPT = 2
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
@@ -30,24 +24,9 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
         step: Steps done so far in the stage; names the file and orders checkpoints.
         state: Tensors, numbers, strings and containers of them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    payload = buffer.getbuffer()
-    path = folder / f"step-{step:09d}.pt"
-    aside = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        with aside.open("wb") as file:
-            file.write(hashlib.blake2b(payload, digest_size=_DIGEST_BYTES).digest())
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    for old in sorted(folder.glob("step-*.pt"))[:-_KEPT]:
-        old.unlink(missing_ok=True)
-    return path
+    return write_checkpoint(folder, step, buffer.getbuffer())
 
 
 class CheckpointWriter:
@@ -113,14 +92,10 @@ def copy_newest_checkpoint(source: Path, folder: Path) -> None:
 def load_newest_checkpoint(folder: Path) -> dict[str, Any] | None:
     """The state of the newest whole checkpoint, on the CPU; None if there is none.
 
-    A damaged checkpoint is told by a warning that names it, and the next older one is tried.
+    A damaged checkpoint is named by a warning, and the next older one is tried.
     """
-    for path in sorted(folder.glob("step-*.pt"), reverse=True):
-        content = path.read_bytes()
-        digest, payload = content[:_DIGEST_BYTES], memoryview(content)[_DIGEST_BYTES:]
-        if hashlib.blake2b(payload, digest_size=_DIGEST_BYTES).digest() != digest:
-            warnings.warn(f"{path}: checkpoint is damaged (checksum differs); it is skipped", stacklevel=2)
-            continue
-        state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-        return state
-    return None
+    payload = newest_checkpoint(folder)
+    if payload is None:
+        return None
+    state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    return state

@@ -6,7 +6,6 @@ On an NVIDIA GPU that is memory, utilisation and energy of that GPU alone.
 import contextlib
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import psutil
@@ -29,17 +28,6 @@ def prepare_device(circumstances: Circumstances) -> torch.device:
         torch.cuda.set_device(device)
         torch.cuda.set_per_process_memory_fraction(circumstances.memory_fraction, device)
     return device
-
-
-def device_name(device: torch.device) -> str:
-    """What the device calls itself, for provenance and speed records; see ``prepare_device`` for the one thread."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    with contextlib.suppress(OSError), Path("/proc/cpuinfo").open(encoding="utf-8") as info:
-        for line in info:
-            if line.startswith("model name"):
-                return f"{line.partition(':')[2].strip()} (one thread)"
-    return f"{device.type} (one thread)"
 
 
 T = TypeVar("T")

@@ -19,22 +19,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from harness.execute.protocol import Emit, Task
+from harness.devices import device_name
 from harness.reid.data.batches import Batch, Indices
 from harness.reid.data.dataset import Ids
 from harness.reid.losses import load_custom_losses
 from harness.reid.models.network import build_network
 from harness.reid.models.output import Output
 from harness.reid.recipe import ShuffledSampler
-from harness.reid.train.device import arithmetic, device_name, prepare_device
-from harness.reid.train.files import SPOOL
+from harness.reid.stages import CLASSES
+from harness.reid.train.device import arithmetic, prepare_device
 from harness.reid.train.loop import Training
 from harness.reid.train.scoring import BATCH, Extractor, rank
 from harness.reid.train.settings import Circumstances, EvaluateSettings, ImageSettings, TrainSettings
 from harness.reid.train.training import fit_sampler, starting_network
-
-WORK = "harness.reid.train.probe:run_probe"
-"""What an executor is told to run."""
+from harness.trainer import SPOOL, Emit, Task
 
 _STEPS = 10
 _LEAST_S, _MOST_S = 2.0, 20.0
@@ -44,28 +42,28 @@ _QUERIES_OF_HELD_OUT = 4
 
 
 def run_probe(task: Task, emit: Emit) -> dict[str, Any]:
-    """Measures the speed of ``task.stage`` on the slot's device.
+    """Measures the speed of ``task`` on the slot's device.
 
     At least ten steps and two seconds are timed after a first one that is not; on a device so slow that twenty seconds
     pass before, fewer are, and at worst the first one alone.
 
     Args:
-        task: Its context holds, besides what a stage is told, ``images`` (counts by split) and ``classes``.
+        task: Its context holds, besides what a stage is told, ``sizes`` (images by split, and classes).
         emit: Told the steps done.
 
     Returns:
-        ``images_per_s`` (for an evaluation: of all of it, ranking included), ``steps`` that were timed, ``device``.
+        ``units_per_s`` (images; of an evaluation with its ranking), ``steps`` that were timed, ``device``.
     """
     circumstances = Circumstances.read(task.context)
-    images, classes = task.context["images"], task.context["classes"]
+    images, classes = task.context["sizes"], task.context["sizes"][CLASSES]
     device, watch = prepare_device(circumstances), _Stopwatch(emit)
-    if task.stage.kind == "train":
-        stage = _standing_still(TrainSettings.read(task.stage.settings), images["train"], classes)
+    if task.kind == "train":
+        stage = _standing_still(TrainSettings.read(task.settings), images["train"], classes)
         speed = _training_speed(stage, circumstances, device, task.folder, classes, watch)
     else:
-        scored = EvaluateSettings.read(task.stage.settings)
+        scored = EvaluateSettings.read(task.settings)
         speed = _scoring_speed(scored, circumstances, device, images, classes, watch)
-    return {"images_per_s": speed, "steps": len(watch.timed()), "device": device_name(device)}
+    return {"units_per_s": speed, "steps": len(watch.timed()), "device": device_name(str(device))}
 
 
 class _TimedError(Exception):

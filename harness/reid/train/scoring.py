@@ -11,22 +11,25 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from harness.devices import device_name
 from harness.reid.data import Dataset, Split
 from harness.reid.data.augment import normalize
 from harness.reid.data.batches import Batch, Feeder
 from harness.reid.data.dataset import Ids
 from harness.reid.evaluate import RankingResult, evaluate_ranking, evaluate_reranked
+from harness.reid.files import ATTENTION, PER_QUERY, WEIGHTS
 from harness.reid.losses import attention_maps
+from harness.reid.metrics import RANKS
 from harness.reid.models.cost import Cost, network_cost
 from harness.reid.models.network import Network, build_network
 from harness.reid.models.output import Output
 from harness.reid.recipe import EvaluationSpec
-from harness.reid.train.device import DeviceMeter, HostCopy, arithmetic, device_name, prepare_device
-from harness.reid.train.files import ATTENTION, PER_QUERY, WEIGHTS
+from harness.reid.train.device import DeviceMeter, HostCopy, arithmetic, prepare_device
 from harness.reid.train.images import feed, open_images
 from harness.reid.train.loop import Emit
 from harness.reid.train.settings import Circumstances, EvaluateSettings
 from harness.reid.train.training import inherit
+from harness.units import Units, write_units
 
 BATCH = 256
 """Images that go through the network at once."""
@@ -39,10 +42,10 @@ def evaluate_stage(
 ) -> dict[str, Any]:
     """Scores the parent's network and leaves what the statistics and figures need in ``folder``.
 
-    ``per_query.npz`` holds, for retrieval, ``average_precision``, ``first_hit_rank``, ``inp``, ``valid`` (Q,),
-    ``top_indices`` (Q, 10) and the files, identities and cameras of queries and gallery; for classification
-    ``correct`` (N,). ``attention.npz`` (networks whose levels share one size) holds ``images`` (n, H, W, 3) uint8 and
-    ``maps`` (n, levels, h, w) of a few queries.
+    ``units.npz`` holds each metric by query or image. For retrieval, ``per_query.npz`` holds ``average_precision``,
+    ``first_hit_rank``, ``inp``, ``valid`` (Q,), ``top_indices`` (Q, 10) and the files, identities and cameras of
+    queries and gallery. ``attention.npz`` (networks whose levels share one size) holds ``images`` (n, H, W, 3) uint8
+    and ``maps`` (n, levels, h, w) of a few queries.
 
     Returns:
         ``metrics`` (fractions), ``images`` that were scored, ``seconds`` of all of it, ``images_per_s`` of the network
@@ -63,7 +66,7 @@ def evaluate_stage(
         "images": sum(len(split) for name, split in dataset.splits.items() if name != "train"),
         "seconds": seconds,
         "images_per_s": extractor.images / extractor.seconds,
-        "device": device_name(device),
+        "device": device_name(str(device)),
         "threads": circumstances.threads,
         "notes": notes,
         **asdict(_cost(stage, network)),
@@ -167,9 +170,27 @@ def _score_retrieval(
         gallery_cameras=_cameras(gallery),
     )
     metrics = dict(result.metrics())
+    overlaps = None
     for maps in query_attention:
-        metrics["attention_overlap"] = _keep_attention(query_images, maps, folder)
+        overlaps = _keep_attention(query_images, maps, folder)
+        metrics["attention_overlap"] = float(overlaps.mean())
+    _write_query_units(folder, query, result, overlaps)
     return metrics, notes
+
+
+def _write_query_units(folder: Path, query: Split, result: RankingResult, overlaps: Tensor | None) -> None:
+    """Writes the queries' values of each metric; the queries of one identity are drawn together.
+
+    Queries without a match count in no metric of the ranking, so only where all have one is the overlap, a mean over
+    all queries, a mean over units.
+    """
+    valid = ~np.isnan(result.average_precision)
+    values = {"mAP": result.average_precision[valid], "mINP": result.inp[valid]}
+    values |= {f"rank{k}": (result.first_hit_rank[valid] <= k).astype(np.float64) for k in RANKS}
+    if overlaps is not None and valid.all():
+        values["attention_overlap"] = overlaps.double().numpy()
+    names = np.asarray([query.image_name(int(index)) for index in np.flatnonzero(valid)])
+    write_units(folder, Units(values, names, query.identities[valid], "queries", "identities"))
 
 
 def rank(
@@ -222,8 +243,8 @@ def _embedding_and_attention(output: Output) -> list[Tensor]:
     return [output.embedding, torch.stack([attention_maps(level).view(-1, *size) for level in output.maps], dim=1)]
 
 
-def _keep_attention(images: Feeder, maps: Tensor, folder: Path) -> float:
-    """Keeps attention maps of a few queries and returns the mean overlap of the levels' maps over all queries.
+def _keep_attention(images: Feeder, maps: Tensor, folder: Path) -> Tensor:
+    """Keeps attention maps of a few queries and returns each query's overlap of the levels' maps, (Q,).
 
     The overlap of an image is the mean cosine between the map of its last stage and those of the stages before
     (eq. 2 of the paper is 2 - 2 cosine, summed over these pairs).
@@ -232,7 +253,7 @@ def _keep_attention(images: Feeder, maps: Tensor, folder: Path) -> float:
     (batch,) = _batches(images, [chosen])
     np.savez_compressed(folder / ATTENTION, images=batch.pixels().cpu().numpy(), maps=maps[chosen].numpy())
     cosines = (maps[:, -1:] * maps[:, :-1]).sum(dim=(-2, -1))
-    return float(cosines.mean())
+    return cosines.mean(dim=1)
 
 
 def _score_classification(
@@ -254,6 +275,7 @@ def _score_classification(
     from harness.reid.evaluate import evaluate_classification
 
     result = evaluate_classification(scores, np.where(known, positions, -1))
-    np.savez_compressed(folder / PER_QUERY, correct=result.correct)
+    units = {"error": 1.0 - result.correct.astype(np.float64)}
+    write_units(folder, Units(units, np.arange(len(test)), np.arange(len(test)), "images", "images"))
     notes = [] if known.all() else [f"{int((~known).sum())} test images are of classes without training images"]
     return {"error": result.error, "top5_error": result.top5_error}, notes

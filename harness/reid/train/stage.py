@@ -1,14 +1,8 @@
-"""The work of a stage, as an executor's worker calls it: train, or evaluate what a parent stage trained."""
+"""The work of a stage, as a worker calls it: train, or evaluate what the parent stage trained."""
 
 from typing import Any
 
-from harness.execute.protocol import Emit, Task
-
-WORK = "harness.reid.train.stage:run_stage"
-"""What a plan's executor is told to run."""
-
-CODE_ROOTS = {"train": ("harness.reid.train.training",), "evaluate": ("harness.reid.train.scoring",)}
-"""The modules whose code (and whatever they import) decides a stage's result, by kind of stage."""
+from harness.trainer import Emit, Task
 
 
 def run_stage(task: Task, emit: Emit) -> dict[str, Any]:
@@ -18,14 +12,12 @@ def run_stage(task: Task, emit: Emit) -> dict[str, Any]:
         InputError: If the data or the weights are not what the stage needs.
         StageError: If training diverges.
     """
-    if task.stage.kind == "train":
+    if task.kind == "train":
         from harness.reid.train.training import train_stage
 
-        return train_stage(
-            task.stage.settings, task.context, task.folder, task.parent_folder, emit, begun=task.begun_folder
-        )
+        return train_stage(task.settings, task.context, task.folder, task.parent_folder, emit, begun=task.begun_folder)
     from harness.reid.train.scoring import evaluate_stage
 
     if task.parent_folder is None:
-        raise ValueError(f"stage {task.stage.fingerprint}: an evaluation needs a parent")
-    return evaluate_stage(task.stage.settings, task.context, task.folder, task.parent_folder, emit)
+        raise ValueError(f"stage {task.name}: an evaluation needs a parent")
+    return evaluate_stage(task.settings, task.context, task.folder, task.parent_folder, emit)

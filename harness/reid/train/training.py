@@ -11,16 +11,18 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from harness.devices import device_name
 from harness.reid.data import label_map
+from harness.reid.files import STATE, WEIGHTS
 from harness.reid.losses import load_custom_losses
 from harness.reid.models.network import Network, build_network
 from harness.reid.recipe import IdentitySampler, ShuffledSampler
 from harness.reid.train.checkpoint import copy_newest_checkpoint
-from harness.reid.train.device import arithmetic, device_name, prepare_device
-from harness.reid.train.files import SPOOL, STATE, WEIGHTS
+from harness.reid.train.device import arithmetic, prepare_device
 from harness.reid.train.images import feed, open_images
 from harness.reid.train.loop import Emit, Training
 from harness.reid.train.settings import Circumstances, TrainSettings
+from harness.trainer import SPOOL
 
 
 def train_stage(
@@ -81,7 +83,7 @@ def train_stage(
         copy_newest_checkpoint(checkpoints, folder / STATE)
     return {
         **measured,
-        "device": device_name(device),
+        "device": device_name(str(device)),
         "threads": circumstances.threads,
         "parameters": sum(parameter.numel() for parameter in training.network.parameters()),
         "classes": len(classes),

@@ -10,8 +10,8 @@ from evaluate_oracles import exact_distances, rank_slowly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness import compiled
 from harness.errors import InputError
+from harness.reid import compiled
 from harness.reid.evaluate import classification, evaluate_distances, evaluate_ranking, ranking, reranking, rows
 from harness.reid.evaluate.bounds import product_bounds
 from harness.reid.evaluate.scan import MANY_HITS, slack

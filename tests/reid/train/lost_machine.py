@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.execute import Event, SharedStore, run_stage
 from harness.execute.remote import Remote
 from harness.plan import Stage
-from harness.reid.train.stage import WORK
+from harness.reid.trainer import TRAINER
 
 PATIENCE_S = 0.6
 DEADLINE_S = 60.0
@@ -34,4 +34,4 @@ if __name__ == "__main__":
                 time.sleep(0.05)
 
     store = SharedStore(address, Path(scratch), PATIENCE_S)
-    print(run_stage(store, stage, WORK, described["context"], on_event))
+    print(run_stage(store, stage, TRAINER.work, described["context"], on_event))

@@ -123,7 +123,7 @@ def test_what_the_meter_tells_becomes_the_runs_metrics_and_the_reports_columns_o
     install: Install, has_driver: bool
 ) -> None:
     """A training and an evaluation of one run: energy adds up, utilisation is the training's, memory the larger."""
-    from harness.cli.tracking import final_metrics
+    from harness.api.tracking import final_metrics
     from harness.report import build_report
     from harness.report.markdown import to_markdown
     from harness.track.snapshot import RunRecord, Snapshot

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from harness.execute.protocol import Task
-from harness.plan import Stage, reached_modules
+from harness.code import reached_modules
+from harness.reid.stages import CODE_ROOTS
 from harness.reid.train import probe
-from harness.reid.train.stage import CODE_ROOTS
+from harness.trainer import Task
 
 
 def probed(settings: dict[str, Any], context: dict[str, Any], folder: Path, kind: Any = "train") -> dict[str, Any]:
     folder.mkdir()
     told: list[Mapping[str, Any]] = []
-    result = probe.run_probe(Task(Stage("ab" * 16, kind, "probed", settings, None), folder, None, context), told.append)
+    result = probe.run_probe(Task(kind, "probed", settings, folder, None, context), told.append)
     assert [detail["step"] for detail in told][:2] == [1, 2]
     return result
 
@@ -25,7 +25,7 @@ def blind(context: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str,
     """Circumstances in which any look at the data set or at weights would fail, and a probe is over at once."""
     monkeypatch.setattr(probe, "_LEAST_S", 0.0)
     nowhere = {"root": "/nowhere", "cache": "/nowhere", "weights": {"none": "/nowhere/weights"}}
-    return {**context, **nowhere, "images": {"train": 40, "query": 12, "gallery": 30}, "classes": 8}
+    return {**context, **nowhere, "sizes": {"train": 40, "query": 12, "gallery": 30, "classes": 8}}
 
 
 def test_a_training_is_timed_step_by_step_without_data_or_weights(
@@ -33,7 +33,7 @@ def test_a_training_is_timed_step_by_step_without_data_or_weights(
 ) -> None:
     result = probed(settings, blind, tmp_path / "probe")
     assert result["steps"] == 10  # the eleventh, first of all, warms up
-    assert result["images_per_s"] > 0
+    assert result["units_per_s"] > 0
     assert result["device"]
     assert not list((tmp_path / "probe").rglob("*.pt"))
 
@@ -41,7 +41,7 @@ def test_a_training_is_timed_step_by_step_without_data_or_weights(
 def test_batches_are_those_that_the_data_can_fill(
     settings: dict[str, Any], blind: dict[str, Any], tmp_path: Path
 ) -> None:
-    blind["classes"] = 3  # batches of 3 identities instead of 4
+    blind["sizes"]["classes"] = 3  # batches of 3 identities instead of 4
     assert probed(settings, blind, tmp_path / "few")["steps"] == 10
     settings["sampler"] = {"kind": "shuffled", "batch_size": 64}
     settings["losses"] = {"softmax": {"weight": 1.0, "label_smoothing": 0.0}}
@@ -61,8 +61,8 @@ def test_a_slow_device_is_not_kept_busy(
     monkeypatch.setattr(probe, "_MOST_S", 0.0)
     folder = tmp_path / "probe"
     folder.mkdir()
-    stage = Stage("ab" * 16, "train", "probed", settings, None)
-    assert probe.run_probe(Task(stage, folder, None, blind), lambda _: None)["steps"] == 1
+    task = Task("train", "probed", settings, folder, None, blind)
+    assert probe.run_probe(task, lambda _: None)["steps"] == 1
 
 
 @pytest.mark.parametrize("rerank", [False, True])
@@ -77,7 +77,7 @@ def test_an_evaluation_is_timed_with_a_ranking_of_the_data_sets_size(
     monkeypatch.setattr(probe, "rank", ranked)
     result = probed(evaluated(settings, rerank=rerank), blind, tmp_path / "probe", "evaluate")
     assert sizes[-1] == (12, 30, 16, rerank)
-    assert result["images_per_s"] > 0
+    assert result["units_per_s"] > 0
 
 
 def evaluated(settings: dict[str, Any], *, rerank: bool) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def evaluated(settings: dict[str, Any], *, rerank: bool) -> dict[str, Any]:
 
 
 def test_made_up_features_can_be_ranked(settings: dict[str, Any], blind: dict[str, Any], tmp_path: Path) -> None:
-    assert probed(evaluated(settings, rerank=True), blind, tmp_path / "probe", "evaluate")["images_per_s"] > 0
+    assert probed(evaluated(settings, rerank=True), blind, tmp_path / "probe", "evaluate")["units_per_s"] > 0
 
 
 def test_held_out_identities_are_scored_out_of_the_training_images(
@@ -103,9 +103,9 @@ def test_held_out_identities_are_scored_out_of_the_training_images(
 def test_a_classification_needs_no_ranking(settings: dict[str, Any], blind: dict[str, Any], tmp_path: Path) -> None:
     scored = evaluated(settings, rerank=False)
     scored["evaluation"] = {"protocol": "classification"}
-    assert probed(scored, {**blind, "images": {"train": 40, "test": 9}}, tmp_path / "probe", "evaluate")["steps"] == 10
+    assert probed(scored, {**blind, "sizes": {"train": 40, "test": 9, "classes": 8}}, tmp_path / "probe", "evaluate")["steps"] == 10
 
 
 def test_no_fingerprint_depends_on_the_probe() -> None:
-    for roots in CODE_ROOTS.values():
-        assert "harness.reid.train.probe" not in reached_modules(roots)
+    for root in CODE_ROOTS.values():
+        assert "harness.reid.train.probe" not in reached_modules((root,))

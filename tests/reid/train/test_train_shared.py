@@ -15,9 +15,10 @@ from harness.execute import Event, SharedStore, Store, run_stage
 from harness.execute.protocol import BEGUN
 from harness.execute.remote import Remote
 from harness.plan import Stage, fingerprint
-from harness.reid.train.files import SPOOL, WEIGHTS
-from harness.reid.train.stage import WORK
+from harness.reid.files import WEIGHTS
+from harness.reid.trainer import TRAINER
 from harness.spool import read_spool
+from harness.trainer import SPOOL
 
 
 def test_a_stage_killed_on_one_machine_ends_on_another_with_the_same_bits(
@@ -44,7 +45,7 @@ def test_a_stage_killed_on_one_machine_ends_on_another_with_the_same_bits(
     other, outcome, looked = SharedStore(s3_bucket, tmp_path / "b", PATIENCE_S), None, 0
     deadline = time.monotonic() + DEADLINE_S
     while outcome is None and time.monotonic() < deadline:
-        outcome = run_stage(other, stage, WORK, context, lambda event: None)
+        outcome = run_stage(other, stage, TRAINER.work, context, lambda event: None)
         looked += 1
         time.sleep(0.1)
     assert outcome is not None
@@ -52,7 +53,7 @@ def test_a_stage_killed_on_one_machine_ends_on_another_with_the_same_bits(
     assert looked > 1, "the lost machine's lease holds for its patience"
 
     whole = Store(tmp_path / "whole")
-    run_stage(whole, stage, WORK, context, lambda event: None)
+    run_stage(whole, stage, TRAINER.work, context, lambda event: None)
     ours, expected = other.fetch(stage.fingerprint), whole.folder(stage.fingerprint)
     assert (ours / WEIGHTS).read_bytes() == (expected / WEIGHTS).read_bytes()
     steps = [[(each.step, each.metrics) for each in read_spool(place / SPOOL)[0]] for place in (ours, expected)]
@@ -71,14 +72,14 @@ def test_what_one_machine_began_another_goes_on_with_to_the_same_bits(
         Stage(fingerprint({"settings": told}), "train", "metric", told, None)
         for told in ({**settings, "stop_after": 1}, settings)
     )
-    run_stage(SharedStore(s3_bucket, tmp_path / "one"), begun, WORK, context, lambda event: None)
+    run_stage(SharedStore(s3_bucket, tmp_path / "one"), begun, TRAINER.work, context, lambda event: None)
     events: list[Event] = []
     other = SharedStore(s3_bucket, tmp_path / "other")
     going_on = {**context, BEGUN: {stage.fingerprint: begun.fingerprint}}
-    run_stage(other, stage, WORK, going_on, events.append)
+    run_stage(other, stage, TRAINER.work, going_on, events.append)
     assert min(event.detail["epoch"] for event in events if "epoch" in event.detail) > 1.0
 
     whole = Store(tmp_path / "whole")
-    run_stage(whole, stage, WORK, context, lambda event: None)
+    run_stage(whole, stage, TRAINER.work, context, lambda event: None)
     ours, expected = (store.fetch(stage.fingerprint) / WEIGHTS for store in (other, whole))
     assert ours.read_bytes() == expected.read_bytes()

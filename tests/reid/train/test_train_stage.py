@@ -18,10 +18,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from harness.errors import InputError, StageError
 from harness.reid.data import open_dataset, split_fingerprint
 from harness.reid.data.augment import AugmentationDraws, augment
+from harness.reid.files import STATE, WEIGHTS
 from harness.reid.losses import compute_losses
 from harness.reid.models import build_network
-from harness.reid.train.files import SPOOL, STATE, WEIGHTS
 from harness.reid.train.training import train_stage
+from harness.trainer import SPOOL
 
 
 class Killed(BaseException):

@@ -1,14 +1,16 @@
-"""Tells the tracker of a table's runs while an executor's events come in."""
+"""Keeps the tracker informed of a table's runs while an executor's events come in."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.wiring import Prepared
+from harness.api.prepare import Prepared
+from harness.code import CODE_VERSION
 from harness.execute.protocol import Event
 from harness.matrix import Row, matrix_to_json, recipe_to_yaml
-from harness.plan import CODE_VERSION, Run, fingerprint
-from harness.reid.train.files import ATTENTION, PER_QUERY, SPOOL
+from harness.plan import Run, fingerprint
 from harness.track import Tracker, collect_provenance
+from harness.trainer import SPOOL, Inputs
+from harness.units import UNITS
 
 if TYPE_CHECKING:
     from harness.report import TableReport
@@ -37,9 +39,9 @@ class TableTracking:
         self._tracker.open_table(
             self.key,
             table=self._prepared.matrix.name,
-            declaration=matrix_to_json(self._prepared.whole),
+            declaration=declaration_of(self._prepared),
             provenance=self._provenance,
-            dataset_source=str(self._prepared.root),
+            dataset_source=str(self._prepared.inputs.root or ""),
         )
 
     def on_event(self, event: Event) -> None:
@@ -79,17 +81,22 @@ class TableTracking:
             seed=run.seed,
             name=run_name(row, run.seed),
             factors=row.factors,
-            params=_params(row) | ({"reuse": "version"} if self._prepared.trusts_version else {}),
+            params=self._params(row),
             recipe_yaml=recipe_to_yaml(row.recipe),
             provenance=self._provenance,
-            dataset_source=str(self._prepared.root),
+            dataset_source=str(self._prepared.inputs.root or ""),
         )
         self._opened.add(run)  # last: an interruption may come at any line
 
+    def _params(self, row: Row) -> dict[str, Any]:
+        """The few values beside the factors that a person compares runs by."""
+        reuse = {"reuse": "version"} if self._prepared.trusts_version else {}
+        return {**self._prepared.trainer.params(row.recipe), **reuse}
+
     def _follow(self, run: Run) -> None:
-        """Follows the spools of the run's trainings, as far as the steps before each are known."""
+        """Follows the spools of the run's stages, as far as the steps before each are known."""
         store, offset = self._prepared.store, 0
-        for name in run.stages[:-1]:
+        for name in run.stages:
             complete = store.is_complete(name)
             spool = store.follow(name, SPOOL)
             if (run, name) not in self._followed:
@@ -97,20 +104,22 @@ class TableTracking:
                 self._tracker.deliver(self._run_key(run), spool, offset)
             if not complete:
                 return
-            offset += int(store.result(name)["steps"])
+            offset += int(store.result(name).get("steps", 0))
 
     def _finish(self, run: Run) -> None:
         store = self._prepared.store
         results = [store.result(name) for name in run.stages if store.is_complete(name)]
-        folder = store.fetch(run.evaluation, (PER_QUERY, ATTENTION))
-        files = [path for name in (PER_QUERY, ATTENTION) if (path := folder / name).is_file()]
-        notes = [note for result in results for note in result["notes"]]
+        kept = (UNITS, *self._prepared.trainer.artifacts)
+        folder = store.fetch(run.evaluation, kept)
+        files = [path for name in kept if (path := folder / name).is_file()]
+        notes = [note for result in results for note in result.get("notes", ())]
+        devices = dict.fromkeys(result["device"] for result in results if "device" in result)
         self._tracker.finish_run(
             self._run_key(run),
             final_metrics(results),
             files,
             texts={"notes.txt": "\n".join(notes)} if notes else None,
-            provenance={"device": "; ".join(dict.fromkeys(result["device"] for result in results))},
+            provenance={"device": "; ".join(devices)},
         )
         self._ended.add(run)
 
@@ -124,35 +133,51 @@ def run_name(row: Row, seed: int) -> str:
     return f"{row.id} · {on} · seed {seed}"
 
 
+def declaration_of(prepared: Prepared) -> dict[str, Any]:
+    """Returns the whole matrix as JSON, each row with the names of its stages."""
+    declaration = matrix_to_json(prepared.whole)
+    plan = prepared.whole_plan
+    names = {run.row: [plan.stages[stage].name for stage in run.stages] for run in plan.runs}
+    for row in declaration["rows"]:
+        row["stages"] = names.get(row["id"], [])
+    return declaration
+
+
 def table_key(prepared: Prepared) -> str:
-    """What makes two runs of a table one: its declaration under a profile, the data's contents and the code."""
+    """Returns what makes two runs of a table one: its declaration under a profile, the data's contents and the code."""
     declaration = {
         key: value for key, value in matrix_to_json(prepared.whole).items() if key not in {"seeds", "claims"}
     }
-    return fingerprint({"declaration": declaration, "data": dict(prepared.data.splits), "code": dict(prepared.code)})
+    contents = dict(prepared.inputs.contents)
+    return fingerprint({"declaration": declaration, "data": contents, "code": prepared.code})
+
+
+_SUMMED, _LARGEST = ("seconds", "energy_wh"), ("peak_memory_mb",)
+_OF_THE_LAST = ("parameters", "multiply_adds")
 
 
 def final_metrics(results: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """A run's metrics and costs from its stages' results, the evaluation last.
+    """Returns a run's metrics and costs from its stages' results, in order.
 
-    ``seconds`` and ``energy_wh`` are what the row costs by itself, shared stages included; ``images_per_s`` is the
-    speed of its training over all stages, ``peak_memory_mb`` the largest of any stage.
+    ``seconds`` and ``energy_wh`` are what the row costs by itself, shared stages included; ``peak_memory_mb`` is the
+    largest of any stage; ``images_per_s`` and ``gpu_utilisation`` are those of the stages before the last, if any.
     """
-    *trainings, evaluation = results
-    metrics: dict[str, float] = dict(evaluation["metrics"])
-    every = [*trainings, evaluation]
-    metrics["seconds"] = sum(result["seconds"] for result in every)
-    metrics["peak_memory_mb"] = max(result["peak_memory_mb"] for result in every)
-    for name in ("parameters", "multiply_adds"):
-        metrics[name] = float(evaluation[name])
-    train_seconds = sum(result["seconds"] for result in trainings)
-    if train_seconds:
-        metrics["images_per_s"] = sum(result["images"] for result in trainings) / train_seconds
-    if any("energy_wh" in result for result in every):
-        metrics["energy_wh"] = sum(result.get("energy_wh", 0.0) for result in every)
-    utilisations = [result["gpu_utilisation"] for result in trainings if "gpu_utilisation" in result]
-    if utilisations:
-        metrics["gpu_utilisation"] = sum(utilisations) / len(utilisations)
+    every = list(results)
+    last = every[-1]
+    metrics: dict[str, float] = dict(last["metrics"])
+    for names, combine in ((_SUMMED, sum), (_LARGEST, max)):
+        for name in names:
+            if values := [float(result[name]) for result in every if name in result]:
+                metrics[name] = combine(values)
+    metrics |= {name: float(last[name]) for name in _OF_THE_LAST if name in last}
+    trainings = every[:-1] or every
+    timed = [result for result in trainings if "images" in result and "seconds" in result]
+    if seconds := sum(result["seconds"] for result in timed):
+        metrics["images_per_s"] = sum(result["images"] for result in timed) / seconds
+    elif "images_per_s" in last:
+        metrics["images_per_s"] = float(last["images_per_s"])
+    if used := [result["gpu_utilisation"] for result in trainings if "gpu_utilisation" in result]:
+        metrics["gpu_utilisation"] = sum(used) / len(used)
     return metrics
 
 
@@ -171,30 +196,22 @@ def table_metrics(report: "TableReport") -> dict[str, float]:
     return metrics
 
 
-def _params(row: Row) -> dict[str, Any]:
-    """The few values beside the factors that a person compares runs by."""
-    recipe = row.recipe
-    params: dict[str, Any] = {
-        "backbone": recipe.model.backbone,
-        "image": f"{recipe.data.height_px}x{recipe.data.width_px}",
-        "epochs": "+".join(str(recipe.stages[name].last_epoch) for name in recipe.trained_stages()),
-    }
-    if recipe.losses.quadruplet.weight > 0.0:
-        params["epsilon1"] = recipe.losses.quadruplet.epsilon1
-        params["epsilon2"] = recipe.losses.quadruplet.epsilon2
-    if recipe.evaluation.rerank.enabled:
-        params["rerank"] = "on"
-    return params
-
-
 def _provenance(prepared: Prepared) -> dict[str, str]:
     return {
-        **collect_provenance(),
-        "profile": prepared.matrix.profile,
-        "dataset": prepared.matrix.dataset,
-        "dataset_fingerprint": fingerprint(dict(prepared.data.splits)),
-        "synthetic": "true" if prepared.synthetic else "false",
-        "code_digest": fingerprint(dict(prepared.code)),
-        **{f"study {name}": told for name, told in prepared.matrix.studies.items()},
+        **provenance_of(prepared.matrix.profile, prepared.inputs, prepared.code, prepared.matrix.dataset),
+        **{f"study {name}": text for name, text in prepared.matrix.studies.items()},
         "reuse": f"version {CODE_VERSION}" if prepared.trusts_version else "code",
+    }
+
+
+def provenance_of(profile: str, inputs: Inputs, code: str, dataset: str) -> dict[str, str]:
+    """Returns what a table's or a study's results come from, beside the machine and the commit."""
+    return {
+        **collect_provenance(),
+        "profile": profile,
+        "dataset": dataset,
+        "dataset_fingerprint": fingerprint(dict(inputs.contents)),
+        "synthetic": "true" if inputs.made else "false",
+        **({"made": inputs.made} if inputs.made else {}),
+        "code_digest": code,
     }

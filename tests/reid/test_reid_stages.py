@@ -4,16 +4,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plan_tables import CODE, DATA, TABLE1, row
+from plan_tables import DATA, TABLE1, code, recipe
 
 from harness.errors import InputError
-from harness.plan import DataIdentity, Stage, fingerprint, stages_of
-from harness.plan.stages import UntrainableRowError, images_of
+from harness.plan import Stage
+from harness.reid.stages import CODE_ROOTS, stages_of
+from harness.trainer import Inputs, UntrainableError
 
 
-def chain(factors: tuple[str, ...], patch: dict[str, Any] | None = None, **given: Any) -> tuple[Stage, ...]:
-    given = {"seed": 0, "data": DATA, "code": CODE, "weights_identity": "w" * 32, **given}
-    return stages_of(row("r", factors, patch), **given)
+def chain(
+    factors: tuple[str, ...],
+    patch: dict[str, Any] | None = None,
+    seed: int = 0,
+    data: Inputs = DATA,
+    weights_identity: str = "w" * 32,
+) -> list[Stage]:
+    stages: list[Stage] = []
+    for spec in stages_of(recipe(factors, patch), seed, data, weights_identity):
+        stages.append(Stage.of(spec, code(spec.code), stages[-1].fingerprint if stages else None))
+    return stages
 
 
 def flat(value: Any, path: str = "") -> dict[str, Any]:
@@ -29,13 +38,6 @@ def changed(left: Stage, right: Stage) -> set[str]:
 
 
 FULL = ("Softmax", "Quadruplet", "DIL", "SAC", "Multi")
-
-
-def test_the_fingerprint_covers_kind_settings_and_parent_and_nothing_else() -> None:
-    for stage in chain(FULL):
-        assert stage.fingerprint == fingerprint(
-            {"kind": stage.kind, "settings": stage.settings, "parent": stage.parent}
-        )
 
 
 def test_each_stage_starts_from_the_one_before() -> None:
@@ -99,7 +101,7 @@ def test_a_factor_changes_exactly_the_settings_that_it_patches(
     base: tuple[str, ...], factor: str, expected: set[str] | None
 ) -> None:
     if expected is None:
-        with pytest.raises(UntrainableRowError):
+        with pytest.raises(UntrainableError):
             chain(base)
         return
     off, on = chain(base), chain((*base, factor))
@@ -171,53 +173,56 @@ def test_the_seed_is_in_the_training_and_reaches_the_evaluation_through_its_pare
     assert evaluate.fingerprint != other_evaluate.fingerprint
 
 
-def test_code_data_and_weights_are_part_of_the_identity() -> None:
+def test_data_and_weights_are_part_of_the_identity() -> None:
     base = chain(("Softmax",))
-    gallery = DataIdentity("x", {**DATA.splits, "gallery": "d" * 32}, DATA.images, 10)
-    assert chain(("Softmax",), code={**CODE, "train": "u" * 32})[0] != base[0]
+    gallery = Inputs("x", {**DATA.contents, "gallery": "d" * 32}, DATA.sizes)
     assert chain(("Softmax",), weights_identity="v" * 32)[0] != base[0]
     assert chain(("Softmax",), data=gallery)[0] == base[0]
     assert chain(("Softmax",), data=gallery)[-1] != base[-1]
 
 
 def test_names_and_counts_of_the_data_are_not_part_of_the_identity() -> None:
-    renamed = DataIdentity("renamed", DATA.splits, {"train": 1, "query": 1, "gallery": 1}, 1)
-    assert chain(FULL, data=renamed) == chain(FULL)
-    assert stages_of(row("other", FULL), 0, DATA, CODE, "w" * 32) == chain(FULL)
+    renamed = Inputs("renamed", DATA.contents, {"train": 1, "query": 1, "gallery": 1})
+    names = [stage.fingerprint for stage in chain(FULL)]
+    assert [stage.fingerprint for stage in chain(FULL, data=renamed)] == names
 
 
 def test_held_out_identities_are_scored_out_of_the_training_split_alone() -> None:
-    train_only = DataIdentity("m", {"train": "a" * 32}, {"train": 100}, 10)
+    train_only = Inputs("m", {"train": "a" * 32}, {"train": 100})
     held_out = {"data": {"held_out": {"share": 0.25, "seed": 3}}}
     train, evaluate = chain(("Softmax",), held_out, data=train_only)
     for stage in (train, evaluate):
         assert stage.settings["data"]["splits"] == {"train": "a" * 32}
         assert stage.settings["data"]["held_out"] == {"share": 0.25, "seed": 3}
-    recipe = row("r", ("Softmax",), held_out).recipe
-    assert images_of(train, recipe, train_only) == 4 * 75  # epochs x the identities kept
-    assert images_of(evaluate, recipe, train_only) == 25
+    assert train.amount == 4 * 75  # epochs x the identities kept
+    assert evaluate.amount == 25
 
 
 def test_a_missing_split_is_named_with_what_needs_it() -> None:
-    data = DataIdentity("mine", {"train": "a"}, {}, 1)
+    data = Inputs("mine", {"train": "a"})
     with pytest.raises(InputError, match=r'mine has no split "query", which evaluation.protocol: market needs'):
         chain(("Softmax",), data=data)
 
 
 def test_classification_reads_the_test_split_and_no_retrieval_settings() -> None:
-    data = DataIdentity("cifar100", {"train": "a", "test": "b"}, {"train": 10, "test": 5}, 2)
+    data = Inputs("cifar100", {"train": "a", "test": "b"}, {"train": 10, "test": 5})
     patch = {"evaluation": {"protocol": "classification"}}
     evaluate = chain(("Softmax",), patch, data=data)[-1]
     assert evaluate.settings["data"]["splits"] == {"test": "b"}
     assert evaluate.settings["evaluation"] == {"protocol": "classification"}
-    assert images_of(evaluate, row("r", ("Softmax",), patch).recipe, data) == 5
+    assert evaluate.amount == 5
 
 
-def test_a_row_without_a_loss_to_learn_from_is_refused_by_name() -> None:
-    with pytest.raises(UntrainableRowError, match=r'row "r" trains nothing: .* factors on: Multi'):
-        chain(("Multi",))
-    with pytest.raises(UntrainableRowError, match="factors on: none"):
-        chain(())
+def test_a_recipe_without_a_loss_to_learn_from_is_refused() -> None:
+    for factors in (("Multi",), ()):
+        with pytest.raises(UntrainableError, match="trains nothing: no stage has a loss on"):
+            chain(factors)
+
+
+def test_what_to_lower_when_memory_runs_out_names_the_stages_own_batch() -> None:
+    classify, metric, _ = chain(("Softmax", "Quadruplet"))
+    assert "stages.classify.sampler.batch_size (now 16)" in classify.memory_advice
+    assert "stages.metric.sampler.identities (now 4 x 4 images)" in metric.memory_advice
 
 
 def test_a_users_own_loss_brings_its_code_and_its_need_of_logits(
@@ -231,15 +236,14 @@ def test_a_users_own_loss_brings_its_code_and_its_need_of_logits(
         custom = {"implementation": reference, "weight": 0.5, "options": {"k": 3}, **more}
         return {"losses": {"custom": {"mine": custom}}, "stages": {"classify": {"losses": ["softmax", "mine"]}}}
 
-    code = {**CODE, "plan_toy_loss:smooth": "1" * 32, "plan_toy_pull:pull": "2" * 32}
-    smooth = chain((), patch("plan_toy_loss:smooth"), code=code)[0]
-    pull = chain((), patch("plan_toy_pull:pull"), code=code)[0]
+    smooth = chain((), patch("plan_toy_loss:smooth"))[0]
+    pull = chain((), patch("plan_toy_pull:pull"))[0]
+    assert smooth.code == (CODE_ROOTS["train"], "plan_toy_loss:smooth")
     assert (smooth.settings["classifier"], pull.settings["classifier"]) == (True, False)
     assert smooth.settings["losses"]["mine"] == {
         "implementation": "plan_toy_loss:smooth",
         "weight": 0.5,
         "options": {"k": 3},
-        "code": "1" * 32,
     }
-    with pytest.raises(UntrainableRowError):
-        chain((), patch("plan_toy_loss:smooth", supervised=False), code=code)
+    with pytest.raises(UntrainableError):
+        chain((), patch("plan_toy_loss:smooth", supervised=False))

@@ -21,7 +21,10 @@ CODE_VERSION = "1"
 _OUR_PACKAGE = "harness"
 _WITHOUT_INFLUENCE = tuple(
     f"{_OUR_PACKAGE}.{room}"
-    for room in ("cli", "errors", "execute", "matrix", "plan", "report", "search", "spool", "track")
+    for room in (
+        *("api", "cli", "matrix", "plan", "execute", "search", "track", "report", "trainer", "trainers"),
+        *("checkpoints", "code", "devices", "display", "errors", "plugins", "spool", "units", "words"),
+    )
 )
 """Rooms that by the project's own walls cannot change what a stage computes: they declare, place, record or read."""
 
@@ -98,7 +101,7 @@ def locate_module(name: str) -> Path | None:
     folder: Path | None
     path: Path | None
     if top == _OUR_PACKAGE:
-        folder = Path(__file__).parents[1]
+        folder = Path(__file__).parent
         path = folder / "__init__.py"
     else:
         spec = PathFinder.find_spec(top, [*sys.path, str(Path.cwd())])

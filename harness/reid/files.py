@@ -2,8 +2,6 @@
 
 WEIGHTS = "weights.safetensors"
 """A training stage's weights."""
-SPOOL = "spool.jsonl"
-"""A training stage's losses by step."""
 STATE = "state"
 """The folder with the last checkpoint of a training that stopped before the end of its schedule."""
 PER_QUERY = "per_query.npz"

@@ -3,12 +3,13 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.console import answers
+from harness.display.console import answers
 
 if TYPE_CHECKING:
+    from harness.matrix import Matrix
     from harness.report import TableReport
     from harness.report.model import Cell
-    from harness.report.vocabulary import Metric
+    from harness.trainer import Metric
 
 
 def show_table(report: "TableReport", rows: Collection[str]) -> None:
@@ -52,20 +53,19 @@ def show_table(report: "TableReport", rows: Collection[str]) -> None:
         console.print(f"These numbers do not compare with the paper's: {report.not_comparable}.")
 
 
-def show_results(title: str, metrics: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Prints what every run measured, in percent, for want of a report.
+def show_results(matrix: "Matrix", rows: Sequence[Mapping[str, Any]]) -> None:
+    """Prints what every run measured, for want of a report.
 
     Args:
-        title: The table's.
-        metrics: Keys of the metrics to show.
+        matrix: The table.
         rows: ``id``, ``seed``, ``metrics`` (fractions) or None, and then its ``status``.
     """
     from rich import box
     from rich.table import Table
 
-    from harness.report.vocabulary import metric_of, percent
+    from harness.report.vocabulary import percent
 
-    shown = [metric_of(key) for key in metrics]
+    shown = [matrix.measured[key] for key in matrix.metrics]
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("row", no_wrap=True)
     table.add_column("seed", justify="right")
@@ -77,7 +77,7 @@ def show_results(title: str, metrics: Sequence[str], rows: Sequence[Mapping[str,
         numbers = [state if value is None else percent(value, metric) for metric, value in values]
         table.add_row(row["id"], str(row["seed"]), *numbers)
     console = answers()
-    console.print(f"{title} · no report: the tracker could not be asked", markup=False)
+    console.print(f"{matrix.title} · no report: the tracker could not be asked", markup=False)
     console.print(table)
 
 

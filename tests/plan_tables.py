@@ -3,15 +3,17 @@
 from typing import Any
 
 from harness.matrix.matrix import Claim, Matrix, Row
-from harness.plan import DataIdentity
+from harness.plan import Plan, build_plan
+from harness.reid.metrics import METRICS
 from harness.reid.recipe import Recipe
+from harness.reid.stages import CODE_ROOTS
+from harness.reid.trainer import TRAINER
+from harness.trainer import Inputs
 
-CODE = {"train": "t" * 32, "evaluate": "e" * 32}
-DATA = DataIdentity(
+DATA = Inputs(
     name="market1501",
-    splits={"train": "a" * 32, "query": "b" * 32, "gallery": "c" * 32},
-    images={"train": 100, "query": 20, "gallery": 50},
-    classes=10,
+    contents={"train": "a" * 32, "query": "b" * 32, "gallery": "c" * 32},
+    sizes={"train": 100, "query": 20, "gallery": 50, "classes": 10},
 )
 FACTORS = ("Softmax", "Quadruplet", "Triplet", "DIL", "SAC", "Multi")
 TABLE1 = {
@@ -35,7 +37,7 @@ _PATCHES: dict[str, dict[str, Any]] = {
 }
 _BASE: dict[str, Any] = {
     "data": {"dataset": "market1501", "height_px": 64, "width_px": 32},
-    "model": {"backbone": "resnet18", "embedding_dim": 32},
+    "model": {"backbone": "resnet18", "weights": "none", "embedding_dim": 32},
     "losses": {},
     "stages": {
         "classify": {
@@ -83,14 +85,25 @@ def matrix(rows: tuple[Row, ...], seeds: tuple[int, ...] = (0,), claims: tuple[C
         refused=(),
         seeds=seeds,
         metrics=("mAP",),
+        measured=METRICS["market"],
         claims=claims,
         cited=(),
         assumptions=(),
         overrides={},
         synthetic=None,
         dataset="market1501",
+        trainer=TRAINER,
     )
 
 
 def table1(seeds: tuple[int, ...] = (0,)) -> Matrix:
     return matrix(tuple(row(name, factors) for name, factors in TABLE1.items()), seeds)
+
+
+def code(references: tuple[str, ...]) -> str:
+    """A digest of code that does not change with it: ``ttt...`` of trainings, ``eee...`` of evaluations."""
+    return ("t" if references[0] == CODE_ROOTS["train"] else "e") * 32
+
+
+def planned(table: Matrix, cached: frozenset[str] = frozenset()) -> Plan:
+    return build_plan(table, TRAINER, DATA, code, cached.__contains__)

@@ -4,15 +4,16 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.console import counting, notices
+from harness.api.listener import Listener
 from harness.plan import Plan, Speed, Stage, fingerprint, measured_speeds, speed_key, unmeasured
 
 if TYPE_CHECKING:
-    from harness.cli.wiring import Prepared
+    from harness.api.prepare import Prepared
     from harness.execute import Event, Slot, Store
 
 
@@ -22,17 +23,17 @@ def known_speeds(store: "Store") -> dict[tuple[str, str], Speed]:
     for path in sorted(_folder(store).glob("*.json")):
         with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged one is no speed
             kept = json.loads(path.read_text(encoding="utf-8"))
-            speed = Speed(float(kept["images_per_s"]), int(kept["steps"]))
+            speed = Speed(float(kept["units_per_s"]), int(kept["steps"]))
             probes.setdefault((kept["device"], kept["key"]), []).append(speed)
     probed = {
-        key: Speed(median(one.images_per_s for one in speeds), min(one.probe_steps for one in speeds))
+        key: Speed(median(one.units_per_s for one in speeds), min(one.probe_steps for one in speeds))
         for key, speeds in probes.items()
     }
     entries = store.list_entries()
     return probed | measured_speeds((entry.stage, entry.result) for entry in entries if entry.stage and entry.result)
 
 
-def probe_speeds(prepared: "Prepared", slots: "Sequence[Slot]") -> None:
+def probe_speeds(prepared: "Prepared", slots: "Sequence[Slot]", listener: Listener) -> None:
     """Measures, by a few steps each, the kinds of work whose speed on this machine's devices is not known yet.
 
     A probe runs in all slots at once, since stages that run side by side slow each other down. Probes live in a store
@@ -40,18 +41,20 @@ def probe_speeds(prepared: "Prepared", slots: "Sequence[Slot]") -> None:
     """
     from harness.execute import LocalExecutor
     from harness.execute import Store as ProbeStore
-    from harness.reid.train.probe import WORK
 
+    work = prepared.trainer.probe
+    if not work:
+        listener.note("this trainer has no probe: costs are known once a stage has finished")
+        return
     lacking = _lacking(prepared.plan, known_speeds(prepared.store), slots)
     probes = {probe.fingerprint: (key, probe) for key, stage in lacking.items() for probe in _probes(key, stage, slots)}
     if not probes:
         return
-    notices().print(f"probing {len(lacking)} kinds of stage, a few steps each in {len(slots)} at a time")
+    listener.note(f"probing {len(lacking)} kinds of stage, a few steps each in {len(slots)} at a time")
     failures: dict[str, str] = {}
     done: list[str] = []
     with (
         tempfile.TemporaryDirectory(prefix="harness-probe-") as place,
-        counting("probing") as progress,
         LocalExecutor(ProbeStore(Path(place)), slots) as executor,
     ):
 
@@ -64,28 +67,25 @@ def probe_speeds(prepared: "Prepared", slots: "Sequence[Slot]") -> None:
             else:
                 return
             done.append(event.fingerprint)
-            progress(len(done), len(probes))
+            listener.count("probing", len(done), len(probes))
 
-        context = {**prepared.context, "images": dict(prepared.data.images), "classes": prepared.data.classes}
-        executor.execute([probe for _, probe in probes.values()], WORK, context, on_event)
+        executor.execute([probe for _, probe in probes.values()], work, prepared.context, on_event)
     for failure in failures.values():
-        notices().print(failure)
+        listener.note(failure)
 
 
 def _lacking(plan: Plan, known: Mapping[tuple[str, str], Speed], slots: "Sequence[Slot]") -> dict[str, Stage]:
     """A stage of each kind whose speed on one of the slots' devices is not known, by ``speed_key``."""
-    import torch
+    from harness.devices import device_name
 
-    from harness.reid.train.device import device_name
-
-    devices = {device_name(torch.device(slot.device)) for slot in slots}
+    devices = {device_name(slot.device) for slot in slots}
     return {speed_key(stage): stage for device in devices for stage in unmeasured(plan, known, device)}
 
 
 def _probes(key: str, stage: Stage, slots: "Sequence[Slot]") -> list[Stage]:
     """The probe of a kind of work, once for each slot."""
     names = [fingerprint({"probe": key, "number": number}) for number in range(len(slots))]
-    return [Stage(name, stage.kind, stage.name, stage.settings, None) for name in names]
+    return [replace(stage, fingerprint=name, parent=None) for name in names]
 
 
 def _keep(store: "Store", name: str, key: str, result: Mapping[str, Any]) -> None:

@@ -60,40 +60,51 @@ def _laid_out(value: Any, levels: int, margin: str = "") -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-@contextmanager
-def counting(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar for a job of countable items, as a callback ``(done, total)``.
+class Counter:
+    """The progress of a job of countable items.
 
     On a terminal a bar appears once the job has taken two seconds; elsewhere one line is printed every ten seconds.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    console = notices()
-    bar = Progress(
-        TextColumn(title, markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
-    task = bar.add_task(title, total=None)
-    started = told = time.monotonic()
-    shown = False
+    def __init__(self, title: str) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    def advance(done: int, total: int) -> None:
-        nonlocal shown, told
+        self.title = title
+        self._console = notices()
+        self._bar = Progress(
+            TextColumn(title, markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task(title, total=None)
+        self._started = self._printed = time.monotonic()
+        self._shown = False
+
+    def advance(self, done: int, total: int) -> None:
+        """Shows that ``done`` of ``total`` items are done."""
         now = time.monotonic()
-        if not shown and now - started > _QUIET_S and console.is_terminal:
-            bar.start()
-            shown = True
-        bar.update(task, completed=done, total=total)
-        if not console.is_terminal and now - told > 5 * _QUIET_S:
-            told = now
-            console.print(f"{title}: {done} of {total}")
+        if not self._shown and now - self._started > _QUIET_S and self._console.is_terminal:
+            self._bar.start()
+            self._shown = True
+        self._bar.update(self._task, completed=done, total=total)
+        if not self._console.is_terminal and now - self._printed > 5 * _QUIET_S:
+            self._printed = now
+            self._console.print(f"{self.title}: {done} of {total}")
 
+    def close(self) -> None:
+        """Takes the bar away."""
+        if self._shown:
+            self._bar.stop()
+
+
+@contextmanager
+def counting(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A counter as a callback ``(done, total)``."""
+    counter = Counter(title)
     try:
-        yield advance
+        yield counter.advance
     finally:
-        if shown:
-            bar.stop()
+        counter.close()

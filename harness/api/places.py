@@ -1,7 +1,6 @@
-"""Where data is looked for, and which profile that decides."""
+"""Where a trainer's data is looked for, and which profile that decides."""
 
 import os
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,13 +36,7 @@ def data_candidates(given: Path | None) -> list[Path]:
     return [Path(named), DEFAULT_DATA] if named else [DEFAULT_DATA]
 
 
-def choose(
-    declaration: Declaration,
-    *,
-    profile: str | None,
-    data: Path | None,
-    find: Callable[[str, list[Path]], tuple[Path | None, Sequence[Path]]],
-) -> Choice:
+def choose(declaration: Declaration, *, profile: str | None, data: Path | None) -> Choice:
     """Which profile runs, and on which data.
 
     ``profile`` if given, else the declaration's first one (``paper``) if its data set is found, else its first one
@@ -53,16 +46,19 @@ def choose(
         declaration: The table.
         profile: ``--profile``.
         data: ``--data``.
-        find: ``harness.reid.data.find_dataset``: where a data set lies, and the places looked in.
 
     Raises:
         InputError: If data that was named, or that the profile needs, is not found.
     """
     wanted = declaration.profile(profile)
     dataset = declaration.dataset(wanted.name)
+    if not dataset:
+        if data is not None:
+            raise InputError(f"--data {data}: the trainer of {declaration.path} reads no data set")
+        return Choice(wanted.name, None)
     if profile is not None and wanted.synthetic is not None and data is None:
         return Choice(wanted.name, None)
-    found, looked = find(dataset, data_candidates(data))
+    found, looked = declaration.recipe.trainer.find(dataset, data_candidates(data))
     places = ", ".join(str(place) for place in looked)
     if found is not None:
         return Choice(wanted.name, found)

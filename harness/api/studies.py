@@ -5,20 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.console import notices
-from harness.cli.places import choose
-from harness.cli.wiring import STUDIES, identify_data, stage_context, synthetic_set
+from harness.api.listener import Listener
+from harness.api.places import choose
+from harness.api.prepare import STUDIES, open_inputs, stage_context
+from harness.api.tracking import provenance_of
+from harness.code import code_digest
 from harness.errors import did_you_mean
-from harness.matrix import Matrix, expand, matrix_to_json, read_declaration, recipe_to_yaml
-from harness.matrix.schema import METRICS
-from harness.plan import DataIdentity, Run, code_identity, fingerprint
-from harness.reid.models import weights_identity
-from harness.report.vocabulary import metric_of
+from harness.matrix import Matrix, expand, matrix_to_json, recipe_to_yaml
+from harness.plan import Run, fingerprint
 from harness.search import Search, read_search
 from harness.search.result import Score
 from harness.search.space import Params
 from harness.search.trials import Trials
-from harness.track import Tracker, collect_provenance
+from harness.track import Tracker
+from harness.trainer import Inputs, Metric
 
 if TYPE_CHECKING:
     from harness.execute import Executor, Outcome, Store
@@ -32,12 +32,14 @@ class PreparedSearch:
     matrix: Matrix
     """The table under the chosen profile, with the rows that are searched on."""
     store: "Store"
-    data: DataIdentity
-    root: Path
-    synthetic: bool
-    code: Mapping[str, str]
+    inputs: Inputs
     trials: tuple[Trials, ...]
     """One for each row."""
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that is searched for."""
+        return self.matrix.measured[self.search.spec.metric]
 
     @property
     def label(self) -> str:
@@ -61,105 +63,108 @@ class PreparedSearch:
 
     @property
     def context(self) -> dict[str, Any]:
-        """What stages are told of their circumstances; none of it can change a result."""
-        return stage_context(self.matrix, self.root, self.store)
+        """The circumstances that stages are given; none of them can change a result."""
+        return stage_context(self.matrix, self.inputs, self.store)
 
 
 def prepare_search(
-    path: Path, *, profile: str | None, data: Path | None, trials: int | None, store: str
+    path: Path,
+    *,
+    profile: str | None = None,
+    data: Path | None = None,
+    trials: int | None = None,
+    store: str,
+    listener: Listener | None = None,
 ) -> PreparedSearch:
-    """Reads a search file, its table and the *training* images; the test images may be absent.
+    """Reads a search file, its table and the *training* data; the test data may be absent.
 
     Raises:
         InputError: For anything in the files, the options or the data that the user can mend.
     """
     from harness.execute import SharedStore, open_store
-    from harness.reid.data import find_dataset, open_dataset
-    from harness.reid.train.stage import CODE_ROOTS
 
+    listener = listener or Listener()
     search = read_search(path)
-    declaration = read_declaration(search.table)
+    declaration = search.table
     for name in search.spec.profiles:
         if name not in declaration.profiles:
-            told = did_you_mean(name, declaration.profiles)
-            raise search.document.error(("profiles", name), f'"{name}" is no profile of {search.table}; {told}')
-    choice = choose(declaration, profile=profile, data=data, find=find_dataset)
+            message = did_you_mean(name, declaration.profiles)
+            raise search.document.error(("profiles", name), f'"{name}" is no profile of {declaration.path}; {message}')
+    choice = choose(declaration, profile=profile, data=data)
     if choice.notice:
-        notices().print(choice.notice)
+        listener.note(choice.notice)
     search = search.under(choice.profile, trials)
     # A table may take its values from this very study: a stand-in does, since every trial sets its own.
     start = {key: dimension.ends()[0] for key, dimension in search.space.items()}
     kept = open_store(store)
     if isinstance(kept, SharedStore) and search.spec.storage is None:
-        notices().print(
+        listener.note(
             f"the study's trials are kept on this machine alone, in {kept.root / STUDIES}; for several machines at "
-            f"once, name a database in {path} (storage:)",
-            markup=False,
+            f"once, name a database in {path} (storage:)"
         )
     studies = kept.bring(STUDIES)
     whole = expand(declaration, profile=choice.profile, studies=studies, searched=start)
     rows = {row.id: row for row in whole.rows}
     for place, name in enumerate(search.spec.rows):
         if name not in rows:
-            told = f'"{name}" is no row of {search.table}; {did_you_mean(name, rows)}'
-            raise search.document.error(("rows", place), told)
+            message = f'"{name}" is no row of {declaration.path}; {did_you_mean(name, rows)}'
+            raise search.document.error(("rows", place), message)
     matrix = expand(declaration, profile=choice.profile, rows=search.spec.rows, studies=studies, searched=start)
-    known = METRICS[matrix.rows[0].recipe.evaluation.protocol]
-    if search.spec.metric not in known:
-        told = f"is not measured on this data; {did_you_mean(search.spec.metric, known)}"
-        raise search.document.error(("metric",), told)
-    root = choice.root if choice.root is not None else synthetic_set(matrix.synthetic, kept.root)
-    dataset = open_dataset(matrix.dataset, root, splits=("train",))
-    identity = identify_data(dataset, kept.root / "cache" / "index")
-    code = code_identity(matrix.rows, CODE_ROOTS)
+    if search.spec.metric not in matrix.measured:
+        message = f'"{search.spec.metric}" is not measured here; {did_you_mean(search.spec.metric, matrix.measured)}'
+        raise search.document.error(("metric",), message)
+    inputs = open_inputs(matrix, choice.root, kept, listener, training_only=True)
     return PreparedSearch(
         search=search,
         matrix=matrix,
         store=kept,
-        data=identity,
-        root=dataset.root,
-        synthetic=dataset.synthetic,
-        code=code,
-        trials=tuple(Trials(search, matrix, rows[name], identity, code, weights_identity) for name in search.spec.rows),
+        inputs=inputs,
+        trials=tuple(Trials(search, matrix, rows[name], inputs, code_digest) for name in search.spec.rows),
     )
 
 
-class Workshop:
+class PointTrainer:
     """Trains and scores points of one row through an executor; see ``harness.search.loop.Trainer``.
 
     Of a point that is trained on, the store keeps the newest training alone.
     """
 
-    def __init__(self, prepared: PreparedSearch, trials: Trials, executor: "Executor") -> None:
+    def __init__(self, prepared: PreparedSearch, trials: Trials, executor: "Executor", listener: Listener) -> None:
         self._prepared = prepared
         self._trials = trials
         self._executor = executor
-        self._newest: dict[tuple[str, int], str] = {}
-        """The newest training of each point under each seed, by the point's name."""
+        self._listener = listener
+        self._newest: dict[tuple[str, int], tuple[str, ...]] = {}
+        """The newest chain of each point under each seed, by the point's name."""
 
     def evaluate(self, points: Mapping[str, Params], seeds: Sequence[int]) -> dict[tuple[str, int], Score]:
-        """A score on the held-out identities for every point under every seed."""
-        from harness.cli.progress import monitoring
+        """Returns a score on the held-out data for every point under every seed."""
         from harness.execute.protocol import BEGUN
-        from harness.reid.train.stage import WORK
 
         store, prepared = self._prepared.store, self._prepared
         plan = self._trials.plan(points.items(), seeds, store.is_complete)
         store.remember(prepared.label, {*store.tables().get(prepared.label, ()), *plan.stages})
-        trainings = {(run.row, run.seed): run.stages[-2] for run in plan.runs}
-        begun = {new: self._newest[job] for job, new in trainings.items() if self._newest.get(job, new) != new}
+        chains = {(run.row, run.seed): run.stages for run in plan.runs}
+        begun = {
+            new: old
+            for job, chain in chains.items()
+            for new, old in zip(chain[:-1], self._newest.get(job, chain)[:-1], strict=True)
+            if new != old
+        }
         context = {**prepared.context, BEGUN: begun}
-        with monitoring(plan, prepared.search.name) as monitor:
-            outcomes = self._executor.execute(plan.to_execute, WORK, context, monitor.on_event)
+        with self._listener.watch(plan, prepared.search.name) as on_event:
+            outcomes = self._executor.execute(plan.to_execute, prepared.matrix.trainer.work, context, on_event)
         for old in begun.values():
             store.drop(old)
-        self._newest |= trainings
+        self._newest |= chains
         return {(run.row, run.seed): self._score(run, outcomes[run.evaluation]) for run in plan.runs}
 
     def release(self, name: str) -> None:
         """Drops the trainings of a point that nobody will go on from."""
         for job in [job for job in self._newest if job[0] == name]:
-            self._prepared.store.drop(self._newest.pop(job))
+            chain = self._newest.pop(job)
+            if len(chain) > 1:
+                self._prepared.store.drop(chain[-2])
 
     def _score(self, run: Run, outcome: "Outcome") -> Score:
         store, metric = self._prepared.store, self._prepared.search.spec.metric
@@ -180,14 +185,8 @@ class StudyTracking:
         self._tracker, self._prepared = tracker, prepared
         search, matrix = prepared.search, prepared.matrix
         self.key = fingerprint([search.name, matrix.profile, [trials.identity for trials in prepared.trials]])
-        self._provenance = {
-            **collect_provenance(),
-            "profile": matrix.profile,
-            "dataset": matrix.dataset,
-            "dataset_fingerprint": fingerprint(dict(prepared.data.splits)),
-            "synthetic": "true" if prepared.synthetic else "false",
-            "code_digest": fingerprint(dict(prepared.code)),
-        }
+        code = fingerprint([trials.identity for trials in prepared.trials])
+        self._provenance = provenance_of(matrix.profile, prepared.inputs, code, matrix.dataset)
         self._told: set[str] = set()
 
     def open(self) -> None:
@@ -208,8 +207,8 @@ class StudyTracking:
             provenance=self._provenance,
             metric=search.spec.metric,
             searched=_short_names(search),
-            lower_is_better=metric_of(search.spec.metric).lower_is_better,
-            dataset_source=str(self._prepared.root),
+            lower_is_better=self._prepared.metric.lower_is_better,
+            dataset_source=str(self._prepared.inputs.root or ""),
         )
 
     def tell(self, trials: Trials, records: Sequence[Mapping[str, Any]]) -> None:
@@ -243,7 +242,7 @@ class StudyTracking:
             params={**values, "state": record["state"], "trial": record["number"], "epochs": record["epoch"] or 0},
             recipe_yaml=recipe_to_yaml(trials.recipe(record["params"])),
             provenance=self._provenance,
-            dataset_source=str(self._prepared.root),
+            dataset_source=str(self._prepared.inputs.root or ""),
         )
         metric, final = search.spec.metric, str(record["epoch"]) if record["state"] == "complete" else ""
         by_seed = zip(search.seeds, record["values"], strict=False)  # a point that was never trained has no values

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from harness.cli.console import notices
+from harness.api.listener import Listener
 from harness.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ class Engine:
             raise InputError(f"--workers {self.workers}: --executor inprocess runs one stage at a time")
 
     @contextmanager
-    def start(self, store: "Store") -> Iterator["Executor"]:
+    def start(self, store: "Store", listener: Listener) -> Iterator["Executor"]:
         """The executor, which ends with the block."""
-        from harness.cli.slots import slots_for
+        from harness.api.slots import slots_for
         from harness.execute import InProcessExecutor, LocalExecutor
 
         if self.executor == "inprocess":
@@ -56,5 +56,5 @@ class Engine:
             with RayExecutor(
                 store, address=self.address, workers=self.workers, cpus=self.stage_cpus, gpus=self.stage_gpus
             ) as cluster:
-                notices().print(cluster.place, soft_wrap=True)
+                listener.note(cluster.place)
                 yield cluster

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from harness.cli.console import notices
+from harness.display.console import notices
 from harness.execute.protocol import Event
 from harness.plan import Plan, Stage
 

@@ -1,0 +1,32 @@
+"""Classifies scikit-learn's bundled digits with a small perceptron: an ablation of a user's own Python function."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.datasets import load_digits
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import StandardScaler
+
+
+def train(settings: Any, run: Any) -> dict[str, Any]:
+    """Trains on one part of the digits and returns one value for each digit of the other."""
+    images, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(images))
+    scored = order[:400] if not settings.validation else order[400:800]
+    train_on = np.setdiff1d(order[400:], scored)
+    if settings.scale:
+        images = StandardScaler().fit(images[train_on]).transform(images)
+    generator = np.random.default_rng(run.seed)
+    noisy = images[train_on] + settings.noise * generator.standard_normal(images[train_on].shape)
+    model = MLPClassifier((settings.hidden,), alpha=settings.decay, random_state=run.seed, batch_size=64)
+    for epoch in range(settings.epochs):
+        model.partial_fit(noisy, labels[train_on], classes=np.unique(labels))
+        run.log(epoch + 1, steps=settings.epochs, loss=model.loss_)
+    chances = model.predict_proba(images[scored])
+    run.units(scored, unit="digits")
+    run.cost(parameters=sum(part.size for part in (*model.coefs_, *model.intercepts_)))
+    own = chances[np.arange(len(scored)), labels[scored]]
+    return {
+        "accuracy": chances.argmax(axis=1) == labels[scored],
+        "log_loss": -np.log(np.maximum(own, 1e-12)),
+    }

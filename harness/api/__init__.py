@@ -1,0 +1,5 @@
+"""What a command does: prepare a table, run it, search values, read its report. The command line and Python share it.
+
+Owns the walk through the rooms: declaration, trainer, plan, executor, tracker, report. Refuses the terminal: what a
+person should know goes to a ``Listener``, what is wrong is an exception with the sentence that a person reads.
+"""

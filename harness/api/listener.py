@@ -1,0 +1,24 @@
+"""Whoever wants to know what happens while a table is prepared and run: a terminal, a notebook, a test."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.execute import Event
+    from harness.plan import Plan
+
+
+class Listener:
+    """Receives notes and progress; this one ignores them. Override what you want to see."""
+
+    def note(self, message: str) -> None:
+        """Receives a sentence that a person should read."""
+
+    def count(self, what: str, done: int, total: int) -> None:
+        """Receives the progress of a job of countable items."""
+
+    @contextmanager
+    def watch(self, plan: "Plan", title: str) -> "Iterator[Callable[[Event], None]]":  # noqa: ARG002
+        """Yields the function that receives the executor's events while stages run."""
+        yield lambda _event: None

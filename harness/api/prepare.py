@@ -1,0 +1,152 @@
+"""From a table's file to a plan: declaration, trainer, inputs, code and store put together."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.api.listener import Listener
+from harness.api.places import choose
+from harness.code import CODE_VERSION, code_digest
+from harness.matrix import Matrix, expand, read_declaration
+from harness.plan import CodeDigest, Plan, allowed_by, build_plan, code_of
+from harness.trainer import InputRequest, Inputs, Trainer
+
+if TYPE_CHECKING:
+    from harness.execute import Store, VersionDifference
+
+STUDIES = "studies"
+"""A store's folder for searches: their trials and their outcomes."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A table, ready to run."""
+
+    matrix: Matrix
+    """What is to run: the rows and seeds that were asked for."""
+    whole: Matrix
+    """The same table with all its rows and its own seeds."""
+    plan: Plan
+    whole_plan: Plan
+    store: "Store"
+    inputs: Inputs
+    trusts_version: bool
+    """Whether stages are known by the code's hand-kept version, instead of digests of what runs."""
+    version_differences: "tuple[VersionDifference, ...]"
+    """Libraries that cached stages of the plan ran with in another version."""
+    allowed: Callable[[Mapping[str, bool]], bool]
+    """Whether the factors' constraints allow a setting."""
+
+    @property
+    def trainer(self) -> Trainer:
+        """The recipe's trainer."""
+        return self.matrix.trainer
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """Fingerprints of all stages that the whole table or this run of it needs."""
+        return frozenset(self.plan.stages) | frozenset(self.whole_plan.stages)
+
+    @property
+    def code(self) -> str:
+        """One digest of all code that the whole table's stages run."""
+        return code_of(self.whole_plan)
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """The circumstances that stages are given; none of them can change a result."""
+        return stage_context(self.matrix, self.inputs, self.store)
+
+
+def stage_context(matrix: Matrix, inputs: Inputs, store: "Store") -> dict[str, Any]:
+    """Returns the circumstances that the stages of a matrix are given; none of them can change a result."""
+    return matrix.trainer.context([row.recipe for row in matrix.rows], inputs, store.root / "cache")
+
+
+def prepare(
+    table: Path,
+    *,
+    profile: str | None = None,
+    data: Path | None = None,
+    rows: list[str] | None = None,
+    seeds: list[int] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    store: str,
+    trust_version: bool = False,
+    listener: Listener | None = None,
+) -> Prepared:
+    """Reads a table, finds (or makes) what its trainer reads, and plans its stages.
+
+    Raises:
+        InputError: For anything in the declaration, the options or the data that the user can mend.
+    """
+    from harness.execute import open_store
+
+    listener = listener or Listener()
+    declaration = read_declaration(table)
+    choice = choose(declaration, profile=profile, data=data)
+    if choice.notice:
+        listener.note(choice.notice)
+    kept = open_store(store)
+    found = kept.bring(STUDIES)
+    matrix = expand(declaration, profile=choice.profile, rows=rows, seeds=seeds, overrides=overrides, studies=found)
+    whole = matrix
+    if rows or seeds:
+        whole = expand(declaration, profile=choice.profile, overrides=overrides, studies=found)
+    inputs = open_inputs(whole, choice.root, kept, listener)
+    digest: CodeDigest = code_digest
+    if trust_version:
+        listener.note(
+            f"--reuse version: a stage of the code's hand-kept version {CODE_VERSION} counts as done, whatever changed "
+            "in the code since; the runs are marked so"
+        )
+        digest = hand_kept_version
+    is_complete = kept.survey()
+    plan = build_plan(matrix, matrix.trainer, inputs, digest, is_complete)
+    whole_plan = plan if whole is matrix else build_plan(whole, matrix.trainer, inputs, digest, is_complete)
+    differences = kept.version_differences(sorted(plan.cached))
+    for difference in differences:
+        listener.note(f"note: {difference}")
+    rules = matrix.constraints
+    allowed = allowed_by(
+        {name: rule.requires for name, rule in rules.items()}, {name: rule.excludes for name, rule in rules.items()}
+    )
+    return Prepared(
+        matrix=matrix,
+        whole=whole,
+        plan=plan,
+        whole_plan=whole_plan,
+        store=kept,
+        inputs=inputs,
+        trusts_version=trust_version,
+        version_differences=differences,
+        allowed=allowed,
+    )
+
+
+def hand_kept_version(_: tuple[str, ...]) -> str:
+    """Returns the code's hand-kept version in the place of a digest: changed code meets old results."""
+    return f"version {CODE_VERSION}"
+
+
+def open_inputs(
+    matrix: Matrix, root: Path | None, store: "Store", listener: Listener, *, training_only: bool = False
+) -> Inputs:
+    """Opens what the matrix's trainer reads, and passes on what is worth knowing of it.
+
+    Raises:
+        InputError: If something is missing or damaged.
+    """
+    request = InputRequest(
+        settings=[row.recipe for row in matrix.rows],
+        root=root,
+        synthetic=matrix.synthetic,
+        store=store.root,
+        training_only=training_only,
+        progress=listener.count,
+    )
+    inputs = matrix.trainer.inputs(request)
+    for note in inputs.notes:
+        listener.note(f"{inputs.name}: {note}")
+    return inputs

@@ -1,0 +1,154 @@
+"""What ``report`` does: build the reports of tables from the tracker's runs, and write them with their figures."""
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.api.places import data_candidates
+from harness.api.written import write_table
+from harness.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from harness.report import TableReport
+    from harness.track import Snapshot
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of images that are drawn beside a report."""
+
+    rank_lists: int = 0
+    """How many of the worst queries are drawn with their nearest gallery images."""
+    row: str | None = None
+    """The row whose rank lists are drawn; None: the last."""
+    attention: Sequence[str] | None = None
+    """A row without the self-attention constraint and one with it, for the paper's Figure 3."""
+    data: Path | None = None
+    """Where the images are looked for."""
+
+
+def write_reports(
+    tables: Sequence[str] | None,
+    profile: str | None,
+    out: Path,
+    formats: Sequence[str],
+    store: str,
+    pictures: Pictures,
+) -> "Iterator[tuple[TableReport, list[Path]]]":
+    """Builds and writes the reports of tables, one after another.
+
+    Args:
+        tables: Names or files; None or none: all in the tracker.
+        profile: The profile; None: the newest.
+        out: The reports' folder.
+        formats: What to write, among ``harness.report.FORMATS``.
+        store: The store's address, for downloads.
+        pictures: What to draw besides.
+
+    Yields:
+        Each report and its files.
+
+    Raises:
+        InputError: For a table that the tracker does not hold, a format that there is not, a tracker that is down.
+    """
+    from harness.execute import local_root
+    from harness.report import FORMATS, build_report, write_pictures_page
+    from harness.track import list_tables, read_snapshot
+
+    for name in formats:
+        if name not in FORMATS:
+            raise InputError(f'--format "{name}": {did_you_mean(name, FORMATS)}')
+    names = [_table_name(table) for table in tables or ()]
+    if not names:
+        names = list(dict.fromkeys(entry.table for entry in list_tables()))
+        if not names:
+            raise InputError(
+                "the tracker holds no table yet: make one with `python -m harness run ablations/table1.yaml`"
+            )
+    root = local_root(store)
+    for name in names:
+        with _uncollected():
+            snapshot = read_snapshot(None, name, profile=profile, downloads=root / "downloads")
+            built = build_report(snapshot)
+            drawn = _draw(pictures, snapshot, out, root)
+            page = [write_pictures_page(built, out, drawn)] if drawn else []
+            written = write_table(None, snapshot, built, out, formats) + page
+        yield built, written
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the search for garbage cycles: none is among a snapshot's objects, and it takes a sixth of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _draw(pictures: Pictures, snapshot: "Snapshot", out: Path, store: Path) -> list[tuple[str, Path]]:
+    """Draws what was asked for; captions and files."""
+    from harness.report import FIGURES, write_attention, write_rank_lists
+
+    drawn_pictures = []
+    attention = pictures.attention
+    if pictures.rank_lists:
+        chosen = pictures.row or str(snapshot.declaration["rows"][-1]["id"])
+        load = _loader(snapshot, pictures.data, store)
+        drawn = write_rank_lists(snapshot, chosen, pictures.rank_lists, load, out / FIGURES)
+        drawn_pictures.append(
+            (f"The worst queries of row {chosen} with their ten nearest gallery images", _raster(drawn))
+        )
+    if attention is not None:
+        if len(attention) != 2:
+            raise InputError(f'--attention "{",".join(attention)}": expected two rows, for example 5,8')
+        drawn = write_attention(snapshot, attention[0], attention[1], out / FIGURES)
+        caption = f"Attention maps of stages 4, 5 and 6, row {attention[0]} without and row {attention[1]} with SAC"
+        drawn_pictures.append((caption, _raster(drawn)))
+    return drawn_pictures
+
+
+def _raster(paths: list[Path]) -> Path:
+    """The PNG among a picture's files: photographs gain nothing from SVG, and are smaller so."""
+    return next(path for path in paths if path.suffix == ".png")
+
+
+def _loader(snapshot: "Snapshot", data: Path | None, store: Path) -> "Callable[[str, str], np.ndarray]":
+    """Reads images for rank lists: from --data, the store's synthetic set, or where data is looked for."""
+    import numpy as np
+
+    from harness.reid.data import find_dataset, open_dataset
+    from harness.reid.data.decode import decode_image
+    from harness.reid.trainer import SyntheticSpec, synthetic_place
+
+    made = snapshot.declaration.get("synthetic")
+    places = data_candidates(data)
+    if made is not None and data is None:
+        places = [synthetic_place(SyntheticSpec(**made), store), *places]
+    name = str(snapshot.declaration["dataset"])
+    found, looked = find_dataset(name, places)
+    if found is None:
+        told = ", ".join(map(str, looked))
+        raise InputError(f"{name} was not found for the rank lists; looked in {told}. Name its folder with --data DIR")
+    root = open_dataset(name, found).root
+
+    def load(_: str, file: str) -> "np.ndarray":
+        return np.asarray(decode_image(root / file)[0])
+
+    return load
+
+
+def _table_name(text: str) -> str:
+    """A table's name, from its name or its file."""
+    if Path(text).suffix in {".yaml", ".yml"}:
+        from harness.matrix import read_declaration
+
+        return read_declaration(Path(text)).name
+    return text

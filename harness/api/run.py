@@ -1,0 +1,142 @@
+"""What a run of a table does: execute its plan, keep the tracker informed, write the report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.api.engine import Engine
+from harness.api.listener import Listener
+from harness.api.prepare import Prepared
+from harness.api.tracking import TableTracking, table_metrics
+from harness.api.written import write_table
+
+if TYPE_CHECKING:
+    from harness.execute import Event, Outcome
+    from harness.report import TableReport
+
+_PATIENCE_S = 10.0
+"""How long an interrupted run waits for the tracker; the next one delivers what was left."""
+REPORT_FORMATS = ("md", "svg", "png")
+"""What is written of a report unless other formats are named."""
+
+
+@dataclass(frozen=True)
+class TableRun:
+    """How a run of a table ended."""
+
+    prepared: Prepared
+    outcomes: "Mapping[str, Outcome]"
+    """By fingerprint of the stage."""
+    undelivered: str
+    """What the tracker still lacks, as a sentence; empty if nothing."""
+    report: "TableReport | None"
+    """None while the tracker does not answer."""
+    written: Sequence[Path]
+    """The report's files, the text first."""
+
+    @property
+    def trained(self) -> int:
+        """Stages that were carried out."""
+        return sum(outcome.status == "succeeded" for outcome in self.outcomes.values())
+
+    @property
+    def failed(self) -> list[str]:
+        """Rows that have no result under some seed."""
+        runs = self.prepared.plan.runs
+        return [run.row for run in runs if self.outcomes[run.evaluation].status in {"failed", "not_run"}]
+
+    @property
+    def notes(self) -> list[str]:
+        """What stages reported of their data, each sentence once."""
+        results = (outcome.result for outcome in self.outcomes.values() if outcome.result)
+        return list(dict.fromkeys(note for result in results for note in result.get("notes", ())))
+
+    def to_json(self) -> dict[str, Any]:
+        """The run as plain data: rows with metrics (fractions) or reasons, counts of stages, the report's files."""
+        prepared, counted = self.prepared, [outcome.status for outcome in self.outcomes.values()]
+        rows = []
+        for run in prepared.plan.runs:
+            outcome = self.outcomes[run.evaluation]
+            rows.append(
+                {
+                    "id": run.row,
+                    "seed": run.seed,
+                    "status": outcome.status,
+                    "metrics": dict(outcome.result["metrics"]) if outcome.result else None,
+                    "reason": outcome.reason,
+                }
+            )
+        ended = {status: counted.count(status) for status in ("succeeded", "failed", "not_run")}
+        return {
+            "table": prepared.matrix.name,
+            "profile": prepared.matrix.profile,
+            "dataset": prepared.matrix.dataset,
+            "synthetic": bool(prepared.inputs.made),
+            "rows": rows,
+            "refused": [{"id": row.id, "constraint": row.constraint} for row in prepared.plan.refused],
+            "stages": {
+                "trained": ended["succeeded"],
+                "cached": len(prepared.plan.stages) - sum(ended.values()),
+                "failed": ended["failed"],
+                "not_run": ended["not_run"],
+            },
+            "reports": [str(path) for path in self.written],
+        }
+
+
+def run_table(
+    prepared: Prepared,
+    engine: Engine,
+    out: Path,
+    listener: Listener | None = None,
+    circumstances: Mapping[str, Any] | None = None,
+) -> TableRun:
+    """Runs a table's plan, tracked, and writes the report if the tracker has all that it needs.
+
+    Args:
+        prepared: The table.
+        engine: What carries the stages out.
+        out: Folder of the reports.
+        listener: Receives notes and progress.
+        circumstances: Added to every stage's context; none of it can change a result.
+
+    Raises:
+        KeyboardInterrupt: On Ctrl-C, once workers have ended and the tracker knows; the same call goes on later.
+    """
+    from harness.report import build_report
+    from harness.track import Tracker, read_snapshot
+
+    listener = listener or Listener()
+    plan, matrix = prepared.plan, prepared.matrix
+    prepared.store.remember(f"{matrix.name} ({matrix.profile}, {matrix.dataset})", prepared.needed)
+    tracker = Tracker(None, prepared.store.root / "outbox")
+    tracking = TableTracking(tracker, prepared)
+    tracking.open()
+    context = {**prepared.context, **(circumstances or {})}
+    try:
+        with engine.start(prepared.store, listener) as executor, listener.watch(plan, matrix.name) as watcher:
+
+            def on_event(event: "Event") -> None:
+                watcher(event)
+                tracking.on_event(event)
+
+            outcomes = executor.execute(plan.to_execute, matrix.trainer.work, context, on_event)
+    except BaseException as error:
+        tracking.interrupt()
+        hurried = isinstance(error.__context__, KeyboardInterrupt)  # a second Ctrl-C, while the first was seen to
+        tracker.close(0.0 if hurried else _PATIENCE_S)
+        raise
+    succeeded = all(outcome.status in {"succeeded", "cached"} for outcome in outcomes.values())
+    waiting = tracker.flush()
+    if waiting.undelivered:
+        tracker.finish_table(tracking.key, succeeded=succeeded)
+        return TableRun(prepared, outcomes, str(tracker.close(0.0)), None, [])
+    downloads = prepared.store.root / "downloads"
+    snapshot = read_snapshot(tracker.uri, matrix.name, key=tracking.key, downloads=downloads)
+    report = build_report(snapshot)
+    written = write_table(tracker.uri, snapshot, report, out, REPORT_FORMATS)
+    text, metrics = written[0].read_text(encoding="utf-8"), table_metrics(report)
+    tracker.finish_table(tracking.key, succeeded=succeeded, report=text, metrics=metrics, files=written[1:], within=out)
+    delivery = tracker.close()
+    return TableRun(prepared, outcomes, str(delivery) if delivery.undelivered else "", report, written)

@@ -1,0 +1,112 @@
+"""What a search does: carry its studies on, keep the outcome, inform the tracker, write the report."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.api.engine import Engine
+from harness.api.listener import Listener
+from harness.api.studies import PointTrainer, PreparedSearch, StudyTracking
+from harness.errors import InputError
+from harness.units import UNITS
+
+if TYPE_CHECKING:
+    from harness.execute import Executor
+    from harness.search.trials import Trials
+
+
+def run_search(
+    prepared: PreparedSearch, engine: Engine, out: Path, listener: Listener | None = None
+) -> tuple[dict[str, Any], list[Path]]:
+    """Carries on every row's study, keeps the outcome and writes the report.
+
+    Returns:
+        The outcome as plain data, and the report's files.
+
+    Raises:
+        InputError: If another process carries out this search.
+        KeyboardInterrupt: On Ctrl-C; the same call goes on later.
+    """
+    listener = listener or Listener()
+    with prepared.store.lock(f"study-{prepared.title}") as free:
+        if not free:
+            place = prepared.store.address
+            raise InputError(
+                f"{prepared.search.document.name}: another process carries out this search on {place}; wait for it"
+            )
+        return _run(prepared, engine, out, listener)
+
+
+def _run(prepared: PreparedSearch, engine: Engine, out: Path, listener: Listener) -> tuple[dict[str, Any], list[Path]]:
+    from dataclasses import asdict
+
+    from harness.report.margins import write_study
+    from harness.search.result import describe_search, write_result
+    from harness.track import Tracker
+
+    tracker = Tracker(None, prepared.store.root / "outbox")
+    tracking = StudyTracking(tracker, prepared)
+    tracking.open()
+    try:
+        with engine.start(prepared.store, listener) as executor:
+            studies = [_study(prepared, row, executor, tracking, listener) for row in prepared.trials]
+        record = {
+            **describe_search(prepared.search),
+            "profile": prepared.matrix.profile,
+            "dataset": prepared.matrix.dataset,
+            "synthetic": bool(prepared.inputs.made),
+            "measured": {prepared.metric.key: asdict(prepared.metric)},
+            "studies": studies,
+        }
+        write_result(prepared.result_file, record)
+        prepared.store.share(prepared.result_file)
+        written = write_study(record, out)
+        tracking.finish(written[0].read_text(encoding="utf-8"))
+    except BaseException:
+        tracking.interrupt()
+        raise
+    finally:
+        delivery = tracker.close()
+        if delivery.undelivered:
+            listener.note(str(delivery))
+    return record, written
+
+
+def _study(
+    prepared: PreparedSearch, trials: "Trials", executor: "Executor", tracking: StudyTracking, listener: Listener
+) -> dict[str, Any]:
+    """One row's study, carried on until its budget is spent, and its best point measured under fresh seeds."""
+    from harness.search.loop import run_study
+    from harness.search.result import best_trial, confirmed, stage_costs, study_noise
+    from harness.search.study import SearchStudy, open_storage, owner_of
+
+    search, minimize = prepared.search, prepared.metric.lower_is_better
+    name = f"{search.name}/{prepared.matrix.profile}/{trials.row.id}/{trials.identity[:12]}"
+    storage = open_storage(search.spec.storage, prepared.journal)
+    owner = owner_of(prepared.store.root) if search.spec.storage else None
+    study = SearchStudy(search, name, storage, owner, minimize=minimize)
+    points = PointTrainer(prepared, trials, executor, listener)
+    run_study(study, points, executor.room, trials.rungs, told=lambda: tracking.tell(trials, study.records()))
+    records = study.records()
+    tracking.tell(trials, records)
+    best = best_trial(records, minimize=minimize)
+    results: dict[str, list[dict[str, Any]]] = {}
+    if best is not None:
+        named = {"best": best["params"]}
+        if search.spec.reference:
+            named["reference"] = dict(search.spec.reference)
+        scores = points.evaluate(named, search.confirm)
+        results = {point: confirmed(scores, point) for point in named}
+        for result in (result for point in results.values() for result in point):
+            if result["value"] is not None:
+                prepared.store.fetch(result["evaluation"], (UNITS,))
+            result["folder"] = str(prepared.store.folder(result["evaluation"]))
+    return {
+        "row": trials.row.id,
+        "study": name,
+        "trials": records,
+        "best": best,
+        "importance": study.importance(),
+        "noise": study_noise(records),
+        "confirmed": results,
+        "cost": stage_costs(records),
+    }

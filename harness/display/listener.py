@@ -1,0 +1,41 @@
+"""What a person sees of a table's work: notes on standard error, live bars on a terminal or in a notebook."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from harness.api.listener import Listener
+from harness.display.console import Counter, notices
+
+if TYPE_CHECKING:
+    from harness.execute import Event
+    from harness.plan import Plan
+
+
+class TerminalListener(Listener):
+    """Prints notes, and shows progress with rich, which draws in a terminal as in a notebook."""
+
+    def __init__(self) -> None:
+        self._console = notices()
+        self._counter: Counter | None = None
+
+    def note(self, message: str) -> None:
+        """Prints the message on standard error."""
+        self._console.print(message)
+
+    def count(self, what: str, done: int, total: int) -> None:
+        """Shows a bar while a job of countable items goes on."""
+        if self._counter is None or self._counter.title != what:
+            self._counter = Counter(what)
+        self._counter.advance(done, total)
+        if done >= total:
+            self._counter.close()
+            self._counter = None
+
+    @contextmanager
+    def watch(self, plan: "Plan", title: str) -> "Iterator[Callable[[Event], None]]":
+        """Shows a bar for each active stage and one for the table, or plain lines off a terminal."""
+        from harness.display.progress import monitoring
+
+        with ExitStack() as stack:
+            yield stack.enter_context(monitoring(plan, title)).on_event

@@ -1,0 +1,281 @@
+"""Reading a recipe: its file and those that it extends, the trainer that they name, factors, profiles, assumptions.
+
+The files are read from the one that extends nothing to the one that the table names; values, profiles, metrics and
+assumptions are laid over each other one by one, and a factor of the same name replaces the other's.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import InputError, did_you_mean
+from harness.matrix.patch import Setting, overlay, read_patch
+from harness.matrix.schema import FactorSpec, ProfileSpec, RecipeHeader
+from harness.matrix.source import Document, Key, describe, read_yaml
+from harness.matrix.vocabulary import Node, key_tree, unknown_key
+from harness.matrix.wording import refuse
+from harness.trainer import Trainer
+from harness.trainers import DEFAULT, Declared, load_trainer
+
+MAX_EXTENDS = 8
+_OF_A_NAMED_TRAINER = ("settings", "metrics", "inputs", "held_out")
+"""The keys of a recipe file that say something of the trainer that it names."""
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A toggle of the ablation, read and checked."""
+
+    name: str
+    description: str
+    on: tuple[Setting, ...]
+    off: tuple[Setting, ...]
+    requires: tuple[str, ...]
+    excludes: tuple[str, ...]
+    apply: str | None
+    document: Document
+    source: Key
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A named overlay of the recipe."""
+
+    name: str
+    description: str = ""
+    settings: tuple[Setting, ...] = ()
+    synthetic: BaseModel | None = None
+
+
+@dataclass(frozen=True)
+class AssumptionSource:
+    """An assumption before its value is known."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RecipeSource:
+    """A recipe file with all that it extends, before any profile or factor is laid over it."""
+
+    trainer: Trainer
+    settings: tuple[Setting, ...]
+    factors: Mapping[str, Factor]
+    profiles: Mapping[str, Profile]
+    assumptions: Mapping[str, AssumptionSource]
+
+    @property
+    def tree(self) -> Node:
+        """The keys of the trainer's settings."""
+        return key_tree(self.trainer.settings)
+
+
+@dataclass(frozen=True)
+class _File:
+    """One recipe file, split into what it says of its values and the rest."""
+
+    document: Document
+    header: RecipeHeader
+    values: Mapping[str, Any]
+    at: Key
+    """Where the values are in the file: at its top, or under ``settings``."""
+
+
+def read_recipe(path: Path, named_by: tuple[Document, Key]) -> RecipeSource:
+    """Reads a recipe file and those that it extends.
+
+    Args:
+        path: The file.
+        named_by: The value that names the file, for messages about it.
+
+    Raises:
+        InputError: For anything that is wrong in the files, by file, line and key.
+    """
+    documents = _documents(path, named_by, ())
+    naming = next((document for document in reversed(documents) if "trainer" in document.value), None)
+    sections: Iterable[str] = ()
+    if naming is None:
+        trainer = load_trainer(Declared(DEFAULT, path.parent))
+        sections = trainer.settings.model_fields
+        files = [_read_file(document, sections) for document in documents]
+    else:
+        files = [_read_file(document, ()) for document in documents]
+        trainer = _declared_trainer(files, naming)
+    tree = key_tree(trainer.settings)
+    settings = tuple(setting for file in files for setting in read_patch(file.document, file.at, file.values, tree))
+    if not settings and tree.fields:
+        document, key = named_by
+        named = ", ".join(list(tree.fields)[:3])
+        found = f"found {describe(document.value[key[0]])}"
+        raise document.error(key, f"{found}, expected a recipe file, but it holds no recipe values ({named}, ...)")
+    factors: dict[str, Factor] = {}
+    profiles: dict[str, Profile] = {}
+    assumptions: dict[str, AssumptionSource] = {}
+    for file in files:
+        document, header = file.document, file.header
+        factors |= {name: _factor(name, spec, document, tree) for name, spec in header.factors.items()}
+        _check_factors(factors)
+        for name, profile in header.profiles.items():
+            profiles[name] = _profile(name, profile, document, profiles.get(name), trainer)
+        assumptions |= read_assumptions(header.assumptions, document, tree)
+    return RecipeSource(trainer, settings, factors, profiles, assumptions)
+
+
+def _documents(path: Path, named_by: tuple[Document, Key], below: tuple[Path, ...]) -> list[Document]:
+    """Reads the files of a recipe, the one that extends nothing first."""
+    naming, key = named_by
+    found = f"found {describe(naming.value[key[0]])}"
+    if not _is_file(path):
+        path_shown = describe(str(path)).removeprefix("the text ")
+        raise naming.error(key, f"{found}, expected a recipe file (looked for {path_shown})")
+    below = (*below, path.resolve())
+    if len(set(below)) < len(below) or len(below) > MAX_EXTENDS:
+        raise naming.error(key, f"{found}, expected a recipe file that does not extend this one")
+    document = read_yaml(path)
+    extended = document.value.get("extends")
+    if extended is None:
+        return [document]
+    if not isinstance(extended, str):
+        raise document.error(("extends",), f"found {describe(extended)}, expected text")
+    return [*_documents(path.parent / extended, (document, ("extends",)), below), document]
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, or with a null byte
+        return False
+
+
+def _read_file(document: Document, sections: Iterable[str]) -> _File:
+    """Splits a file into its values and its header.
+
+    Args:
+        document: The file.
+        sections: The keys at its top that are values, for the default trainer; none where they are under ``settings``.
+    """
+    known = set(sections)
+    at_top = {key: value for key, value in document.value.items() if key in known}
+    rest = {key: value for key, value in document.value.items() if key not in known}
+    for key in _OF_A_NAMED_TRAINER if known else ():
+        if key in rest:
+            raise document.error((key,), "belongs to a recipe that names its trainer (trainer: package.module:name)")
+    header = validated(RecipeHeader, rest, document, also=known)
+    return _File(document, header, at_top if known else header.settings, () if known else ("settings",))
+
+
+def _declared_trainer(files: list[_File], naming: Document) -> Trainer:
+    """Makes the trainer that the files name, of all that they declare for it."""
+    headers = [file.header for file in files]
+    defaults: Mapping[str, Any] = {}
+    for file in files:
+        defaults = overlay(
+            defaults, [Setting((name,), value, file.document, ()) for name, value in file.values.items()]
+        )
+    declared = Declared(
+        spec=naming.value["trainer"],
+        folder=Path(naming.name).parent,
+        settings=defaults,
+        metrics={key: metric for header in headers for key, metric in header.metrics.items()},
+        inputs=next((tuple(header.inputs) for header in reversed(headers) if header.inputs), ()),
+        held_out=next((header.held_out for header in reversed(headers) if header.held_out), {}),
+    )
+    try:
+        return load_trainer(declared)
+    except InputError as error:
+        raise naming.error(("trainer",), str(error)) from error
+
+
+def validated(model: type[Model], value: Any, document: Document, also: Iterable[str] = ()) -> Model:
+    """Validates a file (or part of it) against a model.
+
+    Args:
+        model: The model.
+        value: What the file says.
+        document: The file.
+        also: Further keys that are valid at its top, for the message about an unknown one.
+
+    Raises:
+        InputError: By file, line and key.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        for detail in error.errors() if also else ():
+            if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1:
+                key = str(detail["loc"][0])
+                fields = [name for name in model.model_fields if name not in _OF_A_NAMED_TRAINER]
+                message = did_you_mean(key, [*fields, *also])
+                raise document.error((key,), f'"{key}" is no key of a recipe file; {message}') from None
+        raise refuse(error, model, document.tell) from None
+
+
+def known(document: Document, key: Key, name: str, what: str, valid: Iterable[str]) -> None:
+    """Raises unless ``name``, at ``key`` of a file, is one of the valid names of a ``what``."""
+    if name not in (valid := list(valid)):
+        message = did_you_mean(name, valid) if valid else f"the recipe declares no {what}"
+        raise document.error(key, f'"{name}" is no {what}; {message}')
+
+
+def _factor(name: str, spec: FactorSpec, document: Document, tree: Node) -> Factor:
+    source: Key = ("factors", name)
+    if not name.isprintable() or "," in name or name != name.strip():
+        raise document.error(source, "expected a factor's name without commas and outer spaces")
+    if spec.apply is not None and not all(part.strip() for part in spec.apply.partition(":")):
+        raise document.error((*source, "apply"), f'found "{spec.apply}", expected "package.module:name"')
+    return Factor(
+        name=name,
+        description=spec.description,
+        on=read_patch(document, (*source, "patch"), spec.patch, tree),
+        off=read_patch(document, (*source, "off"), spec.off, tree),
+        requires=tuple(spec.requires),
+        excludes=tuple(spec.excludes),
+        apply=spec.apply,
+        document=document,
+        source=source,
+    )
+
+
+def _check_factors(factors: Mapping[str, Factor]) -> None:
+    for factor in factors.values():
+        for kind, names in (("requires", factor.requires), ("excludes", factor.excludes)):
+            for position, name in enumerate(names):
+                key = (*factor.source, kind, position)
+                known(factor.document, key, name, "factor", factors)
+                if name == factor.name:
+                    raise factor.document.error(key, f"{name} {kind} itself")
+        if both := set(factor.requires) & set(factor.excludes):
+            raise factor.document.error(factor.source, f"both requires and excludes {', '.join(sorted(both))}")
+
+
+def _profile(name: str, spec: ProfileSpec, document: Document, base: Profile | None, trainer: Trainer) -> Profile:
+    base = base or Profile(name)
+    settings = read_patch(document, ("profiles", name, "patch"), spec.patch, key_tree(trainer.settings))
+    synthetic = base.synthetic
+    if spec.synthetic is not None:
+        key: Key = ("profiles", name, "synthetic")
+        if trainer.synthetic is None:
+            raise document.error(key, "this recipe's trainer makes no synthetic data")
+        try:
+            synthetic = trainer.synthetic.model_validate(spec.synthetic)
+        except ValidationError as error:
+            raise refuse(error, trainer.synthetic, lambda inner: document.tell((*key, *inner))) from None
+    return Profile(name, spec.description or base.description, (*base.settings, *settings), synthetic)
+
+
+def read_assumptions(declared: Mapping[str, str], document: Document, tree: Node) -> dict[str, AssumptionSource]:
+    """Reads an ``assumptions:`` block: dotted keys of settings (or ``seeds``), and why they are what they are."""
+    for key, reason in declared.items():
+        where: Key = ("assumptions", key)
+        problem = None if key == "seeds" else unknown_key(tree, tuple(key.split(".")))
+        if problem:
+            raise document.error(where, problem)
+        if not reason.strip():
+            raise document.error(where, "found no reason, expected a sentence")
+    return {key: AssumptionSource(key, reason.strip()) for key, reason in declared.items()}

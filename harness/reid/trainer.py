@@ -1,0 +1,181 @@
+"""The paper's trainer: what the method declares at the harness's door. Imports neither torch nor timm."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from pydantic import BaseModel, Field
+
+from harness.reid.data import find_dataset, label_map, open_dataset, split_fingerprint
+from harness.reid.data.dataset import Dataset
+from harness.reid.files import ATTENTION, PER_QUERY
+from harness.reid.metrics import METRICS
+from harness.reid.models.sources import weights_anywhere, weights_identity
+from harness.reid.recipe import Recipe, Spec
+from harness.reid.stages import CLASSES, NO_STAGE, stages_of
+from harness.trainer import InputRequest, Inputs, Metric, StageSpec, Trainer
+
+_MAX_SEED = 2**32 - 1
+
+
+class SyntheticSpec(Spec):
+    """The synthetic data set of a profile, rendered when the user names no folder."""
+
+    layout: Literal["market1501", "dukemtmc-reid", "cifar100"]
+    identities: Annotated[int, Field(gt=0)]
+    seed: Annotated[int, Field(ge=0, le=_MAX_SEED)] = 0
+
+
+class ReidTrainer(Trainer):
+    """Trains a network in stages of losses, then scores it by retrieval or classification."""
+
+    settings = Recipe
+    work = "harness.reid.train.stage:run_stage"
+    probe = "harness.reid.train.probe:run_probe"
+    synthetic = SyntheticSpec
+    uniform = ("data.dataset", "evaluation.protocol")
+    measuring = ("data", "evaluation")
+    artifacts = (PER_QUERY, ATTENTION)
+
+    def metrics(self, settings: BaseModel) -> Mapping[str, Metric]:
+        """Returns the metrics of the recipe's evaluation protocol."""
+        return METRICS[_recipe(settings).evaluation.protocol]
+
+    def stages(self, settings: BaseModel, seed: int, inputs: Inputs) -> Sequence[StageSpec]:
+        """Returns the trainings of the recipe and their evaluation."""
+        recipe = _recipe(settings)
+        return stages_of(recipe, seed, inputs, weights_identity(recipe.model.backbone, recipe.model.weights))
+
+    def untrainable(self, settings: BaseModel) -> str:
+        """Returns a sentence where no loss is on that would train a stage."""
+        return "" if _recipe(settings).trained_stages() else NO_STAGE
+
+    def dataset(self, settings: Mapping[str, Any]) -> str:
+        """Returns ``data.dataset``."""
+        data = settings.get("data")
+        name = data.get("dataset") if isinstance(data, Mapping) else None
+        return name if isinstance(name, str) else ""
+
+    def misfit(self, settings: BaseModel, synthetic: BaseModel) -> tuple[str, str] | None:
+        """A synthetic set has the layout of one data set; a reader of the user's own may read any."""
+        dataset, layout = _recipe(settings).data.dataset, cast(SyntheticSpec, synthetic).layout
+        if ":" in dataset or dataset == layout:
+            return None
+        return "data.dataset", f'found "{dataset}", but the profile makes a synthetic "{layout}"; expected the same'
+
+    def find(self, dataset: str, candidates: Sequence[Path]) -> tuple[Path | None, Sequence[Path]]:
+        """Looks for the data set's folders in each candidate."""
+        return find_dataset(dataset, candidates)
+
+    def inputs(self, request: InputRequest) -> Inputs:
+        """Opens the data set, after rendering a synthetic one where no folder is given."""
+        name, root, made = self.dataset(request.settings[0].model_dump()), request.root, ""
+        if root is None:
+            root = _render(cast(SyntheticSpec, request.synthetic), request)
+        dataset = open_dataset(name, root, splits=("train",) if request.training_only else None)
+        if dataset.synthetic:
+            made = "synthetic"
+            if request.root is None:
+                spec = cast(SyntheticSpec, request.synthetic)
+                kind = "classes" if spec.layout == "cifar100" else "identities"
+                made = f"synthetic, {spec.identities} {kind}, seed {spec.seed}"
+        return identify(dataset, request.store / "cache" / "index", made)
+
+    def context(self, settings: Sequence[BaseModel], inputs: Inputs, cache: Path) -> dict[str, Any]:
+        """Returns where images and weights lie, and whether activations are computed again."""
+        models = [_recipe(one).model for one in settings]
+        root = str(cast(Path, inputs.root).absolute())  # a worker may run in another folder
+        return {
+            "dataset": inputs.name,
+            "root": root,
+            "inputs": {inputs.name: root},
+            "cache": str(cache),
+            "weights": {
+                weights_identity(model.backbone, model.weights): weights_anywhere(model.weights) for model in models
+            },
+            "checkpoint_activations": any(model.checkpoint_activations for model in models),
+            "sizes": dict(inputs.sizes),
+        }
+
+    def hold_out(self, settings: BaseModel, held_out: Mapping[str, Any]) -> BaseModel:
+        """Returns the recipe with a share of the training identities held out: ``{share, seed}``."""
+        values = settings.model_dump(by_alias=True)
+        return Recipe.model_validate({**values, "data": {**values["data"], "held_out": dict(held_out)}})
+
+    def stops(self, settings: BaseModel, every: int) -> Mapping[int, Mapping[str, Any]]:
+        """Where a recipe's last stage stops is one of its values: ``stages.NAME.stop_after``."""
+        recipe = _recipe(settings)
+        stage = recipe.trained_stages()[-1]
+        last = recipe.stages[stage].last_epoch
+        return {epoch: {f"stages.{stage}.stop_after": epoch} for epoch in range(every, last, every)} | {last: {}}
+
+    def params(self, settings: BaseModel) -> Mapping[str, Any]:
+        """Returns backbone, image size, epochs, margins and re-ranking."""
+        recipe = _recipe(settings)
+        params: dict[str, Any] = {
+            "backbone": recipe.model.backbone,
+            "image": f"{recipe.data.height_px}x{recipe.data.width_px}",
+            "epochs": "+".join(str(recipe.stages[name].last_epoch) for name in recipe.trained_stages()),
+        }
+        if recipe.losses.quadruplet.weight > 0.0:
+            params["epsilon1"] = recipe.losses.quadruplet.epsilon1
+            params["epsilon2"] = recipe.losses.quadruplet.epsilon2
+        if recipe.evaluation.rerank.enabled:
+            params["rerank"] = "on"
+        return params
+
+    def cost_key(self, stages: Sequence[Mapping[str, Any]], inputs: Inputs) -> Any:
+        """Returns the arguments of ``network_cost``: retrieval has no use for the classifier."""
+        settings = stages[-1]
+        classes = inputs.sizes[CLASSES] if settings["evaluation"]["protocol"] == "classification" else None
+        size = {name: settings["data"][name] for name in ("height_px", "width_px")}
+        return {**settings["model"], **size, "classes": classes}
+
+    def costs(self, stages: Sequence[Mapping[str, Any]], inputs: Inputs) -> Mapping[str, int]:
+        """Returns the network's parameters and multiply-adds of one image at test time."""
+        from harness.reid.models import network_cost
+
+        cost = network_cost(**self.cost_key(stages, inputs))
+        return {"parameters": cost.parameters, "multiply_adds": cost.multiply_adds}
+
+
+TRAINER = ReidTrainer()
+
+
+def identify(dataset: Dataset, index: Path, made: str = "") -> Inputs:
+    """Returns contents and counts of the splits of an opened data set; ``index`` remembers files' fingerprints."""
+    sizes = {name: len(split) for name, split in dataset.splits.items()}
+    return Inputs(
+        name=dataset.name,
+        contents={name: split_fingerprint(split, dataset.root, index) for name, split in dataset.splits.items()},
+        sizes={**sizes, CLASSES: len(label_map(dataset.splits["train"].identities))},
+        root=dataset.root,
+        made=made,
+        notes=dataset.notes,
+    )
+
+
+def synthetic_place(synthetic: SyntheticSpec, store: Path) -> Path:
+    """Returns where a store keeps a profile's synthetic data set."""
+    from harness.reid.data.synthetic import GENERATOR_VERSION
+
+    name = f"{synthetic.layout}-{synthetic.identities}-seed{synthetic.seed}-v{GENERATOR_VERSION}"
+    return store / "data" / name
+
+
+def _render(synthetic: SyntheticSpec, request: InputRequest) -> Path:
+    """Makes the profile's synthetic data set once; finds it again afterwards."""
+    from harness.reid.data.synthetic import make
+
+    return make(
+        synthetic.layout,
+        synthetic_place(synthetic, request.store),
+        identities=synthetic.identities,
+        seed=synthetic.seed,
+        progress=lambda done, total: request.progress("rendering the synthetic data set", done, total),
+    )
+
+
+def _recipe(settings: BaseModel) -> Recipe:
+    assert isinstance(settings, Recipe)
+    return settings

@@ -1,0 +1,133 @@
+"""Calls a user's command: placeholders filled, no shell, metrics read back as JSON from a file that it is given.
+
+The command finds everything in its environment, too: ``HARNESS_METRICS`` (the JSON file to write), ``HARNESS_SETTINGS``
+(JSON), ``HARNESS_SEED``, ``HARNESS_DEVICE``, ``HARNESS_THREADS``, ``HARNESS_FOLDER`` (kept with the results),
+``HARNESS_PARENT`` (what the stage before left), ``HARNESS_INPUTS`` (JSON: declared path to place), ``HARNESS_LOG``
+(append JSON lines such as ``{"step": 1, "loss": 0.5}``), and ``HARNESS_CHECKPOINTS`` (a folder that survives a kill;
+rename files into it, since a kill may come at any moment).
+"""
+
+import json
+import os
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from harness.checkpoints import FOLDER
+from harness.errors import StageError
+from harness.spool import read_lines
+from harness.trainer import Task
+from harness.trainers.placeholders import fill
+from harness.trainers.run import Run
+
+_LAST_LINES = 5
+_LINE_BYTES = 4096
+_POLL_S = 0.2
+_GRACE_S = 3.0
+_MOST_BYTES = 256 * 2**20
+"""Of a metrics file: values of tens of millions of units."""
+
+
+def call_command(task: Task, run: Run) -> Any:
+    """Returns the JSON that the command of a step wrote.
+
+    Raises:
+        StageError: If it cannot be started, fails, or leaves no JSON; with the last lines of its standard error.
+    """
+    files = run.scratch()
+    checkpoints = task.folder / FOLDER
+    checkpoints.mkdir(exist_ok=True)
+    places = {
+        "seed": run.seed,
+        "device": run.device,
+        "threads": run.threads,
+        "folder": run.folder,
+        "parent": run.parent or "",
+        "metrics": files / "metrics.json",
+        "log": files / "log.jsonl",
+        "checkpoints": checkpoints,
+    }
+    words = [fill(word, {**task.settings["settings"], **places}) for word in task.settings["command"]]
+    environment = {f"HARNESS_{name.upper()}": str(value) for name, value in places.items()}
+    environment["HARNESS_SETTINGS"] = json.dumps(task.settings["settings"])
+    environment["HARNESS_INPUTS"] = json.dumps({name: str(place) for name, place in run.inputs.items()})
+    _call(words, environment, str(task.context.get("working_folder", Path.cwd())), run, files / "log.jsonl")
+    return _read(files / "metrics.json") if task.settings["metrics"] else None
+
+
+def _call(words: list[str], environment: Mapping[str, str], folder: str, run: Run, log: Path) -> None:
+    """Runs the command to its end, forwarding what it logs."""
+    try:
+        process = subprocess.Popen(
+            words,
+            cwd=folder,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+    except OSError as error:
+        raise StageError(f"{words[0]}: cannot be started ({error.strerror or error})") from error
+    assert process.stderr is not None
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+    reader = threading.Thread(target=_keep_last, args=(process.stderr, last), daemon=True)
+    reader.start()
+    offset, done = 0, False
+    try:
+        while not done:
+            try:
+                process.wait(_POLL_S)
+                done = True
+            except subprocess.TimeoutExpired:
+                pass
+            offset = _forward(log, offset, run)
+    except BaseException:
+        process.terminate()
+        try:
+            process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        raise
+    reader.join(_GRACE_S)  # a child of its own may hold the pipe open
+    if process.returncode:
+        how = f"signal {-process.returncode}" if process.returncode < 0 else f"exit status {process.returncode}"
+        said = " | ".join(last) or "it wrote nothing to its standard error"
+        raise StageError(f"{Path(words[0]).name} ended with {how}: {said}")
+
+
+def _keep_last(stream: IO[bytes], last: deque[str]) -> None:
+    """Reads a stream to its end, keeping the last lines alone."""
+    while line := stream.readline(_LINE_BYTES):
+        if text := line.decode("utf-8", "replace").strip():
+            last.append(text)
+
+
+def _forward(log: Path, offset: int, run: Run) -> int:
+    """Logs the lines that the command has added to its log; returns where to read on."""
+    lines, offset = read_lines(log, offset)
+    for line in lines:
+        try:
+            record = json.loads(line)
+            step, steps, epoch = (record.pop(name, None) for name in ("step", "steps", "epoch"))
+            if step is None or step > run.steps:  # a command that goes on repeats the steps since its checkpoint
+                run.log(step, steps=steps, epoch=epoch, **{name: float(value) for name, value in record.items()})
+        except (ValueError, TypeError, AttributeError):
+            run.note("a line of the command's log is no JSON object of numbers, and is left out")
+    return offset
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise StageError(f"the metrics file has {path.stat().st_size} bytes, expected at most {_MOST_BYTES}")
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise StageError(
+            "the command ended well but wrote no metrics: expected JSON in the file {metrics} ($HARNESS_METRICS)"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise StageError(f"the metrics file is no JSON: {error}") from None

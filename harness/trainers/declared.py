@@ -1,0 +1,27 @@
+"""What a recipe says of its trainer: plain data, from which ``load`` makes one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+DEFAULT = "harness.reid.trainer:TRAINER"
+"""The trainer of a recipe that names none: the paper's."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """The parts of a recipe that a trainer is made of, merged over the files that it extends."""
+
+    spec: Any
+    """The value of ``trainer:``."""
+    folder: Path
+    """The recipe file's folder: what inputs are relative to."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The declared settings, which give names, types and defaults where the user's code does not."""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    """By key: an object with ``title``, ``better``, ``unit`` and ``decimals``."""
+    inputs: tuple[str, ...] = ()
+    """Declared files and folders."""
+    held_out: Mapping[str, Any] = field(default_factory=dict)
+    """Settings by dotted key that hold data out for a search."""

@@ -1,0 +1,192 @@
+"""What a user's function is given besides its settings: the seed, the device, logging, checkpoints, costs."""
+
+import io
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness.checkpoints import FOLDER, newest_checkpoint, write_checkpoint
+from harness.errors import InputError
+from harness.spool import SpoolWriter, last_step
+from harness.trainer import SPOOL, Emit, Task
+
+COSTS = ("parameters", "multiply_adds", "images_per_s", "peak_memory_mb", "energy_wh", "gpu_utilisation")
+"""The costs that tables show, besides the time, which the harness measures."""
+
+_RECORD = "spool-position"
+
+
+@dataclass
+class UnitNames:
+    """What ``Run.units`` was told of the units that arrays have a value for."""
+
+    ids: Sequence[Any] | None = None
+    groups: Sequence[Any] | None = None
+    unit: str = "units"
+    group: str = ""
+
+
+@dataclass
+class Run:
+    """One run of a user's function.
+
+    A function needs none of it. With ``run.seed`` its results differ by seed, with ``run.log`` they can be watched,
+    with ``run.checkpoint`` a run that is killed goes on instead of beginning anew.
+    """
+
+    seed: int
+    device: str
+    """As torch names it: ``cpu``, ``cuda:0``."""
+    threads: int
+    """CPU threads that this run may use."""
+    folder: Path
+    """Kept with the results: what a later stage or you yourself want to read. Empty at the start of a stage."""
+    parent: Path | None
+    """The ``folder`` that the stage before this one left; None in the first stage."""
+    inputs: Mapping[str, Path]
+    """The recipe's ``inputs``, by the path that it declares."""
+    _task: Task
+    _emit: Emit
+    _spool: SpoolWriter
+    _stack: ExitStack
+    """Ends with the stage, and with it temporary folders."""
+    _step: int = 0
+    named: UnitNames = field(default_factory=UnitNames)
+    costs: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    _resumed: Path | None = None
+
+    def scratch(self) -> Path:
+        """Returns a new folder for temporary files, gone with the stage."""
+        return Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-")))
+
+    def log(
+        self, step: int | None = None, *, steps: int | None = None, epoch: float | None = None, **values: float
+    ) -> None:
+        """Records figures of one step: shown live, kept, and sent to the tracker.
+
+        Args:
+            step: Counted from 0 or 1; default: one more than the last.
+            steps: How many there will be, for the progress bar.
+            epoch: Where in the training this is; default: the step.
+            values: Numbers by name (``loss=0.3``).
+        """
+        self._step = max(self._step + 1, step or 0)
+        place = float(self._step if epoch is None else epoch)
+        figures = {name: float(value) for name, value in values.items()}
+        self._spool.write(self._step, place, figures, time.time_ns() // 1_000_000)
+        detail: dict[str, Any] = {"step": self._step, **({} if steps is None else {"steps": steps})}
+        if "loss" in figures:
+            detail["loss"] = figures["loss"]
+        self._emit(detail)
+
+    @contextmanager
+    def checkpoint(self) -> Iterator[Path]:
+        """Saves the files that are written into the folder that it yields, whole or not at all::
+
+        with run.checkpoint() as folder:
+            torch.save(model.state_dict(), folder / "model.pt")
+        """
+        with tempfile.TemporaryDirectory(prefix="harness-") as place:
+            yield Path(place)
+            buffer = io.BytesIO()
+            with tarfile.open(fileobj=buffer, mode="w") as archive:
+                archive.add(place, arcname="files")
+                record = f"{self._spool.position()} {self._step}".encode()
+                entry = tarfile.TarInfo(_RECORD)
+                entry.size = len(record)
+                archive.addfile(entry, io.BytesIO(record))
+            write_checkpoint(self._task.folder / FOLDER, self._step, buffer.getbuffer())
+
+    @property
+    def resumed(self) -> Path | None:
+        """The folder with the files of the newest whole checkpoint; None if the run begins at its beginning."""
+        return self._resumed
+
+    def units(
+        self,
+        ids: Sequence[Any] | None = None,
+        *,
+        groups: Sequence[Any] | None = None,
+        unit: str = "units",
+        group: str = "",
+    ) -> None:
+        """Names the units that a metric's array has one value for each.
+
+        Args:
+            ids: One for each unit; equal ids in two runs are the same unit. Default: positions.
+            groups: Units of one group are drawn together (the queries of one identity). Default: each by itself.
+            unit: What a unit is called, in the plural ("queries").
+            group: What a group is called, in the plural ("identities").
+        """
+        self.named = UnitNames(ids, groups, unit, group)
+
+    def cost(self, **costs: float) -> None:
+        """Reports costs of this run that tables show.
+
+        Args:
+            costs: Among ``parameters``, ``multiply_adds``, ``images_per_s``, ``peak_memory_mb``, ``energy_wh``,
+                ``gpu_utilisation``.
+
+        Raises:
+            InputError: For another name.
+        """
+        for name, value in costs.items():
+            if name not in COSTS:
+                raise InputError(f'run.cost: "{name}" is no cost; expected one of {", ".join(COSTS)}')
+            self.costs[name] = float(value)
+
+    def note(self, sentence: str) -> None:
+        """Adds a sentence that the report shows: what a reader must know of this run."""
+        self.notes.append(sentence)
+
+    @property
+    def steps(self) -> int:
+        """Steps logged so far."""
+        return self._step
+
+
+KEPT = "files"
+"""The folder below a stage's that a function's ``run.folder`` is."""
+
+
+@contextmanager
+def open_run(task: Task, emit: Emit) -> Iterator[Run]:
+    """Makes the run of a task; a function's goes on from its newest checkpoint."""
+    by_function = "function" in task.settings
+    payload = newest_checkpoint(task.folder / FOLDER) if by_function else None
+    kept = task.folder / KEPT
+    kept.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        spool = stack.enter_context(SpoolWriter(task.folder / SPOOL))
+        step, resumed = 0, None
+        if not by_function:  # only the command knows where it goes on: what it logged stays
+            step = last_step(task.folder / SPOOL)
+        elif payload is None:
+            spool.truncate(0)
+        else:
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-")))
+            with tarfile.open(fileobj=io.BytesIO(payload)) as archive:
+                archive.extractall(place, filter="data")
+            position, step = map(int, (place / _RECORD).read_text().split())
+            spool.truncate(position)
+            resumed = place / "files"
+        yield Run(
+            seed=task.settings["seed"],
+            device=str(task.context.get("device", "cpu")),
+            threads=int(task.context.get("threads", 1)),
+            folder=kept,
+            parent=None if task.parent_folder is None else task.parent_folder / KEPT,
+            inputs={name: Path(place) for name, place in task.context.get("inputs", {}).items()},
+            _task=task,
+            _emit=emit,
+            _spool=spool,
+            _stack=stack,
+            _step=step,
+            _resumed=resumed,
+        )

@@ -1,0 +1,164 @@
+"""The trainer of a user's own code: a chain of steps, each a function or a command, usually one.
+
+Owns what identifies a step: the settings that it reads, the seed, the contents of the declared inputs, its code.
+Refuses to carry a step out: ``work`` does that, in a worker.
+"""
+
+import inspect
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from harness.errors import InputError, did_you_mean
+from harness.plugins import load_object
+from harness.trainer import InputRequest, Inputs, Metric, StageSpec, Trainer
+from harness.trainers.contents import contents_digest
+from harness.trainers.declared import Declared
+from harness.trainers.placeholders import check_placeholders
+from harness.trainers.settings import annotation_of
+
+WORK = "harness.trainers.work:run_step"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a chain, as the recipe declares it."""
+
+    name: str
+    how: Mapping[str, Any]
+    """``{"function": reference}`` or ``{"command": [...]}``."""
+    code: tuple[str, ...]
+    """References whose code, with all that it imports, is part of the step's identity."""
+    files: tuple[str, ...]
+    """Files and folders whose contents are."""
+    reads: tuple[str, ...] | None
+    """The settings that it reads; None: all."""
+    annotation: type | None = None
+    """The type of a function's settings."""
+
+
+def function_step(name: str, reference: str, files: tuple[str, ...], reads: tuple[str, ...] | None) -> Step:
+    """Returns the step of a Python function ``package.module:name`` that takes ``(settings, run)``.
+
+    Raises:
+        InputError: If there is no such function, or it takes other arguments.
+    """
+    function = load_object(reference)
+    if not callable(function):
+        raise InputError(f'"{reference}" is {type(function).__name__}, expected a function of (settings, run)')
+    _check_arguments(reference, function)
+    return Step(name, {"function": reference}, (reference,), files, reads, annotation_of(function))
+
+
+def command_step(name: str, command: tuple[str, ...], files: tuple[str, ...], reads: tuple[str, ...] | None) -> Step:
+    """Returns the step of a command with placeholders.
+
+    Raises:
+        InputError: If the program is not there, or no code is named.
+    """
+    if "{" not in command[0] and _program(command[0]) is None:
+        raise InputError(f'stage {name}: there is no program "{command[0]}" here (looked in {Path.cwd()} and on PATH)')
+    if not files:
+        raise InputError(f"stage {name}: expected code: the files and folders that decide what the command computes")
+    return Step(name, {"command": list(command)}, (), files, reads)
+
+
+def _program(name: str) -> str | None:
+    return sys.executable if name in {"python", "python3"} else shutil.which(name)
+
+
+def _check_arguments(reference: str, function: Callable[..., Any]) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # written in C: the call itself will show
+    try:
+        signature.bind(None, None)
+    except TypeError as error:
+        raise InputError(f'"{reference}" takes {signature}, expected (settings, run): {error}') from None
+
+
+class StepTrainer(Trainer):
+    """Carries out a user's steps; see the module."""
+
+    work = WORK
+
+    def __init__(
+        self, steps: tuple[Step, ...], settings: type[BaseModel], metrics: Mapping[str, Metric], declared: Declared
+    ) -> None:
+        self.settings = settings
+        self._steps = steps
+        self._metrics = metrics
+        self._declared = declared
+        for step in steps:
+            for name in step.reads or ():
+                if name not in settings.model_fields:
+                    known = did_you_mean(name, settings.model_fields)
+                    raise InputError(f'stage {step.name}: reads "{name}", which is no setting; {known}')
+            if "command" in step.how:
+                check_placeholders(step.how["command"], self._read_by(step), step.name)
+
+    def metrics(self, settings: BaseModel) -> Mapping[str, Metric]:  # noqa: ARG002
+        """Returns the recipe's ``metrics:``."""
+        return self._metrics
+
+    def inputs(self, request: InputRequest) -> Inputs:  # noqa: ARG002
+        """Digests the contents of the declared files and folders, relative to the recipe's folder."""
+        contents = {
+            name: contents_digest(self._declared.folder / name, f"inputs: {name}") for name in self._declared.inputs
+        }
+        return Inputs(contents=contents, root=self._declared.folder.absolute())
+
+    def stages(self, settings: BaseModel, seed: int, inputs: Inputs) -> Sequence[StageSpec]:
+        """Returns a stage for each step."""
+        values = settings.model_dump()
+        return [
+            StageSpec(
+                kind="step",
+                name=step.name,
+                settings={
+                    **step.how,
+                    "settings": {name: values[name] for name in self._read_by(step)},
+                    "files": {name: contents_digest(Path(name), f"stage {step.name}: code") for name in step.files},
+                    "inputs": dict(inputs.contents),
+                    "seed": seed,
+                    "metrics": list(self._metrics) if step is self._steps[-1] else [],
+                },
+                code=step.code,
+                alike={"step": step.name, **step.how},
+                memory_advice="run fewer workers on this device (--workers)",
+            )
+            for step in self._steps
+        ]
+
+    def context(self, settings: Sequence[BaseModel], inputs: Inputs, cache: Path) -> dict[str, Any]:  # noqa: ARG002
+        """Returns where the inputs lie and where commands run."""
+        root = inputs.root or Path.cwd()
+        places = {name: str((root / name).absolute()) for name in self._declared.inputs}
+        return {"inputs": places, "working_folder": str(Path.cwd())}
+
+    def hold_out(self, settings: BaseModel, held_out: Mapping[str, Any]) -> BaseModel:  # noqa: ARG002
+        """Lays the recipe's ``held_out:`` over the settings."""
+        patch = self._declared.held_out
+        if not patch:
+            raise InputError(
+                "the recipe declares no held_out: the settings with which its code scores on data held out of training"
+            )
+        try:
+            return self.settings.model_validate({**settings.model_dump(), **patch})
+        except ValidationError as error:
+            raise InputError(f"held_out: {error.errors()[0]['msg']}") from None
+
+    def params(self, settings: BaseModel) -> Mapping[str, Any]:
+        """Returns the single values among the settings."""
+        return {
+            name: value for name, value in settings.model_dump().items() if isinstance(value, bool | int | float | str)
+        }
+
+    def _read_by(self, step: Step) -> tuple[str, ...]:
+        return tuple(self.settings.model_fields) if step.reads is None else step.reads

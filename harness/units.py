@@ -1,0 +1,68 @@
+"""Values by unit: what a metric is a mean of (queries, test examples, users), in a file beside a run's result.
+
+The file holds the units' ids, the groups they are drawn in (the queries of one identity are one draw), and one value
+per metric and unit. Owns the file's format. Refuses statistics.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNITS = "units.npz"
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Units:
+    """The values of a run by unit."""
+
+    values: Mapping[str, Floats]
+    """(U,) by metric; the metric is their mean."""
+    ids: NDArray[Any]
+    """(U,) integers or text: equal ids in two runs are the same unit."""
+    groups: NDArray[Any]
+    """(U,) integers or text: units of one group are drawn together."""
+    unit: str = "units"
+    """What a unit is called, in the plural ("queries")."""
+    group: str = "units"
+    """What a group is called, in the plural ("identities")."""
+
+
+def write_units(folder: Path, units: Units) -> None:
+    """Writes ``units.npz`` into a stage's folder, aside first.
+
+    Raises:
+        ValueError: If a metric has another number of values than there are units.
+    """
+    for key, values in units.values.items():
+        if values.shape != units.ids.shape:
+            raise ValueError(f"{key} has values of shape {values.shape} for ids of shape {units.ids.shape}")
+    aside = folder / f"{UNITS}.tmp"
+    with aside.open("wb") as file:
+        np.savez_compressed(
+            file,
+            keys=np.array(list(units.values), dtype=str),
+            values=np.array(list(units.values.values()), dtype=np.float64).reshape(len(units.values), -1),
+            ids=units.ids,
+            groups=units.groups,
+            names=np.array([units.unit, units.group], dtype=str),
+        )
+    aside.replace(folder / UNITS)
+
+
+def read_units(path: Path) -> Units:
+    """Reads what ``write_units`` wrote.
+
+    Raises:
+        OSError, ValueError, KeyError, zipfile.BadZipFile: If it cannot be read.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        keys: Sequence[str] = [str(key) for key in file["keys"]]
+        unit, group = (str(name) for name in file["names"])
+        rows = np.asarray(file["values"], dtype=np.float64)
+        return Units(dict(zip(keys, rows, strict=True)), file["ids"], file["groups"], unit, group)
