@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import InputError
+from harness.files import regular_file
 from harness.plan import fingerprint
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def row_costs(prepared: "Prepared") -> dict[str, dict[str, int]]:
     path = prepared.store.root / "cache" / "costs.json"
     known: dict[str, dict[str, int]] = {}
     with suppress(OSError, ValueError):
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = json.loads(regular_file(path).read_text(encoding="utf-8"))
     costs, counted = {}, False
     evaluations = {run.row: prepared.plan.stages[run.evaluation] for run in prepared.plan.runs}
     for row, stage in evaluations.items():

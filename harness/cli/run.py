@@ -32,6 +32,7 @@ from harness.cli.options import (
     listed,
     seeds_of,
 )
+from harness.files import regular_file
 
 _PATIENCE_S = 10.0
 """How long an interrupted run waits for the tracker; the next one delivers what was left."""
@@ -143,7 +144,7 @@ def _fill(prepared: "Prepared", engine: Engine, out: Path, context: Mapping[str,
         snapshot = read_snapshot(tracker.uri, matrix.name, key=tracking.key, downloads=downloads)
         report = build_report(snapshot)
         written = write_table(tracker.uri, snapshot, report, out, REPORT_FORMATS)
-        text = written[0].read_text(encoding="utf-8")
+        text = regular_file(written[0]).read_text(encoding="utf-8")
         figures, metrics = written[1:], table_metrics(report)
         tracker.finish_table(tracking.key, succeeded=succeeded, report=text, metrics=metrics, files=figures, within=out)
         delivery = tracker.close()

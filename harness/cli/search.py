@@ -22,6 +22,7 @@ from harness.cli.options import (
     WorkersOption,
 )
 from harness.errors import InputError
+from harness.files import regular_file
 
 if TYPE_CHECKING:
     from harness.cli.studies import PreparedSearch, StudyTracking
@@ -96,7 +97,7 @@ def _carry_out(prepared: "PreparedSearch", engine: Engine, out: Path) -> tuple[d
         write_result(prepared.result_file, record)
         prepared.store.share(prepared.result_file)
         written = write_study(record, out)
-        tracking.finish(written[0].read_text(encoding="utf-8"))
+        tracking.finish(regular_file(written[0]).read_text(encoding="utf-8"))
     except BaseException:
         tracking.interrupt()
         raise

@@ -16,6 +16,7 @@ from harness.data.decode import UnreadableImageError, decode_image
 from harness.data.protocol import has_match, shared_identities
 from harness.data.readers import read_dataset
 from harness.data.reid import MARKET1501, composition
+from harness.files import regular_file
 
 Progress = Callable[[int, int], None]
 
@@ -225,7 +226,7 @@ def _cifar_checksums(root: Path) -> str:
     differing = [
         name
         for name, expected in OFFICIAL_MD5.items()
-        if hashlib.md5((root / name).read_bytes(), usedforsecurity=False).hexdigest() != expected
+        if hashlib.md5(regular_file(root / name).read_bytes(), usedforsecurity=False).hexdigest() != expected
     ]
     if not differing:
         return "the files are the release's, byte for byte"

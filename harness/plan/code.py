@@ -14,6 +14,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from harness.errors import InputError
+from harness.files import regular_file
 
 CODE_VERSION = "1"
 """Raised by hand when results change with the code: what stands for the digests where a user asks for it."""
@@ -138,7 +139,7 @@ def _with_packages(name: str) -> Iterator[str]:
 @lru_cache(maxsize=1024)
 def _tree(path: Path) -> ast.Module:
     try:
-        return ast.parse(path.read_bytes(), filename=str(path))
+        return ast.parse(regular_file(path).read_bytes(), filename=str(path))
     except SyntaxError as error:
         raise InputError(f"{path}:{error.lineno}: {error.msg}; expected a Python module") from error
 

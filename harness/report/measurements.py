@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import InputError
+from harness.files import regular_file
 from harness.report.statistics import Estimate, estimate
 from harness.report.vocabulary import Arrays, Floats, metric_of
 from harness.track.snapshot import RunRecord, Snapshot
@@ -120,7 +121,7 @@ class Measurements:
             return None
         place = f'row "{run.row}" seed {run.seed}'
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(regular_file(path), allow_pickle=False) as file:
                 arrays: dict[str, Any] = {name: file[name] for name in _ARRAYS if name in file.files}
             return self._sum_up(run, arrays, place)
         except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from harness.files import NotRegularFileError, regular_file
 from harness.train.device import HostCopy
 
 _DIGEST_BYTES = 32
@@ -116,7 +117,11 @@ def load_newest_checkpoint(folder: Path) -> dict[str, Any] | None:
     A damaged checkpoint is told by a warning that names it, and the next older one is tried.
     """
     for path in sorted(folder.glob("step-*.pt"), reverse=True):
-        content = path.read_bytes()
+        try:
+            content = regular_file(path).read_bytes()
+        except NotRegularFileError as error:
+            warnings.warn(f"{path}: {error.strerror}; it is skipped", stacklevel=2)
+            continue
         digest, payload = content[:_DIGEST_BYTES], memoryview(content)[_DIGEST_BYTES:]
         if hashlib.blake2b(payload, digest_size=_DIGEST_BYTES).digest() != digest:
             warnings.warn(f"{path}: checkpoint is damaged (checksum differs); it is skipped", stacklevel=2)

@@ -16,6 +16,7 @@ from harness.data.augment import normalize
 from harness.data.batches import Batch, Feeder
 from harness.data.dataset import Ids
 from harness.evaluate import RankingResult, evaluate_ranking, evaluate_reranked
+from harness.files import regular_file
 from harness.losses import attention_maps
 from harness.models.cost import Cost, network_cost
 from harness.models.network import Network, build_network
@@ -123,7 +124,7 @@ def _batches(images: Feeder, batches: Sequence[Ids]) -> Iterator[Batch]:
 
 
 def _trained_network(stage: EvaluateSettings, parent_folder: Path) -> Network:
-    weights = load_file(parent_folder / WEIGHTS)
+    weights = load_file(regular_file(parent_folder / WEIGHTS))
     classifier = weights.get("classifier.weight")
     network = build_network(
         **stage.model, weights="none", classes=None if classifier is None else len(classifier), seed=0

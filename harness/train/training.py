@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from harness.data import label_map
+from harness.files import regular_file
 from harness.losses import load_custom_losses
 from harness.models.network import Network, build_network
 from harness.recipe import IdentitySampler, ShuffledSampler
@@ -125,7 +126,7 @@ def starting_network(
         seed=stage.seed,
     )
     if parent_folder is not None:
-        inherit(network, load_file(parent_folder / WEIGHTS))
+        inherit(network, load_file(regular_file(parent_folder / WEIGHTS)))
     # A compiler chooses itself what to recompute, whatever another row of the run asked for.
     network.recompute = circumstances.checkpoint_activations and not stage.arithmetic.compile
     return network
