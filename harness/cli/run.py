@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from harness.cli.console import notices, print_json
+from harness.cli.ending import seconds_left
 from harness.cli.engine import Engine
 from harness.cli.options import (
     DEFAULT_REPORTS,
@@ -35,7 +36,7 @@ from harness.cli.options import (
 from harness.files import regular_file
 
 _PATIENCE_S = 10.0
-"""How long an interrupted run waits for the tracker; the next one delivers what was left."""
+"""How long a run that failed waits for the tracker; the next one delivers what was left."""
 
 if TYPE_CHECKING:
     from harness.cli.wiring import Prepared
@@ -131,7 +132,7 @@ def _fill(prepared: "Prepared", engine: Engine, out: Path, context: Mapping[str,
     except BaseException as error:
         tracking.interrupt()
         hurried = isinstance(error.__context__, KeyboardInterrupt)  # a second Ctrl-C, while the first was seen to
-        tracker.close(0.0 if hurried else _PATIENCE_S)
+        tracker.close(0.0 if hurried else min(_PATIENCE_S, seconds_left()))
         raise
     succeeded = all(outcome.status in {"succeeded", "cached"} for outcome in outcomes.values())
     waiting = tracker.flush()

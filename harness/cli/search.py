@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.console import notices, print_json
+from harness.cli.ending import seconds_left
 from harness.cli.engine import Engine
 from harness.cli.options import (
     DEFAULT_REPORTS,
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from harness.cli.studies import PreparedSearch, StudyTracking
     from harness.execute import Executor
     from harness.search.trials import Trials
+
+_PATIENCE_S = 30.0
+"""How long the end of a search waits for the tracker; the next one delivers what was left."""
 
 SearchArgument = Annotated[Path, typer.Argument(metavar="SEARCH.yaml", help="The declared search.", show_default=False)]
 TrialsOption = Annotated[
@@ -102,7 +106,7 @@ def _carry_out(prepared: "PreparedSearch", engine: Engine, out: Path) -> tuple[d
         tracking.interrupt()
         raise
     finally:
-        delivery = tracker.close()
+        delivery = tracker.close(min(_PATIENCE_S, seconds_left()))
         if delivery.undelivered:
             notices().print(str(delivery))
     return record, written

@@ -28,7 +28,7 @@ from harness.execute.store import Store
 from harness.execute.worker import explain_death
 from harness.plan.stage import Stage
 
-_GRACE_S = 5.0
+_GRACE_S = 2.0
 """How long interrupted workers have to end by themselves."""
 _ATTEMPTS = 2
 """How often a stage is tried whose worker is lost; it resumes from its newest checkpoint."""

@@ -32,7 +32,7 @@ from harness.execute.worker import run_stage, spare_memory
 from harness.plan.stage import Stage
 from harness.words import counted, first_line
 
-_GRACE_S = 5.0
+_GRACE_S = 2.0
 """How long interrupted stages have to end by themselves."""
 _ATTEMPTS = 3
 """How often a stage is tried whose worker or node is lost."""

@@ -22,6 +22,8 @@ from harness.track.view import runs_page
 
 _HOST = "127.0.0.1"
 _POLL_S = 0.25
+_GRACE_S = 2.0
+"""How long the server has to end by itself; it may wait for an open page."""
 
 
 class Ui:
@@ -121,7 +123,7 @@ class _Server:
             self.stop()
 
     def stop(self) -> None:
-        for number, patience_s in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):
+        for number, patience_s in ((signal.SIGTERM, _GRACE_S), (signal.SIGKILL, 10.0)):
             try:
                 os.killpg(self._process.pid, number)
                 self._process.wait(patience_s)
