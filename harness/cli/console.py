@@ -61,6 +61,17 @@ def _laid_out(value: Any, levels: int, margin: str = "") -> str:
 
 
 @contextmanager
+def working(title: str) -> Iterator[None]:
+    """Shows, on a terminal, that a job without countable items goes on."""
+    console = notices()
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(title):
+        yield
+
+
+@contextmanager
 def counting(title: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar for a job of countable items, as a callback ``(done, total)``.
 

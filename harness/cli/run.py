@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from harness.cli.console import notices, print_json
+from harness.cli.console import notices, print_json, working
 from harness.cli.ending import seconds_left
 from harness.cli.engine import Engine
 from harness.cli.options import (
@@ -135,20 +135,23 @@ def _fill(prepared: "Prepared", engine: Engine, out: Path, context: Mapping[str,
         tracker.close(0.0 if hurried else min(_PATIENCE_S, seconds_left()))
         raise
     succeeded = all(outcome.status in {"succeeded", "cached"} for outcome in outcomes.values())
-    waiting = tracker.flush()
-    report, written = None, []
-    if waiting.undelivered:
-        tracker.finish_table(tracking.key, succeeded=succeeded)
-        delivery = tracker.close(0.0)
-    else:
-        downloads = prepared.store.root / "downloads"
-        snapshot = read_snapshot(tracker.uri, matrix.name, key=tracking.key, downloads=downloads)
-        report = build_report(snapshot)
-        written = write_table(tracker.uri, snapshot, report, out, REPORT_FORMATS)
-        text = regular_file(written[0]).read_text(encoding="utf-8")
-        figures, metrics = written[1:], table_metrics(report)
-        tracker.finish_table(tracking.key, succeeded=succeeded, report=text, metrics=metrics, files=figures, within=out)
-        delivery = tracker.close()
+    with working("bringing the tracker up to date and writing the report"):
+        waiting = tracker.flush()
+        report, written = None, []
+        if waiting.undelivered:
+            tracker.finish_table(tracking.key, succeeded=succeeded)
+            delivery = tracker.close(0.0)
+        else:
+            downloads = prepared.store.root / "downloads"
+            snapshot = read_snapshot(tracker.uri, matrix.name, key=tracking.key, downloads=downloads)
+            report = build_report(snapshot)
+            written = write_table(tracker.uri, snapshot, report, out, REPORT_FORMATS)
+            text = regular_file(written[0]).read_text(encoding="utf-8")
+            figures, metrics = written[1:], table_metrics(report)
+            tracker.finish_table(
+                tracking.key, succeeded=succeeded, report=text, metrics=metrics, files=figures, within=out
+            )
+            delivery = tracker.close()
     return outcomes, str(delivery) if delivery.undelivered else "", report, written
 
 

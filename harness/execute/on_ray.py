@@ -266,6 +266,7 @@ class _Call:
             stage = self.schedule.take(time.monotonic())
             if stage is None:
                 return
+            self._on_event(Event("starting", stage.fingerprint, {"name": stage.name, "doing": "waiting for a worker"}))
             ref = self._task.remote(self._shipped, stage, self._cluster.queue)
             self._running[ref] = _Running(stage)
 

@@ -17,7 +17,10 @@ from typing import Any, Literal, Protocol
 from harness.plan.stage import Stage
 
 Emit = Callable[[Mapping[str, Any]], None]
-"""Called inside a stage to tell progress: epoch, epochs, step, steps, loss, images_per_s (any subset)."""
+"""Called inside a stage with its progress, any subset of: epoch, epochs, step, steps, loss, images_per_s.
+
+Where nothing of that is known yet: ``doing``, what goes on, in words, and where it can be counted, ``done`` and ``of``.
+"""
 
 BEGUN = "begun"
 """In a context, the fingerprints of stages that did the first part of others, by the others' fingerprints."""
@@ -48,7 +51,8 @@ Must be importable by name (``module:function``), since workers live in other pr
 class Event:
     """Something an executor tells while it works."""
 
-    kind: Literal["started", "progress", "waiting", "succeeded", "cached", "failed", "not_run"]
+    kind: Literal["starting", "started", "progress", "waiting", "succeeded", "cached", "failed", "not_run"]
+    """``starting``: the stage has no process yet, and waits for one; ``started``: its work begins."""
     fingerprint: str
     detail: Mapping[str, Any]
 

@@ -1,5 +1,6 @@
 """The work of a stage, as an executor's worker calls it: train, or evaluate what a parent stage trained."""
 
+import sys
 from typing import Any
 
 from harness.execute.protocol import Emit, Task
@@ -18,6 +19,8 @@ def run_stage(task: Task, emit: Emit) -> dict[str, Any]:
         InputError: If the data or the weights are not what the stage needs.
         StageError: If training diverges.
     """
+    if "torch" not in sys.modules:
+        emit({"doing": "importing torch"})
     if task.stage.kind == "train":
         from harness.train.training import train_stage
 

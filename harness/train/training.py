@@ -46,6 +46,7 @@ def train_stage(
     device = prepare_device(circumstances)
     if stage.arithmetic.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    emit({"doing": "checking the data set"})
     dataset = open_images(circumstances, stage.images, training=True)
     split = dataset.splits["train"]
     classes = label_map(split.identities)
@@ -55,9 +56,10 @@ def train_stage(
     labels = np.searchsorted(classes, split.identities).astype(np.int64)
     stage, notes = fit_sampler(stage, identities=len(classes), images=len(split))
     with arithmetic(device, tf32=stage.arithmetic.tf32, deterministic=stage.arithmetic.deterministic):
+        emit({"doing": "building the network and loading its weights"})
         network = starting_network(stage, circumstances, len(classes), parent_folder)
         feeder = feed(
-            dataset, split, circumstances, stage.images, device, memory_limit_mb=circumstances.device_memory_mb
+            dataset, split, circumstances, stage.images, device, emit, memory_limit_mb=circumstances.device_memory_mb
         )
         training = Training(
             network,
@@ -73,6 +75,7 @@ def train_stage(
             log_every=circumstances.log_every,
             checkpoint_minutes=circumstances.checkpoint_minutes,
         )
+        emit({"doing": "compiling the network" if stage.arithmetic.compile else "training the first steps"})
         measured = training.run()
     weights = {name: value.detach().cpu().contiguous() for name, value in training.network.state_dict().items()}
     aside = folder / f"{WEIGHTS}.tmp"
