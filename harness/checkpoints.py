@@ -9,6 +9,8 @@ import os
 import warnings
 from pathlib import Path
 
+from harness.files import NotRegularFileError, regular_file
+
 FOLDER = "checkpoints"
 """The folder of checkpoints in a stage's folder; gone once the stage is finished."""
 
@@ -47,7 +49,11 @@ def newest_checkpoint(folder: Path) -> memoryview | None:
     A damaged checkpoint is named by a warning, and the next older one is tried.
     """
     for path in sorted(folder.glob("step-*.pt"), reverse=True):
-        content = path.read_bytes()
+        try:
+            content = regular_file(path).read_bytes()
+        except NotRegularFileError as error:
+            warnings.warn(f"{path}: {error.strerror}; it is skipped", stacklevel=2)
+            continue
         digest, payload = content[:_DIGEST_BYTES], memoryview(content)[_DIGEST_BYTES:]
         if hashlib.blake2b(payload, digest_size=_DIGEST_BYTES).digest() == digest:
             return payload

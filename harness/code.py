@@ -14,6 +14,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from harness.errors import InputError
+from harness.files import regular_file
 
 CODE_VERSION = "1"
 """Raised by hand when results change with the code: what stands for the digests where a user asks for it."""
@@ -23,7 +24,7 @@ _WITHOUT_INFLUENCE = tuple(
     f"{_OUR_PACKAGE}.{room}"
     for room in (
         *("api", "cli", "matrix", "plan", "execute", "search", "track", "report", "trainer", "trainers"),
-        *("checkpoints", "code", "devices", "display", "errors", "plugins", "spool", "units", "words"),
+        *("checkpoints", "code", "devices", "display", "errors", "files", "plugins", "spool", "units", "words"),
     )
 )
 """Rooms that by the project's own walls cannot change what a stage computes: they declare, place, record or read."""
@@ -141,7 +142,7 @@ def _with_packages(name: str) -> Iterator[str]:
 @lru_cache(maxsize=1024)
 def _tree(path: Path) -> ast.Module:
     try:
-        return ast.parse(path.read_bytes(), filename=str(path))
+        return ast.parse(regular_file(path).read_bytes(), filename=str(path))
     except SyntaxError as error:
         raise InputError(f"{path}:{error.lineno}: {error.msg}; expected a Python module") from error
 

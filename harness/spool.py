@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from harness.files import regular_file
+
 logger = logging.getLogger(__name__)
 
 
@@ -40,7 +42,7 @@ class SpoolWriter:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._position = _whole_lines_end(path)
-        self._file = path.open("r+b" if path.exists() else "w+b")
+        self._file = regular_file(path).open("r+b") if path.exists() else path.open("w+b")
         self._file.truncate(self._position)
         self._file.seek(self._position)
 
@@ -129,7 +131,7 @@ class SpoolFeed:
         if not self._last_line:
             return True
         try:
-            with self.path.open("rb") as file:
+            with regular_file(self.path).open("rb") as file:
                 file.seek(self._offset - len(self._last_line) - 1)
                 return file.read(len(self._last_line) + 1) == self._last_line + b"\n"
         except FileNotFoundError:
@@ -139,7 +141,7 @@ class SpoolFeed:
 def read_lines(path: Path, offset: int) -> tuple[list[bytes], int]:
     """The whole lines (without their newline) of a file from ``offset`` on, and the offset behind the last one."""
     try:
-        with path.open("rb") as file:
+        with regular_file(path).open("rb") as file:
             file.seek(offset)
             content = file.read()
     except FileNotFoundError:

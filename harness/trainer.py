@@ -95,7 +95,10 @@ class StageSpec:
 
 
 Emit = Callable[[Mapping[str, Any]], None]
-"""Called inside a stage to report progress: epoch, epochs, step, steps, loss, images_per_s (any subset)."""
+"""Called inside a stage with its progress, any subset of: epoch, epochs, step, steps, loss, images_per_s.
+
+Where nothing of that is known yet: ``doing``, what goes on, in words, and where it can be counted, ``done`` and ``of``.
+"""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.files import regular_file
+
 UNITS = "units.npz"
 
 Floats = NDArray[np.float64]
@@ -61,7 +63,7 @@ def read_units(path: Path) -> Units:
     Raises:
         OSError, ValueError, KeyError, zipfile.BadZipFile: If it cannot be read.
     """
-    with np.load(path, allow_pickle=False) as file:
+    with np.load(regular_file(path), allow_pickle=False) as file:
         keys: Sequence[str] = [str(key) for key in file["keys"]]
         unit, group = (str(name) for name in file["names"])
         rows = np.asarray(file["values"], dtype=np.float64)

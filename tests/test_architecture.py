@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "harness"
-SHARED = {"checkpoints", "code", "devices", "errors", "plugins", "spool", "trainer", "units", "words"}
+SHARED = {"checkpoints", "code", "devices", "errors", "files", "plugins", "spool", "trainer", "units", "words"}
 """Single modules that every room may use, the door among them; they themselves use each other alone."""
 
 HARNESS = {
@@ -110,6 +110,40 @@ def test_an_outside_system_is_imported_in_its_own_room_only(path: Path) -> None:
     for name in imported_by(path):
         doors = OUTSIDE.get(name.split(".")[0])
         assert doors is None or parts_of(path)[0] in doors, f"{path.relative_to(PACKAGE)} imports {name}"
+
+
+READERS = {"Image.open", "np.load", "torch.load", "load_file", "safetensors.torch.load_file", "open"}
+"""Functions that open the file that they are given."""
+
+
+def unguarded(path: Path) -> list[str]:
+    """Calls that read a file without having looked, by ``regular_file``, whether it is one."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        function = ast.unparse(node.func)
+        opened = node.args[0] if node.args and function in READERS else None
+        if isinstance(node.func, ast.Attribute) and function not in READERS:
+            mode = ast.unparse(node.args[0]) if node.args else "'r'"
+            reads = node.func.attr in {"read_text", "read_bytes"} or (
+                node.func.attr == "open" and not set(mode) & set("wxa") and "encoding" not in mode
+            )
+            opened = node.func.value if reads else None
+        if opened is not None and not ast.unparse(opened).startswith(
+            ("regular_file(", "io.BytesIO(", "Path('/proc/", "Path(f'/proc/")
+        ):
+            found.append(f"{path.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+NO_FILES = ("tracking.open()", "system.open(", "os.open(", "tarfile.open(fileobj=")
+"""What bears such a name and reads no file of this machine."""
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_file_is_read_before_it_is_known_to_be_a_regular_one(path: Path) -> None:
+    assert not [call for call in unguarded(path) if not any(name in call for name in NO_FILES)]
 
 
 def loaded_after(code: str) -> set[str]:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from harness.errors import InputError
+from harness.files import regular_file
 from harness.plan import fingerprint
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ def row_costs(prepared: "Prepared") -> dict[str, dict[str, int]]:
     path = prepared.store.root / "cache" / "costs.json"
     known: dict[str, dict[str, int]] = {}
     with suppress(OSError, ValueError):
-        known = json.loads(path.read_text(encoding="utf-8"))
+        known = json.loads(regular_file(path).read_text(encoding="utf-8"))
     costs: dict[str, dict[str, int]] = {}
     counted = False
     chains = {run.row: [prepared.plan.stages[name].settings for name in run.stages] for run in prepared.plan.runs}

@@ -1,5 +1,6 @@
 """Whoever wants to know what happens while a table is prepared and run: a terminal, a notebook, a test."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -14,6 +15,15 @@ class Listener:
 
     def note(self, message: str) -> None:
         """Receives a sentence that a person should read."""
+
+    def seconds_left(self) -> float:
+        """Returns how long work may go on that was asked to end; infinite while nobody asked."""
+        return math.inf
+
+    @contextmanager
+    def busy(self, what: str) -> Iterator[None]:  # noqa: ARG002
+        """Surrounds a job without countable items."""
+        yield
 
     def count(self, what: str, done: int, total: int) -> None:
         """Receives the progress of a job of countable items."""

@@ -10,13 +10,15 @@ from harness.api.listener import Listener
 from harness.api.prepare import Prepared
 from harness.api.tracking import TableTracking, table_metrics
 from harness.api.written import write_table
+from harness.files import regular_file
 
 if TYPE_CHECKING:
     from harness.execute import Event, Outcome
     from harness.report import TableReport
+    from harness.track import Tracker
 
 _PATIENCE_S = 10.0
-"""How long an interrupted run waits for the tracker; the next one delivers what was left."""
+"""How long a run that failed waits for the tracker; the next one delivers what was left."""
 REPORT_FORMATS = ("md", "svg", "png")
 """What is written of a report unless other formats are named."""
 
@@ -104,8 +106,7 @@ def run_table(
     Raises:
         KeyboardInterrupt: On Ctrl-C, once workers have ended and the tracker knows; the same call goes on later.
     """
-    from harness.report import build_report
-    from harness.track import Tracker, read_snapshot
+    from harness.track import Tracker
 
     listener = listener or Listener()
     plan, matrix = prepared.plan, prepared.matrix
@@ -125,18 +126,29 @@ def run_table(
     except BaseException as error:
         tracking.interrupt()
         hurried = isinstance(error.__context__, KeyboardInterrupt)  # a second Ctrl-C, while the first was seen to
-        tracker.close(0.0 if hurried else _PATIENCE_S)
+        tracker.close(0.0 if hurried else min(_PATIENCE_S, listener.seconds_left()))
         raise
+    with listener.busy("bringing the tracker up to date and writing the report"):
+        return _conclude(prepared, tracker, tracking, outcomes, out)
+
+
+def _conclude(
+    prepared: Prepared, tracker: "Tracker", tracking: TableTracking, outcomes: "Mapping[str, Outcome]", out: Path
+) -> TableRun:
+    """Brings the tracker up to date, and writes the report if it has all that it needs."""
+    from harness.report import build_report
+    from harness.track import read_snapshot
+
     succeeded = all(outcome.status in {"succeeded", "cached"} for outcome in outcomes.values())
     waiting = tracker.flush()
     if waiting.undelivered:
         tracker.finish_table(tracking.key, succeeded=succeeded)
         return TableRun(prepared, outcomes, str(tracker.close(0.0)), None, [])
     downloads = prepared.store.root / "downloads"
-    snapshot = read_snapshot(tracker.uri, matrix.name, key=tracking.key, downloads=downloads)
+    snapshot = read_snapshot(tracker.uri, prepared.matrix.name, key=tracking.key, downloads=downloads)
     report = build_report(snapshot)
     written = write_table(tracker.uri, snapshot, report, out, REPORT_FORMATS)
-    text, metrics = written[0].read_text(encoding="utf-8"), table_metrics(report)
+    text, metrics = regular_file(written[0]).read_text(encoding="utf-8"), table_metrics(report)
     tracker.finish_table(tracking.key, succeeded=succeeded, report=text, metrics=metrics, files=written[1:], within=out)
     delivery = tracker.close()
     return TableRun(prepared, outcomes, str(delivery) if delivery.undelivered else "", report, written)

@@ -7,11 +7,16 @@ from harness.api.engine import Engine
 from harness.api.listener import Listener
 from harness.api.studies import PointTrainer, PreparedSearch, StudyTracking
 from harness.errors import InputError
+from harness.files import regular_file
 from harness.units import UNITS
 
 if TYPE_CHECKING:
     from harness.execute import Executor
     from harness.search.trials import Trials
+
+
+_PATIENCE_S = 30.0
+"""How long the end of a search waits for the tracker; the next one delivers what was left."""
 
 
 def run_search(
@@ -60,12 +65,12 @@ def _run(prepared: PreparedSearch, engine: Engine, out: Path, listener: Listener
         write_result(prepared.result_file, record)
         prepared.store.share(prepared.result_file)
         written = write_study(record, out)
-        tracking.finish(written[0].read_text(encoding="utf-8"))
+        tracking.finish(regular_file(written[0]).read_text(encoding="utf-8"))
     except BaseException:
         tracking.interrupt()
         raise
     finally:
-        delivery = tracker.close()
+        delivery = tracker.close(min(_PATIENCE_S, listener.seconds_left()))
         if delivery.undelivered:
             listener.note(str(delivery))
     return record, written

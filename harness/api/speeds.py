@@ -10,6 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from harness.api.listener import Listener
+from harness.files import regular_file
 from harness.plan import Plan, Speed, Stage, fingerprint, measured_speeds, speed_key, unmeasured
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def known_speeds(store: "Store") -> dict[tuple[str, str], Speed]:
     probes: dict[tuple[str, str], list[Speed]] = {}
     for path in sorted(_folder(store).glob("*.json")):
         with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged one is no speed
-            kept = json.loads(path.read_text(encoding="utf-8"))
+            kept = json.loads(regular_file(path).read_text(encoding="utf-8"))
             speed = Speed(float(kept["units_per_s"]), int(kept["steps"]))
             probes.setdefault((kept["device"], kept["key"]), []).append(speed)
     probed = {

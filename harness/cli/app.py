@@ -1,7 +1,6 @@
 """The commands, assembled; the exit codes: 0 all is well, 1 a row failed, 2 bad usage or bad input."""
 
 import os
-import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import typer
 from harness.cli.cache import cache_app
 from harness.cli.data import data_app
 from harness.cli.doctor import doctor
+from harness.cli.ending import INTERRUPTED, MESSAGE, end_on_signals
 from harness.cli.evaluate import evaluate
 from harness.cli.plan import plan
 from harness.cli.report import report
@@ -18,9 +18,6 @@ from harness.cli.search import search
 from harness.cli.sync import sync
 from harness.cli.ui import ui
 from harness.errors import InputError
-
-_INTERRUPTED = 130
-_TERMINATED = 143
 
 app = typer.Typer(
     name="harness",
@@ -47,7 +44,7 @@ def main() -> None:
 
     SIGTERM (a scheduler, ``kill``) ends a command as tidily as Ctrl-C does: workers, servers and tracked runs with it.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    end_on_signals()
     try:
         app()
     except InputError as error:
@@ -55,10 +52,10 @@ def main() -> None:
         sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as end:
         # Typer turns an interruption of a command into this exit code, without a word.
-        if isinstance(end, SystemExit) and end.code != _INTERRUPTED:
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
             raise
-        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        sys.exit(_INTERRUPTED)
+        print(MESSAGE, file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader (head, less) went away: nothing is wrong, and nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,6 +3,7 @@
 import typer
 
 from harness.api.engine import Engine
+from harness.cli.ending import seconds_left
 from harness.cli.options import (
     DEFAULT_REPORTS,
     DEFAULT_STORE,
@@ -57,7 +58,7 @@ def run(
     from harness.display.listener import TerminalListener
     from harness.display.tables import show_results, show_table
 
-    engine, listener = Engine(executor, workers, address, stage_cpus, stage_gpus), TerminalListener()
+    engine, listener = Engine(executor, workers, address, stage_cpus, stage_gpus), TerminalListener(seconds_left)
     prepared = prepare(
         table,
         profile=profile,

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.api.engine import Engine
+from harness.cli.ending import seconds_left
 from harness.cli.options import (
     DEFAULT_REPORTS,
     DEFAULT_STORE,
@@ -53,7 +54,7 @@ def search(
     from harness.api.studies import prepare_search
     from harness.display.listener import TerminalListener
 
-    engine, listener = Engine(executor, workers, address, stage_cpus, stage_gpus), TerminalListener()
+    engine, listener = Engine(executor, workers, address, stage_cpus, stage_gpus), TerminalListener(seconds_left)
     prepared = prepare_search(file, profile=profile, data=data, trials=trials, store=store, listener=listener)
     record, written = run_search(prepared, engine, out, listener)
     if json:

@@ -1,5 +1,6 @@
 """What a person sees of a table's work: notes on standard error, live bars on a terminal or in a notebook."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
@@ -15,13 +16,27 @@ if TYPE_CHECKING:
 class TerminalListener(Listener):
     """Prints notes, and shows progress with rich, which draws in a terminal as in a notebook."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds_left: Callable[[], float] = lambda: math.inf) -> None:
+        self._seconds_left = seconds_left
         self._console = notices()
         self._counter: Counter | None = None
 
     def note(self, message: str) -> None:
         """Prints the message on standard error."""
         self._console.print(message)
+
+    def seconds_left(self) -> float:
+        """Returns how long work may go on that was asked to end."""
+        return self._seconds_left()
+
+    @contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        """Shows on a terminal that a job without countable items goes on."""
+        if not self._console.is_terminal:
+            yield
+            return
+        with self._console.status(what):
+            yield
 
     def count(self, what: str, done: int, total: int) -> None:
         """Shows a bar while a job of countable items goes on."""

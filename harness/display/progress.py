@@ -1,20 +1,28 @@
 """What a run shows while it works: a bar per active stage and one for the table, or plain lines off a terminal."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.display.console import notices
 from harness.execute.protocol import Event
 from harness.plan import Plan, Stage
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress, Task, TaskID
+
+
+_COUNTED_S = 10.0
+"""Off a terminal, how often a count that goes on is printed."""
 
 
 class Monitor:
-    """Turns an executor's events into what a person reads. On a terminal bars, elsewhere a line per start and end."""
+    """Turns an executor's events into what a person reads.
+
+    On a terminal bars, elsewhere a line per start and end of a stage; what a stage does before its first step is
+    printed there when a stage of the run does it for the first time, and counts again every ten seconds.
+    """
 
     def __init__(self, plan: Plan, bars: "Progress | None", table: str) -> None:
         self._plan = plan
@@ -22,6 +30,8 @@ class Monitor:
         self._console = bars.console if bars is not None else notices()
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
+        self._printed: dict[str, float] = {}
+        """When each thing that stages do before their steps was printed last."""
         self._done = 0
         self._all = len(plan.to_execute)
         self._whole = None if bars is None else bars.add_task(table, total=self._all, told="")
@@ -30,23 +40,27 @@ class Monitor:
         """Shows one event."""
         stage = self._plan.stages[event.fingerprint]
         match event.kind:
+            case "starting":
+                self._add_bar(stage)
+                self._progress(stage, event.detail)
             case "started":
                 self._started[event.fingerprint] = time.monotonic()
                 self._say(f"started    {self._title(stage)}")
-                if self._bars is not None:
-                    self._tasks[event.fingerprint] = self._bars.add_task(self._title(stage), total=None, told="")
+                self._add_bar(stage)
             case "progress":
-                self._progress(event)
+                self._progress(stage, event.detail)
             case "waiting":
                 self._say(f"waiting    {self._title(stage)}: another process works on it")
+                self._remove_bar(stage)
             case _:
                 self._end(stage, event)
 
-    def _progress(self, event: Event) -> None:
-        detail = event.detail
+    def _progress(self, stage: Stage, detail: Mapping[str, Any]) -> None:
         if "warning" in detail:
             self._console.print(f"warning: {detail['warning']}")
-        if self._bars is None or event.fingerprint not in self._tasks or "steps" not in detail:
+        if "doing" in detail:
+            self._prepare(stage, detail["doing"], detail.get("done", 0), detail.get("of", 0))
+        if self._bars is None or stage.fingerprint not in self._tasks or "steps" not in detail:
             return
         told = []
         if "epoch" in detail:
@@ -56,8 +70,29 @@ class Monitor:
         if "images_per_s" in detail:
             told.append(f"{detail['images_per_s']:.0f} images/s")
         self._bars.update(
-            self._tasks[event.fingerprint], completed=detail["step"], total=detail["steps"], told="  ".join(told)
+            self._tasks[stage.fingerprint], completed=detail["step"], total=detail["steps"], told="  ".join(told)
         )
+
+    def _prepare(self, stage: Stage, doing: str, done: int, of: int) -> None:
+        """Shows what a stage does between its steps, or before the first."""
+        told = f"{doing} {done:,} of {of:,}" if of else doing
+        if self._bars is not None:
+            if stage.fingerprint in self._tasks:
+                self._bars.update(self._tasks[stage.fingerprint], told=told, refresh=True)
+            return
+        now = time.monotonic()
+        if doing not in self._printed or (of and now - self._printed[doing] > _COUNTED_S):
+            self._printed[doing] = now
+            self._say(f"preparing  {self._title(stage)}: {told}")
+
+    def _add_bar(self, stage: Stage) -> None:
+        if self._bars is not None and stage.fingerprint not in self._tasks:
+            self._tasks[stage.fingerprint] = self._bars.add_task(self._title(stage), total=None, told="")
+
+    def _remove_bar(self, stage: Stage) -> None:
+        task = self._tasks.pop(stage.fingerprint, None)
+        if self._bars is not None and task is not None:
+            self._bars.remove_task(task)
 
     def _end(self, stage: Stage, event: Event) -> None:
         self._done += 1
@@ -71,9 +106,7 @@ class Monitor:
             self._say(f"{word:<10} {self._title(stage)}{took}  [{self._done}/{self._all}]")
         if self._bars is not None and self._whole is not None:
             self._bars.update(self._whole, completed=self._done)
-            task = self._tasks.pop(stage.fingerprint, None)
-            if task is not None:
-                self._bars.remove_task(task)
+        self._remove_bar(stage)
 
     def _say(self, line: str) -> None:
         """A line for logs; on a terminal the bars tell the same."""
@@ -99,6 +132,13 @@ def monitoring(plan: Plan, table: str) -> Iterator[Monitor]:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class Count(MofNCompleteColumn):
+        """Steps done of all; nothing as long as it is unknown how many there are."""
+
+        def render(self, task: "Task") -> Text:
+            return Text("") if task.total is None else super().render(task)
 
     console = notices()
     if not console.is_terminal:
@@ -107,7 +147,7 @@ def monitoring(plan: Plan, table: str) -> Iterator[Monitor]:
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
-        MofNCompleteColumn(),
+        Count(),
         TextColumn("{task.fields[told]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),

@@ -21,6 +21,7 @@ from typing import Any
 from harness.errors import InputError, StageError
 from harness.execute.remote import Remote
 from harness.execute.store import replace_text
+from harness.files import regular_file
 
 PATIENCE_S = 60.0
 """How long a beat must stand still until its holder counts as dead."""
@@ -133,7 +134,7 @@ class Lease:
         patience_s = float(held.get("patience_s", self._patience_s))  # its holder's, which renews it accordingly
         now, beat = time.monotonic(), [number, content.decode(errors="replace")]
         with suppress(OSError, ValueError, KeyError, TypeError):
-            seen = json.loads(self._seen.read_bytes())
+            seen = json.loads(regular_file(self._seen).read_bytes())
             if seen["beat"] == beat and seen["since"] <= now:
                 return bool(now - seen["since"] >= patience_s)
         replace_text(self._seen, json.dumps({"beat": beat, "since": now}))
@@ -163,7 +164,7 @@ def _holder(content: bytes) -> dict[str, Any]:
 def _identity(folder: Path) -> str:
     """What tells a folder of this machine, as long as it is up, from every other machine's."""
     boot = Path("/proc/sys/kernel/random/boot_id")
-    machine = boot.read_text(encoding="ascii").strip() if boot.exists() else f"{uuid.getnode():x}"
+    machine = regular_file(boot).read_text(encoding="ascii").strip() if boot.exists() else f"{uuid.getnode():x}"
     told = folder.stat()
     return f"{machine}:{told.st_dev:x}:{told.st_ino:x}"
 

@@ -28,7 +28,7 @@ from harness.execute.store import Store
 from harness.execute.worker import explain_death
 from harness.plan.stage import Stage
 
-_GRACE_S = 5.0
+_GRACE_S = 2.0
 """How long interrupted workers have to end by themselves."""
 _ATTEMPTS = 2
 """How often a stage is tried whose worker is lost; it resumes from its newest checkpoint."""
@@ -88,7 +88,7 @@ class LocalExecutor:
                 busy: dict[int, Stage] = {}
                 losses: dict[str, int] = {}
                 while not schedule.done:
-                    self._hand_out(schedule, busy, work, context)
+                    self._hand_out(schedule, busy, work, context, on_event)
                     if not busy:
                         time.sleep(RETRY_S / 5)  # all that is ready is in another process's hands
                         continue
@@ -113,7 +113,14 @@ class LocalExecutor:
             for worker in workers:
                 worker.kill()
 
-    def _hand_out(self, schedule: Schedule, busy: dict[int, Stage], work: str, context: Mapping[str, Any]) -> None:
+    def _hand_out(
+        self,
+        schedule: Schedule,
+        busy: dict[int, Stage],
+        work: str,
+        context: Mapping[str, Any],
+        on_event: Callable[[Event], None],
+    ) -> None:
         """Gives every idle slot a stage, as far as there are any ready."""
         for number, slot in enumerate(self._slots):
             if number in busy:
@@ -122,13 +129,11 @@ class LocalExecutor:
             if stage is None:
                 return
             busy[number] = stage
-            self._living_worker(number).ask(self.store, stage, work, slot.fill(context))
-
-    def _living_worker(self, number: int) -> "_Worker":
-        worker = self._workers.get(number)
-        if worker is None or not worker.lives():
-            worker = self._workers[number] = _Worker(self._slots[number])
-        return worker
+            worker = self._workers.get(number)
+            if worker is None or not worker.lives():
+                on_event(Event("starting", stage.fingerprint, {"name": stage.name, "doing": "starting a worker"}))
+                worker = self._workers[number] = _Worker(slot)
+            worker.ask(self.store, stage, work, slot.fill(context))
 
     def _speaking(self, busy: Mapping[int, Stage]) -> list[int]:
         """The busy slots whose workers have something to say, or have ended."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from harness.errors import InputError
+from harness.files import regular_file
 
 MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"
@@ -85,7 +86,7 @@ def products(folder: Path) -> list[Path]:
 
 def checksum_of(path: Path) -> str:
     """The checksum of a file, as manifests hold it."""
-    with path.open("rb") as file:
+    with regular_file(path).open("rb") as file:
         return checksum_of_stream(file)
 
 

@@ -32,7 +32,7 @@ from harness.execute.worker import run_stage, spare_memory
 from harness.plan.stage import Stage
 from harness.words import counted, first_line
 
-_GRACE_S = 5.0
+_GRACE_S = 2.0
 """How long interrupted stages have to end by themselves."""
 _ATTEMPTS = 3
 """How often a stage is tried whose worker or node is lost."""
@@ -266,6 +266,7 @@ class _Call:
             stage = self.schedule.take(time.monotonic())
             if stage is None:
                 return
+            self._on_event(Event("starting", stage.fingerprint, {"name": stage.name, "doing": "waiting for a worker"}))
             ref = self._task.remote(self._shipped, stage, self._cluster.queue)
             self._running[ref] = _Running(stage)
 

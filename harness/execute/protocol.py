@@ -23,7 +23,8 @@ BEGUN = "begun"
 class Event:
     """Something an executor tells while it works."""
 
-    kind: Literal["started", "progress", "waiting", "succeeded", "cached", "failed", "not_run"]
+    kind: Literal["starting", "started", "progress", "waiting", "succeeded", "cached", "failed", "not_run"]
+    """``starting``: the stage has no process yet, and waits for one; ``started``: its work begins."""
     fingerprint: str
     detail: Mapping[str, Any]
 

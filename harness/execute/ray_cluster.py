@@ -107,13 +107,15 @@ class RayCluster:
 
     def leave(self) -> None:
         """Ends the connection, and the cluster if it is this process's own."""
-        with _signals_kept(), redirect_stdout(io.StringIO()):  # Ray prints once more what its listener has
-            self.ray.shutdown()
-        if isinstance(sys.stdout, _WithoutRay):
-            sys.stdout = self._stdout
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        try:
+            with _signals_kept(), redirect_stdout(io.StringIO()):  # Ray prints once more what its listener has
+                self.ray.shutdown()
+        finally:  # an interruption may come in between
+            if isinstance(sys.stdout, _WithoutRay):
+                sys.stdout = self._stdout
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder = None
 
     def _beginning(self) -> dict[str, Any]:
         """What a cluster of this process is started with; nothing for one that is joined."""

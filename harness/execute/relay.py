@@ -101,7 +101,7 @@ def checkpoints_in(folder: Path) -> dict[str, int]:
     found = {}
     with suppress(FileNotFoundError):
         for path in (folder / CHECKPOINTS).iterdir():
-            if path.suffix != ".tmp":
+            if path.suffix != ".tmp" and path.is_file():
                 with suppress(FileNotFoundError):
                     found[f"{CHECKPOINTS}/{path.name}"] = path.stat().st_size
     return found

@@ -28,6 +28,7 @@ from harness.execute.manifest import CHECKPOINTS, MANIFEST, DamagedError, Manife
 from harness.execute.relay import SO_FAR, Follower, Sender, checkpoints_in
 from harness.execute.remote import Remote
 from harness.execute.store import Store, writing_to
+from harness.files import regular_file
 from harness.plan.stage import Stage
 
 _ATTEMPTS = 2
@@ -203,7 +204,7 @@ class SharedStore(Store):
                 self._send(fingerprint)
 
     def _send(self, fingerprint: str) -> None:
-        text = (self.folder(fingerprint) / MANIFEST).read_bytes()
+        text = regular_file(self.folder(fingerprint) / MANIFEST).read_bytes()
         manifest, _ = super()._read(fingerprint)
         if manifest is None:
             raise InputError(f"{self.folder(fingerprint)} changed while it was sent; run the same command again")

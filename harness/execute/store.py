@@ -39,6 +39,7 @@ from harness.execute.manifest import (
     seal_manifest,
 )
 from harness.execute.versions import VersionDifference, differences_from, library_versions
+from harness.files import NotRegularFileError, regular_file
 from harness.plan.stage import Stage
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -323,7 +324,7 @@ class Store:
         """A complete stage's manifest, or None and, if the stage was complete once, what is wrong with it."""
         folder = self.folder(fingerprint)
         try:
-            text = (folder / MANIFEST).read_bytes()
+            text = regular_file(folder / MANIFEST).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None, ""
         except OSError as error:
@@ -372,7 +373,7 @@ class Store:
         """The place and the content of every table's record."""
         for path in sorted((self.root / "tables").glob("*.json")):
             try:
-                content = path.read_bytes()
+                content = regular_file(path).read_bytes()
             except OSError as error:
                 raise InputError(_unknown_use(str(path), error.strerror)) from error
             yield str(path), content
@@ -391,8 +392,10 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 
 def tell_os_error(error: OSError, folder: Path) -> str | None:
-    """What to do about a full or unwritable disk, or a folder in the way; None for any other error."""
+    """What to do about a full or unwritable disk, or what lies in a file's place; None for any other error."""
     place = error.filename2 or error.filename or folder
+    if isinstance(error, NotRegularFileError):
+        return f"{place}: {error.strerror}; move it away, then run the same command"
     if error.errno in _FULL:
         return (
             f"{place}: {error.strerror}: no more can be written. Free space (python -m harness cache gc), or name a "
@@ -420,7 +423,7 @@ def _record_name(table: str) -> str:
 
 def _sync(path: Path) -> dict[str, Any]:
     """Makes a file's contents durable; its size and checksum."""
-    with path.open("rb") as file:
+    with regular_file(path).open("rb") as file:
         os.fsync(file.fileno())
     return {"bytes": path.stat().st_size, "blake2b": checksum_of(path)}
 

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import yaml
 
 from harness.errors import InputError
+from harness.files import NotRegularFileError, regular_file
 
 MAX_BYTES = 4 * 2**20
 MAX_DEPTH = 40
@@ -72,12 +73,12 @@ def read_yaml(path: Path) -> Document:
         InputError: if the file is missing, unreadable, empty, too large, not UTF-8, not YAML or not a mapping.
     """
     try:
-        with path.open("rb") as file:
+        with regular_file(path).open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file{_siblings(path)}") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: found a folder, expected a YAML file") from None
+    except NotRegularFileError as error:
+        raise InputError(f"{path}: found {error.found}, expected a YAML file") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if len(raw) > MAX_BYTES:

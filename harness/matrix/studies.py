@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError, did_you_mean
+from harness.files import regular_file
 from harness.matrix.source import Key
 from harness.matrix.vocabulary import Node, node_at
 
@@ -72,7 +73,7 @@ class Studies:
         """The kept outcome of a study under this profile."""
         path = None if self.folder is None else self.folder / f"{name}-{self.profile}.json"
         try:
-            record: Mapping[str, Any] = json.loads((path or Path()).read_bytes())
+            record: Mapping[str, Any] = json.loads(regular_file(path or Path()).read_bytes())
         except (OSError, ValueError):
             where = f" (looked for {path})" if path else ""
             raise InputError(

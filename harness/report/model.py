@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from harness.files import regular_file
 from harness.report.claims import Judgement, judge_claims
 from harness.report.insight import Insight, gain_insight
 from harness.report.measurements import Measurements, provenance_of
@@ -336,7 +337,7 @@ def _told(run: RunRecord) -> list[str]:
     path = run.artifacts / "notes.txt" if run.artifacts else None
     if path is None or not path.is_file():
         return []
-    return [line for line in dict.fromkeys(path.read_text("utf-8", "replace").splitlines()) if line]
+    return [line for line in dict.fromkeys(regular_file(path).read_text("utf-8", "replace").splitlines()) if line]
 
 
 def _method(rows: Sequence[TableRow], unit: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import InputError, did_you_mean
+from harness.files import regular_file
 from harness.report.drawing import BLACK, ENDINGS, GREEN, new_figure, save, style
 from harness.track.snapshot import RunRecord, Snapshot
 
@@ -227,7 +228,7 @@ def _arrays(run: RunRecord, name: str, needed: Sequence[str]) -> dict[str, NDArr
     path = run.artifacts / name if run.artifacts else None
     if path is None or not path.is_file():
         raise InputError(f"{place}: found no {name} among its artifacts; expected a finished evaluation's file")
-    with np.load(path, allow_pickle=False) as file:
+    with np.load(regular_file(path), allow_pickle=False) as file:
         missing = [key for key in needed if key not in file.files]
         if missing:
             raise InputError(f"{path}: lacks {', '.join(missing)}; found {', '.join(sorted(file.files))}")

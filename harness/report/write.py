@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from harness.errors import InputError, did_you_mean
+from harness.files import regular_file
 from harness.report.curves import StageCurves
 from harness.report.latex import to_latex
 from harness.report.markdown import to_markdown, to_pictures_page
@@ -85,7 +86,7 @@ def _page_path(report: TableReport, out_dir: Path) -> Path:
 def _page(report: TableReport, out_dir: Path) -> str:
     """The name of the page of pictures if there is one of these runs, else nothing."""
     path = _page_path(report, out_dir)
-    return path.name if path.is_file() and report.parent_id in path.read_text("utf-8", "replace") else ""
+    return path.name if path.is_file() and report.parent_id in regular_file(path).read_text("utf-8", "replace") else ""
 
 
 def _links(pictures: Sequence[tuple[str, Path]], out_dir: Path) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from harness.errors import InputError
+from harness.files import regular_file
 from harness.search.declaration import Search
 from harness.search.pruning import VALUES, make_pruner
 from harness.search.space import Dimension, Params, grid_points
@@ -51,7 +52,7 @@ def open_storage(address: str | None, journal: Path) -> BaseStorage:
     journal.parent.mkdir(parents=True, exist_ok=True)
     journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
     try:
-        with suppress(FileNotFoundError), journal.open("r+b") as file:
+        with suppress(FileNotFoundError), regular_file(journal).open("r+b") as file:
             text = file.read()
             file.truncate(text.rfind(b"\n") + 1)
         storage = JournalStorage(JournalFileBackend(str(journal)))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
+from harness.files import regular_file
 from harness.spool import read_lines
 from harness.track.identity import Owner
 
@@ -238,7 +239,7 @@ def other_addresses(root: Path, uri: str) -> dict[str, int]:
     for address in sorted(root.glob("*/address")):
         journals = len(list(address.parent.glob("*.jsonl")))
         try:
-            name = address.read_text(encoding="utf-8").strip()
+            name = regular_file(address).read_text(encoding="utf-8").strip()
         except (OSError, ValueError):
             name = f"whose address in {address} cannot be read"
         if journals and name != mine:

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import InputError, did_you_mean
+from harness.files import regular_file
 from harness.track.outbox import without_password
 from harness.track.snapshot import History, RunRecord, Snapshot
 from harness.track.store import (
@@ -213,7 +214,7 @@ def _declaration(uri: str, parent: "Run") -> dict[str, Any]:
             folder = Path(elsewhere)
             connect(uri).download_artifacts(parent.info.run_id, DECLARATION, elsewhere)
         try:
-            declaration: dict[str, Any] = json.loads((folder / DECLARATION).read_text())
+            declaration: dict[str, Any] = json.loads(regular_file(folder / DECLARATION).read_text())
         except FileNotFoundError:
             raise InputError(
                 f"{folder / DECLARATION}: not found; it belongs to the run {parent.info.run_id} of "

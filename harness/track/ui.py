@@ -14,6 +14,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from harness.errors import InputError
+from harness.files import regular_file
 from harness.track.outbox import without_password
 from harness.track.reader import TableEntry, list_tables
 from harness.track.store import artifact_folder, is_server, prepare_environment, resolve_uri, sqlite_path
@@ -21,6 +22,8 @@ from harness.track.view import runs_page
 
 _HOST = "127.0.0.1"
 _POLL_S = 0.25
+_GRACE_S = 2.0
+"""How long the server has to end by itself; it may wait for an open page."""
 
 
 class Ui:
@@ -109,7 +112,7 @@ class _Server:
             ended = self._process.poll() is not None
             if ended or time.monotonic() > deadline:
                 what = "ended at once" if ended else f"did not answer within {patience_s:.0f} s"
-                tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
+                tail = "\n".join(regular_file(self._log).read_text(errors="replace").splitlines()[-15:])
                 raise InputError(f"the MLflow server at {self.address} {what}; it said:\n{tail}")
             time.sleep(_POLL_S)
 
@@ -120,7 +123,7 @@ class _Server:
             self.stop()
 
     def stop(self) -> None:
-        for number, patience_s in ((signal.SIGTERM, 10.0), (signal.SIGKILL, 10.0)):
+        for number, patience_s in ((signal.SIGTERM, _GRACE_S), (signal.SIGKILL, 10.0)):
             try:
                 os.killpg(self._process.pid, number)
                 self._process.wait(patience_s)

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from harness.checkpoints import FOLDER
 from harness.errors import StageError
+from harness.files import regular_file
 from harness.spool import read_lines
 from harness.trainer import Task
 from harness.trainers.placeholders import fill
@@ -124,7 +125,7 @@ def _read(path: Path) -> Any:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise StageError(f"the metrics file has {path.stat().st_size} bytes, expected at most {_MOST_BYTES}")
-        return json.loads(path.read_bytes())
+        return json.loads(regular_file(path).read_bytes())
     except FileNotFoundError:
         raise StageError(
             "the command ended well but wrote no metrics: expected JSON in the file {metrics} ($HARNESS_METRICS)"

@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from harness.errors import InputError
+from harness.files import regular_file
 
 _CHUNK_BYTES = 1 << 20
 _IGNORED = frozenset({"__pycache__", ".git", ".venv"})
@@ -45,7 +46,7 @@ def _file_digest(path: Path, what: str) -> str:
 @lru_cache(maxsize=4096)
 def _digest(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - size and time only invalidate the cache
     digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
+    with regular_file(path).open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()

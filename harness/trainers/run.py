@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.checkpoints import FOLDER, newest_checkpoint, write_checkpoint
 from harness.errors import InputError
+from harness.files import regular_file
 from harness.spool import SpoolWriter, last_step
 from harness.trainer import SPOOL, Emit, Task
 
@@ -173,7 +174,7 @@ def open_run(task: Task, emit: Emit) -> Iterator[Run]:
             place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-")))
             with tarfile.open(fileobj=io.BytesIO(payload)) as archive:
                 archive.extractall(place, filter="data")
-            position, step = map(int, (place / _RECORD).read_text().split())
+            position, step = map(int, regular_file(place / _RECORD).read_text().split())
             spool.truncate(position)
             resumed = place / "files"
         yield Run(

@@ -93,7 +93,7 @@ def measure(row: str, stage: str, options: argparse.Namespace) -> dict[str, Any]
     dataset = open_dataset(circumstances.dataset, options.data, splits=("train",))
     split = dataset.splits["train"]
     classes = label_map(split.identities)
-    feeder = feed(dataset, split, circumstances, settings.images, options.device, memory_limit_mb=8000)
+    feeder = feed(dataset, split, circumstances, settings.images, options.device, lambda _: None, memory_limit_mb=8000)
     before = resident_mb()
     ends: list[float] = []
 

@@ -135,11 +135,12 @@ def run_harness(place: Path, *words: str | Path, code: int = 0) -> subprocess.Co
     return done
 
 
-def background(place: Path, *words: str | Path) -> "subprocess.Popen[str]":
+def background(place: Path, *words: str | Path, **variables: str) -> "subprocess.Popen[str]":
     """Starts ``python -m harness ...`` in a place, at the head of its own process group as a shell does."""
     command = [sys.executable, "-m", "harness", *map(str, words)]
     pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, cwd=place, env=environment(), start_new_session=True, **pipes)
+    env = environment() | variables
+    return subprocess.Popen(command, cwd=place, env=env, start_new_session=True, **pipes)
 
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

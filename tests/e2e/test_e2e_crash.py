@@ -216,6 +216,7 @@ def test_ctrl_c_ends_within_seconds_marks_the_runs_and_the_same_command_goes_on(
     assert running.returncode == 130
     assert "the same command goes on" in told
     assert "Traceback" not in told
+    harness("sync")  # of what the tracker had no time for
     runs = tracked_runs(place)
     assert {run.info.status for run in runs} == {"KILLED"}
     assert not psutil.pid_exists(running.pid)

@@ -316,6 +316,17 @@ def test_slots_work_side_by_side(local: LocalExecutor, journal: Journal, events:
     assert [word for _, word, _ in journal.lines()] == ["begin", "begin", "end", "end"]
 
 
+def test_a_worker_that_is_started_for_a_stage_is_told_and_one_that_is_there_begins_at_once(
+    store: Store, journal: Journal, events: Events
+) -> None:
+    first = stage("first")
+    with LocalExecutor(store, [Slot()]) as executor:
+        run(executor, [first, stage("second", parent=first)], journal, events)
+    starting = Event("starting", first.fingerprint, {"name": "first", "doing": "starting a worker"})
+    assert events[0] == starting
+    assert [event for event in events if event.kind == "starting"] == [starting]
+
+
 def test_a_killed_worker_fails_its_stage_after_one_more_try_and_touches_no_other(
     local: LocalExecutor, journal: Journal, events: Events
 ) -> None:

@@ -31,6 +31,16 @@ def run(executor: RayExecutor, stages: list, journal: Journal, events: Events) -
 # --- what a stage asks for --------------------------------------------------------------------------------------------
 
 
+def test_a_stage_that_waits_for_a_worker_is_told_before_it_starts(
+    on_ray: RayExecutor, journal: Journal, events: Events
+) -> None:
+    first = stage("first")
+    on_ray.execute([first], WORK, journal.context, events.append)
+    kinds = [event.kind for event in events]
+    assert kinds == ["starting", "started", "progress", "succeeded"]
+    assert events[0].detail == {"name": "first", "doing": "waiting for a worker"}
+
+
 @pytest.mark.parametrize(
     ("share", "node", "expected"),
     [

@@ -33,4 +33,6 @@ class Events(list[Event]):
     """Everything that an executor told."""
 
     def kinds(self, fingerprint: str) -> list[str]:
-        return [event.kind for event in self if event.fingerprint == fingerprint]
+        """Of a stage's events; whether a process was started for it depends on what ran before."""
+        kinds = [event.kind for event in self if event.fingerprint == fingerprint]
+        return [kind for kind in kinds if kind != "starting"]

@@ -20,6 +20,7 @@ import numpy as np
 from filelock import FileLock
 
 from harness.errors import InputError
+from harness.files import regular_file
 from harness.reid.data.dataset import Images, Split
 from harness.reid.data.decode import DECODE_VERSION, pixels_of
 from harness.reid.data.fingerprint import split_fingerprint
@@ -96,12 +97,12 @@ def _open(path: Path, shape: tuple[int, ...], workers: int) -> Images | None:
     if not record.is_file():
         return None
     try:
-        expected = json.loads(record.read_text(encoding="utf-8"))
+        expected = json.loads(regular_file(record).read_text(encoding="utf-8"))
         if expected["bytes"] != path.stat().st_size:
             raise ValueError(f"it has {path.stat().st_size} bytes instead of {expected['bytes']}")
         if expected["blocks"] != _checksums(path, workers):
             raise ValueError("its checksums do not fit")
-        images: Images = np.load(path, mmap_mode="r", allow_pickle=False)
+        images: Images = np.load(regular_file(path), mmap_mode="r", allow_pickle=False)
         if images.shape != shape or images.dtype != np.uint8:
             raise ValueError(f"it holds {images.dtype} of shape {images.shape}")
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -159,11 +160,11 @@ def _decoded(
 
 def _checksums(path: Path, workers: int) -> Sequence[int]:
     """CRC-32 of each block of a file, read in threads."""
-    with path.open("rb") as file:
+    with regular_file(path).open("rb") as file:
         starts = range(0, os.fstat(file.fileno()).st_size, _BLOCK_BYTES)
 
     def checksum(start: int) -> int:
-        with path.open("rb") as block:
+        with regular_file(path).open("rb") as block:
             block.seek(start)
             return zlib.crc32(block.read(_BLOCK_BYTES))
 

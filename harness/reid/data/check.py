@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.files import regular_file
 from harness.reid.data.cifar100 import CIFAR100, OFFICIAL_MD5
 from harness.reid.data.dataset import DISTRACTOR, JUNK, Dataset, Split, few, people
 from harness.reid.data.decode import UnreadableImageError, decode_image
@@ -225,7 +226,7 @@ def _cifar_checksums(root: Path) -> str:
     differing = [
         name
         for name, expected in OFFICIAL_MD5.items()
-        if hashlib.md5((root / name).read_bytes(), usedforsecurity=False).hexdigest() != expected
+        if hashlib.md5(regular_file(root / name).read_bytes(), usedforsecurity=False).hexdigest() != expected
     ]
     if not differing:
         return "the files are the release's, byte for byte"

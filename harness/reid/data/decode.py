@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from harness.errors import InputError
+from harness.files import regular_file
 from harness.reid.data.dataset import Images, Split
 
 DECODE_VERSION = 1
@@ -29,7 +30,7 @@ def decode_image(path: Path) -> tuple[Image.Image, str]:
         UnreadableImageError: If the file is missing, truncated or no image. A part of an image is never returned.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(regular_file(path)) as image:
             return image.convert("RGB"), image.mode
     except UnidentifiedImageError:
         raise UnreadableImageError(path, "empty, or in no known image format") from None

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.errors import InputError
+from harness.files import regular_file
 from harness.reid.data.dataset import Split
 
 _DIGEST_BYTES = 16
@@ -75,7 +76,7 @@ def _digests(files: tuple[str, ...], root: Path, index_dir: Path) -> Mapping[str
 def _stamp(path: Path) -> _Stamp:
     """What changes whenever the file does: size, time of change, and time of change of its entry, in nanoseconds."""
     try:
-        status = path.stat()
+        status = regular_file(path).stat()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
@@ -83,7 +84,7 @@ def _stamp(path: Path) -> _Stamp:
 
 def _digest(path: Path) -> str:
     try:
-        return hashlib.blake2b(path.read_bytes(), digest_size=_DIGEST_BYTES).hexdigest()
+        return hashlib.blake2b(regular_file(path).read_bytes(), digest_size=_DIGEST_BYTES).hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
 
@@ -91,7 +92,7 @@ def _digest(path: Path) -> str:
 def _load(path: Path) -> _Index:
     """The index; empty if there is none, or none that can be trusted."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(regular_file(path).read_text(encoding="utf-8"))
         if content["version"] != _INDEX_VERSION or content["check"] != _check(content["files"]):
             raise ValueError("its checksum does not fit")
         return {name: (stamp, digest) for name, (stamp, digest) in content["files"].items()}

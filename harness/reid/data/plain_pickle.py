@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import InputError
+from harness.files import regular_file
 
 _NUMERIC = frozenset("biuf")
 
@@ -99,7 +100,7 @@ def load_plain_pickle(path: Path) -> dict[str, Any]:
         InputError: If the file cannot be read, is damaged, or holds anything but plain data.
     """
     try:
-        content = _Unpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        content = _Unpickler(io.BytesIO(regular_file(path).read_bytes()), encoding="bytes").load()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except Exception as error:  # a damaged pickle raises nearly anything

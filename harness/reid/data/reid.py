@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.files import regular_file
 from harness.reid.data.dataset import DISTRACTOR, JUNK, SYNTHETIC_RECORD, Dataset, Split, people
 from harness.reid.data.locate import Layout, locate
 from harness.reid.data.protocol import Reading
@@ -114,12 +115,12 @@ def _read_folder(
 
 
 def _image_names(folder: Path) -> list[str]:
-    """Names of the images in a folder, sorted; a link that leads nowhere counts, so that reading it is an error."""
+    """Names of the images in a folder, sorted; folders, pipes and dangling links count, so that reading one fails."""
     with os.scandir(folder) as entries:
         return sorted(
             entry.name
             for entry in entries
-            if not entry.name.startswith(".") and Path(entry.name).suffix.lower() in _IMAGES and not entry.is_dir()
+            if not entry.name.startswith(".") and Path(entry.name).suffix.lower() in _IMAGES
         )
 
 
@@ -150,7 +151,7 @@ def _recorded_counts(folder: Path) -> Mapping[str, int] | None:
     if not record.is_file():
         return None
     try:
-        counts = json.loads(record.read_text(encoding="utf-8"))["files"]
+        counts = json.loads(regular_file(record).read_text(encoding="utf-8"))["files"]
         return {str(name): int(count) for name, count in counts.items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import InputError, did_you_mean
+from harness.files import NotRegularFileError, regular_file
 from harness.reid.evaluate.inputs import to_feature_pair, to_labels
 from harness.reid.evaluate.memory import PeakMemory
 from harness.reid.evaluate.ranking import RankingResult, evaluate_ranking
@@ -46,8 +47,12 @@ def load_features(path: str | Path) -> Features:
     """
     path = Path(path)
     names = [field.name for field in fields(Features)]
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; expected an .npz with {', '.join(names)}")
+    try:
+        regular_file(path)
+    except NotRegularFileError as error:
+        raise InputError(f"{path}: found {error.found}, expected an .npz file with {', '.join(names)}") from None
+    except (OSError, ValueError):  # a name too long, or with a null byte
+        raise InputError(f"{path}: no such file; expected an .npz with {', '.join(names)}") from None
     if not zipfile.is_zipfile(path) or not _begins_as_zip(path):
         raise InputError(f"{path}: not an .npz file; expected what numpy.savez writes")
     arrays = _read_arrays(path, names)
@@ -67,14 +72,14 @@ def load_features(path: str | Path) -> Features:
 
 def _begins_as_zip(path: Path) -> bool:
     """Whether numpy would read it as an archive; another file may end as one."""
-    with path.open("rb") as file:
+    with regular_file(path).open("rb") as file:
         return file.read(2) == b"PK"
 
 
 def _read_arrays(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
     arrays, part = {}, "list of arrays"
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(regular_file(path), allow_pickle=False) as stored:
             for name in names:
                 if name not in stored:
                     found = [repr(key)[1:-1] for key in stored.files]  # of a damaged file, with control characters

@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from harness.errors import InputError, nearest
+from harness.files import NotRegularFileError, regular_file
 
 IMAGENET = "imagenet"
 NONE = "none"
@@ -27,17 +28,22 @@ def weights_file(weights: str) -> Path:
     """The file that ``weights`` names.
 
     Raises:
-        InputError: There is no such file.
+        InputError: There is no such file, or it is no regular one.
     """
     path = Path(weights).expanduser()
-    if not path.is_file():
+    try:
+        return regular_file(path)
+    except NotRegularFileError as error:
+        raise InputError(
+            f'weights: "{weights}": found {error.found}, expected "{IMAGENET}", "{NONE}" or a .safetensors or .pth file'
+        ) from None
+    except (OSError, ValueError):  # missing, a name too long, or with a null byte
         near = None if path.suffix else nearest(weights, [IMAGENET, NONE])
         meant = "" if near is None else f'; did you mean "{near}"?'
         raise InputError(
             f'weights: no file "{weights}" (looked in {Path.cwd()}); expected "{IMAGENET}", "{NONE}" or the path of a '
             f".safetensors or .pth file{meant}"
-        )
-    return path
+        ) from None
 
 
 def weights_anywhere(weights: str) -> str:
@@ -73,5 +79,5 @@ def weights_identity(backbone: str, weights: str) -> str:
 
 @lru_cache(maxsize=64)
 def _digest(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - size and time only invalidate the cache
-    with path.open("rb") as file:
+    with regular_file(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

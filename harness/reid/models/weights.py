@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.errors import InputError, did_you_mean
+from harness.files import regular_file
 from harness.reid.models.sources import IMAGENET, NONE, imagenet_name, weights_file
 
 _HUB_FILE = "model.safetensors"
@@ -63,8 +64,8 @@ def _read(path: Path) -> dict[str, Any]:
     """The state dict in ``path``."""
     try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+            return safetensors.torch.load_file(regular_file(path))
+        state = torch.load(regular_file(path), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged archive or pickle can raise nearly anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(

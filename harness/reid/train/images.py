@@ -8,6 +8,7 @@ from harness.errors import InputError
 from harness.reid.data import Dataset, Split, cached_images, held_out_split, open_dataset, split_fingerprint
 from harness.reid.data.batches import DecodingFeeder, Feeder, ImageFeeder
 from harness.reid.train.settings import Circumstances, ImageSettings
+from harness.trainer import Emit
 
 
 def open_images(circumstances: Circumstances, images: ImageSettings, *, training: bool) -> Dataset:
@@ -39,6 +40,7 @@ def feed(
     circumstances: Circumstances,
     images: ImageSettings,
     device: torch.device,
+    emit: Emit,
     *,
     memory_limit_mb: int = 0,
 ) -> Feeder:
@@ -50,10 +52,19 @@ def feed(
         circumstances: Whether decoded images are kept, and where.
         images: The size.
         device: Where batches are wanted.
+        emit: Told how many images are decoded, of how many.
         memory_limit_mb: Kept images up to this size live on the device; for those that are seen more than once.
     """
     size = images.height_px, images.width_px
     if not circumstances.decoded_once:
         return DecodingFeeder(split, dataset.root, *size, device, workers=circumstances.threads)
-    kept = cached_images(split, dataset.root, *size, Path(circumstances.cache), workers=circumstances.threads)
+    emit({"doing": f"opening the decoded images of {split.name}"})
+    kept = cached_images(
+        split,
+        dataset.root,
+        *size,
+        Path(circumstances.cache),
+        workers=circumstances.threads,
+        progress=lambda done, of: emit({"doing": f"decoding the images of {split.name}", "done": done, "of": of}),
+    )
     return ImageFeeder(kept, device, memory_limit_bytes=memory_limit_mb * 1_000_000)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from harness.devices import device_name
+from harness.files import regular_file
 from harness.reid.data import Dataset, Split
 from harness.reid.data.augment import normalize
 from harness.reid.data.batches import Batch, Feeder
@@ -54,7 +55,9 @@ def evaluate_stage(
     stage, circumstances = EvaluateSettings.read(settings), Circumstances.read(context)
     device = prepare_device(circumstances)
     meter, started = DeviceMeter(device), time.monotonic()
+    emit({"doing": "checking the data set"})
     dataset = open_images(circumstances, stage.images, training=False)
+    emit({"doing": "building the network and loading its weights"})
     network = _trained_network(stage, parent_folder).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with arithmetic(device, tf32=stage.arithmetic.tf32, deterministic=stage.arithmetic.deterministic):
         extractor = Extractor(network, stage, device, circumstances.threads, emit)
@@ -97,7 +100,7 @@ class Extractor:
         self._network = network.eval()
         self._stage = stage
         self._threads = threads
-        self._emit = emit
+        self.emit = emit
 
     @torch.inference_mode()
     def over(self, images: Feeder, count: int, take: Callable[[Output], Sequence[Tensor]]) -> list[Tensor]:
@@ -113,7 +116,7 @@ class Extractor:
             self.images += len(pixels)
             done += len(pixels)
             seconds = self.seconds + time.monotonic() - started
-            self._emit({"step": done, "steps": count, "images_per_s": self.images / seconds})
+            self.emit({"step": done, "steps": count, "images_per_s": self.images / seconds})
         results = [torch.cat(values) for values in zip(*(part.get() for part in parts), strict=True)]
         self.seconds += time.monotonic() - started
         return results
@@ -126,7 +129,7 @@ def _batches(images: Feeder, batches: Sequence[Ids]) -> Iterator[Batch]:
 
 
 def _trained_network(stage: EvaluateSettings, parent_folder: Path) -> Network:
-    weights = load_file(parent_folder / WEIGHTS)
+    weights = load_file(regular_file(parent_folder / WEIGHTS))
     classifier = weights.get("classifier.weight")
     network = build_network(
         **stage.model, weights="none", classes=None if classifier is None else len(classifier), seed=0
@@ -140,11 +143,13 @@ def _score_retrieval(
 ) -> tuple[dict[str, float], list[str]]:
     query, gallery = dataset.splits["query"], dataset.splits["gallery"]
     query_images, gallery_images = (
-        feed(dataset, split, circumstances, stage.images, extractor.device) for split in (query, gallery)
+        feed(dataset, split, circumstances, stage.images, extractor.device, extractor.emit)
+        for split in (query, gallery)
     )
     query_features, *query_attention = extractor.over(query_images, len(query), _embedding_and_attention)
     (gallery_features,) = extractor.over(gallery_images, len(gallery), lambda output: [output.embedding])
     query_cameras, gallery_cameras, notes = comparable_cameras(query, gallery)
+    extractor.emit({"doing": "ranking the gallery"})
     result = rank(
         stage.evaluation,
         circumstances,
@@ -270,7 +275,7 @@ def _score_classification(
     trained = np.unique(dataset.splits["train"].identities)
     positions = np.searchsorted(trained, test.identities)
     known = (positions < len(trained)) & (trained[np.minimum(positions, len(trained) - 1)] == test.identities)
-    images = feed(dataset, test, circumstances, stage.images, extractor.device)
+    images = feed(dataset, test, circumstances, stage.images, extractor.device, extractor.emit)
     (scores,) = extractor.over(images, len(test), logits)
     from harness.reid.evaluate import evaluate_classification
 

@@ -1,5 +1,6 @@
 """The work of a stage, as a worker calls it: train, or evaluate what the parent stage trained."""
 
+import sys
 from typing import Any
 
 from harness.trainer import Emit, Task
@@ -12,6 +13,8 @@ def run_stage(task: Task, emit: Emit) -> dict[str, Any]:
         InputError: If the data or the weights are not what the stage needs.
         StageError: If training diverges.
     """
+    if "torch" not in sys.modules:
+        emit({"doing": "importing torch"})
     if task.kind == "train":
         from harness.reid.train.training import train_stage
 

@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from harness.devices import device_name
+from harness.files import regular_file
 from harness.reid.data import label_map
 from harness.reid.files import STATE, WEIGHTS
 from harness.reid.losses import load_custom_losses
@@ -47,6 +48,7 @@ def train_stage(
     device = prepare_device(circumstances)
     if stage.arithmetic.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    emit({"doing": "checking the data set"})
     dataset = open_images(circumstances, stage.images, training=True)
     split = dataset.splits["train"]
     classes = label_map(split.identities)
@@ -56,9 +58,10 @@ def train_stage(
     labels = np.searchsorted(classes, split.identities).astype(np.int64)
     stage, notes = fit_sampler(stage, identities=len(classes), images=len(split))
     with arithmetic(device, tf32=stage.arithmetic.tf32, deterministic=stage.arithmetic.deterministic):
+        emit({"doing": "building the network and loading its weights"})
         network = starting_network(stage, circumstances, len(classes), parent_folder)
         feeder = feed(
-            dataset, split, circumstances, stage.images, device, memory_limit_mb=circumstances.device_memory_mb
+            dataset, split, circumstances, stage.images, device, emit, memory_limit_mb=circumstances.device_memory_mb
         )
         training = Training(
             network,
@@ -74,6 +77,7 @@ def train_stage(
             log_every=circumstances.log_every,
             checkpoint_minutes=circumstances.checkpoint_minutes,
         )
+        emit({"doing": "compiling the network" if stage.arithmetic.compile else "training the first steps"})
         measured = training.run()
     weights = {name: value.detach().cpu().contiguous() for name, value in training.network.state_dict().items()}
     aside = folder / f"{WEIGHTS}.tmp"
@@ -127,7 +131,7 @@ def starting_network(
         seed=stage.seed,
     )
     if parent_folder is not None:
-        inherit(network, load_file(parent_folder / WEIGHTS))
+        inherit(network, load_file(regular_file(parent_folder / WEIGHTS)))
     # A compiler chooses itself what to recompute, whatever another row of the run asked for.
     network.recompute = circumstances.checkpoint_activations and not stage.arithmetic.compile
     return network

@@ -103,7 +103,12 @@ def test_held_out_identities_are_scored_out_of_the_training_images(
 def test_a_classification_needs_no_ranking(settings: dict[str, Any], blind: dict[str, Any], tmp_path: Path) -> None:
     scored = evaluated(settings, rerank=False)
     scored["evaluation"] = {"protocol": "classification"}
-    assert probed(scored, {**blind, "sizes": {"train": 40, "test": 9, "classes": 8}}, tmp_path / "probe", "evaluate")["steps"] == 10
+    assert (
+        probed(scored, {**blind, "sizes": {"train": 40, "test": 9, "classes": 8}}, tmp_path / "probe", "evaluate")[
+            "steps"
+        ]
+        == 10
+    )
 
 
 def test_no_fingerprint_depends_on_the_probe() -> None:

@@ -91,6 +91,25 @@ def test_a_stage_killed_at_any_reading_resumes_to_the_same_bits(
     assert resumed["steps"] == whole["steps"]
 
 
+def test_a_stage_says_what_it_does_before_its_first_step(
+    settings: dict[str, Any], context: dict[str, Any], tmp_path: Path
+) -> None:
+    told: list[Mapping[str, Any]] = []
+    train(settings, {**context, "cache": str(tmp_path / "cache")}, tmp_path / "stage", told.append)
+    steps = [place for place, each in enumerate(told) if "step" in each]
+    doing = [each["doing"] for each in told if "doing" in each]
+    assert all("doing" in each for each in told[: steps[0]])
+    assert list(dict.fromkeys(doing)) == [
+        "checking the data set",
+        "building the network and loading its weights",
+        "opening the decoded images of train",
+        "decoding the images of train",
+        "training the first steps",
+    ]
+    images = len(open_dataset("market1501", Path(context["root"])).splits["train"])
+    assert [(each["done"], each["of"]) for each in told if "done" in each][-1] == (images, images)
+
+
 @pytest.mark.parametrize("lost", [None, STATE, SPOOL, "all of it"])
 def test_a_stage_goes_on_from_one_that_stopped_early_to_the_same_bits(
     settings: dict[str, Any], context: dict[str, Any], tmp_path: Path, lost: str | None
@@ -108,7 +127,12 @@ def test_a_stage_goes_on_from_one_that_stopped_early_to_the_same_bits(
     epochs: list[float] = []
     (tmp_path / "rest").mkdir()
     rest = train_stage(
-        settings, context, tmp_path / "rest", None, lambda told: epochs.append(told["epoch"]), begun=begun
+        settings,
+        context,
+        tmp_path / "rest",
+        None,
+        lambda told: epochs.extend([told["epoch"]] if "epoch" in told else []),
+        begun=begun,
     )
     assert (min(epochs) > 1.0) is (lost is None)  # what was trained already is not trained again
     assert (tmp_path / "rest" / WEIGHTS).read_bytes() == (tmp_path / "whole" / WEIGHTS).read_bytes()

@@ -17,6 +17,7 @@ from typing import TypeVar
 from filelock import FileLock
 
 from harness.errors import InputError
+from harness.files import regular_file
 
 GENERATOR_VERSION = 1
 """Rises with every change that alters a byte of any set."""
@@ -84,7 +85,7 @@ def _check_same(target: Path, origin: Origin) -> None:
     """Raises InputError unless the target holds, complete, what the origin would make."""
     advice = "choose another folder, or remove this one"
     try:
-        found = Origin(**json.loads((target / RECORD).read_text(encoding="utf-8")))
+        found = Origin(**json.loads(regular_file(target / RECORD).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         raise InputError(f"{target}: exists already and was not made by this generator; {advice}") from None
     if found != origin:
