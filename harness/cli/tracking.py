@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from harness.cli.wiring import Prepared
 from harness.execute.protocol import Event
 from harness.matrix import Row, matrix_to_json, recipe_to_yaml
-from harness.plan import CODE_VERSION, Run, fingerprint
+from harness.plan import CODE_VERSION, Run, fingerprint, rows_to_add
 from harness.track import Tracker, collect_provenance
 from harness.train.files import ATTENTION, PER_QUERY, SPOOL
 
@@ -37,7 +37,7 @@ class TableTracking:
         self._tracker.open_table(
             self.key,
             table=self._prepared.matrix.name,
-            declaration=matrix_to_json(self._prepared.whole),
+            declaration={**matrix_to_json(self._prepared.whole), "rows_to_add": _rows_to_add(self._prepared)},
             provenance=self._provenance,
             dataset_source=str(self._prepared.root),
         )
@@ -130,6 +130,15 @@ def table_key(prepared: Prepared) -> str:
         key: value for key, value in matrix_to_json(prepared.whole).items() if key not in {"seeds", "claims"}
     }
     return fingerprint({"declaration": declaration, "data": dict(prepared.data.splits), "code": dict(prepared.code)})
+
+
+def _rows_to_add(prepared: Prepared) -> list[tuple[str, ...]]:
+    """Returns the rows that would tell what the table's rows leave open; rows with another ``set`` are apart."""
+    groups: dict[str, list[Mapping[str, bool]]] = {}
+    for row in prepared.whole.rows:
+        groups.setdefault(repr(row.set), []).append(row.factors)
+    found = (rows_to_add(group, prepared.allowed) for group in groups.values() if len(group) > 1)
+    return list(dict.fromkeys(factors for rows in found for factors in rows))
 
 
 def final_metrics(results: Iterable[Mapping[str, Any]]) -> dict[str, float]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from harness.cli.console import counting, notices
 from harness.cli.places import choose
-from harness.matrix import Matrix, Synthetic, expand, read_declaration
+from harness.matrix import Matrix, Synthetic, declarable, expand, read_declaration
 from harness.models import weights_anywhere, weights_identity
-from harness.plan import CODE_VERSION, DataIdentity, Plan, allowed_by, build_plan, code_identity, version_identity
+from harness.plan import CODE_VERSION, DataIdentity, Plan, build_plan, code_identity, version_identity
 
 if TYPE_CHECKING:
     from harness.execute import Store, VersionDifference
@@ -40,7 +40,7 @@ class Prepared:
     version_differences: "tuple[VersionDifference, ...]"
     """Libraries that cached stages of the plan ran with in another version."""
     allowed: Callable[[Mapping[str, bool]], bool]
-    """Whether the factors' constraints allow a setting."""
+    """Whether a row with this setting of all factors could be added to the table."""
 
     @property
     def context(self) -> dict[str, Any]:
@@ -112,10 +112,7 @@ def prepare(
     for difference in differences:
         notices().print(f"note: {difference}")
     needed = frozenset(plan.stages) | frozenset(whole_plan.stages)
-    rules = matrix.constraints
-    allowed = allowed_by(
-        {name: rule.requires for name, rule in rules.items()}, {name: rule.excludes for name, rule in rules.items()}
-    )
+    allowed = declarable(declaration, profile=choice.profile, overrides=overrides, studies=found, beside=whole.rows)
     return Prepared(
         matrix=matrix,
         whole=whole,

@@ -11,15 +11,14 @@ or ``load_matrix`` for both at once.
 """
 
 from harness.matrix.declaration import Declaration, Factor, Profile, read_declaration
-from harness.matrix.expand import expand, load_matrix
+from harness.matrix.expand import declarable, expand, load_matrix
 from harness.matrix.export import matrix_to_json, recipe_to_yaml
-from harness.matrix.matrix import Assumption, Cited, Claim, Constraint, Matrix, RefusedRow, Row, Synthetic
+from harness.matrix.matrix import Assumption, Cited, Claim, Matrix, RefusedRow, Row, Synthetic
 
 __all__ = [
     "Assumption",
     "Cited",
     "Claim",
-    "Constraint",
     "Declaration",
     "Factor",
     "Matrix",
@@ -27,6 +26,7 @@ __all__ = [
     "RefusedRow",
     "Row",
     "Synthetic",
+    "declarable",
     "expand",
     "load_matrix",
     "matrix_to_json",

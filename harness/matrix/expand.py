@@ -6,7 +6,7 @@ profile's, factors in declared order (on: ``patch``, then ``apply``; off: ``off`
 a tick in the table stays true.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from harness.errors import InputError, did_you_mean
 from harness.matrix.declaration import AssumptionSource, Declaration, Factor, Profile, read_declaration
 from harness.matrix.generate import generated_rows
-from harness.matrix.matrix import Assumption, Cited, Claim, Constraint, Matrix, RefusedRow, Row
+from harness.matrix.matrix import Assumption, Cited, Claim, Matrix, RefusedRow, Row
 from harness.matrix.patch import Setting, Values, tell_origin, touches, value_at
 from harness.matrix.resolve import Resolver, read_overrides
 from harness.matrix.schema import MAX_SEED, METRICS
@@ -79,13 +79,11 @@ def expand(
     chosen = declaration.profile(profile)
     table = declaration.table
     candidates = _selected(declaration, list(_candidates(declaration, chosen)), rows)
-    settings = declaration.settings(chosen.name)
     found = Studies(studies, chosen.name, searched or {})
-    laid_last = read_overrides(overrides or {})
-    resolver = Resolver(declaration.path, declaration.recipe.factors, settings, laid_last, found)
+    resolver = _resolver(declaration, chosen, overrides, found)
     kept, refused = _judged(declaration, candidates, resolver)
     resolver.check_overrides()
-    _check_protocol(declaration, chosen, settings, kept)
+    _check_protocol(declaration, chosen, resolver.settings, kept)
     _check_other_profiles(declaration, chosen, kept)
     run_seeds = _seeds(declaration, chosen, seeds)
     return Matrix(
@@ -102,12 +100,44 @@ def expand(
         overrides={".".join(setting.key): setting.value for setting in resolver.overrides},
         synthetic=chosen.synthetic,
         dataset=kept[0].recipe.data.dataset if kept else declaration.dataset(chosen.name),
-        constraints={
-            name: Constraint(factor.requires, factor.excludes) for name, factor in declaration.recipe.factors.items()
-        },
         notes=(*table.notes, *_same_settings(kept), *_searched(found)),
         studies=dict(found.taken),
     )
+
+
+def declarable(
+    declaration: Declaration,
+    *,
+    profile: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    studies: Path | None = None,
+    beside: Sequence[Row] = (),
+) -> Callable[[Mapping[str, bool]], bool]:
+    """Returns whether one more row could be declared, as a function of its setting of all factors.
+
+    It could if the constraints allow it, its recipe is valid, a stage would train, and it has the data set and the
+    protocol of the rows that it stands ``beside``. The other arguments are those of ``expand``.
+    """
+    chosen = declaration.profile(profile)
+    resolver = _resolver(declaration, chosen, overrides, Studies(studies, chosen.name))
+
+    def judge(setting: Mapping[str, bool]) -> bool:
+        candidate = _Candidate("one row more", tuple(name for name, on in setting.items() if on), ())
+        try:
+            kept, _ = _judged(declaration, [candidate], resolver)
+            _check_protocol(declaration, chosen, resolver.settings, [*beside[:1], *kept])
+        except InputError:
+            return False
+        return bool(kept)
+
+    return judge
+
+
+def _resolver(
+    declaration: Declaration, profile: Profile, overrides: Mapping[str, Any] | None, studies: Studies
+) -> Resolver:
+    settings, laid_last = declaration.settings(profile.name), read_overrides(overrides or {})
+    return Resolver(declaration.path, declaration.recipe.factors, settings, laid_last, studies)
 
 
 def _judged(
@@ -228,8 +258,7 @@ def _check_other_profiles(declaration: Declaration, chosen: Profile, rows: Seque
     for profile in declaration.profiles.values():
         if profile.name == chosen.name:
             continue
-        studies, settings = Studies(None, profile.name, stand_ins), declaration.settings(profile.name)
-        resolver = Resolver(declaration.path, declaration.recipe.factors, settings, (), studies)
+        resolver = _resolver(declaration, profile, None, Studies(None, profile.name, stand_ins))
         for candidate in _candidates(declaration, profile):
             own = declaration.sets.get((*candidate.source, "profiles", profile.name, "set"))
             if candidate.id == rows[0].id or (own and candidate.id in ids):

@@ -5,7 +5,7 @@ neither torch nor the tracker, so that a plan is quick.
 """
 
 from harness.plan.code import CODE_VERSION, code_digest, reached_modules
-from harness.plan.effects import Identified, allowed_by, identify
+from harness.plan.effects import Identified, identify
 from harness.plan.estimates import Estimate, Speed, Speeds, estimate, measured_speeds, speed_key, unmeasured
 from harness.plan.fingerprint import fingerprint
 from harness.plan.plan import (
@@ -19,6 +19,7 @@ from harness.plan.plan import (
 )
 from harness.plan.stage import Plan, Run, Stage
 from harness.plan.stages import DataIdentity, stages_of
+from harness.plan.suggest import Suggestion, most_telling_row, rows_to_add
 
 __all__ = [
     "CODE_VERSION",
@@ -31,7 +32,7 @@ __all__ = [
     "Speed",
     "Speeds",
     "Stage",
-    "allowed_by",
+    "Suggestion",
     "build_plan",
     "code_digest",
     "code_identity",
@@ -40,8 +41,10 @@ __all__ = [
     "identify",
     "identify_matrix",
     "measured_speeds",
+    "most_telling_row",
     "plan_to_json",
     "reached_modules",
+    "rows_to_add",
     "sharing_of",
     "speed_key",
     "stages_of",

@@ -107,14 +107,13 @@ def sharing_of(plan: Plan) -> Sharing:
     )
 
 
-def identify_matrix(matrix: Matrix, plan: Plan, allowed: Callable[[Mapping[str, bool]], bool]) -> Identified:
+def identify_matrix(matrix: Matrix, plan: Plan) -> Identified:
     """Which effects and claims the plan's rows can tell; see ``effects.identify``."""
     planned = {run.row for run in plan.runs}
     return identify(
         {row.id: row.factors for row in matrix.rows if row.id in planned},
         claims=matrix.claims,
         refused={row.id: row.constraint for row in plan.refused},
-        allowed=allowed,
     )
 
 
