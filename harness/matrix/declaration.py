@@ -1,6 +1,6 @@
 """Reading a declaration: the table file and its recipe files, checked as far as that goes without a profile."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -202,8 +202,8 @@ def _name_recipe_keys(error: ValidationError, document: Document) -> None:
             raise document.error((key,), f'"{key}" is no key of a recipe file; {told}') from None
 
 
-def _known(document: Document, key: Key, name: str, what: str, valid: Iterable[str]) -> None:
-    if name not in (valid := list(valid)):
+def _known(document: Document, key: Key, name: str, what: str, valid: Collection[str]) -> None:
+    if name not in valid:
         told = did_you_mean(name, valid) if valid else f"the recipe declares no {what}"
         raise document.error(key, f'"{name}" is no {what}; {told}')
 

@@ -178,13 +178,13 @@ def _selected(
 ) -> Sequence[_Candidate]:
     if rows is None:
         return candidates
-    ids = [candidate.id for candidate in candidates]
+    ids, wanted = {candidate.id: None for candidate in candidates}, set(rows)
     for row in rows:
         if row not in ids:
             raise InputError(f'--rows: "{row}" is no row of {declaration.path}; {did_you_mean(row, ids)}')
     if not rows:
         raise InputError("--rows: found no row, expected at least one")
-    return [candidate for candidate in candidates if candidate.id in rows]
+    return [candidate for candidate in candidates if candidate.id in wanted]
 
 
 def _seeds(declaration: Declaration, profile: Profile, seeds: Sequence[int] | None) -> tuple[int, ...]:
@@ -298,17 +298,13 @@ def _assumptions(
 def _assumed(base: Values, rows: Sequence[Row], key: str) -> Any:
     if not rows:
         return value_at(base, key.split("."))
-    values: list[Any] = []
-    holders: list[list[str]] = []
+    found: dict[str, tuple[Any, list[str]]] = {}
     for row in rows:
         value = _lookup(row.recipe, key)
-        if value not in values:
-            values.append(value)
-            holders.append([])
-        holders[values.index(value)].append(row.id)
-    if len(values) == 1:
-        return values[0]
-    told = (f"{value} (rows {', '.join(ids)})" for value, ids in zip(values, holders, strict=True))
+        found.setdefault(repr(value), (value, []))[1].append(row.id)
+    if len(found) == 1:
+        return next(iter(found.values()))[0]
+    told = (f"{value} (rows {', '.join(ids)})" for value, ids in found.values())
     return f"varies: {'; '.join(told)}"
 
 

@@ -4,6 +4,7 @@ A recipe file holds the values of a ``Recipe`` (all of them, or those that diffe
 beside the keys of ``RecipeHeader``; a table file holds the keys of ``TableSpec``.
 """
 
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -44,17 +45,18 @@ def _metric(value: str) -> str:
 def _seeds(value: list[int]) -> list[int]:
     if not value:
         raise _refused("found no seed, expected at least one")
+    counts = Counter(value)
     for seed in value:
         if not 0 <= seed <= MAX_SEED:
             raise _refused(f"found the seed {seed}, expected a whole number from 0 to {MAX_SEED}")
-        if value.count(seed) > 1:
+        if counts[seed] > 1:
             raise _refused(f"found the seed {seed} twice, expected each seed once")
     return value
 
 
 def _distinct(value: list[str]) -> list[str]:
-    for name in value:
-        if value.count(name) > 1:
+    for name, count in Counter(value).items():
+        if count > 1:
             raise _refused(f'found "{name}" twice, expected each name once')
     return value
 

@@ -8,7 +8,7 @@ are on. With x a row as (1, factors), stacked into a design matrix X, the effect
 its unit vector lies in the row space of X, that is, if the factor's entry is 0 in every vector of X's null space.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
@@ -64,6 +64,7 @@ def identify(
     *,
     claims: Iterable[Claim] = (),
     refused: Mapping[str, str] | None = None,
+    beside: Mapping[str, Hashable] | None = None,
 ) -> Identified:
     """Everything that ``rows`` can tell.
 
@@ -71,29 +72,35 @@ def identify(
         rows: The rows that will have results, by id: every factor and whether it is on.
         claims: The paper's claims.
         refused: Constraint by id of each row that was refused.
+        beside: See ``matched_pairs``.
     """
     return Identified(
-        pairs=matched_pairs(rows),
+        pairs=matched_pairs(rows, beside),
         main_effects=main_effects(list(rows.values())),
         aliases=aliased_effects(list(rows.values())),
         claims=tuple(claim_status(claim, rows, refused or {}) for claim in claims),
     )
 
 
-def matched_pairs(rows: Mapping[str, Setting]) -> tuple[Pair, ...]:
+def matched_pairs(rows: Mapping[str, Setting], beside: Mapping[str, Hashable] | None = None) -> tuple[Pair, ...]:
     """Pairs of rows that differ in one factor alone, by factor in declared order.
+
+    Args:
+        rows: Every row's setting of all factors, by id.
+        beside: What else distinguishes a row, by id: only rows that are equal in it make a pair.
 
     >>> matched_pairs({"1": {"A": True, "B": False}, "2": {"A": True, "B": True}})
     (Pair(factor='B', on='2', off='1'),)
     """
-    by_setting: dict[tuple[bool, ...], list[str]] = {}
+    other = beside or {}
+    by_setting: dict[tuple[tuple[bool, ...], Hashable], list[str]] = {}
     for row, setting in rows.items():
-        by_setting.setdefault(tuple(setting.values()), []).append(row)
+        by_setting.setdefault((tuple(setting.values()), other.get(row)), []).append(row)
     pairs: list[Pair] = []
     for position, factor in enumerate(factors_of(rows.values())):
-        for levels, on in by_setting.items():
+        for (levels, alike), on in by_setting.items():
             if levels[position]:
-                off = by_setting.get(flipped(levels, position), [])
+                off = by_setting.get((flipped(levels, position), alike), [])
                 pairs.extend(Pair(factor, *ids) for ids in product(on, off))
     return tuple(pairs)
 
@@ -120,13 +127,12 @@ def aliased_effects(rows: Sequence[Setting]) -> tuple[Alias, ...]:
     return tuple(_alias(vector, factors) for vector in null_space(rows))
 
 
-def claim_status(claim: Claim, rows: Iterable[str], refused: Mapping[str, str]) -> ClaimStatus:
+def claim_status(claim: Claim, rows: Container[str], refused: Mapping[str, str]) -> ClaimStatus:
     """Whether both rows of a claim will have results, and if not, which is missing and why."""
-    present = set(rows)
     missing = [
         f'row "{row}" is refused: {refused[row]}' if row in refused else f'row "{row}" is not among these rows'
         for row in dict.fromkeys((claim.better, claim.than))
-        if row not in present
+        if row not in rows
     ]
     return ClaimStatus(claim, not missing, "; ".join(missing))
 

@@ -58,6 +58,11 @@ def test_the_matched_pairs_of_table_1() -> None:
     assert [pair.factor for pair in pairs] == sorted((pair.factor for pair in pairs), key=FACTORS.index)
 
 
+def test_rows_that_differ_in_more_than_factors_make_no_pair() -> None:
+    rows = {"a": setting("A"), "b": setting("A", "B"), "c": setting("A", "B")}
+    assert matched_pairs(rows, {"a": "x", "b": "x", "c": "y"}) == (Pair("B", on="b", off="a"),)
+
+
 def test_table_1_cannot_tell_dilation_from_multi_level_features() -> None:
     told = identify(ROWS)
     assert told.main_effects == ("Softmax", "Quadruplet", "Triplet", "SAC")
