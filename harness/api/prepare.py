@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from harness.api.listener import Listener
 from harness.api.places import choose
 from harness.code import CODE_VERSION, code_digest
-from harness.matrix import Matrix, expand, read_declaration
-from harness.plan import CodeDigest, Plan, allowed_by, build_plan, code_of
+from harness.matrix import Matrix, declarable, expand, read_declaration
+from harness.plan import CodeDigest, Plan, build_plan, code_of
 from harness.trainer import InputRequest, Inputs, Trainer
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Prepared:
     version_differences: "tuple[VersionDifference, ...]"
     """Libraries that cached stages of the plan ran with in another version."""
     allowed: Callable[[Mapping[str, bool]], bool]
-    """Whether the factors' constraints allow a setting."""
+    """Whether a row with this setting of all factors could be added to the table."""
 
     @property
     def trainer(self) -> Trainer:
@@ -108,10 +108,7 @@ def prepare(
     differences = kept.version_differences(sorted(plan.cached))
     for difference in differences:
         listener.note(f"note: {difference}")
-    rules = matrix.constraints
-    allowed = allowed_by(
-        {name: rule.requires for name, rule in rules.items()}, {name: rule.excludes for name, rule in rules.items()}
-    )
+    allowed = declarable(declaration, profile=choice.profile, overrides=overrides, studies=found, beside=whole.rows)
     return Prepared(
         matrix=matrix,
         whole=whole,

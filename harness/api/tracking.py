@@ -7,7 +7,7 @@ from harness.api.prepare import Prepared
 from harness.code import CODE_VERSION
 from harness.execute.protocol import Event
 from harness.matrix import Row, matrix_to_json, recipe_to_yaml
-from harness.plan import Run, fingerprint
+from harness.plan import Run, fingerprint, rows_to_add
 from harness.track import Tracker, collect_provenance
 from harness.trainer import SPOOL, Inputs
 from harness.units import UNITS
@@ -135,7 +135,7 @@ def run_name(row: Row, seed: int) -> str:
 
 def declaration_of(prepared: Prepared) -> dict[str, Any]:
     """Returns the whole matrix as JSON, each row with the names of its stages."""
-    declaration = matrix_to_json(prepared.whole)
+    declaration = {**matrix_to_json(prepared.whole), "rows_to_add": _rows_to_add(prepared)}
     plan = prepared.whole_plan
     names = {run.row: [plan.stages[stage].name for stage in run.stages] for run in plan.runs}
     for row in declaration["rows"]:
@@ -154,6 +154,15 @@ def table_key(prepared: Prepared) -> str:
 
 _SUMMED, _LARGEST = ("seconds", "energy_wh"), ("peak_memory_mb",)
 _OF_THE_LAST = ("parameters", "multiply_adds")
+
+
+def _rows_to_add(prepared: Prepared) -> list[tuple[str, ...]]:
+    """Returns the rows that would tell what the table's rows leave open; rows with another ``set`` are apart."""
+    groups: dict[str, list[Mapping[str, bool]]] = {}
+    for row in prepared.whole.rows:
+        groups.setdefault(repr(row.set), []).append(row.factors)
+    found = (rows_to_add(group, prepared.allowed) for group in groups.values() if len(group) > 1)
+    return list(dict.fromkeys(factors for rows in found for factors in rows))
 
 
 def final_metrics(results: Iterable[Mapping[str, Any]]) -> dict[str, float]:

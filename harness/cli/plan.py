@@ -23,7 +23,7 @@ from harness.cli.options import (
 from harness.display.console import print_json
 
 if TYPE_CHECKING:
-    from harness.plan import Identified, Plan, Speeds
+    from harness.plan import Identified, Plan, Speeds, Suggestion
 
 
 def plan(
@@ -52,7 +52,7 @@ def plan(
     from harness.api.speeds import known_speeds, probe_speeds
     from harness.cli.show_plan import show_plan
     from harness.display.listener import TerminalListener
-    from harness.plan import identify_matrix, plan_to_json
+    from harness.plan import identify_matrix, most_telling_row, plan_to_json
 
     listener = TerminalListener()
     prepared = prepare(
@@ -77,8 +77,10 @@ def plan(
         probe_speeds(prepared, slots, listener)
     answer["estimates"] = _estimates(prepared.plan, known_speeds(prepared.store), len(slots))
     answer["version_differences"] = [vars(difference) for difference in prepared.version_differences]
-    told = identify_matrix(prepared.matrix, prepared.plan, prepared.allowed)
-    answer["identified"] = _identified_json(told)
+    planned = {run.row for run in prepared.plan.runs}
+    settings = [row.factors for row in prepared.matrix.rows if row.id in planned]
+    suggestion = most_telling_row(settings, prepared.allowed)
+    answer["identified"] = _identified_json(identify_matrix(prepared.matrix, prepared.plan), suggestion)
     if json:
         print_json(answer)
     else:
@@ -105,7 +107,7 @@ def _estimates(plan: "Plan", speeds: "Speeds", slots: int) -> list[dict[str, Any
     ]
 
 
-def _identified_json(told: "Identified") -> dict[str, Any]:
+def _identified_json(told: "Identified", suggestion: "Suggestion | None") -> dict[str, Any]:
     return {
         "main_effects": list(told.main_effects),
         "matched_pairs": [vars(pair) for pair in told.pairs],
@@ -115,6 +117,6 @@ def _identified_json(told: "Identified") -> dict[str, Any]:
             for status in told.claims
         ],
         "one_row_more": None
-        if told.suggestion is None
-        else {name: list(getattr(told.suggestion, name)) for name in ("factors", "main_effects", "paired")},
+        if suggestion is None
+        else {name: list(getattr(suggestion, name)) for name in ("factors", "main_effects", "paired")},
     }

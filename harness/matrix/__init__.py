@@ -11,22 +11,22 @@ or ``load_matrix`` for both at once.
 """
 
 from harness.matrix.declaration import Declaration, read_declaration
-from harness.matrix.expand import expand, load_matrix
+from harness.matrix.expand import declarable, expand, load_matrix
 from harness.matrix.export import matrix_to_json, recipe_to_yaml
-from harness.matrix.matrix import Assumption, Cited, Claim, Constraint, Matrix, RefusedRow, Row
+from harness.matrix.matrix import Assumption, Cited, Claim, Matrix, RefusedRow, Row
 from harness.matrix.recipe import Factor, Profile
 
 __all__ = [
     "Assumption",
     "Cited",
     "Claim",
-    "Constraint",
     "Declaration",
     "Factor",
     "Matrix",
     "Profile",
     "RefusedRow",
     "Row",
+    "declarable",
     "expand",
     "load_matrix",
     "matrix_to_json",

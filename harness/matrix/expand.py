@@ -6,7 +6,7 @@ profile's, factors in declared order (on: ``patch``, then ``apply``; off: ``off`
 a tick in the table stays true.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from harness.errors import InputError, did_you_mean
 from harness.matrix.declaration import Declaration, read_declaration
 from harness.matrix.generate import generated_rows
-from harness.matrix.matrix import Assumption, Cited, Claim, Constraint, Matrix, RefusedRow, Row
+from harness.matrix.matrix import Assumption, Cited, Claim, Matrix, RefusedRow, Row
 from harness.matrix.patch import Setting, Values, tell_origin, touches, value_at
 from harness.matrix.recipe import AssumptionSource, Factor, Profile
 from harness.matrix.resolve import Resolver, read_overrides
@@ -82,15 +82,12 @@ def expand(
     chosen = declaration.profile(profile)
     table = declaration.table
     candidates = _selected(declaration, list(_candidates(declaration, chosen)), rows)
-    settings = declaration.settings(chosen.name)
-    recipe = declaration.recipe
-    trainer, tree = recipe.trainer, recipe.tree
+    trainer, tree = declaration.recipe.trainer, declaration.recipe.tree
     found = Studies(studies, chosen.name, tree, searched or {})
-    laid_last = read_overrides(overrides or {}, tree)
-    resolver = Resolver(declaration.path, trainer.settings, recipe.factors, settings, laid_last, found)
+    resolver = _resolver(declaration, chosen, overrides, found)
     kept, refused = _judged(declaration, candidates, resolver)
     resolver.check_overrides()
-    measured = _check_rows(declaration, chosen, settings, kept)
+    measured = _check_rows(declaration, chosen, resolver.settings, kept)
     _check_other_profiles(declaration, chosen, kept)
     run_seeds = _seeds(declaration, chosen, seeds)
     return Matrix(
@@ -109,12 +106,45 @@ def expand(
         synthetic=chosen.synthetic,
         dataset=trainer.dataset(kept[0].recipe.model_dump()) if kept else declaration.dataset(chosen.name),
         trainer=trainer,
-        constraints={
-            name: Constraint(factor.requires, factor.excludes) for name, factor in declaration.recipe.factors.items()
-        },
         notes=(*table.notes, *_same_settings(kept), *_searched(found)),
         studies=dict(found.taken),
     )
+
+
+def declarable(
+    declaration: Declaration,
+    *,
+    profile: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    studies: Path | None = None,
+    beside: Sequence[Row] = (),
+) -> Callable[[Mapping[str, bool]], bool]:
+    """Returns whether one more row could be declared, as a function of its setting of all factors.
+
+    It could if the constraints allow it, its recipe is valid, a stage would train, and it has the data set and the
+    protocol of the rows that it stands ``beside``. The other arguments are those of ``expand``.
+    """
+    chosen = declaration.profile(profile)
+    resolver = _resolver(declaration, chosen, overrides, Studies(studies, chosen.name, declaration.recipe.tree))
+
+    def judge(setting: Mapping[str, bool]) -> bool:
+        candidate = _Candidate("one row more", tuple(name for name, on in setting.items() if on), ())
+        try:
+            kept, _ = _judged(declaration, [candidate], resolver)
+            _check_rows(declaration, chosen, resolver.settings, [*beside[:1], *kept])
+        except InputError:
+            return False
+        return bool(kept)
+
+    return judge
+
+
+def _resolver(
+    declaration: Declaration, profile: Profile, overrides: Mapping[str, Any] | None, studies: Studies
+) -> Resolver:
+    recipe, settings = declaration.recipe, declaration.settings(profile.name)
+    laid_last = read_overrides(overrides or {}, recipe.tree)
+    return Resolver(declaration.path, recipe.trainer.settings, recipe.factors, settings, laid_last, studies)
 
 
 def _judged(
@@ -155,13 +185,13 @@ def _selected(
 ) -> Sequence[_Candidate]:
     if rows is None:
         return candidates
-    ids = [candidate.id for candidate in candidates]
+    ids, wanted = {candidate.id: None for candidate in candidates}, set(rows)
     for row in rows:
         if row not in ids:
             raise InputError(f'--rows: "{row}" is no row of {declaration.path}; {did_you_mean(row, ids)}')
     if not rows:
         raise InputError("--rows: found no row, expected at least one")
-    return [candidate for candidate in candidates if candidate.id in rows]
+    return [candidate for candidate in candidates if candidate.id in wanted]
 
 
 def _seeds(declaration: Declaration, profile: Profile, seeds: Sequence[int] | None) -> tuple[int, ...]:
@@ -256,9 +286,8 @@ def _check_other_profiles(declaration: Declaration, chosen: Profile, rows: Seque
     for profile in declaration.profiles.values():
         if profile.name == chosen.name:
             continue
-        recipe, settings = declaration.recipe, declaration.settings(profile.name)
-        studies = Studies(None, profile.name, recipe.tree, stand_ins)
-        resolver = Resolver(declaration.path, recipe.trainer.settings, recipe.factors, settings, (), studies)
+        studies = Studies(None, profile.name, declaration.recipe.tree, stand_ins)
+        resolver = _resolver(declaration, profile, None, studies)
         for candidate in _candidates(declaration, profile):
             own = declaration.sets.get((*candidate.source, "profiles", profile.name, "set"))
             if candidate.id == rows[0].id or (own and candidate.id in ids):
@@ -298,17 +327,13 @@ def _assumptions(
 def _assumed(base: Values, rows: Sequence[Row], key: str) -> Any:
     if not rows:
         return value_at(base, key.split("."))
-    values: list[Any] = []
-    holders: list[list[str]] = []
+    found: dict[str, tuple[Any, list[str]]] = {}
     for row in rows:
         value = _lookup(row.recipe, key)
-        if value not in values:
-            values.append(value)
-            holders.append([])
-        holders[values.index(value)].append(row.id)
-    if len(values) == 1:
-        return values[0]
-    told = (f"{value} (rows {', '.join(ids)})" for value, ids in zip(values, holders, strict=True))
+        found.setdefault(repr(value), (value, []))[1].append(row.id)
+    if len(found) == 1:
+        return next(iter(found.values()))[0]
+    told = (f"{value} (rows {', '.join(ids)})" for value, ids in found.values())
     return f"varies: {'; '.join(told)}"
 
 

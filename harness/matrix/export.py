@@ -19,9 +19,8 @@ def matrix_to_json(matrix: Matrix) -> dict[str, Any]:
     """The whole matrix as plain JSON values; rows carry their resolved recipe.
 
     Keys: name, title, profile, dataset, synthetic, seeds, metrics, measured (each metric's title, direction and unit),
-    rows (id, label, note, factors, paper, set, recipe), refused (id, factors, constraint), constraints (requires and
-    excludes, by factor), claims (text, better, than, metric, by), cited (method, values, note), assumptions (key,
-    value, reason), overrides, notes.
+    rows (id, label, note, factors, paper, set, recipe), refused (id, factors, constraint), claims (text, better, than,
+    metric, by), cited (method, values, note), assumptions (key, value, reason), overrides, notes.
     """
     return {
         "name": matrix.name,
@@ -47,10 +46,6 @@ def matrix_to_json(matrix: Matrix) -> dict[str, Any]:
         "refused": [
             {"id": row.id, "factors": list(row.factors), "constraint": row.constraint} for row in matrix.refused
         ],
-        "constraints": {
-            name: {"requires": list(rule.requires), "excludes": list(rule.excludes)}
-            for name, rule in matrix.constraints.items()
-        },
         "claims": [asdict(claim) for claim in matrix.claims],
         "cited": [{"method": cited.method, "values": dict(cited.values), "note": cited.note} for cited in matrix.cited],
         "assumptions": [asdict(assumption) for assumption in matrix.assumptions],

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from harness.matrix.schema import AddOneInSpec, FullFactorialSpec, GenerateSpec, LeaveOneOutSpec
+from harness.matrix.schema import GenerateSpec
 from harness.matrix.source import Key
 
 MAX_FACTORS = 13
@@ -23,35 +23,41 @@ class GeneratedRow:
 def generated_rows(spec: GenerateSpec) -> Iterator[GeneratedRow]:
     """The rows of a ``generate:`` block, in its order; constraints are not looked at here.
 
-    >>> [row.id for row in generated_rows(GenerateSpec.model_validate({"leave_one_out": {"from": ["DIL", "SAC"]}}))]
+    A factor that is named both in ``factors`` and in ``base`` stays on.
+
+    >>> spec = GenerateSpec.model_validate({"leave_one_out": {"factors": ["DIL", "SAC"], "base": ["Softmax"]}})
+    >>> [row.id for row in generated_rows(spec)]
     ['full', 'full - DIL', 'full - SAC']
     """
-    if spec.full_factorial is not None:
-        yield from _full_factorial(spec.full_factorial)
-    if spec.leave_one_out is not None:
-        yield from _leave_one_out(spec.leave_one_out)
-    if spec.add_one_in is not None:
-        yield from _add_one_in(spec.add_one_in)
+    generators = (
+        ("full_factorial", spec.full_factorial, _full_factorial),
+        ("leave_one_out", spec.leave_one_out, _leave_one_out),
+        ("add_one_in", spec.add_one_in, _add_one_in),
+    )
+    for name, declared, rows in generators:
+        if declared is not None:
+            varied = tuple(factor for factor in declared.factors if factor not in declared.base)
+            for row, on in rows(tuple(declared.base), varied):
+                yield GeneratedRow(row, on, ("generate", name))
 
 
-def _full_factorial(spec: FullFactorialSpec) -> Iterator[GeneratedRow]:
-    toggled = [name for name in spec.factors if name not in spec.always]
-    for switches in product((False, True), repeat=len(toggled)):
-        on = (*spec.always, *(name for name, switch in zip(toggled, switches, strict=True) if switch))
-        yield GeneratedRow(" + ".join(on) or "none", on, ("generate", "full_factorial"))
+_Rows = Iterator[tuple[str, tuple[str, ...]]]
+"""Ids of rows, each with the factors that are on."""
 
 
-def _leave_one_out(spec: LeaveOneOutSpec) -> Iterator[GeneratedRow]:
-    full = tuple(spec.from_)
-    yield GeneratedRow("full", full, ("generate", "leave_one_out"))
-    for left_out in full:
-        rest = tuple(name for name in full if name != left_out)
-        yield GeneratedRow(f"full - {left_out}", rest, ("generate", "leave_one_out"))
+def _full_factorial(base: tuple[str, ...], varied: tuple[str, ...]) -> _Rows:
+    for switches in product((False, True), repeat=len(varied)):
+        on = (*base, *(name for name, switch in zip(varied, switches, strict=True) if switch))
+        yield " + ".join(on) or "none", on
 
 
-def _add_one_in(spec: AddOneInSpec) -> Iterator[GeneratedRow]:
-    base = tuple(spec.base)
-    yield GeneratedRow("base", base, ("generate", "add_one_in"))
-    for added in spec.factors:
-        if added not in base:
-            yield GeneratedRow(f"base + {added}", (*base, added), ("generate", "add_one_in"))
+def _leave_one_out(base: tuple[str, ...], varied: tuple[str, ...]) -> _Rows:
+    yield "full", (*base, *varied)
+    for left_out in varied:
+        yield f"full - {left_out}", (*base, *(name for name in varied if name != left_out))
+
+
+def _add_one_in(base: tuple[str, ...], varied: tuple[str, ...]) -> _Rows:
+    yield "base", base
+    for added in varied:
+        yield f"base + {added}", (*base, added)

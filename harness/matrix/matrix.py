@@ -47,14 +47,6 @@ class RefusedRow:
 
 
 @dataclass(frozen=True)
-class Constraint:
-    """What a factor asks of a row that turns it on."""
-
-    requires: tuple[str, ...]
-    excludes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Claim:
     """A sentence of the paper as a comparison of two rows.
 
@@ -101,8 +93,6 @@ class Matrix:
     dataset: str
     """The data set's name, the same for all rows; empty for a trainer that reads none."""
     trainer: Trainer
-    constraints: Mapping[str, Constraint] = field(default_factory=dict)
-    """What each factor requires and excludes, by factor."""
     notes: tuple[str, ...] = ()
     """Remarks for people: the table's own, and what was noticed while expanding (rows of one setting)."""
     studies: Mapping[str, str] = field(default_factory=dict)

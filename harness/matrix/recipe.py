@@ -4,7 +4,7 @@ The files are read from the one that extends nothing to the one that the table n
 assumptions are laid over each other one by one, and a factor of the same name replaces the other's.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -216,9 +216,9 @@ def validated(model: type[Model], value: Any, document: Document, also: Iterable
         raise refuse(error, model, document.tell) from None
 
 
-def known(document: Document, key: Key, name: str, what: str, valid: Iterable[str]) -> None:
+def known(document: Document, key: Key, name: str, what: str, valid: Collection[str]) -> None:
     """Raises unless ``name``, at ``key`` of a file, is one of the valid names of a ``what``."""
-    if name not in (valid := list(valid)):
+    if name not in valid:
         message = did_you_mean(name, valid) if valid else f"the recipe declares no {what}"
         raise document.error(key, f'"{name}" is no {what}; {message}')
 

@@ -4,9 +4,10 @@ A recipe file holds the trainer's settings (all of them, or those that differ fr
 the keys of ``RecipeHeader``; a table file holds the keys of ``TableSpec``.
 """
 
+from collections import Counter
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 MAX_SEED = 2**32 - 1
@@ -29,23 +30,24 @@ def _readable_id(value: str) -> str:
 def _seeds(value: list[int]) -> list[int]:
     if not value:
         raise _refused("found no seed, expected at least one")
+    counts = Counter(value)
     for seed in value:
         if not 0 <= seed <= MAX_SEED:
             raise _refused(f"found the seed {seed}, expected a whole number from 0 to {MAX_SEED}")
-        if value.count(seed) > 1:
+        if counts[seed] > 1:
             raise _refused(f"found the seed {seed} twice, expected each seed once")
     return value
 
 
 def _distinct(value: list[str]) -> list[str]:
-    for name in value:
-        if value.count(name) > 1:
+    for name, count in Counter(value).items():
+        if count > 1:
             raise _refused(f'found "{name}" twice, expected each name once')
     return value
 
 
-def _refused(message: str) -> PydanticCustomError:
-    return PydanticCustomError("refused", "{message}", {"message": message})
+def _refused(message: str, *path: str) -> PydanticCustomError:
+    return PydanticCustomError("refused", "{message}", {"message": message, "path": path})
 
 
 RowId = Annotated[str, BeforeValidator(_row_id), AfterValidator(_readable_id)]
@@ -135,32 +137,34 @@ class RowSpec(Declared):
     profiles: dict[str, RowProfileSpec] = {}
 
 
-class FullFactorialSpec(Declared):
-    """Every combination of ``factors``, with ``always`` on in each."""
+class GeneratorSpec(Declared):
+    """The factors that a generator varies, and those that are on in each of its rows."""
 
     factors: Annotated[Names, Field(min_length=1)]
-    always: Names = []
+    base: Names = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_keys(cls, value: Any) -> Any:
+        for old, new in _RENAMED.items() if isinstance(value, dict) else ():
+            if old in value:
+                raise _refused(f'"{old}" is now called "{new}"', old)
+        return value
 
 
-class LeaveOneOutSpec(Declared):
-    """The full row, and for each of its factors the row without it."""
-
-    from_: Annotated[Names, Field(alias="from", min_length=1)]
-
-
-class AddOneInSpec(Declared):
-    """The base row, and for each of ``factors`` the base row with it."""
-
-    base: Names
-    factors: Annotated[Names, Field(min_length=1)]
+_RENAMED = {"from": "factors", "always": "base"}
+"""Keys of generators that had another name in earlier versions."""
 
 
 class GenerateSpec(Declared):
     """Rows that are worked out instead of listed; their ids say how."""
 
-    full_factorial: FullFactorialSpec | None = None
-    leave_one_out: LeaveOneOutSpec | None = None
-    add_one_in: AddOneInSpec | None = None
+    full_factorial: GeneratorSpec | None = None
+    """``base`` with every combination of ``factors``."""
+    leave_one_out: GeneratorSpec | None = None
+    """The full row, ``base`` and all ``factors``, and for each of ``factors`` the full row without it."""
+    add_one_in: GeneratorSpec | None = None
+    """The base row, ``base`` alone, and for each of ``factors`` the base row with it."""
 
 
 class CitedSpec(Declared):

@@ -4,7 +4,7 @@ Owns fingerprints, the graph of stages, cost estimates and identifiable effects.
 neither torch nor the tracker, so that a plan is quick.
 """
 
-from harness.plan.effects import Identified, allowed_by, identify
+from harness.plan.effects import Identified, identify
 from harness.plan.estimates import Estimate, Speed, Speeds, estimate, measured_speeds, speed_key, unmeasured
 from harness.plan.fingerprint import fingerprint
 from harness.plan.plan import (
@@ -18,6 +18,7 @@ from harness.plan.plan import (
     sharing_of,
 )
 from harness.plan.stage import Plan, Run, Stage
+from harness.plan.suggest import Suggestion, most_telling_row, rows_to_add
 
 __all__ = [
     "CodeDigest",
@@ -29,7 +30,7 @@ __all__ = [
     "Speed",
     "Speeds",
     "Stage",
-    "allowed_by",
+    "Suggestion",
     "build_plan",
     "chain_of",
     "code_of",
@@ -38,7 +39,9 @@ __all__ = [
     "identify",
     "identify_matrix",
     "measured_speeds",
+    "most_telling_row",
     "plan_to_json",
+    "rows_to_add",
     "sharing_of",
     "speed_key",
     "unmeasured",

@@ -8,19 +8,16 @@ are on. With x a row as (1, factors), stacked into a design matrix X, the effect
 its unit vector lies in the row space of X, that is, if the factor's entry is 0 in every vector of X's null space.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import combinations, product
+from itertools import product
 from math import lcm
 
 from harness.matrix.matrix import Claim
 
 Setting = Mapping[str, bool]
-_Vector = tuple[Fraction, ...]
-
-_EXHAUSTIVE_UP_TO = 12
-"""Factors up to which every setting is a candidate for one row more; beyond, those near a declared row."""
+Vector = tuple[Fraction, ...]
 
 
 @dataclass(frozen=True)
@@ -52,20 +49,6 @@ class ClaimStatus:
 
 
 @dataclass(frozen=True)
-class Suggestion:
-    """One row more, and what it would tell."""
-
-    factors: tuple[str, ...]
-    """Factors that are on in it."""
-    main_effects: tuple[str, ...]
-    """Main effects that become estimable."""
-    paired: tuple[str, ...]
-    """Factors that get their first matched pair."""
-    pairs: int
-    """New matched pairs in all."""
-
-
-@dataclass(frozen=True)
 class Identified:
     """What a set of rows can tell."""
 
@@ -74,8 +57,6 @@ class Identified:
     """Factors whose main effect the linear model can estimate."""
     aliases: tuple[Alias, ...]
     claims: tuple[ClaimStatus, ...]
-    suggestion: Suggestion | None
-    """The row that would add most; None if no allowed row adds a main effect or a first pair."""
 
 
 def identify(
@@ -83,7 +64,7 @@ def identify(
     *,
     claims: Iterable[Claim] = (),
     refused: Mapping[str, str] | None = None,
-    allowed: Callable[[Setting], bool] | None = None,
+    beside: Mapping[str, Hashable] | None = None,
 ) -> Identified:
     """Everything that ``rows`` can tell.
 
@@ -91,47 +72,35 @@ def identify(
         rows: The rows that will have results, by id: every factor and whether it is on.
         claims: The paper's claims.
         refused: Constraint by id of each row that was refused.
-        allowed: Whether the constraints allow a setting; None allows all.
+        beside: See ``matched_pairs``.
     """
     return Identified(
-        pairs=matched_pairs(rows),
+        pairs=matched_pairs(rows, beside),
         main_effects=main_effects(list(rows.values())),
         aliases=aliased_effects(list(rows.values())),
         claims=tuple(claim_status(claim, rows, refused or {}) for claim in claims),
-        suggestion=most_telling_row(list(rows.values()), allowed or (lambda _: True)),
     )
 
 
-def allowed_by(
-    requires: Mapping[str, Sequence[str]], excludes: Mapping[str, Sequence[str]]
-) -> Callable[[Setting], bool]:
-    """The predicate of a declaration's constraints: what each factor requires and excludes when it is on.
-
-    >>> allowed_by({"SAC": ["DIL"]}, {})({"SAC": True, "DIL": False})
-    False
-    """
-
-    def allowed(setting: Setting) -> bool:
-        on = {factor for factor, is_on in setting.items() if is_on}
-        return all(on.issuperset(requires.get(factor, ())) and on.isdisjoint(excludes.get(factor, ())) for factor in on)
-
-    return allowed
-
-
-def matched_pairs(rows: Mapping[str, Setting]) -> tuple[Pair, ...]:
+def matched_pairs(rows: Mapping[str, Setting], beside: Mapping[str, Hashable] | None = None) -> tuple[Pair, ...]:
     """Pairs of rows that differ in one factor alone, by factor in declared order.
+
+    Args:
+        rows: Every row's setting of all factors, by id.
+        beside: What else distinguishes a row, by id: only rows that are equal in it make a pair.
 
     >>> matched_pairs({"1": {"A": True, "B": False}, "2": {"A": True, "B": True}})
     (Pair(factor='B', on='2', off='1'),)
     """
-    by_setting: dict[tuple[bool, ...], list[str]] = {}
+    other = beside or {}
+    by_setting: dict[tuple[tuple[bool, ...], Hashable], list[str]] = {}
     for row, setting in rows.items():
-        by_setting.setdefault(tuple(setting.values()), []).append(row)
+        by_setting.setdefault((tuple(setting.values()), other.get(row)), []).append(row)
     pairs: list[Pair] = []
-    for position, factor in enumerate(_factors(rows.values())):
-        for levels, on in by_setting.items():
+    for position, factor in enumerate(factors_of(rows.values())):
+        for (levels, alike), on in by_setting.items():
             if levels[position]:
-                off = by_setting.get(_flipped(levels, position), [])
+                off = by_setting.get((flipped(levels, position), alike), [])
                 pairs.extend(Pair(factor, *ids) for ids in product(on, off))
     return tuple(pairs)
 
@@ -142,9 +111,9 @@ def main_effects(rows: Sequence[Setting]) -> tuple[str, ...]:
     >>> main_effects([{"A": False, "B": False}, {"A": True, "B": False}])
     ('A',)
     """
-    null = _null_space(rows)
+    null = null_space(rows)
     return tuple(
-        factor for position, factor in enumerate(_factors(rows), start=1) if not any(v[position] for v in null)
+        factor for position, factor in enumerate(factors_of(rows), start=1) if not any(v[position] for v in null)
     )
 
 
@@ -154,53 +123,21 @@ def aliased_effects(rows: Sequence[Setting]) -> tuple[Alias, ...]:
     >>> aliased_effects([{"A": False, "B": False}, {"A": True, "B": True}])[0].reason
     'A and B cannot be told apart: they are on together in every row'
     """
-    factors = _factors(rows)
-    return tuple(_alias(vector, factors) for vector in _null_space(rows))
+    factors = factors_of(rows)
+    return tuple(_alias(vector, factors) for vector in null_space(rows))
 
 
-def claim_status(claim: Claim, rows: Iterable[str], refused: Mapping[str, str]) -> ClaimStatus:
+def claim_status(claim: Claim, rows: Container[str], refused: Mapping[str, str]) -> ClaimStatus:
     """Whether both rows of a claim will have results, and if not, which is missing and why."""
-    present = set(rows)
     missing = [
         f'row "{row}" is refused: {refused[row]}' if row in refused else f'row "{row}" is not among these rows'
         for row in dict.fromkeys((claim.better, claim.than))
-        if row not in present
+        if row not in rows
     ]
     return ClaimStatus(claim, not missing, "; ".join(missing))
 
 
-def most_telling_row(rows: Sequence[Setting], allowed: Callable[[Setting], bool]) -> Suggestion | None:
-    """The one setting more that tells most: new main effects, then first pairs, then new pairs, then fewest factors.
-
-    Up to 12 factors every setting is considered but the empty one, which has no loss to train with; beyond, those
-    within two toggles of a declared row.
-    """
-    factors = _factors(rows)
-    present = {tuple(setting.values()) for setting in rows}
-    null = _null_space(rows)
-    paired = {
-        position
-        for position in range(len(factors))
-        if any(_flipped(setting, position) in present for setting in present)
-    }
-    best: tuple[tuple[int, ...], Suggestion] | None = None
-    for setting in _candidates(present, len(factors)):
-        if not any(setting) or setting in present or not allowed(dict(zip(factors, setting, strict=True))):
-            continue
-        mates = [position for position in range(len(factors)) if _flipped(setting, position) in present]
-        told = Suggestion(
-            factors=tuple(factor for factor, on in zip(factors, setting, strict=True) if on),
-            main_effects=tuple(factors[position - 1] for position in _newly_estimable(null, setting)),
-            paired=tuple(factors[position] for position in mates if position not in paired),
-            pairs=len(mates),
-        )
-        worth = (len(told.main_effects), len(told.paired), told.pairs, -len(told.factors))
-        if (told.main_effects or told.paired) and (best is None or worth > best[0]):
-            best = (worth, told)
-    return best[1] if best else None
-
-
-def _factors(rows: Iterable[Setting]) -> tuple[str, ...]:
+def factors_of(rows: Iterable[Setting]) -> tuple[str, ...]:
     """The factors, in declared order; every row must set the same ones."""
     settings = list(rows)
     factors = tuple(settings[0]) if settings else ()
@@ -210,32 +147,19 @@ def _factors(rows: Iterable[Setting]) -> tuple[str, ...]:
     return factors
 
 
-def _flipped(setting: tuple[bool, ...], position: int) -> tuple[bool, ...]:
+def flipped(setting: tuple[bool, ...], position: int) -> tuple[bool, ...]:
+    """Returns the setting with the factor at ``position`` switched."""
     return (*setting[:position], not setting[position], *setting[position + 1 :])
 
 
-def _candidates(present: Iterable[tuple[bool, ...]], count: int) -> Iterable[tuple[bool, ...]]:
-    """Settings worth a look, in a fixed order."""
-    if count <= _EXHAUSTIVE_UP_TO:
-        return product((False, True), repeat=count)
-    near: set[tuple[bool, ...]] = set()
-    for setting in present:
-        for positions in (*combinations(range(count), 1), *combinations(range(count), 2)):
-            toggled = setting
-            for position in positions:
-                toggled = _flipped(toggled, position)
-            near.add(toggled)
-    return sorted(near)
-
-
-def _null_space(rows: Sequence[Setting]) -> tuple[_Vector, ...]:
+def null_space(rows: Sequence[Setting]) -> tuple[Vector, ...]:
     """A basis of the null space of the design matrix (intercept first), by exact elimination; entries in lowest terms.
 
     Each vector is a relation between the columns that holds in every row.
     """
     if not rows:
         return ()
-    width = len(_factors(rows)) + 1
+    width = len(factors_of(rows)) + 1
     pivots: dict[int, list[Fraction]] = {}  # reduced rows by the column of their leading 1
     for setting in dict.fromkeys(tuple(row.values()) for row in rows):
         vector = [Fraction(1), *(Fraction(int(on)) for on in setting)]
@@ -265,26 +189,7 @@ def _null_space(rows: Sequence[Setting]) -> tuple[_Vector, ...]:
     return tuple(basis)
 
 
-def _newly_estimable(null: Sequence[_Vector], setting: tuple[bool, ...]) -> list[int]:
-    """Columns whose effect becomes estimable once ``setting`` joins the rows whose null space is ``null``.
-
-    The new null space is {sum a_i v_i : a . c = 0} with c_i = v_i . x. An effect, whose entries in the v_i are e, is
-    estimable in it if a . c = 0 makes a . e = 0, that is, if e is a multiple of c.
-    """
-    columns = [0, *(position for position, on in enumerate(setting, start=1) if on)]
-    c = [sum((vector[column] for column in columns), Fraction(0)) for vector in null]
-    if not any(c):
-        return []
-    lead = next(index for index, value in enumerate(c) if value)
-    found = []
-    for column in range(1, len(setting) + 1):
-        e = [vector[column] for vector in null]
-        if any(e) and all(value * c[lead] == e[lead] * c[index] for index, value in enumerate(e)):
-            found.append(column)
-    return found
-
-
-def _alias(vector: _Vector, factors: Sequence[str]) -> Alias:
+def _alias(vector: Vector, factors: Sequence[str]) -> Alias:
     """A relation between columns in words."""
     base, *weights = vector
     involved = [(factor, weight) for factor, weight in zip(factors, weights, strict=True) if weight]

@@ -99,14 +99,15 @@ def sharing_of(plan: Plan) -> Sharing:
     )
 
 
-def identify_matrix(matrix: Matrix, plan: Plan, allowed: Callable[[Mapping[str, bool]], bool]) -> Identified:
+def identify_matrix(matrix: Matrix, plan: Plan) -> Identified:
     """Which effects and claims the plan's rows can tell; see ``effects.identify``."""
     planned = {run.row for run in plan.runs}
+    rows = [row for row in matrix.rows if row.id in planned]
     return identify(
-        {row.id: row.factors for row in matrix.rows if row.id in planned},
+        {row.id: row.factors for row in rows},
+        beside={row.id: repr(sorted(row.set.items())) for row in rows},
         claims=matrix.claims,
         refused={row.id: row.constraint for row in plan.refused},
-        allowed=allowed,
     )
 
 

@@ -1,7 +1,8 @@
 """The words between planning and executing: a stage, a run, a plan. Plain frozen data, picklable and JSON-able."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from harness.matrix.matrix import RefusedRow
@@ -97,7 +98,15 @@ class Plan:
 
     def runs_of(self, fingerprint: str) -> tuple[Run, ...]:
         """The runs that share a stage."""
-        return tuple(run for run in self.runs if fingerprint in run.stages)
+        return tuple(self._runs_by_stage.get(fingerprint, ()))
+
+    @cached_property
+    def _runs_by_stage(self) -> Mapping[str, Sequence[Run]]:
+        found: dict[str, list[Run]] = {}
+        for run in self.runs:
+            for name in run.stages:
+                found.setdefault(name, []).append(run)
+        return found
 
     def _open_end(self, run: Run) -> tuple[str, ...]:
         """The stages of a run behind its last cached one."""

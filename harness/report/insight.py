@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.plan.effects import Setting, aliased_effects, allowed_by, most_telling_row
+from harness.plan.effects import aliased_effects
 from harness.report.effects import (
     Game,
     GameEffect,
@@ -21,8 +21,6 @@ from harness.report.effects import (
 )
 from harness.report.measurements import Measurements
 from harness.report.statistics import ALPHA, Estimate, effect_size, holm, seeds_needed
-
-_MOST_SUGGESTIONS = 4
 
 
 @dataclass(frozen=True)
@@ -71,8 +69,7 @@ def gain_insight(declaration: Mapping[str, Any], measurements: Measurements, met
     """Measures every effect that the rows with results identify.
 
     Args:
-        declaration: The matrix as JSON. Its ``constraints`` ({factor: {requires, excludes}}), where recorded, decide
-            which rows may be suggested; without them none is.
+        declaration: The matrix as JSON, with ``rows_to_add`` (rows by their factors) where the plan recorded some.
         measurements: The table's runs.
         metrics: The metrics to measure effects in; a row counts if it has the first one.
     """
@@ -92,7 +89,7 @@ def gain_insight(declaration: Mapping[str, Any], measurements: Measurements, met
         pairs=lines,
         games=tuple(_game_line(game, measurements, metrics) for group in groups for game in games(group)),
         open=tuple(alias.reason for group in groups for alias in aliased_effects(list(group.values()))),
-        suggestions=tuple(row for group in groups for row in _suggestions(list(group.values()), declaration)),
+        suggestions=tuple(tuple(row) for row in declaration.get("rows_to_add", ())),
     )
 
 
@@ -119,22 +116,3 @@ def _game_line(game: Game, measurements: Measurements, metrics: Sequence[str]) -
         return effect, {metric: _gain(found) for metric, found in estimates.items() if found is not None}
 
     return GameLine(game, tuple(map(measure, shapley_values(game))), tuple(map(measure, interactions(game))))
-
-
-def _suggestions(settings: list[Setting], declaration: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The rows to add, one by one the most telling, until every effect can be told or no row helps."""
-    constraints = declaration.get("constraints")
-    if constraints is None:
-        return []
-    allowed = allowed_by(
-        {factor: rule.get("requires", ()) for factor, rule in constraints.items()},
-        {factor: rule.get("excludes", ()) for factor, rule in constraints.items()},
-    )
-    found: list[tuple[str, ...]] = []
-    while len(found) < _MOST_SUGGESTIONS and aliased_effects(settings):
-        suggestion = most_telling_row(settings, allowed)
-        if suggestion is None or not suggestion.main_effects:
-            break
-        found.append(suggestion.factors)
-        settings = [*settings, {factor: factor in suggestion.factors for factor in settings[0]}]
-    return found

@@ -148,7 +148,7 @@ def test_an_off_patch_holds_where_the_factor_is_off(declare):
 
 
 def test_a_full_factorial_lists_every_combination_and_refuses_by_constraint(declare):
-    text = HEAD + "generate: {full_factorial: {factors: [DIL, SAC], always: [Softmax]}}\n"
+    text = HEAD + "generate: {full_factorial: {factors: [DIL, SAC], base: [Softmax]}}\n"
     matrix = load_matrix(declare(table_text=text))
     assert [row.id for row in matrix.rows] == ["Softmax", "Softmax + DIL", "Softmax + DIL + SAC"]
     assert [(row.id, row.constraint) for row in matrix.refused] == [
@@ -156,9 +156,42 @@ def test_a_full_factorial_lists_every_combination_and_refuses_by_constraint(decl
     ]
 
 
+@pytest.mark.parametrize(
+    ("generator", "expected"),
+    [
+        ("leave_one_out", {"full": "Softmax DIL SAC", "full - DIL": "Softmax SAC", "full - SAC": "Softmax DIL"}),
+        ("add_one_in", {"base": "Softmax", "base + DIL": "Softmax DIL", "base + SAC": "Softmax SAC"}),
+        (
+            "full_factorial",
+            {
+                "Softmax": "Softmax",
+                "Softmax + SAC": "Softmax SAC",
+                "Softmax + DIL": "Softmax DIL",
+                "Softmax + DIL + SAC": "Softmax DIL SAC",
+            },
+        ),
+    ],
+)
+def test_every_generator_takes_the_same_two_keys(declare, generator, expected):
+    text = HEAD + f"generate: {{{generator}: {{base: [Softmax], factors: [DIL, SAC]}}}}\n"
+    matrix = load_matrix(declare(table_text=text))
+    found = {row.id: " ".join(name for name, on in row.factors.items() if on) for row in matrix.rows}
+    found |= {row.id: " ".join(row.factors) for row in matrix.refused}
+    assert found == expected
+
+
+@pytest.mark.parametrize("generator", ["leave_one_out", "add_one_in", "full_factorial"])
+@pytest.mark.parametrize(("old", "new"), [("from", "factors"), ("always", "base")])
+def test_an_old_key_of_a_generator_names_the_new_one(declare, generator, old, new):
+    path = declare(table_text=HEAD + f"generate:\n  {generator}:\n    {old}: [Softmax]\n")
+    with pytest.raises(InputError) as refusal:
+        load_matrix(path)
+    assert str(refusal.value) == f'table.yaml:7: generate.{generator}.{old}: "{old}" is now called "{new}"'
+
+
 def test_leave_one_out_and_add_one_in_have_readable_ids(declare):
     text = HEAD + (
-        "generate:\n  leave_one_out: {from: [Softmax, DIL, SAC]}\n"
+        "generate:\n  leave_one_out: {factors: [Softmax, DIL, SAC]}\n"
         "  add_one_in: {base: [Softmax], factors: [Softmax, DIL, Plain]}\n"
         "claims: [{text: c, better: full, than: full - DIL, metric: mAP}]\n"
     )
@@ -177,7 +210,7 @@ def test_leave_one_out_and_add_one_in_have_readable_ids(declare):
 
 def test_generated_rows_join_declared_ones_and_may_not_repeat_an_id(declare):
     rows = "rows: [{id: base, factors: [Softmax]}]\n"
-    generated = "generate: {leave_one_out: {from: [Softmax, DIL]}}\n"
+    generated = "generate: {leave_one_out: {factors: [Softmax, DIL]}}\n"
     matrix = load_matrix(declare(table_text=HEAD + rows + generated))
     assert [row.id for row in matrix.rows] == ["base", "full", "full - DIL"]
     path = declare(table_text=HEAD + rows.replace("base", "full") + generated)
@@ -323,7 +356,7 @@ def test_a_thousand_rows_expand(declare):
         f"  {name}: {{patch: {{augment.{key}: 0.{n}}}}}\n"
         for n, (name, key) in enumerate(zip(names, keys, strict=True))
     )
-    text = HEAD + f"generate: {{full_factorial: {{factors: [{', '.join(names)}], always: [Softmax]}}}}\n"
+    text = HEAD + f"generate: {{full_factorial: {{factors: [{', '.join(names)}], base: [Softmax]}}}}\n"
     matrix = load_matrix(declare(table_text=text, recipe={"factors:\n": "factors:\n" + factors}))
     assert len(matrix.rows) == 1024
     assert len({row.id for row in matrix.rows}) == 1024

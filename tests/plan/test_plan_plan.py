@@ -133,7 +133,7 @@ def test_the_plan_as_json_tells_who_shares_and_what_is_left() -> None:
 def test_claims_are_judged_against_the_rows_that_are_planned() -> None:
     claims = (Claim("SAC helps", "8", "5", "mAP"), Claim("lost", "8", "none", "mAP"))
     table = replace(table1(), claims=claims, rows=(*table1().rows, row("none", ())))
-    told = identify_matrix(table, planned(table), lambda setting: True)
+    told = identify_matrix(table, planned(table))
     assert [status.identifiable for status in told.claims] == [True, False]
     assert 'row "none" is refused' in told.claims[1].reason
 
@@ -146,7 +146,7 @@ def test_a_thousand_rows_are_planned_and_identified() -> None:
         rows.append(row(f"{number}", factors, {"losses": {"quadruplet": {"epsilon1": 0.5 + number // 24}}}))
     table = matrix(tuple(rows))
     plan = planned(table)
-    identify_matrix(table, plan, lambda setting: setting["DIL"] or not setting["SAC"])
+    identify_matrix(table, plan)
     assert len(plan.runs) == len(plan_to_json(plan, table)["rows"]) == 1000
 
 

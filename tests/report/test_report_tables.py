@@ -310,8 +310,7 @@ def test_notes_of_the_runs_and_one_seed_are_told(tmp_path: Path) -> None:
 def test_what_cannot_be_told_apart_is_named_with_the_row_to_add() -> None:
     rows = {"a": [], "b": ["DIL", "Multi"]}
     runs = [*runs_of("a", [0.5, 0.6]), *runs_of("b", [0.6, 0.7])]
-    constraints: dict[str, Any] = {"DIL": {}, "Multi": {"requires": ["DIL"]}}
-    report = build_report(snapshot(small_table(rows, constraints=constraints), runs))
+    report = build_report(snapshot(small_table(rows, rows_to_add=[["DIL"]]), runs))
     assert report.insight.open == ("DIL and Multi cannot be told apart: they are on together in every row",)
     assert report.insight.suggestions == (("DIL",),)
 
