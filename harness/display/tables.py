@@ -30,7 +30,8 @@ def show_table(report: "TableReport", rows: Collection[str]) -> None:
     table.add_column("row", no_wrap=True)
     for factor in report.factors:
         table.add_column(factor, justify="center")
-    with_paper = not report.not_comparable or any(row.cited for row in report.rows)
+    published = any(cell.paper is not None for row in report.rows for cell in row.cells.values())
+    with_paper = published and (not report.not_comparable or any(row.cited for row in report.rows))
     for metric in report.metrics:
         table.add_column(metric.title, justify="right", no_wrap=True)
         if with_paper:

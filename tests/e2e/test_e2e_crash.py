@@ -16,9 +16,9 @@ import psutil
 import pytest
 from conftest import STAGES, TWO_AT_ONCE, Command, Filled, answer, background, run_harness, steps_of, tracked_runs
 
-from harness.reid.files import SPOOL
 from harness.spool import read_spool
 from harness.track.words import TAG_KEY
+from harness.trainer import SPOOL
 
 KILLS = int(os.environ.get("HARNESS_KILLS", "4"))
 SEED = int(os.environ.get("HARNESS_KILL_SEED") or random.SystemRandom().randrange(1 << 32))

@@ -13,7 +13,7 @@ import pytest
 from conftest import DEMO, environment
 from rich.console import Console
 
-from harness.cli import progress
+from harness.display import progress
 from harness.execute.protocol import Event
 from harness.plan import Plan, Run, Stage
 

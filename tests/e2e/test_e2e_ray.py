@@ -9,7 +9,7 @@ from conftest import MakePlace, answer, background, run_harness, tracked_runs
 from ray_nodes import RayCluster, wait_for
 
 from harness.execute.remote import Remote
-from harness.reid.files import SPOOL
+from harness.trainer import SPOOL
 
 SLOW = ("run", "tiny.yaml", "--profile", "demo", "--rows", "3", "--seeds", "0,1")
 LONGER = ("--set", "stages.classify.epochs=40", "--json")

@@ -6,11 +6,10 @@ from pathlib import Path
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from plan_tables import CODE, DATA, FACTORS
+from plan_tables import FACTORS, planned
 from test_plan_effects import ROWS, estimable_by_rank, setting, some_rows
 
 from harness.matrix import declarable, expand, load_matrix, read_declaration
-from harness.plan import build_plan
 from harness.plan.effects import Setting, matched_pairs
 from harness.plan.suggest import most_telling_row, rows_to_add
 
@@ -96,7 +95,7 @@ def test_what_is_suggested_can_be_declared_and_trains(rows: list[tuple[str, ...]
     one = most_telling_row(settings_there, allowed)
     wanted = {*rows_to_add(settings_there, allowed), *([one.factors] if one else [])}
     longer = load_matrix(table_of([*rows, *wanted], "market1501.yaml", tmp_path))
-    plan = build_plan(longer, DATA, CODE, lambda backbone, weights: weights, lambda fingerprint: False)
+    plan = planned(longer)
     refused = {tuple(row.factors) for row in plan.refused}
     assert not wanted & refused
 

@@ -1,0 +1,120 @@
+"""A user's command as a trainer: placeholders, metrics as JSON, a kill and a resume, and how it fails."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Declare, Runs
+
+from harness.api.prepare import prepare
+from harness.errors import InputError
+
+SCRIPT = """\
+import json, os, sys
+gain, seed = float(sys.argv[1]), int(sys.argv[2])
+place = os.path.join(os.environ["HARNESS_CHECKPOINTS"], "done")
+done = int(open(place).read()) if os.path.exists(place) else 0
+for step in range(done, 3):
+    with open(os.environ["HARNESS_LOG"], "a") as log:
+        log.write(json.dumps({"step": step + 1, "loss": 1 / (step + 1)}) + "\\n")
+    with open(place + ".tmp", "w") as file:
+        file.write(str(step + 1))
+    os.replace(place + ".tmp", place)
+    if step == 1 and done == 0 and os.path.exists("die"):
+        sys.exit("the machine was taken away")
+json.dump({"score": [gain, gain + 0.01 * seed], "loss": done}, open(os.environ["HARNESS_METRICS"], "w"))
+"""
+
+
+def recipe(*words: str, code: tuple[str, ...] = ("script.py",)) -> dict[str, Any]:
+    return {"trainer": {"command": list(words), "code": list(code)}}
+
+
+@pytest.fixture
+def command(folder: Path) -> dict[str, Any]:
+    (folder / "script.py").write_text(SCRIPT)
+    return recipe(sys.executable, "script.py", "{gain}", "{seed}")
+
+
+def test_a_command_fills_a_table(declare: Declare, run: Runs, command: dict[str, Any]) -> None:
+    rows = run(declare(command)).to_json()["rows"]
+    assert [row["metrics"]["score"] for row in rows] == pytest.approx([0.5, 0.505, 0.7, 0.705])
+    assert run(declare(command)).trained == 0
+
+
+def test_a_command_that_failed_goes_on_from_what_it_left(
+    declare: Declare, run: Runs, command: dict[str, Any], folder: Path
+) -> None:
+    table = declare(command, rows=[{"id": "plain", "factors": []}], claims=[], seeds=[0])
+    (folder / "die").touch()
+    (row,) = run(table).to_json()["rows"]
+    assert row["reason"].endswith("ended with exit status 1: the machine was taken away")
+    ended = run(table)
+    (row,) = ended.to_json()["rows"]
+    assert row["metrics"]["loss"] == 2  # two of three steps were done
+    place = ended.prepared.store.fetch(ended.prepared.plan.runs[0].evaluation)
+    assert len((place / "spool.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_changed_script_is_run_again(declare: Declare, command: dict[str, Any], folder: Path) -> None:
+    table = declare(command)
+    before = set(prepare(table, store=str(folder / "store")).plan.stages)
+    (folder / "script.py").write_text(SCRIPT.replace("0.01", "0.02"))
+    assert not before & set(prepare(table, store=str(folder / "store")).plan.stages)
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        ("import sys; sys.exit(3)", "ended with exit status 3: it wrote nothing to its standard error"),
+        ("print('x' * 10_000_000)", "the command ended well but wrote no metrics"),
+        ("import os; open(os.environ['HARNESS_METRICS'], 'w').write('{')", "the metrics file is no JSON"),
+        ("import os; os.kill(os.getpid(), 9)", "ended with signal 9"),
+        ("import os; open(os.environ['HARNESS_METRICS'], 'w').write('{\"score\": 1}')", "returned no loss"),
+        ("import os; open(os.environ['HARNESS_METRICS'], 'w').write('{\"score\": NaN, \"loss\": 1}')", "score is nan"),
+    ],
+)
+def test_a_command_that_misbehaves_fails_its_row_with_the_reason(
+    declare: Declare, run: Runs, folder: Path, program: str, reason: str
+) -> None:
+    (folder / "script.py").write_text(program)
+    table = declare(recipe(sys.executable, "script.py"), rows=[{"id": "one", "factors": []}], claims=[], seeds=[0])
+    (row,) = run(table).to_json()["rows"]
+    assert row["status"] == "failed"
+    assert reason in row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("no-such-program",), ("script.py",), 'there is no program "no-such-program"'),
+        ((sys.executable, "{gian}"), ("script.py",), '"{gian}" is no placeholder; did you mean "gain"?'),
+        ((sys.executable, "script.py"), (), "expected code: the files and folders that decide"),
+        ((sys.executable, "script.py"), ("nowhere.py",), "no file or folder nowhere.py"),
+    ],
+)
+def test_a_mistake_in_the_command_is_named_before_anything_runs(
+    declare: Declare, folder: Path, words: tuple[str, ...], code: tuple[str, ...], message: str
+) -> None:
+    (folder / "script.py").write_text(SCRIPT)
+    with pytest.raises(InputError) as refusal:
+        prepare(declare(recipe(*words, code=code)), store=str(folder / "store"))
+    assert message in str(refusal.value)
+
+
+def test_no_shell_sees_a_value(declare: Declare, run: Runs, folder: Path) -> None:
+    (folder / "script.py").write_text(
+        "import json, os, sys\njson.dump({'score': len(sys.argv), 'loss': len(sys.argv[1])}, "
+        "open(os.environ['HARNESS_METRICS'], 'w'))\n"
+    )
+    settings = {"settings": {"text": "a; touch hacked $(touch hacked)"}, "factors": {}}
+    table = declare(
+        {**recipe(sys.executable, "script.py", "{text}"), **settings},
+        rows=[{"id": "one", "factors": []}],
+        claims=[],
+        seeds=[0],
+    )
+    (row,) = run(table).to_json()["rows"]
+    assert (row["metrics"]["score"], row["metrics"]["loss"]) == (2, 31)
+    assert not (folder / "hacked").exists()

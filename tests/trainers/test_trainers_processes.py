@@ -1,0 +1,46 @@
+"""A user's function in worker processes: the example of the repository, and that nobody imports what nobody uses."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import Declare
+
+ROOT = Path(__file__).parents[2]
+
+LOOK = """
+import sys
+
+def train(settings, run):
+    return {"score": float("torch" in sys.modules), "loss": 0.0}
+"""
+
+RUN = """
+import sys
+from pathlib import Path
+from harness.api.engine import Engine
+from harness.api.prepare import prepare
+from harness.api.run import run_table
+
+if __name__ == "__main__":
+    ended = run_table(prepare(Path("table.yaml"), store="store"), Engine("local", workers=2), Path("reports"))
+    print([row["metrics"]["score"] for row in ended.to_json()["rows"]], "torch" in sys.modules)
+"""
+
+
+def test_a_table_whose_trainer_does_not_use_torch_never_imports_it(declare: Declare, folder: Path) -> None:
+    (folder / "look.py").write_text(LOOK)
+    declare({"trainer": "look:train"})
+    (folder / "go.py").write_text(RUN)
+    done = subprocess.run([sys.executable, "go.py"], cwd=folder, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[0.0, 0.0, 0.0, 0.0] False"
+
+
+def test_the_digits_of_the_repository_are_a_table(folder: Path) -> None:
+    words = ["run", "ablations/digits.yaml", "--seeds", "0", "--store", str(folder / "store"), "--out", str(folder)]
+    command = [sys.executable, "-m", "harness", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    report = (folder / "digits.md").read_text(encoding="utf-8")
+    assert "| scaled | ✓ |" in report
+    assert "these asked 400 digits" in report or "one seed" in report.lower()
