@@ -144,8 +144,10 @@ def _fill(prepared: "Prepared", engine: Engine, out: Path, context: Mapping[str,
         report = build_report(snapshot)
         written = write_table(tracker.uri, snapshot, report, out, REPORT_FORMATS)
         text = written[0].read_text(encoding="utf-8")
-        figures, metrics = written[1:], table_metrics(report)
-        tracker.finish_table(tracking.key, succeeded=succeeded, report=text, metrics=metrics, files=figures, within=out)
+        figures, means = written[1:], table_metrics(report)
+        tracker.finish_table(
+            tracking.key, succeeded=succeeded, report=text, row_metrics=means, files=figures, within=out
+        )
         delivery = tracker.close()
     return outcomes, str(delivery) if delivery.undelivered else "", report, written
 

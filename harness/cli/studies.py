@@ -10,6 +10,7 @@ from harness.cli.places import choose
 from harness.cli.wiring import STUDIES, identify_data, stage_context, synthetic_set
 from harness.errors import did_you_mean
 from harness.matrix import Matrix, expand, matrix_to_json, read_declaration, recipe_to_yaml
+from harness.matrix.naming import study_file
 from harness.matrix.schema import METRICS
 from harness.models import weights_identity
 from harness.plan import DataIdentity, Run, code_identity, fingerprint
@@ -47,7 +48,7 @@ class PreparedSearch:
     @property
     def title(self) -> str:
         """The name of the study's files and of its lock."""
-        return f"{self.search.name}-{self.matrix.profile}"
+        return study_file(self.search.name, self.matrix.profile)
 
     @property
     def result_file(self) -> Path:
@@ -260,6 +261,6 @@ class StudyTracking:
 
 
 def _short_names(search: Search) -> list[str]:
-    """The last part of every key where those differ, else the whole keys."""
+    """The last part of every key where those differ from each other and from a trial's own values, else whole keys."""
     short = [dimension.name for dimension in search.space.values()]
-    return short if len(set(short)) == len(short) else list(search.space)
+    return short if len({*short, "row", "seed", "state", "trial", "epochs"}) == len(short) + 5 else list(search.space)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import InputError, did_you_mean
 from harness.matrix.generate import MAX_FACTORS, generated_rows
 from harness.matrix.matrix import Synthetic
+from harness.matrix.naming import named_after, unfit_name
 from harness.matrix.patch import Setting, overlay, read_patch, value_at
 from harness.matrix.schema import FactorSpec, GenerateSpec, ProfileSpec, RecipeHeader, TableSpec
 from harness.matrix.source import Document, Key, describe, read_yaml
@@ -118,7 +119,9 @@ def read_declaration(path: Path) -> Declaration:
     document = read_yaml(path)
     table = _validated(TableSpec, document.value, document)
     recipe = read_recipe(path.parent / table.recipe, (document, ("recipe",)))
-    name = table.name or path.stem
+    name, problem = (table.name, None) if table.name else named_after(path)
+    if problem:
+        raise document.error(("name",), problem)
     sets: dict[Key, tuple[Setting, ...]] = {("set",): read_patch(document, ("set",), table.set)}
     for profile, changes in table.profiles.items():
         _known(document, ("profiles", profile), profile, "profile", recipe.profiles)
@@ -210,8 +213,8 @@ def _known(document: Document, key: Key, name: str, what: str, valid: Iterable[s
 
 def _factor(name: str, spec: FactorSpec, document: Document) -> Factor:
     source: Key = ("factors", name)
-    if not name.isprintable() or "," in name or name != name.strip():
-        raise document.error(source, "expected a factor's name without commas and outer spaces")
+    if problem := unfit_name(name):
+        raise document.error(source, problem)
     if spec.apply is not None and not all(part.strip() for part in spec.apply.partition(":")):
         raise document.error((*source, "apply"), f'found "{spec.apply}", expected "package.module:name"')
     return Factor(
@@ -240,6 +243,8 @@ def _check_factors(factors: Mapping[str, Factor]) -> None:
 
 
 def _profile(name: str, spec: ProfileSpec, document: Document, base: Profile | None) -> Profile:
+    if problem := unfit_name(name):
+        raise document.error(("profiles", name), problem)
     base = base or Profile(name)
     settings = read_patch(document, ("profiles", name, "patch"), spec.patch)
     synthetic = spec.synthetic and Synthetic(**spec.synthetic.model_dump())
@@ -277,7 +282,7 @@ def _check_generated(table: TableSpec, document: Document, factors: Mapping[str,
 
 
 def _check_ids(table: TableSpec, document: Document) -> None:
-    """Row ids are unique, and claims name rows that there are."""
+    """Row ids and cited methods are unique, and claims name rows that there are."""
     lines: dict[str, Key] = {}
     for index, row in enumerate(table.rows):
         if row.id in lines:
@@ -289,8 +294,15 @@ def _check_ids(table: TableSpec, document: Document) -> None:
             first = document.place(lines[generated.id])
             raise document.error(generated.source, f'generates a second row "{generated.id}" (the first: {first})')
         lines[generated.id] = generated.source
+    rows = list(lines)
+    for index, cited in enumerate(table.cited):
+        if cited.method in lines:
+            first = document.place(lines[cited.method])
+            told = f'found "{cited.method}", which is already the name of another method or row (the first: {first})'
+            raise document.error(("cited", index, "method"), told)
+        lines[cited.method] = ("cited", index, "method")
     for index, claim in enumerate(table.claims):
         for side in ("better", "than"):
-            _known(document, ("claims", index, side), getattr(claim, side), "row", lines)
+            _known(document, ("claims", index, side), getattr(claim, side), "row", rows)
         if claim.better == claim.than:
             raise document.error(("claims", index, "than"), f'compares row "{claim.than}" with itself')

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from harness.errors import did_you_mean
+from harness.matrix.naming import unfit_name
 
 METRICS = {
     "market": ("mAP", "rank1", "rank5", "rank10", "rank20", "mINP", "attention_overlap"),
@@ -29,8 +30,8 @@ def _row_id(value: Any) -> Any:
 
 
 def _readable_id(value: str) -> str:
-    if not value or value != value.strip() or "," in value or not value.isprintable() or len(value) > 80:
-        raise _refused(f"found {value[:80]!r}, expected 1 to 80 printable characters without a comma or outer spaces")
+    if problem := unfit_name(value):
+        raise _refused(problem)
     return value
 
 
