@@ -35,6 +35,7 @@ class Naming:
     """Of UTF-8 in a whole name."""
     folds_case: bool = False
     """Whether the system may take names for equal that differ in the case of their letters alone."""
+    ascii_only: bool = False
 
     def encode(self, text: str, avoid: Collection[str] = ()) -> str:
         """The name of a text; never one of ``avoid``, never empty, and never beginning with a full stop."""
@@ -80,7 +81,7 @@ class Naming:
         if self.folds_case and letter != letter.casefold():
             return False
         # Some file systems compose letters and accents; what they would change is escaped.
-        return letter.isalnum() and (letter.isascii() or is_composed)
+        return letter.isalnum() and (letter.isascii() or (is_composed and not self.ascii_only))
 
     def _escaped(self, letter: str) -> str:
         return "".join(f"{self.escape}{byte:02X}" for byte in letter.encode("utf-8", "surrogatepass"))

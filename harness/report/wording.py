@@ -10,7 +10,6 @@ from harness.report.statistics import Estimate
 from harness.report.vocabulary import Cost, Metric, percent, three_digits
 
 NOTHING = "—"
-TICK = "✓"
 
 
 def notice(report: TableReport) -> str:

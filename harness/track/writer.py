@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from urllib.parse import unquote
 
 from harness.names import writable
 from harness.track.accepted import (
@@ -327,7 +328,7 @@ def _shortened(report: str) -> str:
     >>> _shortened("![A curve](figures/t-curves.svg)")
     '- A curve: the artifact `figures/t-curves.svg`'
     """
-    report = _PICTURE.sub(r"- \1: the artifact `\2`", report)
+    report = _PICTURE.sub(lambda found: f"- {found[1]}: the artifact `{unquote(found[2])}`", report)
     if len(report) <= DESCRIPTION_LIMIT:
         return report
     more = "\n\n… the rest is in the artifact report.md"
