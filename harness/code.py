@@ -24,7 +24,19 @@ _WITHOUT_INFLUENCE = tuple(
     f"{_OUR_PACKAGE}.{room}"
     for room in (
         *("api", "cli", "matrix", "plan", "execute", "search", "track", "report", "trainer", "trainers"),
-        *("checkpoints", "code", "devices", "display", "errors", "files", "plugins", "spool", "units", "words"),
+        *(
+            "checkpoints",
+            "code",
+            "devices",
+            "display",
+            "errors",
+            "files",
+            "names",
+            "plugins",
+            "spool",
+            "units",
+            "words",
+        ),
     )
 )
 """Rooms that by the project's own walls cannot change what a stage computes: they declare, place, record or read."""

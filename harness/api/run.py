@@ -148,7 +148,9 @@ def _conclude(
     snapshot = read_snapshot(tracker.uri, prepared.matrix.name, key=tracking.key, downloads=downloads)
     report = build_report(snapshot)
     written = write_table(tracker.uri, snapshot, report, out, REPORT_FORMATS)
-    text, metrics = regular_file(written[0]).read_text(encoding="utf-8"), table_metrics(report)
-    tracker.finish_table(tracking.key, succeeded=succeeded, report=text, metrics=metrics, files=written[1:], within=out)
+    text, means = regular_file(written[0]).read_text(encoding="utf-8"), table_metrics(report)
+    tracker.finish_table(
+        tracking.key, succeeded=succeeded, report=text, row_metrics=means, files=written[1:], within=out
+    )
     delivery = tracker.close()
     return TableRun(prepared, outcomes, str(delivery) if delivery.undelivered else "", report, written)

@@ -12,6 +12,7 @@ from harness.api.tracking import provenance_of
 from harness.code import code_digest
 from harness.errors import did_you_mean
 from harness.matrix import Matrix, expand, matrix_to_json, recipe_to_yaml
+from harness.matrix.naming import study_file
 from harness.plan import Run, fingerprint
 from harness.search import Search, read_search
 from harness.search.result import Score
@@ -49,7 +50,7 @@ class PreparedSearch:
     @property
     def title(self) -> str:
         """The name of the study's files and of its lock."""
-        return f"{self.search.name}-{self.matrix.profile}"
+        return study_file(self.search.name, self.matrix.profile)
 
     @property
     def result_file(self) -> Path:
@@ -259,6 +260,6 @@ class StudyTracking:
 
 
 def _short_names(search: Search) -> list[str]:
-    """The last part of every key where those differ, else the whole keys."""
+    """The last part of every key where those differ from each other and from a trial's own values, else whole keys."""
     short = [dimension.name for dimension in search.space.values()]
-    return short if len(set(short)) == len(short) else list(search.space)
+    return short if len({*short, "row", "seed", "state", "trial", "epochs"}) == len(short) + 5 else list(search.space)

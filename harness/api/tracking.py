@@ -190,18 +190,15 @@ def final_metrics(results: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     return metrics
 
 
-def table_metrics(report: "TableReport") -> dict[str, float]:
-    """A parent run's metrics: each row's mean over its seeds and the ends of its interval, where it has one.
-
-    ``mAP/row 8``, ``mAP/row 8 low``, ``mAP/row 8 high``: MLflow's pages take what stands before the slash together.
-    """
+def table_metrics(report: "TableReport") -> dict[tuple[str, str, str], float]:
+    """Each row's mean over its seeds, and ``low`` and ``high`` of its interval where it has one, by metric and row."""
     metrics = {}
     for row in report.ours:
         for name, cell in row.cells.items():
             if cell.measured is not None:
-                metrics[f"{name}/row {row.id}"] = cell.measured.mean
+                metrics[name, row.id, ""] = cell.measured.mean
                 if interval := cell.measured.interval:
-                    metrics[f"{name}/row {row.id} low"], metrics[f"{name}/row {row.id} high"] = interval
+                    metrics[name, row.id, "low"], metrics[name, row.id, "high"] = interval
     return metrics
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.errors import InputError, did_you_mean
 from harness.matrix.generate import MAX_FACTORS, generated_rows
+from harness.matrix.naming import named_after
 from harness.matrix.patch import Setting, overlay, read_patch
 from harness.matrix.recipe import Factor, Profile, RecipeSource, known, read_assumptions, read_recipe, validated
 from harness.matrix.schema import GenerateSpec, TableSpec
@@ -61,7 +62,9 @@ def read_declaration(path: Path) -> Declaration:
     document = read_yaml(path)
     table = validated(TableSpec, document.value, document)
     recipe = read_recipe(path.parent / table.recipe, (document, ("recipe",)))
-    name = table.name or path.stem
+    name, problem = (table.name, None) if table.name else named_after(path)
+    if problem:
+        raise document.error(("name",), problem)
     sets: dict[Key, tuple[Setting, ...]] = {("set",): read_patch(document, ("set",), table.set, recipe.tree)}
     for profile, changes in table.profiles.items():
         known(document, ("profiles", profile), profile, "profile", recipe.profiles)
@@ -101,7 +104,7 @@ def _check_generated(table: TableSpec, document: Document, factors: Mapping[str,
 
 
 def _check_ids(table: TableSpec, document: Document) -> None:
-    """Row ids are unique, and claims name rows that there are."""
+    """Row ids and cited methods are unique, and claims name rows that there are."""
     lines: dict[str, Key] = {}
     for index, row in enumerate(table.rows):
         if row.id in lines:
@@ -113,8 +116,15 @@ def _check_ids(table: TableSpec, document: Document) -> None:
             first = document.place(lines[generated.id])
             raise document.error(generated.source, f'generates a second row "{generated.id}" (the first: {first})')
         lines[generated.id] = generated.source
+    rows = list(lines)
+    for index, cited in enumerate(table.cited):
+        if cited.method in lines:
+            first = document.place(lines[cited.method])
+            told = f'found "{cited.method}", which is already the name of another method or row (the first: {first})'
+            raise document.error(("cited", index, "method"), told)
+        lines[cited.method] = ("cited", index, "method")
     for index, claim in enumerate(table.claims):
         for side in ("better", "than"):
-            known(document, ("claims", index, side), getattr(claim, side), "row", lines)
+            known(document, ("claims", index, side), getattr(claim, side), "row", rows)
         if claim.better == claim.than:
             raise document.error(("claims", index, "than"), f'compares row "{claim.than}" with itself')

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError, did_you_mean
+from harness.matrix.naming import unfit_name
 from harness.matrix.patch import Setting, overlay, read_patch
 from harness.matrix.schema import FactorSpec, ProfileSpec, RecipeHeader
 from harness.matrix.source import Document, Key, describe, read_yaml
@@ -225,8 +226,8 @@ def known(document: Document, key: Key, name: str, what: str, valid: Collection[
 
 def _factor(name: str, spec: FactorSpec, document: Document, tree: Node) -> Factor:
     source: Key = ("factors", name)
-    if not name.isprintable() or "," in name or name != name.strip():
-        raise document.error(source, "expected a factor's name without commas and outer spaces")
+    if problem := unfit_name(name):
+        raise document.error(source, problem)
     if spec.apply is not None and not all(part.strip() for part in spec.apply.partition(":")):
         raise document.error((*source, "apply"), f'found "{spec.apply}", expected "package.module:name"')
     return Factor(
@@ -255,6 +256,8 @@ def _check_factors(factors: Mapping[str, Factor]) -> None:
 
 
 def _profile(name: str, spec: ProfileSpec, document: Document, base: Profile | None, trainer: Trainer) -> Profile:
+    if problem := unfit_name(name):
+        raise document.error(("profiles", name), problem)
     base = base or Profile(name)
     settings = read_patch(document, ("profiles", name, "patch"), spec.patch, key_tree(trainer.settings))
     synthetic = base.synthetic

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from harness.matrix.naming import unfit_name
+
 MAX_SEED = 2**32 - 1
 
 
@@ -22,8 +24,8 @@ def _row_id(value: Any) -> Any:
 
 
 def _readable_id(value: str) -> str:
-    if not value or value != value.strip() or "," in value or not value.isprintable() or len(value) > 80:
-        raise _refused(f"found {value[:80]!r}, expected 1 to 80 printable characters without a comma or outer spaces")
+    if problem := unfit_name(value):
+        raise _refused(problem)
     return value
 
 

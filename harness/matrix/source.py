@@ -23,6 +23,9 @@ MAX_BYTES = 4 * 2**20
 MAX_DEPTH = 40
 MAX_VALUES = 200_000
 
+_UNPRINTABLE = re.compile(r"[^\n\t\x20-\x7E\xA0-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
+"""What no text may hold: control characters but the tabulator and the end of a line, and halves of characters."""
+
 Key = tuple[str | int, ...]
 """Where a value stands in a document: the keys and list indices that lead to it."""
 
@@ -208,6 +211,7 @@ class _Reader:
             self.anchors[event.anchor] = None
         value: Any
         if isinstance(event, yaml.ScalarEvent):
+            self._check_letters(event, key)
             value = plain_scalar(event.value) if event.implicit[0] else event.value
         elif isinstance(event, yaml.MappingStartEvent):
             value = self._mapping(events, key)
@@ -229,6 +233,7 @@ class _Reader:
                 self._refuse(event, key, f'found the tag "{event.tag}"; tags are not accepted')
             name = event.value
             inner = (*key, name)
+            self._check_letters(event, key)
             if name == "<<" and event.implicit[0]:
                 self._refuse(event, key, "merge keys (<<) are not part of YAML 1.2; write the values out")
             if not name:
@@ -249,6 +254,11 @@ class _Reader:
         if self.values > MAX_VALUES:
             self._refuse(event, key, f"more than {MAX_VALUES:,} values, aliases counted")
         return anchor.value
+
+    def _check_letters(self, event: Any, key: Key) -> None:
+        """Refuses what only an escape ("\\a") can put into a text: no report and no tracker could show it."""
+        if found := _UNPRINTABLE.search(event.value):
+            self._refuse(event, key, f"found the control character U+{ord(found[0]):04X}, expected plain text")
 
     def _refuse(self, event: Any, key: Key, message: str) -> NoReturn:
         dotted = ".".join(map(str, key))

@@ -12,6 +12,7 @@ from typing import Any
 
 from harness.errors import InputError, did_you_mean
 from harness.files import regular_file
+from harness.matrix.naming import study_file
 from harness.matrix.source import Key
 from harness.matrix.vocabulary import Node, node_at
 
@@ -71,7 +72,7 @@ class Studies:
 
     def _outcome(self, name: str, place: str) -> Mapping[str, Any]:
         """The kept outcome of a study under this profile."""
-        path = None if self.folder is None else self.folder / f"{name}-{self.profile}.json"
+        path = None if self.folder is None else self.folder / f"{study_file(name, self.profile)}.json"
         try:
             record: Mapping[str, Any] = json.loads(regular_file(path or Path()).read_bytes())
         except (OSError, ValueError):

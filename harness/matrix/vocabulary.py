@@ -9,6 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from harness.errors import did_you_mean
+from harness.matrix.naming import unfit_name
 from harness.matrix.source import describe
 
 
@@ -87,6 +88,8 @@ multi_level, output_stride, stage6, stage6_dilation, weights)'
         elif node.entries is not None:
             if not part or "." in part:
                 return f'"{part}" is no name for an entry of {above}; expected a name without dots'
+            if problem := unfit_name(part):
+                return f"no name for an entry of {above}: {problem}"
             node = node.entries
         elif node.items is not None:
             return f'{above} is a list, which is replaced as a whole; it has no key "{part}"'

@@ -37,6 +37,7 @@ _STYLE: dict[str, Any] = {
     "legend.fontsize": 8.0,
     "figure.dpi": 100.0,
     "savefig.dpi": 160.0,
+    "text.parse_math": False,  # a user's "$" is a dollar
     "svg.hashsalt": "harness",  # element ids are random otherwise
 }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.names import file_name
 from harness.report.curves import MOST_CURVES, Curve, StageCurves
 from harness.report.drawing import (
     BLACK,
@@ -24,7 +25,6 @@ from harness.report.drawing import (
     draw_paper,
     head,
     legend,
-    meanings,
     new_figure,
     save,
     style,
@@ -39,6 +39,7 @@ from harness.trainer import Metric
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 MOST_ROWS = 60
 """Rows that one chart can show; of more, the best by the first metric."""
@@ -67,7 +68,7 @@ def draw_report(
         for name, caption, draw in charts:
             figure = draw(report)
             if figure is not None:
-                drawn.append((caption, save(figure, folder / f"{report.name}-{name}", endings)))
+                drawn.append((caption, save(figure, folder / f"{file_name(report.name)}-{name}", endings)))
     return drawn
 
 
@@ -216,6 +217,7 @@ def draw_learning_curves(report: TableReport, curves: Sequence[StageCurves]) -> 
     if not curves:
         return None
     looks: dict[str, tuple[str, str]] = {}
+    lines: dict[str, Line2D] = {}  # not by label: matplotlib keeps labels that begin with "_" out of a legend
     for name in (name for stage in curves for name in stage.loss):
         if name not in looks:
             looks[name] = CYCLE[len(looks) % len(CYCLE)], DASHES[len(looks) // len(CYCLE) % len(DASHES)]
@@ -225,7 +227,8 @@ def draw_learning_curves(report: TableReport, curves: Sequence[StageCurves]) -> 
         for name, (epochs, values) in stage.loss.items():
             colour, dashes = looks[name]
             finite = np.where(np.isfinite(values), values, np.nan)
-            column[0].plot(epochs, finite, dashes, color=colour, linewidth=1.4, label=name)
+            (line,) = column[0].plot(epochs, finite, dashes, color=colour, linewidth=1.4)
+            lines.setdefault(name, line)
         _draw_rates(column[1], stage.rate)
         for axes in column:
             tidy(axes, grid="both")
@@ -235,8 +238,7 @@ def draw_learning_curves(report: TableReport, curves: Sequence[StageCurves]) -> 
         column[1].set_xlabel("epoch")
     grid[0][0].set_ylabel("loss")
     grid[1][0].set_ylabel("learning rate")
-    handles = meanings(grid[0])
-    figure.legend(handles.values(), handles.keys(), loc="outside right center", title="row")
+    figure.legend(lines.values(), lines.keys(), loc="outside right center", title="row")
     head(figure, report.title, "learning curves", report.heading)
     return figure
 

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from harness.names import Naming
 from harness.report.model import Cell, TableReport, TableRow
 from harness.report.vocabulary import p_text
 from harness.report.wording import (
@@ -37,15 +38,18 @@ _SPECIAL = {
     },
     **{"✓": r"\ensuremath{\bullet}", "·": r"\textperiodcentered{}", "–": "--", "…": r"\ldots{}", "ß": r"\ss{}"},
     **{"Ł": r"\L{}", "ł": r"\l{}", "Ø": r"\O{}", "ø": r"\o{}", "Æ": r"\AE{}", "æ": r"\ae{}"},
-    **{"‘": "`", "’": "'", "“": "``", "”": "''", '"': "''"},
+    **{"‘": "`", "’": "'", "“": "``", "”": "''", '"': r"\texttt{\char34}", "`": r"\`{}", "µ": r"\ensuremath{\mu}"},
 }
+_LABELS = Naming(escape=":", also="-.", most_bytes=100, ascii_only=True)
 _ACCENTS = {
     **{"\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": "."},
     **{"\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c"},
 }
 """Combining characters and the letters of LaTeX's accents, which every font encoding has."""
+_SHIFTED = {"<super>": "textsuperscript", "<sub>": "textsubscript"}
 _NOT_GREEK = {"omicron", "digamma", "stigma", "koppa", "sampi", "san", "sho", "yot", "heta"}
 """Greek letters that LaTeX has no name for."""
+_LIGATURE = re.compile("--|''|``|,,|[?!]`")
 _GREEK = re.compile(r"GREEK (SMALL|CAPITAL) LETTER ([A-Z]+)$")
 _TELLING_CAPITALS = {"Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega"}
 """The Greek capitals that LaTeX has names for; the others look like Latin ones."""
@@ -123,7 +127,7 @@ def _environment(caption: str, label: str, columns: str, header: Sequence[str], 
             r"\begin{table*}",
             r"  \centering",
             rf"  \caption{{{_text(caption)}}}",
-            rf"  \label{{tab:{re.sub('[^A-Za-z0-9.-]', '-', label)}}}",
+            rf"  \label{{tab:{_LABELS.encode(label)}}}",
             r"  \smallskip\small",
             r"  \setlength{\tabcolsep}{4pt}",
             r"  \setbox0=\hbox{%",
@@ -142,8 +146,17 @@ def _environment(caption: str, label: str, columns: str, header: Sequence[str], 
 
 
 def _text(text: object) -> str:
-    """Text that LaTeX sets as it is."""
-    return "".join(map(_character, unicodedata.normalize("NFC", " ".join(str(text).split()))))
+    """Text that LaTeX sets as it is, all white space as single spaces.
+
+    >>> _text("a--b"), _text("''")
+    ('a-{}-b', "'{}'")
+    """
+    shown = ""
+    for character in unicodedata.normalize("NFC", " ".join(str(text).split())):
+        piece = _character(character)
+        # Two of these together would be set as one other sign.
+        shown += "{}" * bool(_LIGATURE.match(shown[-1:] + piece[:1])) + piece
+    return shown
 
 
 def _character(character: str) -> str:
@@ -165,5 +178,7 @@ def _character(character: str) -> str:
         name = name.capitalize() if greek[1] == "CAPITAL" else name
         if name in _TELLING_CAPITALS or (greek[1] == "SMALL" and name not in _NOT_GREEK):
             return rf"\ensuremath{{\{name}}}"
-    plain = unicodedata.normalize("NFKC", character)
-    return _text(plain) if plain != character else rf"\texttt{{U+{ord(character):04X}}}"
+    kind = _SHIFTED.get(unicodedata.decomposition(character).partition(" ")[0])
+    if kind is not None:
+        return rf"\{kind}{{{_text(unicodedata.normalize('NFKC', character))}}}"
+    return rf"\texttt{{U+{ord(character):04X}}}"

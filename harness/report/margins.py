@@ -10,8 +10,9 @@ from pathlib import Path
 from statistics import stdev
 from typing import Any
 
+from harness.names import file_name
 from harness.report.drawing import save
-from harness.report.markdown import escaped, pipe_table
+from harness.report.marks import code, escaped, picture, pipe_table
 from harness.report.measurements import Measurements
 from harness.report.statistics import ALPHA, Estimate
 from harness.report.surface import Spot, draw_surface
@@ -32,13 +33,14 @@ def write_study(record: Mapping[str, Any], out_dir: Path, endings: Sequence[str]
         endings: Of the figures.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
+    name = file_name(record["name"])
     drawn: list[Path] = []
     links: list[str] = []
     for number, study in enumerate(record["studies"]):
-        paths = _draw(record, study, out_dir / "figures" / f"{record['name']}-surface-{number + 1}", endings)
+        paths = _draw(record, study, out_dir / "figures" / f"{name}-surface-{number + 1}", endings)
         drawn += paths
         links.append(os.path.relpath(paths[0], out_dir).replace(os.sep, "/") if paths else "")
-    path = out_dir / f"{record['name']}.md"
+    path = out_dir / f"{name}.md"
     part = path.with_name(f".{path.name}.part")
     part.write_text(study_to_markdown(record, links), encoding="utf-8", newline="\n")
     part.replace(path)
@@ -50,8 +52,9 @@ def study_to_markdown(record: Mapping[str, Any], links: Sequence[str]) -> str:
     metric = metric_of(record["measured"], record["metric"])
     parts = [
         f"# {escaped(record['title'])}",
-        f"Profile {record['profile']} on {record['dataset']}{' (synthetic)' if record['synthetic'] else ''}, "
-        f"rows of `{record['table']}`.",
+        f"Profile {escaped(record['profile'])} on {escaped(record['dataset'])}"
+        f"{' (synthetic)' if record['synthetic'] else ''}, "
+        f"rows of {code(record['table'])}.",
     ]
     if record["synthetic"]:
         parts.append("Synthetic data: this shows that the search runs; it says nothing about the paper's margins.")
@@ -87,8 +90,8 @@ def _question(record: Mapping[str, Any], metric: Metric) -> str:
         "per-row": "Tuned per row: each row had its own study of the same budget.",
     }[record["tune"]]
     lines = [
-        *(f"`{key}`: {told}" for key, told in record["space"].items()),
-        *(f"only points with `{rule}`; others were never trained" for rule in record["constraints"]),
+        *(f"{code(key)}: {escaped(told)}" for key, told in record["space"].items()),
+        *(f"only points with {code(rule)}; others were never trained" for rule in record["constraints"]),
         f"measured: {metric.title}, the mean over the seeds {_listed(record['seeds'])}, on {held_out['share']:.0%} of "
         f"the training identities (drawn with seed {held_out['seed']}), held out of training; no test image was read",
         f"sampler {record['sampler']}, {_pruner(record['pruner'])}, budget {', '.join(limits)} a study",
@@ -111,10 +114,10 @@ def _study(record: Mapping[str, Any], study: Mapping[str, Any], link: str, metri
         return [*parts, "No trial has a result.", "### Trials", _history(record, study, metric)]
     parts += [_verdict(record, study, metric), _points(record, study, metric)]
     if link:
-        parts += ["### Surface", f"![{metric.title} over the searched values]({link})"]
+        parts += ["### Surface", picture(f"{metric.title} over the searched values", link)]
     parts += [_noise(study, metric)]
     if study["importance"]:
-        shares = [[f"`{key}`", percent(share, metric)] for key, share in study["importance"].items()]
+        shares = [[code(key), percent(share, metric)] for key, share in study["importance"].items()]
         parts += [
             "### Importance",
             pipe_table(["value", "share of the variation (percent)"], shares),
@@ -201,7 +204,7 @@ def _history(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric
         lines.append(
             [str(trial["number"]), *values, _result(trial, metric), "best so far" if improves else "", _state(trial)]
         )
-    return pipe_table(["trial", *(f"`{key}`" for key in keys), f"{metric.title} ± sd", "", "state"], lines)
+    return pipe_table(["trial", *map(code, keys), f"{metric.title} ± sd", "", "state"], lines)
 
 
 def _result(trial: Mapping[str, Any], metric: Metric) -> str:
@@ -290,11 +293,11 @@ def _measured(record: Mapping[str, Any], study: Mapping[str, Any]) -> Measuremen
 
 
 def _point(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"`{key}` {_number(value)}" for key, value in params.items())
+    return ", ".join(f"{code(key)} {_number(value)}" for key, value in params.items())
 
 
 def _number(value: Any) -> str:
-    return f"{value:g}" if _is_number(value) else str(value)
+    return f"{value:g}" if _is_number(value) else escaped(value)
 
 
 def _is_number(value: Any) -> bool:

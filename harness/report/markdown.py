@@ -1,14 +1,14 @@
 """A report as Markdown."""
 
-import re
 from collections.abc import Sequence
 
+from harness.names import file_name
+from harness.report.marks import TICK, code, escaped, link, picture, pipe_table
 from harness.report.model import Cell, TableReport, TableRow
 from harness.report.statistics import ALPHA
 from harness.report.vocabulary import p_text
 from harness.report.wording import (
     NOTHING,
-    TICK,
     cost_text,
     differs_column,
     fraction_text,
@@ -27,9 +27,6 @@ from harness.report.wording import (
 )
 from harness.trainer import Metric
 
-_SPECIAL = re.compile(r"([\\`*|]|\](?=\()|<(?=[A-Za-z/!])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9]))")
-_NUMBER = re.compile(r"\**[+−]?\d|—$|< |\*[a-z ]+\*$")
-
 _FACTS = {
     "made": "how the data was made",
     "dataset": "data set",
@@ -47,12 +44,12 @@ def to_markdown(report: TableReport, figures: Sequence[tuple[str, str]] = (), pa
 
     Args:
         report: What to say.
-        figures: Caption and address of each picture to show.
-        page: Address of a page of more pictures; empty for none.
+        figures: Caption and path of each picture to show.
+        page: Name of a page of more pictures; empty for none.
     """
     parts = [
         f"# {escaped(report.title)}",
-        f"`{report.name}` · {escaped(report.heading)}",
+        f"{code(report.name)} · {escaped(report.heading)}",
         f"> **{escaped(notice(report))}**" if notice(report) else "",
         *_results(report),
         *_figures(figures, page),
@@ -143,19 +140,20 @@ def to_pictures_page(report: TableReport, pictures: Sequence[tuple[str, str]]) -
     parent = _run_link(report.parent_id, report.parent_url)
     parts = [
         f"# {escaped(report.title)}: pictures",
-        f"`{report.name}` · {escaped(report.heading)} · MLflow parent run {parent} · [the report]({report.name}.md)",
+        f"{code(report.name)} · {escaped(report.heading)} · MLflow parent run {parent} · "
+        + link("the report", f"{file_name(report.name)}.md"),
         *_shown(pictures),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _figures(figures: Sequence[tuple[str, str]], page: str) -> list[str]:
-    more = [f"More pictures that were asked for: [{page}]({page})."] if page else []
+    more = [f"More pictures that were asked for: {link(page, page)}."] if page else []
     return ["## Figures", *_shown(figures), *more] if figures or page else []
 
 
 def _shown(pictures: Sequence[tuple[str, str]]) -> list[str]:
-    return [f"![{escaped(caption)}]({address})" for caption, address in pictures]
+    return [picture(caption, path) for caption, path in pictures]
 
 
 def _claims(report: TableReport) -> list[str]:
@@ -301,12 +299,10 @@ def _origin(report: TableReport) -> list[str]:
     facts.append(["MLflow parent run", _run_link(report.parent_id, report.parent_url)])
     parts = ["## Provenance", pipe_table(["fact", "value"], facts)]
     if report.overrides:
-        changed = [f"`{key}` = `{value}`" for key, value in report.overrides.items()]
+        changed = [f"{code(key)} = {code(value)}" for key, value in report.overrides.items()]
         parts += ["Values set on the command line:", _list(changed)]
     if report.assumptions:
-        assumed = [
-            [f"`{entry['key']}`", f"`{entry['value']}`", escaped(entry["reason"])] for entry in report.assumptions
-        ]
+        assumed = [[code(entry["key"]), code(entry["value"]), escaped(entry["reason"])] for entry in report.assumptions]
         parts += ["## Assumptions: what the paper does not give", pipe_table(["value", "here", "why"], assumed)]
     lines = [
         [
@@ -337,27 +333,5 @@ def _number(value: float | None) -> str:
     return NOTHING if value is None else f"{value:+.2f}".replace("-", "−")
 
 
-def pipe_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A pipe table; columns of numbers are aligned to the right, columns of ticks centred.
-
-    MLflow's description takes a rule of fewer than two dashes for plain text, and shows no table.
-    """
-    rule = ["---"] * len(header)
-    for column in range(1, len(header)):
-        cells = [line[column] for line in lines if line[column]]
-        if header[column] == "rows" or not cells:
-            continue
-        if all(cell == TICK for cell in cells):
-            rule[column] = ":---:"
-        elif all(_NUMBER.match(cell) for cell in cells):
-            rule[column] = "---:"
-    return "\n".join("| " + " | ".join(row) + " |" for row in (header, rule, *lines))
-
-
 def _list(lines: Sequence[str]) -> str:
     return "\n".join(f"- {line}" for line in lines)
-
-
-def escaped(text: object) -> str:
-    """Text that Markdown shows as it is."""
-    return _SPECIAL.sub(r"\\\1", " ".join(str(text).split()))

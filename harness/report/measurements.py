@@ -172,7 +172,7 @@ def _refuse_mixing(table: str, finished: list[RunRecord]) -> None:
 
 def provenance_of(run: RunRecord, key: str) -> str | None:
     """A fact of where a run comes from, as it was tagged; None if it was not."""
-    return run.tags.get(f"harness.{key}") or run.params.get(key)
+    return run.tags.get(f"harness.{key}")
 
 
 def _some(names: list[str], shown: int = 4) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from harness.errors import InputError, did_you_mean
 from harness.files import regular_file
+from harness.names import file_name, folded_file_name
 from harness.report.drawing import BLACK, ENDINGS, GREEN, new_figure, save, style
 from harness.track.snapshot import RunRecord, Snapshot
 
@@ -208,7 +209,7 @@ def write_rank_lists(
     lists = read_rank_lists(run, count, load)
     title = f"{snapshot.declaration['title']}: row {row}, seed {run.seed}, the {len(lists)} worst queries"
     with style():
-        return save(draw_rank_lists(lists, title), folder / _name(snapshot, f"rank-lists-{row}"), endings)
+        return save(draw_rank_lists(lists, title), folder / _name(snapshot, "rank-lists", row), endings)
 
 
 def _by_seed(snapshot: Snapshot, row: str) -> Mapping[int, RunRecord]:
@@ -218,9 +219,9 @@ def _by_seed(snapshot: Snapshot, row: str) -> Mapping[int, RunRecord]:
     return {run.seed: run for run in snapshot.runs if run.row == row and run.status == "finished"}
 
 
-def _name(snapshot: Snapshot, picture: str) -> str:
-    """A file name; row ids may hold characters that a file name should not."""
-    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in f"{snapshot.table}-{picture}")
+def _name(snapshot: Snapshot, picture: str, row: str = "") -> str:
+    """The name of a picture's file, without its ending."""
+    return f"{file_name(snapshot.table)}-{picture}" + (f"-{folded_file_name(row)}" if row else "")
 
 
 def _arrays(run: RunRecord, name: str, needed: Sequence[str]) -> dict[str, NDArray[Any]]:

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from harness.report.claims import Judgement
@@ -14,14 +14,15 @@ from harness.report.statistics import Estimate
 
 
 def to_csv(report: TableReport) -> str:
-    """One line for each row and metric; cited methods have ``cited`` 1. Empty: not known."""
-    columns = [
-        *("table", "profile", "row", "label", "cited", *report.factors, "metric", "paper", "mean", "sd"),
-        *("low", "high", "low_this_test_set", "high_this_test_set", "difference", "place", "rank"),
-        *("seeds", "seeds_planned", "problems", *(cost.key for cost in report.costs), "run_ids"),
-    ]
+    """One line for each row and metric; the columns after ``cited`` are the factors'. Empty: not known."""
+    before = ("table", "profile", "row", "label", "cited")
+    after = (
+        *("metric", "paper", "mean", "sd", "low", "high", "low_this_test_set", "high_this_test_set", "difference"),
+        *("place", "rank", "seeds", "seeds_planned", "problems", *(cost.key for cost in report.costs), "run_ids"),
+    )
+    factors = _columns_of(report.factors, {*before, *after})
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, (*before, *factors.values(), *after), restval="", lineterminator="\n")
     writer.writeheader()
     for row in report.rows:
         for key, cell in row.cells.items():
@@ -32,7 +33,7 @@ def to_csv(report: TableReport) -> str:
                     "row": row.id,
                     "label": row.label,
                     "cited": int(row.cited),
-                    **({} if row.cited else {factor: int(row.factors[factor]) for factor in report.factors}),
+                    **({} if row.cited else {factors[factor]: int(row.factors[factor]) for factor in report.factors}),
                     "metric": key,
                     "paper": _plain(cell.paper),
                     **_csv_estimate(cell.measured),
@@ -43,6 +44,21 @@ def to_csv(report: TableReport) -> str:
                 }
             )
     return text.getvalue()
+
+
+def _columns_of(factors: Sequence[str], others: Collection[str]) -> dict[str, str]:
+    """The column of each factor: its name, marked where the table has such a column, or another such factor, already.
+
+    >>> _columns_of(["SAC", "mean", "mean (factor)"], {"mean"})
+    {'SAC': 'SAC', 'mean': 'mean (factor) (factor)', 'mean (factor)': 'mean (factor)'}
+    """
+    columns = {}
+    for factor in factors:
+        column = factor
+        while column in others or (column != factor and column in factors):
+            column += " (factor)"
+        columns[factor] = column
+    return columns
 
 
 def _csv_estimate(estimate: Estimate | None) -> dict[str, Any]:

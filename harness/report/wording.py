@@ -11,7 +11,6 @@ from harness.report.vocabulary import Cost, percent, three_digits
 from harness.trainer import Metric
 
 NOTHING = "—"
-TICK = "✓"
 
 
 def notice(report: TableReport) -> str:

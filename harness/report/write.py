@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.errors import InputError, did_you_mean
 from harness.files import regular_file
+from harness.names import file_name
 from harness.report.curves import StageCurves
 from harness.report.latex import to_latex
 from harness.report.markdown import to_markdown, to_pictures_page
@@ -66,7 +67,7 @@ def write_report(
         text = (
             to_markdown(report, _links(shown, out_dir), _page(report, out_dir)) if name == "md" else TEXTS[name](report)
         )
-        written.append(_write(out_dir / f"{report.name}.{name}", text))
+        written.append(_write(out_dir / f"{file_name(report.name)}.{name}", text))
     return written + drawn
 
 
@@ -80,7 +81,7 @@ def write_pictures_page(report: TableReport, out_dir: Path, pictures: Sequence[t
 
 
 def _page_path(report: TableReport, out_dir: Path) -> Path:
-    return out_dir / f"{report.name}-pictures.md"
+    return out_dir / f"{file_name(report.name)}-pictures.md"
 
 
 def _page(report: TableReport, out_dir: Path) -> str:
@@ -90,7 +91,7 @@ def _page(report: TableReport, out_dir: Path) -> str:
 
 
 def _links(pictures: Sequence[tuple[str, Path]], out_dir: Path) -> list[tuple[str, str]]:
-    """Captions and addresses relative to the reports."""
+    """Captions and paths relative to the reports."""
     return [(caption, os.path.relpath(path, out_dir).replace(os.sep, "/")) for caption, path in pictures]
 
 

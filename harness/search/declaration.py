@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from harness.errors import InputError, did_you_mean
 from harness.matrix.declaration import Declaration, read_declaration
+from harness.matrix.naming import named_after
 from harness.matrix.schema import Declared, Names, RowId, Seeds
 from harness.matrix.source import Document, Key, describe, read_yaml
 from harness.matrix.vocabulary import node_at, unknown_key
@@ -183,8 +184,11 @@ def read_search(path: Path) -> Search:
             raise document.error(("space",), f"found a grid of {points} points, expected at most {_MOST_POINTS}")
     if spec.reference and set(spec.reference) != set(space):
         raise document.error(("reference",), f"expected a value for each of {', '.join(space)}")
+    name, problem = (spec.name, None) if spec.name else named_after(path)
+    if problem:
+        raise document.error(("name",), problem)
     return Search(
-        name=spec.name or path.stem,
+        name=name,
         spec=spec,
         document=document,
         table=table,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import InputError
 from harness.spool import SpoolFeed, SpoolRecord
+from harness.track.accepted import step_metric
 from harness.track.identity import Owner
 from harness.track.outbox import Close, End, Follow, Journal, Open, Operation, Outbox, Sweep
 from harness.track.store import artifact_root, connect, load_mlflow, our_experiments, quoted, search_all_runs
@@ -29,7 +30,6 @@ from harness.track.words import (
     TAG_KIND,
     TAG_OWNER,
     TAG_REASON,
-    step_metric,
 )
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import InputError, did_you_mean
 from harness.files import regular_file
+from harness.track.accepted import is_final, text_of_key, whole_value
 from harness.track.outbox import without_password
 from harness.track.snapshot import History, RunRecord, Snapshot
 from harness.track.store import (
@@ -34,7 +35,6 @@ from harness.track.words import (
     TAG_PROVENANCE,
     TAG_REASON,
     TAG_TABLE,
-    is_final,
 )
 
 if TYPE_CHECKING:
@@ -176,17 +176,18 @@ def _entry(uri: str, run: "Run") -> TableEntry:
 
 
 def _record(uri: str, downloads: Path | None, run: "Run") -> RunRecord:
-    data, info = run.data, run.info
+    data, info, artifacts = run.data, run.info, _artifacts(uri, run, downloads)
+    tags = {name: value for name, value in sorted(data.tags.items()) if name.startswith(TAG_PROVENANCE)}
     return RunRecord(
         run_id=info.run_id,
-        row=data.params.get("row", ""),
+        row=whole_value(data.params.get("row", ""), artifacts),
         seed=int(data.params.get("seed", 0)),
         status=_STATUSES.get(info.status, "running"),
-        reason=data.tags.get(TAG_REASON, ""),
+        reason=whole_value(data.tags.get(TAG_REASON, ""), artifacts),
         metrics={name: value for name, value in sorted(data.metrics.items()) if is_final(name)},
-        params=dict(sorted(data.params.items())),
-        tags={name: value for name, value in sorted(data.tags.items()) if name.startswith(TAG_PROVENANCE)},
-        artifacts=_artifacts(uri, run, downloads),
+        params={name: whole_value(value, artifacts) for name, value in sorted(data.params.items())},
+        tags={name: whole_value(value, artifacts) for name, value in tags.items()},
+        artifacts=artifacts,
         url=_url(uri, run),
     )
 
@@ -225,7 +226,7 @@ def _declaration(uri: str, parent: "Run") -> dict[str, Any]:
 
 def _provenance(parent: "Run") -> dict[str, str]:
     return {
-        name.removeprefix(TAG_PROVENANCE): value
+        text_of_key(name.removeprefix(TAG_PROVENANCE)): value
         for name, value in sorted(parent.data.tags.items())
         if name.startswith(TAG_PROVENANCE) and name not in BOOKKEEPING
     }

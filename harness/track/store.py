@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from harness.errors import InputError
+from harness.track.accepted import folder_name
 from harness.track.words import EXPERIMENT_TAGS, TAG_KIND
 from harness.words import first_line
 
@@ -71,7 +72,7 @@ def artifact_folder(uri: str) -> Path:
 
 def artifact_root(uri: str, experiment: str) -> str | None:
     """Where a new experiment's artifacts go; None for a server, which decides by itself."""
-    return None if is_server(uri) else (artifact_folder(uri) / _as_file_name(experiment)).as_uri()
+    return None if is_server(uri) else (artifact_folder(uri) / folder_name(experiment)).as_uri()
 
 
 def local_folder(artifact_uri: str) -> Path | None:
@@ -182,7 +183,3 @@ def quoted(text: str) -> str:
     if "'" in text:
         return '"' + text.replace('"', "") + '"'
     return f"'{text}'"
-
-
-def _as_file_name(text: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in text) or "_"

@@ -8,8 +8,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.track.accepted import factor_key, key_name
 from harness.track.outbox import Open, without_password
-from harness.track.words import PARENT, clean_name
+from harness.track.words import PARENT
 
 _KEY = "harness"
 VIEW_TAG = f"mlflow.sharedViewState.{_KEY}"
@@ -29,8 +30,8 @@ def columns_of(declaration: Mapping[str, Any]) -> tuple[str, ...]:
     factors = dict.fromkeys(factor for row in rows for factor in row.get("factors", ()))
     metrics = [*declaration.get("metrics", ())]
     return (
-        *(f"metrics.`{clean_name(name)}`" for name in metrics),
-        *(f"params.`{clean_name(name)}`" for name in factors),
+        *(f"metrics.`{key_name(name)}`" for name in metrics),
+        *(f"params.`{factor_key(name)}`" for name in factors),
         "params.`seed`",
         "metrics.`seconds`",
     )
@@ -43,8 +44,8 @@ def study_columns(metric: str, searched: Sequence[str]) -> tuple[str, ...]:
     ('metrics.`mAP`', 'params.`epsilon1`', 'params.`state`', 'params.`trial`')
     """
     return (
-        f"metrics.`{clean_name(metric)}`",
-        *(f"params.`{clean_name(name)}`" for name in (*searched, "state", "trial")),
+        f"metrics.`{key_name(metric)}`",
+        *(f"params.`{key_name(name)}`" for name in (*searched, "state", "trial")),
     )
 
 
@@ -74,7 +75,7 @@ def _parallel_coordinates(searched: Sequence[str], metric: str) -> dict[str, Any
         "type": "PARALLEL",
         "uuid": f"{_KEY}-parallel",
         "metricSectionId": _KEY,
-        "selectedParams": [clean_name(name) for name in searched],
+        "selectedParams": [key_name(name) for name in searched],
         "selectedMetrics": [metric],
         "showAllRuns": True,
         "deleted": False,

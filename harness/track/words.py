@@ -1,6 +1,4 @@
-"""How things are called in MLflow: tags, parameters and metrics, in one place for the writer, the reader and the UI."""
-
-import re
+"""How things are called in MLflow: tags and metrics of ours, in one place for the writer, the reader and the UI."""
 
 TAG_KEY = "harness.key"
 """Identifies a run across processes: what is opened twice under one key is one run."""
@@ -28,30 +26,3 @@ MARKER = STEP_PREFIX + "epoch"
 """Every record of a spool carries it, so its steps are the stored steps."""
 
 DECLARATION = "declaration.json"
-
-
-def clean_name(name: str) -> str:
-    """A name that MLflow accepts for a metric, parameter or tag; other characters become underscores.
-
-    >>> clean_name("Soft+Rerank (k=20)")
-    'Soft_Rerank _k_20_'
-    """
-    return re.sub(r"[^\w\-. :/]", "_", name, flags=re.ASCII)
-
-
-def step_metric(name: str) -> str:
-    """The metric that a figure of a spool becomes.
-
-    >>> step_metric("loss"), step_metric("gpu/utilization")
-    ('train/loss', 'gpu/utilization')
-    """
-    return clean_name(name if "/" in name else STEP_PREFIX + name)
-
-
-def is_final(metric: str) -> bool:
-    """Whether a metric is a final one, rather than one of many steps.
-
-    >>> is_final("mAP"), is_final("train/loss")
-    (True, False)
-    """
-    return "/" not in metric

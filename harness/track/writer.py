@@ -13,7 +13,20 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
+from urllib.parse import unquote
 
+from harness.names import writable
+from harness.track.accepted import (
+    MOST_OF_A_DATASET_NAME,
+    MOST_OF_A_PARAM,
+    MOST_OF_A_RUN_NAME,
+    MOST_OF_A_TAG,
+    factor_key,
+    fitted,
+    key_name,
+    row_metric,
+    shortened,
+)
 from harness.track.courier import Courier, Delivery
 from harness.track.outbox import End, Follow, Kind, Open, Operation, Outbox, Status, Sweep, other_addresses
 from harness.track.store import resolve_uri
@@ -26,7 +39,6 @@ from harness.track.words import (
     TAG_PROVENANCE,
     TAG_REASON,
     TAG_TABLE,
-    clean_name,
 )
 from harness.words import counted
 
@@ -129,20 +141,22 @@ class Tracker:
         Each factor becomes a parameter that reads ``on`` or ``off``; further ``params`` should be few, since they are
         the columns of MLflow's pages. The recipe is kept whole as ``recipe.yaml``.
         """
-        values = {name: "on" if on else "off" for name, on in factors.items()}
-        values |= {"row": row, "seed": str(seed)} | {name: _text(value) for name, value in params.items()}
+        own = {key_name(name): _text(value) for name, value in params.items()} | {"row": row, "seed": str(seed)}
+        values = {factor_key(name, own): "on" if on else "off" for name, on in factors.items()} | own
         table = self._experiments[table_key]
+        kept, whole = fitted(values, "params", MOST_OF_A_PARAM)
+        tags, whole_tags = _provenance_tags(table, provenance)
         self._say(
             Open(
                 run=key,
                 kind="run",
                 experiment=table,
-                name=name,
+                name=shortened(writable(name), MOST_OF_A_RUN_NAME),
                 time_ms=_now_ms(),
                 parent=table_key,
-                params={clean_name(name): value for name, value in values.items()},
-                tags=_provenance_tags(table, provenance),
-                texts={"recipe.yaml": recipe_yaml},
+                params=kept,
+                tags=tags,
+                texts={"recipe.yaml": writable(recipe_yaml), **whole, **whole_tags},
                 dataset=_dataset(provenance, dataset_source),
             )
         )
@@ -168,12 +182,14 @@ class Tracker:
 
         ``provenance`` is what only the end tells, such as the device.
         """
-        tags = {TAG_PROVENANCE + clean_name(name): value for name, value in (provenance or {}).items()}
-        self._end(key, "FINISHED", metrics=metrics, files=files, texts=texts, tags=tags)
+        tags = {TAG_PROVENANCE + key_name(name): value for name, value in (provenance or {}).items()}
+        named = {key_name(name): value for name, value in metrics.items()}
+        self._end(key, "FINISHED", metrics=named, files=files, texts=texts, tags=tags)
 
     def fail_run(self, key: str, reason: str, metrics: Mapping[str, float] | None = None) -> None:
         """Ends a run as failed, with the reason that the table's cell will show."""
-        self._end(key, "FAILED", metrics=metrics, tags={TAG_REASON: reason})
+        named = {key_name(name): value for name, value in (metrics or {}).items()}
+        self._end(key, "FAILED", metrics=named, tags={TAG_REASON: reason})
 
     def kill_run(self, key: str, reason: str = "interrupted") -> None:
         """Ends a run as killed; opening it again goes on with it."""
@@ -185,12 +201,13 @@ class Tracker:
         *,
         succeeded: bool,
         report: str = "",
-        metrics: Mapping[str, float] | None = None,
+        row_metrics: Mapping[tuple[str, str, str], float] | None = None,
         files: Iterable[Path] = (),
         within: Path | None = None,
     ) -> None:
         """Ends a table's parent run; its report (Markdown) becomes the run's description, and ``report.md``.
 
+        ``row_metrics`` are the rows' means ("") and ends of intervals ("low", "high"), by metric, row id and which.
         Files keep their places below ``within``, so that a report finds its figures; else they stand side by side.
         """
         texts = {"report.md": report} if report else {}
@@ -198,7 +215,7 @@ class Tracker:
         self._end(
             key,
             "FINISHED" if succeeded else "FAILED",
-            metrics=metrics,
+            metrics={row_metric(*name): value for name, value in (row_metrics or {}).items()},
             files=files,
             within=within,
             tags=tags,
@@ -234,10 +251,12 @@ class Tracker:
         texts: Mapping[str, str] | None = None,
     ) -> None:
         self._known(key)
-        figures = {clean_name(name): float(value) for name, value in (metrics or {}).items()}
+        figures = {name: float(value) for name, value in (metrics or {}).items()}
+        kept, whole = fitted(tags or {}, "tags", MOST_OF_A_TAG)
+        whole |= {name: writable(text) for name, text in (texts or {}).items()}
         paths = tuple(str(path.absolute()) for path in files)
         root = str(within.absolute()) if within else ""
-        self._say(End(key, status, _now_ms(), figures, tags or {}, texts or {}, paths, root))
+        self._say(End(key, status, _now_ms(), figures, kept, whole, paths, root))
 
     def _known(self, key: str) -> None:
         if key not in self._experiments:
@@ -260,23 +279,25 @@ def _parent(
     key: str, kind: Kind, name: str, declaration: Mapping[str, Any], provenance: Mapping[str, str], source: str
 ) -> Open:
     profile = provenance.get("profile", "")
+    tags, whole = _provenance_tags(name, provenance)
     return Open(
         run=key,
         kind=kind,
         experiment=name,
-        name=f"{name} · {profile}" if profile else name,
+        name=shortened(writable(f"{name} · {profile}" if profile else name), MOST_OF_A_RUN_NAME),
         time_ms=_now_ms(),
-        tags={**_provenance_tags(name, provenance), TAG_OPENED: str(_now_ms())},
-        texts={DECLARATION: json.dumps(declaration, indent=2, ensure_ascii=False)},
+        tags={**tags, TAG_OPENED: str(_now_ms())},
+        texts={DECLARATION: writable(json.dumps(declaration, indent=2, ensure_ascii=False)), **whole},
         dataset=_dataset(provenance, source),
     )
 
 
-def _provenance_tags(table: str, provenance: Mapping[str, str]) -> dict[str, str]:
-    tags = {TAG_PROVENANCE + clean_name(name): _text(value) for name, value in provenance.items()}
+def _provenance_tags(table: str, provenance: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Tags of where a run comes from, and the texts of those that are too long for one."""
+    tags = {TAG_PROVENANCE + key_name(name): _text(value) for name, value in provenance.items()}
     if "commit" in provenance:
         tags["mlflow.source.git.commit"] = provenance["commit"]
-    return {**tags, TAG_TABLE: table}
+    return fitted({**tags, TAG_TABLE: table}, "tags", MOST_OF_A_TAG)
 
 
 def _dataset(provenance: Mapping[str, str], source: str) -> dict[str, str]:
@@ -284,9 +305,9 @@ def _dataset(provenance: Mapping[str, str], source: str) -> dict[str, str]:
     if not provenance.get("dataset"):
         return {}
     return {
-        "name": provenance["dataset"],
+        "name": shortened(writable(provenance["dataset"]), MOST_OF_A_DATASET_NAME),
         "digest": provenance.get("dataset_fingerprint", "unknown")[:16],
-        "source": source,
+        "source": writable(source),
     }
 
 
@@ -307,7 +328,7 @@ def _shortened(report: str) -> str:
     >>> _shortened("![A curve](figures/t-curves.svg)")
     '- A curve: the artifact `figures/t-curves.svg`'
     """
-    report = _PICTURE.sub(r"- \1: the artifact `\2`", report)
+    report = _PICTURE.sub(lambda found: f"- {found[1]}: the artifact `{unquote(found[2])}`", report)
     if len(report) <= DESCRIPTION_LIMIT:
         return report
     more = "\n\n… the rest is in the artifact report.md"

@@ -41,9 +41,32 @@ def refusal_of(path: Path, **options) -> str:
             "id: 2",
             'id: "a,b"',
             "table.yaml:7: rows.1.id: found 'a,b', "
-            "expected 1 to 80 printable characters without a comma or outer spaces",
+            "expected 1 to 80 printable characters without commas, outer or double spaces",
         ),
         ("id: 2", "id: 1", 'table.yaml:7: rows.1.id: a second row "1" (the first: table.yaml:6)'),
+        (
+            "id: 2",
+            'id: "a  b"',
+            "table.yaml:7: rows.1.id: found 'a  b', "
+            "expected 1 to 80 printable characters without commas, outer or double spaces",
+        ),
+        (
+            "id: 2",
+            'id: "a\\u0301"',
+            'table.yaml:7: rows.1.id: found "a\u0301" with accents apart from their letters, '
+            "expected composed letters (Unicode NFC)",
+        ),
+        (
+            "id: 2",
+            'id: "a\\ab"',
+            "table.yaml:7:10: rows.1.id: found the control character U+0007, expected plain text",
+        ),
+        (
+            "claims:",
+            "cited: [{method: A, values: {mAP: 1.0}}, {method: full, values: {mAP: 1.0}}]\nclaims:",
+            'table.yaml:10: cited.1.method: found "full", which is already the name of another method or row '
+            "(the first: table.yaml:8)",
+        ),
         ("id: 2, ", "", "table.yaml:7: rows.1.id: missing; a value is required here"),
         (
             "than: 2",
@@ -266,6 +289,24 @@ def test_a_mistake_in_a_table_is_told_whole(declare, old, new, message):
             "triplet: {epsilon: 0.5}",
             'custom: {sac: {implementation: "a:b"}}',
             'recipe.yaml:6: losses.custom.sac: "sac" is the name of a built-in loss; choose another' + IN_ROW_1,
+        ),
+        (
+            "  Softmax: {patch",
+            '  "Soft  max": {patch',
+            "recipe.yaml:15: factors.Soft  max: found 'Soft  max', "
+            "expected 1 to 80 printable characters without commas, outer or double spaces",
+        ),
+        (
+            "  demo:\n",
+            '  "a\\u202eb":\n',
+            "recipe.yaml:25: profiles.a\u202eb: found 'a\\u202eb', "
+            "expected 1 to 80 printable characters without commas, outer or double spaces",
+        ),
+        (
+            "triplet: {epsilon: 0.5}",
+            'custom: {"my, loss": {implementation: "a:b"}}',
+            "recipe.yaml:6: losses.custom.my, loss: no name for an entry of losses.custom: found 'my, loss', "
+            "expected 1 to 80 printable characters without commas, outer or double spaces",
         ),
         ("model:\n", "models:\n", None),
         ("losses:\n  triplet: {epsilon: 0.5}", "losses:\n  triplet: 3", None),

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError
-from harness.matrix import generate, source, vocabulary
+from harness.matrix import generate, naming, source, vocabulary
 from harness.matrix.source import Document, read_text, read_value, read_yaml
 
 
-@pytest.mark.parametrize("module", [source, vocabulary, generate])
+@pytest.mark.parametrize("module", [source, vocabulary, generate, naming])
 def test_the_examples_in_the_docstrings_are_true(module):
     assert doctest.testmod(module).failed == 0
 
@@ -120,6 +120,8 @@ BOMB = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10) if n else 1}]" f
         ("a: 1\n\tb: 2", "x:2:1: not valid YAML: while scanning for the next token; found character '\\t' that cannot"),
         ("a: b: c", "x:1:5: not valid YAML: mapping values are not allowed here"),
         ("a: 1\nb: \x07", "x:2: found the control character U+0007, expected plain text"),
+        ('{a: 1, "b\\x1b": 2}', "x:1:8: found the control character U+001B, expected plain text"),
+        ('a: "\\r"', "x:1:4: a: found the control character U+000D, expected plain text"),
         ("\ud800", "x:1: found the control character U+D800, expected plain text"),
     ],
 )

@@ -4,6 +4,7 @@ import doctest
 import re
 import shutil
 import subprocess
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,8 @@ NASTY = (
     "[bracket] first",
     "ε₁ ≥ Δλ ± 2×10⁻³ – “façade” Łódź, naïve Ž",
     '"中文" → 🙂 \u202e end',
+    "?` !` `` '' ,, -- --- << >> \" '",
+    "x² ½ ﬁ ₂ⁿ µ ``q''",
     "a long sentence that goes on for longer than any column of a printed page is wide, and then for some words more",
 )
 
@@ -63,6 +66,59 @@ def test_any_text_becomes_ascii_with_balanced_braces_and_square_rows(words: list
     for body in re.findall(r"\\midrule(.*?)\\bottomrule", text, flags=re.S):
         rows = [line for line in body.splitlines() if line.endswith(r"\\")]
         assert len({len(re.findall(r"(?<!\\)&", line)) for line in rows}) == 1
+
+
+def read_back(text: str) -> str:
+    """What LaTeX sets for a text of ours; both apostrophes are one sign."""
+    words = {
+        **{
+            rf"\text{name}{{}}": sign for name, sign in (("backslash", "\\"), ("asciitilde", "~"), ("asciicircum", "^"))
+        },
+        **{rf"\{sign}": sign for sign in "&%$#_{}"},
+        **{
+            rf"\ensuremath{{{name}}}": sign
+            for name, sign in ((r"\pm", "±"), (r"\times", "×"), (r"\le", "≤"), ("-", "−"))
+        },
+        **{rf"\ensuremath{{{sign}}}": sign for sign in "<>"},
+        **{r"\ensuremath{\bullet}": "✓", r"\textperiodcentered{}": "·", r"\ldots{}": "…", r"\ensuremath{\mu}": "μ"},
+        **{r"\texttt{\char34}": '"', r"\`{}": "`", "---": "—", "--": "–", "``": "“", "''": "”", "`": "‘", "{}": ""},
+        **{r"\ss{}": "ß", r"\L{}": "Ł", r"\l{}": "ł", r"\O{}": "Ø", r"\o{}": "ø", r"\AE{}": "Æ", r"\ae{}": "æ"},
+    }
+    greek = r"\\ensuremath\{\\([A-Za-z]+)\}"
+    shifted_text = r"\\text(super|sub)script\{((?:[^{}]|\{[^{}]*\})*)\}"
+    others = [r"\\texttt\{U\+([0-9A-F]{4,6})\}", shifted_text, greek, r"\\([`'^~=u.\"rHvc])\{(\w)\}"]
+    pattern = "|".join([*map(re.escape, words), *others])
+    accents = dict(
+        zip("`'^~=u.\"rHvc", "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327", strict=True)
+    )
+
+    def meant(found: re.Match[str]) -> str:
+        number, shift, shifted, letter, accent, base = found.groups()
+        if number:
+            return chr(int(number, 16))
+        if shift:
+            return f"<{shift}>{read_back(shifted)}"
+        if letter:
+            case = "CAPITAL" if letter[0].isupper() else "SMALL"
+            return unicodedata.lookup(f"GREEK {case} LETTER {letter.upper().replace('LAMBDA', 'LAMDA')}")
+        if accent:
+            return unicodedata.normalize("NFC", base + accents[accent])
+        return words[found[0]]
+
+    return re.sub(pattern, meant, text)
+
+
+@given(st.text(max_size=12) | st.text("-'`,?!<>\"“”‘’–—~^\\{}$%&#_ ", max_size=12) | st.sampled_from(NASTY))
+@settings(deadline=None)
+def test_what_latex_sets_is_the_text_whole(text: str) -> None:
+    shown = unicodedata.normalize("NFC", " ".join(text.split())).replace("’", "'").replace("µ", "μ")
+    shown = "".join(sign for sign in shown if sign.isprintable() or not sign.isascii())
+    kinds = {"<super>": "<super>", "<sub>": "<sub>"}
+    expected = ""
+    for sign in shown:
+        kind = kinds.get(unicodedata.decomposition(sign).partition(" ")[0])
+        expected += f"{kind}{unicodedata.normalize('NFKC', sign)}" if kind else sign
+    assert read_back(latex._text(text)).replace("’", "'") == expected
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -24,8 +25,9 @@ from report_world import run, snapshot, table1, table1_runs
 
 from harness.errors import InputError
 from harness.report import FORMATS, build_report, write_attention, write_rank_lists, write_report, write_reports
+from harness.report.curves import StageCurves
 from harness.report.drawing import save, style
-from harness.report.figures import draw_cost
+from harness.report.figures import draw_cost, draw_learning_curves
 from harness.report.pictures import read_rank_lists
 from harness.report.surface import Spot, draw_surface
 from harness.track.snapshot import RunRecord, Snapshot
@@ -190,6 +192,42 @@ def test_pictures_are_written_and_the_papers_marks_are_hidden_on_synthetic_data(
     assert sizes["real"] > 0 == sizes["demo"]
 
 
+def test_names_that_pictures_and_file_systems_would_take_for_more_than_text_are_drawn_and_kept_apart(
+    tmp_path: Path,
+) -> None:
+    names = ("_a", r"$\frac{$", "A", "a", "../../x", "é")
+    rows = [
+        {"id": name, "label": "", "note": "", "factors": {"$x^$": n > 0, "_f": n > 1}, "paper": {"mAP": 60.0}}
+        for n, name in enumerate(names)
+    ]
+    claim = {"text": "$\\bad{$ claims", "better": "a", "than": "A", "metric": "mAP", "by": 1.0}
+    declaration = table1(name="a/b (c)", title="$\\x{$", rows=rows, claims=[claim], metrics=["mAP"], seeds=[0, 1])
+    ranked = ranked_run(tmp_path / "run").artifacts
+    costs = {"mAP": 0.5, "seconds": 3.0}
+    runs = [
+        run(name, seed, {**costs, "seconds": 1.0 + n, "mAP": 0.5 + 0.1 * seed + 0.01 * n}, artifacts=ranked)
+        for n, name in enumerate(names)
+        for seed in (0, 1)
+    ]
+    taken = snapshot(declaration, runs)
+    curve = ((0.0, 1.0), (2.0, 1.0))
+    stages = [StageCurves("$s$", dict.fromkeys(names, curve), {"_a": curve})]
+    written = write_report(build_report(taken), tmp_path / "out", ("md", "svg", "png"), curves=stages)
+    assert [path.name for path in written if path.suffix == ".svg"] == [
+        f"a~2Fb~20~28c~29-{chart}.svg" for chart in ("results", "claims", "effects", "cost", "curves")
+    ]
+    text = written[0].read_text(encoding="utf-8")
+    for address in re.findall(r"!\[.*?\]\((.*?)\)", text):
+        assert (tmp_path / "out" / unquote(address)).is_file()
+    with style():
+        figure = draw_learning_curves(build_report(taken), stages)
+        assert figure is not None
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == list(names)
+    lists = [write_rank_lists(taken, name, 1, blank, tmp_path, ("png",))[0] for name in names]
+    assert len({path.name.casefold() for path in lists}) == len(names)
+    assert {path.parent for path in lists} == {tmp_path}
+
+
 def test_rows_of_about_the_same_cost_are_not_drawn_against_it() -> None:
     report = build_report(small())
     for first, second, drawn in ((100.0, 101.0, False), (100.0, 120.0, True)):
@@ -285,7 +323,7 @@ def test_the_room_loads_neither_torch_nor_the_tracker_nor_matplotlib() -> None:
     assert told.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("module", ["vocabulary", "statistics", "effects", "pictures"])
+@pytest.mark.parametrize("module", ["vocabulary", "statistics", "effects", "pictures", "marks", "plain"])
 def test_the_examples_in_the_docstrings_hold(module: str) -> None:
     found = doctest.testmod(importlib.import_module(f"harness.report.{module}"))
     assert found.attempted > 0

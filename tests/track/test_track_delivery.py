@@ -105,7 +105,7 @@ def test_a_table_arrives_as_one_parent_and_a_run_for_each_row_and_seed(uri: str,
     open_run(tracker, "T/1/0", row="1", sac=False)
     tracker.deliver("T/1/0", spool, 0)
     tracker.fail_run("T/1/0", "the loss became NaN at step 31")
-    tracker.finish_table("T", succeeded=False, report="# Table 1\n", metrics={"mAP_best": 0.816})
+    tracker.finish_table("T", succeeded=False, report="# Table 1\n", row_metrics={("mAP", "8", ""): 0.816})
     assert str(tracker.close()) == "the tracker has everything"
 
     runs = runs_of(uri)
@@ -350,7 +350,7 @@ def say_everything(uri: str, tmp_path: Path, spool: Path) -> None:
         open_run(tracker, row, row=row)
         tracker.deliver(row, spool, 0)
         tracker.finish_run(row, {"mAP": 0.5, "rank1": 0.7}, files=[spool])
-    tracker.finish_table("T", succeeded=True, report="# Table 1\n", metrics={"mAP_best": 0.5})
+    tracker.finish_table("T", succeeded=True, report="# Table 1\n", row_metrics={("mAP", "8", ""): 0.5})
     tracker.close()
 
 
@@ -365,7 +365,7 @@ def assert_everything_once(uri: str) -> None:
             ("rank1", [0]),
         ):
             assert stored_steps(uri, row, metric) == list(steps)
-    assert stored_steps(uri, "T", "mAP_best") == [0]
+    assert stored_steps(uri, "T", "mAP/row 8") == [0]
     assert runs["T"].data.tags["mlflow.note.content"] == "# Table 1\n"
 
 

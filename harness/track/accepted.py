@@ -1,0 +1,137 @@
+"""What MLflow accepts as the key of a metric, parameter or tag, and as a value; and what was meant, read back.
+
+Keys are escaped (``harness.names``). A value that is longer than MLflow keeps is cut, and its whole text goes to an
+artifact that the cut value names.
+"""
+
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+from harness.names import Naming, file_name, folded_file_name, writable
+from harness.track.words import STEP_PREFIX
+
+_KEYS = Naming(escape=":", also=" _-.", most_bytes=200)
+"""MLflow takes 250 characters; what stands around a user's text in a key has room in the rest."""
+
+OWN_PARAMS = frozenset(
+    ("row", "seed", "backbone", "image", "epochs", "epsilon1", "epsilon2", "rerank", "reuse", "state", "trial")
+)
+"""Parameters that runs have besides their factors; a factor of such a name has its key escaped."""
+
+MOST_OF_A_PARAM = 6000
+MOST_OF_A_TAG = 8000
+MOST_OF_A_RUN_NAME = 250
+MOST_OF_A_DATASET_NAME = 500
+
+WHOLE = "whole"
+"""The folder, among a run's artifacts, of values that were cut."""
+_CUT = re.compile(r"… \[whole in (whole/[^\]\s]+), sha256 ([0-9a-f]{16})\]$")
+
+
+def key_name(text: str, avoid: Collection[str] = ()) -> str:
+    """The key of any text, without a slash, and none of ``avoid``.
+
+    >>> key_name("mAP seed 0"), key_name("Soft+Rerank (k=20)")
+    ('mAP seed 0', 'Soft:2BRerank :28k:3D20:29')
+    """
+    return _KEYS.encode(text, avoid)
+
+
+def text_of_key(key: str, known: Iterable[str] = ()) -> str:
+    """The text of a key; one that was cut is looked for among ``known`` texts.
+
+    >>> text_of_key("Soft:2BRerank :28k:3D20:29")
+    'Soft+Rerank (k=20)'
+    """
+    return _KEYS.decode(key, known)
+
+
+def factor_key(factor: str, params: Collection[str] = ()) -> str:
+    """The parameter of a factor, beside a run's own and these further ones.
+
+    >>> factor_key("SAC"), factor_key("seed")
+    ('SAC', ':73eed')
+    """
+    return key_name(factor, OWN_PARAMS | set(params))
+
+
+def row_metric(metric: str, row: str, end: str = "") -> str:
+    """A parent run's metric: a row's mean, or one end of its interval.
+
+    MLflow's pages take what stands before the slash together.
+
+    >>> row_metric("mAP", "8"), row_metric("mAP", "3(T)", "low")
+    ('mAP/row 8', 'mAP/row 3:28T:29: low')
+    """
+    return f"{key_name(metric)}/row {key_name(row)}" + (f": {end}" if end else "")
+
+
+def step_metric(name: str) -> str:
+    """The metric that a figure of a spool becomes.
+
+    >>> step_metric("loss"), step_metric("loss_a/b")
+    ('train/loss', 'train/loss_a:2Fb')
+    """
+    return STEP_PREFIX + key_name(name)
+
+
+def is_final(metric: str) -> bool:
+    """Whether a metric is a final one, rather than one of many steps.
+
+    >>> is_final("mAP"), is_final("train/loss")
+    (True, False)
+    """
+    return "/" not in metric
+
+
+def shortened(text: str, most: int) -> str:
+    """A name for people of at most ``most`` characters.
+
+    >>> shortened("8 · Softmax+SAC · seed 0", 250), shortened("8 · Softmax+SAC · seed 0", 10)
+    ('8 · Softmax+SAC · seed 0', '8 · Softm…')
+    """
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def fitted(values: Mapping[str, str], kind: str, most: int) -> tuple[dict[str, str], dict[str, str]]:
+    """Values that MLflow keeps as they are, and the texts (by artifact) of those that had to be cut.
+
+    Args:
+        values: By key.
+        kind: ``params`` or ``tags``.
+        most: Characters that MLflow keeps of one.
+    """
+    kept, texts = {}, {}
+    for key, value in values.items():
+        value = writable(value)
+        if len(value) > most:
+            place = f"{WHOLE}/{kind}/{folded_file_name(key)}.txt"
+            texts[place] = value
+            end = f"… [whole in {place}, sha256 {_digest(value)}]"
+            value = value[: most - len(end)] + end
+        kept[key] = value
+    return kept, texts
+
+
+def whole_value(value: str, artifacts: Path | None) -> str:
+    """A value as it was before ``fitted``; where its artifact is not at hand, as the tracker holds it."""
+    found = _CUT.search(value)
+    if found is None or artifacts is None:
+        return value
+    try:
+        text = (artifacts / found[1]).read_bytes().decode("utf-8")
+    except (OSError, ValueError):
+        return value
+    return text if _digest(text) == found[2] else value
+
+
+def folder_name(experiment: str) -> str:
+    """The folder of an experiment's artifacts, short enough for MLflow's column of addresses."""
+    name = file_name(experiment)
+    return name if len(name) <= 60 and name.isascii() else f"{_digest(experiment)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
