@@ -22,7 +22,7 @@ STAGE = Stage("ab" * 16, "train", "classify", {}, None)
 
 def plan_of_one_stage() -> Plan:
     run = Run("1", 0, (STAGE.fingerprint,))
-    return Plan({STAGE.fingerprint: STAGE}, (run,), frozenset(), {STAGE.fingerprint: 40}, ())
+    return Plan({STAGE.fingerprint: STAGE}, (run,), frozenset(), ())
 
 
 @pytest.fixture

@@ -62,6 +62,17 @@ def readme_place(place: Path) -> Path:
     return place
 
 
+OWN_CODE = ("digits.py", "digits_recipe.yaml", "digits.yaml")
+
+
+def test_your_own_code_of_the_readme_fills_a_table(harness: Command, place: Path) -> None:
+    for name in OWN_CODE:
+        (place / name).write_text(examples()[name], encoding="utf-8")
+    rows = answer(harness("run", "digits.yaml", "--json", "--seeds", "0"))["rows"]
+    assert [row["id"] for row in rows] == ["none", "Wide", "Scale", "Scale + Wide"]
+    assert all(0.5 < row["metrics"]["accuracy"] < 1.0 for row in rows)
+
+
 SMALL = [
     *("--set", "data.height_px=32", "--set", "data.width_px=16", "--set", "model.embedding_dim=16"),
     *("--set", "stages.classify.epochs=1"),
@@ -72,6 +83,7 @@ def test_the_seventh_factor_and_the_users_own_loss_of_the_readme_train(
     harness: Command, readme_place: Path, photographs: Path
 ) -> None:
     assert set(examples()) == {
+        *OWN_CODE,
         "ablations/smoothing.yaml",
         "ablations/recipes/smoothing.yaml",
         "my_losses.py",

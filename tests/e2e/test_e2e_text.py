@@ -13,16 +13,15 @@ from typing import Any
 
 import pytest
 import yaml
-from harness.cli.tracking import run_name, table_metrics
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 import harness.track.courier
+from harness.api.tracking import run_name, table_metrics
 from harness.execute import Store
 from harness.execute.inprocess import InProcessExecutor
-from harness.execute.protocol import Emit, Task
 from harness.matrix import Matrix, expand, matrix_to_json, read_declaration, recipe_to_yaml
 from harness.matrix.naming import unfit_name
 from harness.names import file_name
@@ -32,6 +31,7 @@ from harness.report.latex import _text
 from harness.track import Tracker, read_snapshot
 from harness.track.accepted import OWN_PARAMS, text_of_key
 from harness.track.store import connect, resolve_uri
+from harness.trainer import Emit, Task
 
 RECIPE: dict[str, Any] = {
     "data": {"dataset": "market1501", "height_px": 64, "width_px": 32},

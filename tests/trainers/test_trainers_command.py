@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Declare, Runs
+from toy_tables import Declare, Runs
 
 from harness.api.prepare import prepare
 from harness.errors import InputError

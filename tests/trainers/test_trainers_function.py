@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import METRICS, Declare, Runs, forget_code
+from toy_tables import METRICS, Declare, Runs, forget_code
 
 from harness.api.prepare import prepare
 from harness.errors import InputError

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import Declare
+from toy_tables import Declare
 
 ROOT = Path(__file__).parents[2]
 
