@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -155,7 +154,7 @@ def words(draw: st.DrawFn) -> Words:
 
 def work(task: Task, emit: Emit) -> dict[str, Any]:
     """A toy stage, whose result says whose it is."""
-    return {"row": task.stage.settings["row"], "metrics": {"mAP": task.stage.settings["mAP"]}}
+    return {"row": task.settings["row"], "metrics": {"mAP": task.settings["mAP"]}}
 
 
 @pytest.fixture(scope="module")
@@ -194,11 +193,9 @@ def declare(said: Words, folder: Path) -> Matrix:
         "claims": [{"text": said.claim, "better": said.rows[1], "than": said.rows[0], "metric": "mAP", "by": 1.0}],
         "notes": [said.note],
     }
-    (folder / "the recipe.yaml.txt").write_text(
-        yaml.safe_dump(recipe, allow_unicode=True, sort_keys=False), encoding="utf-8"
-    )
+    (folder / "the recipe.yaml.txt").write_text(json.dumps(recipe, ensure_ascii=False), encoding="utf-8")
     path = folder / f"{said.table}.yaml"
-    path.write_text(yaml.safe_dump(table, allow_unicode=True, sort_keys=False), encoding="utf-8")
+    path.write_text(json.dumps(table, ensure_ascii=False), encoding="utf-8")
     return expand(read_declaration(path), profile=said.profile)
 
 
