@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
+from harness.files import regular_file
 from harness.names import Naming, file_name, folded_file_name, writable
 from harness.track.words import STEP_PREFIX
 
@@ -121,7 +122,7 @@ def whole_value(value: str, artifacts: Path | None) -> str:
     if found is None or artifacts is None:
         return value
     try:
-        text = (artifacts / found[1]).read_bytes().decode("utf-8")
+        text = regular_file(artifacts / found[1]).read_bytes().decode("utf-8")
     except (OSError, ValueError):
         return value
     return text if _digest(text) == found[2] else value

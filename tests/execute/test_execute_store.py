@@ -309,7 +309,7 @@ def test_a_damaged_record_of_a_table_stops_the_collection(shelf: Shelf) -> None:
 
 def test_a_folder_in_the_place_of_a_tables_record_stops_the_collection(store: Store) -> None:
     (store.root / "tables" / "t.json").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"t\.json is damaged \(Is a directory\).*; delete it, then run"):
+    with pytest.raises(InputError, match=r"t\.json is damaged \(found a folder.*\).*; delete it, then run"):
         store.collect()
 
 
