@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +22,8 @@ Progress = Callable[[int, int], None]
 
 _THREADS = 8
 _BATCH = 512
+_SHOWN = 5
+"""Unreadable images shown of many with one reason."""
 _RANKABLE = ("query", "gallery")
 
 
@@ -80,7 +82,7 @@ class DatasetReport:
         for name, split in self.splits.items():
             lines.append(f"  {name:<8} {_told(split, self.task)}")
         lines += [f"  problem  {problem}" for problem in self.problems]
-        lines += [f"  unreadable  {image.file}: {image.reason}" for image in self.unreadable]
+        lines += [f"  unreadable  {line}" for line in _told_unreadable(self.unreadable)]
         if self.shared_identities:
             lines.append(f"  in training and in test  {len(self.shared_identities)}: {few(self.shared_identities, 10)}")
         if self.queries_without_match:
@@ -186,6 +188,19 @@ def _report(split: Split, look: _Look | None) -> SplitReport:
         sizes=sizes,
         not_rgb=0 if look is None else look.not_rgb,
     )
+
+
+def _told_unreadable(images: Sequence[UnreadableImage]) -> list[str]:
+    """The unreadable images as lines; of many with one reason, the first few and how many more there are."""
+    by_reason: dict[str, list[str]] = {}
+    for image in images:
+        by_reason.setdefault(image.reason, []).append(image.file)
+    lines = []
+    for reason, files in by_reason.items():
+        lines += [f"{file}: {reason}" for file in files[:_SHOWN]]
+        if len(files) > _SHOWN:
+            lines.append(f"and {len(files) - _SHOWN:,} more for the same reason (--json lists all)")
+    return lines
 
 
 def _told(split: SplitReport, task: str) -> str:

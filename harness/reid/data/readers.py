@@ -102,16 +102,15 @@ def recognise(root: Path) -> str:
         )
     if len(held) == 1:
         return held[0]
-    return min(held, key=lambda name: _misfits(name, root))
+    return max(held, key=lambda name: _images_read(name, root))
 
 
-def _misfits(name: str, root: Path) -> tuple[bool, int]:
-    """How badly a folder fits a reader; less is better."""
+def _images_read(name: str, root: Path) -> int:
+    """How many of a folder's images a reader takes; -1 if it cannot read the folder at all."""
     try:
-        reading = read_dataset(name, root)
+        return sum(len(split) for split in read_dataset(name, root).dataset.splits.values())
     except InputError:
-        return True, 0
-    return False, len(reading.problems)
+        return -1
 
 
 def _layout(name: str) -> Layout:

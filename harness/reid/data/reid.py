@@ -1,7 +1,8 @@
 """Readers of the two re-identification layouts: three folders of images whose names carry identity and camera.
 
-Strict about names: an image whose name does not fit is an error, never passed over. Other files (``Thumbs.db``,
-``synthetic.json``, hidden files) are no business of ours.
+The layout is the release's; a set of one's own may have any number of digits, any camera and any image suffix, and a
+note says how its names differ from the release's. An image whose name does not follow the layout is an error, never
+passed over. Other files (``Thumbs.db``, ``synthetic.json``, hidden files) are no business of ours.
 """
 
 import json
@@ -14,11 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from harness.files import regular_file
-from harness.reid.data.dataset import DISTRACTOR, JUNK, SYNTHETIC_RECORD, Dataset, Split, people
+from harness.reid.data.dataset import DISTRACTOR, JUNK, SYNTHETIC_RECORD, Dataset, Split, few, people
 from harness.reid.data.locate import Layout, locate
 from harness.reid.data.protocol import Reading
+from harness.words import counted
 
-_IMAGES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
+_IMAGES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+_NUMBER = "[0-9]{1,18}"  # whatever an int64 holds
+_FEW = 3
+"""Names shown of many like ones."""
 _FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
 
 
@@ -27,14 +32,18 @@ class ReidLayout(Layout):
     """A re-identification set's folders, names and released counts.
 
     Attributes:
-        pattern: What a whole file name looks like; group 1 is the identity, group 2 the camera.
+        pattern: A file name without its suffix; group 1 is the identity, group 2 the camera.
         naming: The pattern for people.
+        released: Whole file names of the release.
+        release_rule: The same for people.
         official: Images and labelled people of each split of the release.
         size_px: Height and width of every image, where the release has one size.
     """
 
     pattern: re.Pattern[str]
     naming: str
+    released: re.Pattern[str]
+    release_rule: str
     official: Mapping[str, tuple[int, int]]
     size_px: tuple[int, int] | None = None
 
@@ -44,8 +53,10 @@ MARKET1501 = ReidLayout(
     folder="Market-1501-v15.09.15",
     aliases=("Market-1501", "market"),
     parts=_FOLDERS,
-    pattern=re.compile(r"(-1|[0-9]{4})_c([1-6])s[0-9]+_[0-9]{6}_[0-9]{2}\.jpg"),
-    naming="0002_c1s1_000451_03.jpg (identity of four digits or -1, camera c1 to c6, sequence, frame, box)",
+    pattern=re.compile(rf"(-1|{_NUMBER})_c({_NUMBER})s[0-9]+_[0-9]+_[0-9]+"),
+    naming="0002_c1s1_000451_03.jpg (identity or -1, camera, sequence, frame, box; any number of digits)",
+    released=re.compile(r"(-1|[0-9]{4})_c[1-6]s[0-9]+_[0-9]{6}_[0-9]{2}\.jpg"),
+    release_rule="identities of four digits or -1, cameras 1 to 6, .jpg",
     official={"train": (12_936, 751), "query": (3_368, 750), "gallery": (19_732, 750)},
     size_px=(128, 64),
 )
@@ -55,8 +66,10 @@ DUKEMTMC_REID = ReidLayout(
     folder="DukeMTMC-reID",
     aliases=("DukeMTMC", "duke"),
     parts=_FOLDERS,
-    pattern=re.compile(r"([0-9]{4})_c([1-8])_f[0-9]{7}\.jpg"),
-    naming="0005_c2_f0046985.jpg (identity of four digits, camera c1 to c8, frame)",
+    pattern=re.compile(rf"(-1|{_NUMBER})_c({_NUMBER})_f[0-9]+"),
+    naming="0005_c2_f0046985.jpg (identity or -1, camera, frame; any number of digits)",
+    released=re.compile(r"[0-9]{4}_c[1-8]_f[0-9]{7}\.jpg"),
+    release_rule="identities of four digits, cameras 1 to 8, frames of seven digits, .jpg",
     official={"train": (16_522, 702), "query": (2_228, 702), "gallery": (17_661, 1_110)},
 )
 
@@ -71,7 +84,11 @@ def read_reid(layout: ReidLayout, root: Path, splits: Sequence[str]) -> Reading:
     recorded = _recorded_counts(folder)
     problems: list[str] = []
     read = {split: _read_folder(layout, folder, split, recorded, problems) for split in splits}
-    notes = _official(layout, folder, read, recorded is not None, problems)
+    notes = (
+        *_official(layout, folder, read, recorded is not None, problems),
+        *_names_of_its_own(layout, folder, read, problems),
+        *_passed_over(layout, folder, splits),
+    )
     return Reading(Dataset(layout.dataset, folder, read, "reid", notes), tuple(problems))
 
 
@@ -97,13 +114,16 @@ def _read_folder(
     part = layout.parts[split]
     files: list[str] = []
     labels: list[tuple[int, int]] = []
+    misnamed: list[str] = []
     for name in _image_names(folder / part):
-        match = layout.pattern.fullmatch(name)
+        match = layout.pattern.fullmatch(Path(name).stem)
         if match is None:
-            problems.append(f"{folder / part / name}: no {layout.dataset} name; expected one like {layout.naming}")
+            misnamed.append(name)
             continue
         files.append(f"{part}/{name}")
         labels.append((int(match[1]), int(match[2])))
+    if misnamed:
+        problems.append(_misnamed(layout, folder / part, misnamed))
     if not files:
         problems.append(f"{folder / part}: no images; expected files like {layout.naming}")
     if recorded is not None and recorded.get(part, len(files)) != len(files):
@@ -112,6 +132,43 @@ def _read_folder(
         )
     identities, cameras = np.array(labels, dtype=np.int64).reshape(-1, 2).T
     return Split.of_files(split, files, identities, cameras)
+
+
+def _misnamed(layout: ReidLayout, folder: Path, names: Sequence[str]) -> str:
+    """One problem for all images of a folder whose names do not follow the layout."""
+    expected = f"no {layout.dataset} name; expected one like {layout.naming}"
+    if len(names) == 1:
+        return f"{folder / names[0]}: {expected}"
+    return f"{folder}: {len(names):,} images ({few(names, _FEW)}): {expected}"
+
+
+def _names_of_its_own(
+    layout: ReidLayout, folder: Path, splits: Mapping[str, Split], problems: list[str]
+) -> tuple[str, ...]:
+    """A note on names that the release does not have; a problem of a folder that claims to be the release."""
+    names = [file for split in splits.values() for file in split.files or ()]
+    own = [name for name in names if not layout.released.fullmatch(Path(name).name)]
+    if not own:
+        return ()
+    found = f"{len(own):,} of {len(names):,} names are not as in the release ({layout.release_rule}): {few(own, _FEW)}"
+    if folder.name == layout.folder:
+        problems.append(f"{folder}: {found}; a set of your own needs another folder name than {layout.folder}")
+        return ()
+    return (found,)
+
+
+def _passed_over(layout: ReidLayout, folder: Path, splits: Sequence[str]) -> tuple[str, ...]:
+    """A note on files with an image's name and a suffix that is not read as an image."""
+    found = [
+        f"{layout.parts[split]}/{entry.name}"
+        for split in splits
+        for entry in os.scandir(folder / layout.parts[split])
+        if layout.pattern.fullmatch(Path(entry.name).stem) and Path(entry.name).suffix.lower() not in _IMAGES
+    ]
+    if not found:
+        return ()
+    passed = f"{counted(len(found), 'file')} passed over"
+    return (f"{passed}, named like an image but with another suffix: {few(sorted(found), _FEW)}",)
 
 
 def _image_names(folder: Path) -> list[str]:

@@ -38,7 +38,7 @@ def test_the_report_reads_as_text(market):
 
 def test_every_finding_is_told_at_once(market, write_images, save_image):
     folder = market / "bounding_box_train"
-    (folder / "0002_c9s1_000451_03.jpg").write_bytes(b"")
+    (folder / "0002_cXs1_000451_03.jpg").write_bytes(b"")
     (folder / "0007_c1s1_000001_00.jpg").write_bytes(b"no image")
     save_image(folder / "0002_c1s1_000002_00.jpg", size_px=(128, 64))
     path = market / "query" / "0003_c1s1_000001_00.jpg"
@@ -51,7 +51,7 @@ def test_every_finding_is_told_at_once(market, write_images, save_image):
     report = check_dataset("market1501", market)
     assert not report.usable
     assert len(report.problems) == 1
-    assert "0002_c9s1_000451_03.jpg: no market1501 name" in report.problems[0]
+    assert "0002_cXs1_000451_03.jpg: no market1501 name" in report.problems[0]
     assert {(image.file, image.reason.split(" (")[0]) for image in report.unreadable} == {
         ("bounding_box_train/0007_c1s1_000001_00.jpg", "empty, or in no known image format"),
         ("bounding_box_train/0008_c1s1_000001_00.jpg", "No such file or directory"),
@@ -62,6 +62,24 @@ def test_every_finding_is_told_at_once(market, write_images, save_image):
     text = "\n".join(report.lines())
     assert "train: 3 images are not 64x128 as in the release: 8x16 (3)" in text
     assert text.endswith("not usable as it is: 4 problems")
+
+
+def test_many_like_findings_are_cut_to_a_few_with_their_count(market):
+    for number in range(8):
+        (market / "query" / f"0003_c1s1_{number:06d}_01.jpg").write_bytes(b"")
+        (market / "query" / f"photo{number}.jpg").write_bytes(b"")
+    report = check_dataset("market1501", market)
+    lines = [line.strip() for line in report.lines()]
+    assert [line for line in lines if line.startswith("problem")] == [
+        f"problem  {market / 'query'}: 8 images (photo0.jpg, photo1.jpg, photo2.jpg and 5 more): no market1501 name; "
+        "expected one like 0002_c1s1_000451_03.jpg (identity or -1, camera, sequence, frame, box; any number of digits)"
+    ]
+    reason = "empty, or in no known image format"
+    assert [line for line in lines if line.startswith("unreadable")] == [
+        *(f"unreadable  query/0003_c1s1_{number:06d}_01.jpg: {reason}" for number in range(5)),
+        "unreadable  and 3 more for the same reason (--json lists all)",
+    ]
+    assert len(report.to_json()["unreadable"]) == 8
 
 
 def test_the_report_is_plain_data(market):

@@ -105,16 +105,13 @@ def test_training_alone_can_be_opened_where_the_test_folders_are_absent(market):
 @pytest.mark.parametrize(
     "name",
     [
-        "0002_c9s1_000451_03.jpg",  # there is no camera 9
-        "0002_c0s1_000451_03.jpg",
-        "12345_c1s1_000451_03.jpg",  # an identity has four digits
-        "2_c1s1_000451_03.jpg",
         "-2_c1s1_000451_03.jpg",
-        "0002_c1s1_000451_03.jpeg",
-        "0002_c1s1_000451_03.JPG",
-        "0002_c1s1_000451_03.png",
+        "0002_c1_000451_03.jpg",
+        "0002_cXs1_000451_03.jpg",
         "0002_c1s1_000451_03 (copy).jpg",
         "٠٠٠٢_c1s1_000451_03.jpg",  # digits, but not ours
+        f"{'9' * 19}_c1s1_000451_03.jpg",  # more than an int64 holds
+        f"0002_c{'9' * 19}s1_000451_03.jpg",
     ],
 )
 def test_a_misnamed_image_is_an_error_that_names_it(market, name):
@@ -122,14 +119,94 @@ def test_a_misnamed_image_is_an_error_that_names_it(market, name):
     with pytest.raises(InputError) as error:
         open_dataset("market1501", market)
     assert str(market / "bounding_box_train" / name) in str(error.value)
-    assert "0002_c1s1_000451_03.jpg (identity of four digits or -1, camera c1 to c6" in str(error.value)
+    assert "0002_c1s1_000451_03.jpg (identity or -1, camera, sequence, frame, box; any" in str(error.value)
 
 
-def test_several_misnamed_images_are_counted(market):
-    for name in ("a.jpg", "b.jpg", "c.jpg"):
+def test_misnamed_images_of_a_folder_are_one_problem(market):
+    for name in ("d.jpg", "b.jpg", "c.jpg", "a.jpg"):
         (market / "query" / name).write_bytes(b"")
-    with pytest.raises(InputError, match=r"a\.jpg.*\(and 2 more such findings"):
+    (market / "bounding_box_test" / "e.jpg").write_bytes(b"")
+    with pytest.raises(
+        InputError, match=r"query: 4 images \(a\.jpg, b\.jpg, c\.jpg and 1 more\): no .*\(and 1 more such"
+    ):
         open_dataset("market1501", market)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "name", "identity", "camera"),
+    [
+        ("market1501", "0002_c9s1_000451_03.jpg", 2, 9),
+        ("market1501", "0002_c0s1_000451_03.jpg", 2, 0),
+        ("market1501", "0002_c12s1_000000_00.jpg", 2, 12),
+        ("market1501", "12345_c1s1_000451_03.jpg", 12345, 1),
+        ("market1501", f"{10**17}_c1s1_000451_03.jpg", 10**17, 1),
+        ("market1501", "7_c1s1_1_1.jpg", 7, 1),
+        ("market1501", "0002_c1s1_000451_03.jpeg", 2, 1),
+        ("market1501", "0002_c1s1_000451_03.JPG", 2, 1),
+        ("market1501", "0002_c1s1_000451_03.PnG", 2, 1),
+        ("market1501", "0002_c1s1_000451_03.jfif", 2, 1),
+        ("dukemtmc-reid", "0002_c12_f0046985.jpg", 2, 12),
+        ("dukemtmc-reid", "12345_c1_f0046985.jpg", 12345, 1),
+        ("dukemtmc-reid", "0002_c1_f46985.JPEG", 2, 1),
+    ],
+)
+def test_names_of_a_set_of_ones_own_are_read_and_told_in_one_note(
+    tmp_path, write_images, dataset, name, identity, camera
+):
+    """The release's rule is its own: any number of digits, any camera, any suffix follow the same layout."""
+    usual = "{}_c{}s1_000001_00.jpg" if dataset == "market1501" else "{}_c{}_f0000001.jpg"
+    write_images(tmp_path / "bounding_box_train", [usual.format("0001", 1)])
+    (tmp_path / "bounding_box_train" / name).write_bytes(b"")
+    write_images(tmp_path / "query", [usual.format("0009", 1)])
+    write_images(tmp_path / "bounding_box_test", [usual.format("0009", 2)])
+    opened = open_dataset(dataset, tmp_path)
+    train = opened.splits["train"]
+    place = train.files.index(f"bounding_box_train/{name}")
+    assert train.cameras is not None
+    assert (train.identities[place], train.cameras[place]) == (identity, camera)
+    counts, own = opened.notes
+    assert counts.startswith("not the release")
+    assert own.startswith("1 of 4 names are not as in the release (identities of four digits")
+    assert own.endswith(f": bounding_box_train/{name}")
+    assert recognise(tmp_path) == dataset
+
+
+def test_a_junk_box_may_be_in_the_gallery_of_a_set_of_ones_own_in_either_layout(tmp_path, write_images):
+    write_images(tmp_path / "bounding_box_train", ["0001_c1_f0000001.jpg"])
+    write_images(tmp_path / "query", ["0009_c1_f0000001.jpg"])
+    write_images(tmp_path / "bounding_box_test", ["0009_c7_f0000002.jpg", "-1_c7_f0000002.jpg"])
+    assert open_dataset("dukemtmc-reid", tmp_path).splits["gallery"].identities.tolist() == [-1, 9]
+
+
+def test_names_unlike_the_releases_are_one_note_however_many(market, write_images):
+    write_images(market / "bounding_box_train", [f"{identity:05d}_c12s1_000000_00.png" for identity in range(1, 292)])
+    notes = open_dataset("market1501", market).notes
+    assert len(notes) == 2 + 1  # the counts, the names, and identities in training and in test
+    assert notes[1] == (
+        "291 of 302 names are not as in the release (identities of four digits or -1, cameras 1 to 6, .jpg): "
+        "bounding_box_train/00001_c12s1_000000_00.png, bounding_box_train/00002_c12s1_000000_00.png, "
+        "bounding_box_train/00003_c12s1_000000_00.png and 288 more"
+    )
+
+
+def test_a_folder_that_claims_to_be_the_release_must_have_its_names(market):
+    image = market / "query" / "0003_c1s1_000001_00.jpg"
+    image.rename(image.with_suffix(".JPG"))
+    release = replace(MARKET1501, official={"train": (4, 2), "query": (2, 2), "gallery": (5, 2)})
+    (problem,) = read_reid(release, market.rename(market.parent / release.folder), ("query",)).problems
+    assert "1 of 2 names are not as in the release" in problem
+    assert problem.endswith("a set of your own needs another folder name than Market-1501-v15.09.15")
+
+
+def test_a_file_named_like_an_image_with_another_suffix_is_told(market):
+    for name in ("0002_c1s1_000002_00.heic", "0002_c1s1_000002_00.json"):
+        (market / "bounding_box_train" / name).write_bytes(b"?")
+    opened = open_dataset("market1501", market)
+    assert len(opened.splits["train"]) == 4
+    assert opened.notes[1] == (
+        "2 files passed over, named like an image but with another suffix: "
+        "bounding_box_train/0002_c1s1_000002_00.heic, bounding_box_train/0002_c1s1_000002_00.json"
+    )
 
 
 def test_files_that_are_no_images_are_passed_over(market):
@@ -222,7 +299,7 @@ def test_dukemtmc_names_are_read_with_eight_cameras(tmp_path, write_images):
     assert train.identities.tolist() == [1, 5]
     assert train.cameras is not None
     assert train.cameras.tolist() == [8, 2]
-    (tmp_path / "query" / "-1_c1_f0000001.jpg").write_bytes(b"")
+    (tmp_path / "query" / "0009_c1s1_000001_00.jpg").write_bytes(b"")
     with pytest.raises(InputError, match=r"no dukemtmc-reid name; expected one like 0005_c2_f0046985\.jpg"):
         open_dataset("dukemtmc-reid", tmp_path)
 
