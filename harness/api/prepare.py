@@ -35,7 +35,7 @@ class Prepared:
     """Whether stages are known by the code's hand-kept version, instead of digests of what runs."""
     version_differences: "tuple[VersionDifference, ...]"
     """Libraries that cached stages of the plan ran with in another version."""
-    allowed: Callable[[Mapping[str, bool]], bool]
+    allowed: Callable[[Mapping[str, bool | str]], bool]
     """Whether a row with this setting of all factors could be added to the table."""
 
     @property

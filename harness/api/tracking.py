@@ -7,6 +7,7 @@ from harness.api.prepare import Prepared
 from harness.code import CODE_VERSION
 from harness.execute.protocol import Event
 from harness.matrix import Row, matrix_to_json, recipe_to_yaml
+from harness.matrix.levels import mentioned
 from harness.plan import Run, fingerprint, rows_to_add
 from harness.track import Tracker, collect_provenance
 from harness.trainer import SPOOL, Inputs
@@ -129,7 +130,7 @@ class TableTracking:
 
 def run_name(row: Row, seed: int) -> str:
     """A run's readable name: ``8 · Softmax+Quadruplet+DIL+SAC+Multi · seed 0``."""
-    on = "+".join(factor for factor, is_on in row.factors.items() if is_on) or "none"
+    on = "+".join(mentioned(row.factors)) or "none"
     return f"{row.id} · {on} · seed {seed}"
 
 
@@ -158,10 +159,10 @@ _OF_THE_LAST = ("parameters", "multiply_adds")
 
 def _rows_to_add(prepared: Prepared) -> list[tuple[str, ...]]:
     """Returns the rows that would tell what the table's rows leave open; rows with another ``set`` are apart."""
-    groups: dict[str, list[Mapping[str, bool]]] = {}
+    groups: dict[str, list[Mapping[str, bool | str]]] = {}
     for row in prepared.whole.rows:
         groups.setdefault(repr(row.set), []).append(row.factors)
-    found = (rows_to_add(group, prepared.allowed) for group in groups.values() if len(group) > 1)
+    found = (rows_to_add(group, prepared.allowed, prepared.whole.levels) for group in groups.values() if len(group) > 1)
     return list(dict.fromkeys(factors for rows in found for factors in rows))
 
 

@@ -79,7 +79,7 @@ def plan(
     answer["version_differences"] = [vars(difference) for difference in prepared.version_differences]
     planned = {run.row for run in prepared.plan.runs}
     settings = [row.factors for row in prepared.matrix.rows if row.id in planned]
-    suggestion = most_telling_row(settings, prepared.allowed)
+    suggestion = most_telling_row(settings, prepared.allowed, prepared.matrix.levels)
     answer["identified"] = _identified_json(identify_matrix(prepared.matrix, prepared.plan), suggestion)
     if json:
         print_json(answer)

@@ -35,7 +35,7 @@ def show_plan(answer: Answer, data: str) -> None:
 def _rows_table(answer: Answer) -> "Table":
     known = [name for name in ("parameters", "multiply_adds") if any(name in row for row in answer["rows"])]
     right = tuple(name.replace("_", "-") for name in known)
-    table = _table("Rows", left=("row", "factors on", "seeds"), right=right)
+    table = _table("Rows", left=("row", "factors", "seeds"), right=right)
     for row in answer["rows"][:_MOST_LINES]:
         seeds = _listed(run["seed"] for run in row["runs"])
         costs = (_scaled(row[name]) for name in known)

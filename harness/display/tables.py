@@ -25,6 +25,7 @@ def show_table(report: "TableReport", rows: Collection[str]) -> None:
     from rich.table import Table
 
     from harness.report.vocabulary import percent
+    from harness.report.wording import level_text
 
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("row", no_wrap=True)
@@ -39,7 +40,7 @@ def show_table(report: "TableReport", rows: Collection[str]) -> None:
     for row in report.rows:
         if not row.cited and row.id not in rows:
             continue
-        ticks = ["x" if row.factors.get(factor) else "" for factor in report.factors]
+        ticks = [level_text(row, factor, "x") for factor in report.factors]
         numbers: list[str] = []
         for metric in report.metrics:
             cell = row.cells[metric.key]

@@ -1,14 +1,15 @@
 """Reading a declaration: the table file and its recipe, checked as far as that goes without a profile."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import InputError, did_you_mean
-from harness.matrix.generate import MAX_FACTORS, generated_rows
+from harness.matrix.generate import check_generated, generated_rows
+from harness.matrix.levels import Levels, setting_of
 from harness.matrix.naming import named_after
 from harness.matrix.patch import Setting, overlay, read_patch
-from harness.matrix.recipe import Factor, Profile, RecipeSource, known, read_assumptions, read_recipe, validated
+from harness.matrix.recipe import Profile, RecipeSource, known, located, read_assumptions, read_recipe, validated
 from harness.matrix.schema import GenerateSpec, TableSpec
 from harness.matrix.source import Document, Key, read_yaml
 
@@ -71,20 +72,31 @@ def read_declaration(path: Path) -> Declaration:
         key: Key = ("profiles", profile, "set")
         sets[key] = read_patch(document, key, changes.set, recipe.tree)
     for index, row in enumerate(table.rows):
-        for position, factor in enumerate(row.factors):
-            known(document, ("rows", index, "factors", position), factor, "factor", recipe.factors)
+        _check_mentions(row.factors, index, document, recipe.levels)
         sets[("rows", index, "set")] = read_patch(document, ("rows", index, "set"), row.set, recipe.tree)
         for profile, change in row.profiles.items():
             known(document, ("rows", index, "profiles", profile), profile, "profile", recipe.profiles)
             key = ("rows", index, "profiles", profile, "set")
             sets[key] = read_patch(document, key, change.set, recipe.tree)
-    _check_generated(table, document, recipe.factors)
-    _check_ids(table, document)
+    _check_generated(table, document, recipe.levels)
+    _check_ids(table, document, recipe.levels)
     read_assumptions(table.assumptions, document, recipe.tree)
     return Declaration(path, name, table, document, recipe, sets)
 
 
-def _check_generated(table: TableSpec, document: Document, factors: Mapping[str, Factor]) -> None:
+def _check_mentions(mentions: Sequence[str], index: int, document: Document, levels: Levels) -> None:
+    """Checks the factors that a row mentions, in a list or as a mapping."""
+    source: Key = ("rows", index, "factors")
+    written = document.value["rows"][index]["factors"]
+    for position, text in enumerate(mentions):
+        key: Key = (*source, list(written)[position] if isinstance(written, Mapping) else position)
+        with located(document, key):
+            setting_of([text], levels)
+    with located(document, source):
+        setting_of(mentions, levels)
+
+
+def _check_generated(table: TableSpec, document: Document, levels: Levels) -> None:
     generate = table.generate
     if generate is None:
         if not table.rows:
@@ -92,18 +104,11 @@ def _check_generated(table: TableSpec, document: Document, factors: Mapping[str,
         return
     if generate == GenerateSpec():
         raise document.error(("generate",), "expected full_factorial, leave_one_out or add_one_in")
-    if generate.full_factorial and len(generate.full_factorial.factors) > MAX_FACTORS:
-        found = len(generate.full_factorial.factors)
-        raise document.error(
-            ("generate", "full_factorial", "factors"), f"found {found} factors, expected at most {MAX_FACTORS}"
-        )
-    for kind, spec in document.value["generate"].items():
-        for key, names in (spec or {}).items():
-            for position, name in enumerate(names):
-                known(document, ("generate", kind, key, position), name, "factor", factors)
+    for key, message in check_generated(generate, levels):
+        raise document.error(key, message)
 
 
-def _check_ids(table: TableSpec, document: Document) -> None:
+def _check_ids(table: TableSpec, document: Document, levels: Levels) -> None:
     """Row ids and cited methods are unique, and claims name rows that there are."""
     lines: dict[str, Key] = {}
     for index, row in enumerate(table.rows):
@@ -111,7 +116,7 @@ def _check_ids(table: TableSpec, document: Document) -> None:
             first = document.place(lines[row.id])
             raise document.error(("rows", index, "id"), f'a second row "{row.id}" (the first: {first})')
         lines[row.id] = ("rows", index, "id")
-    for generated in generated_rows(table.generate) if table.generate else ():
+    for generated in generated_rows(table.generate, levels) if table.generate else ():
         if generated.id in lines:
             first = document.place(lines[generated.id])
             raise document.error(generated.source, f'generates a second row "{generated.id}" (the first: {first})')

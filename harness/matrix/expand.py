@@ -16,6 +16,8 @@ from pydantic import BaseModel
 from harness.errors import InputError, did_you_mean
 from harness.matrix.declaration import Declaration, read_declaration
 from harness.matrix.generate import generated_rows
+from harness.matrix.levels import TOGGLE, holds, mentioned, read_mention, setting_of
+from harness.matrix.levels import Setting as Factors
 from harness.matrix.matrix import Assumption, Cited, Claim, Matrix, RefusedRow, Row
 from harness.matrix.patch import Setting, Values, tell_origin, touches, value_at
 from harness.matrix.recipe import AssumptionSource, Factor, Profile
@@ -31,7 +33,7 @@ class _Candidate:
     """A row before its constraints are checked and its recipe is resolved."""
 
     id: str
-    factors: tuple[str, ...]
+    factors: Factors
     source: Key
     settings: tuple[Setting, ...] = ()
     paper: Mapping[str, float] | None = None
@@ -106,6 +108,7 @@ def expand(
         synthetic=chosen.synthetic,
         dataset=trainer.dataset(kept[0].recipe.model_dump()) if kept else declaration.dataset(chosen.name),
         trainer=trainer,
+        levels={name: own for name, own in declaration.recipe.levels.items() if own != TOGGLE},
         notes=(*table.notes, *_same_settings(kept), *_searched(found)),
         studies=dict(found.taken),
     )
@@ -118,7 +121,7 @@ def declarable(
     overrides: Mapping[str, Any] | None = None,
     studies: Path | None = None,
     beside: Sequence[Row] = (),
-) -> Callable[[Mapping[str, bool]], bool]:
+) -> Callable[[Factors], bool]:
     """Returns whether one more row could be declared, as a function of its setting of all factors.
 
     It could if the constraints allow it, its recipe is valid, a stage would train, and it has the data set and the
@@ -127,8 +130,8 @@ def declarable(
     chosen = declaration.profile(profile)
     resolver = _resolver(declaration, chosen, overrides, Studies(studies, chosen.name, declaration.recipe.tree))
 
-    def judge(setting: Mapping[str, bool]) -> bool:
-        candidate = _Candidate("one row more", tuple(name for name, on in setting.items() if on), ())
+    def judge(setting: Factors) -> bool:
+        candidate = _Candidate("one row more", setting, ())
         try:
             kept, _ = _judged(declaration, [candidate], resolver)
             _check_rows(declaration, chosen, resolver.settings, [*beside[:1], *kept])
@@ -160,24 +163,26 @@ def _judged(
             constraint = declaration.recipe.trainer.untrainable(recipe)
         if constraint or recipe is None:
             told = f"{declaration.document.place(candidate.source)}: {constraint}"
-            refused.append(RefusedRow(candidate.id, candidate.factors, told))
+            refused.append(RefusedRow(candidate.id, mentioned(candidate.factors), told))
             continue
-        on = {name: name in candidate.factors for name in declaration.recipe.factors}
         changed = {".".join(setting.key): setting.value for setting in candidate.settings}
-        kept.append(Row(candidate.id, on, recipe, candidate.paper or {}, candidate.label, candidate.note, changed))
+        paper = candidate.paper or {}
+        kept.append(Row(candidate.id, candidate.factors, recipe, paper, candidate.label, candidate.note, changed))
     return kept, refused
 
 
 def _candidates(declaration: Declaration, profile: Profile) -> Iterator[_Candidate]:
     """Declared rows, then generated ones."""
+    levels = declaration.recipe.levels
     for index, row in enumerate(declaration.table.rows):
         key: Key = ("rows", index)
         own = declaration.sets.get((*key, "profiles", profile.name, "set"), ())
         settings = (*declaration.sets[(*key, "set")], *own)
-        yield _Candidate(row.id, tuple(row.factors), key, settings, row.paper, row.label, row.note)
+        factors = setting_of(row.factors, levels)
+        yield _Candidate(row.id, factors, key, settings, row.paper, row.label, row.note)
     if declaration.table.generate is not None:
-        for generated in generated_rows(declaration.table.generate):
-            yield _Candidate(generated.id, generated.factors, generated.source)
+        for generated in generated_rows(declaration.table.generate, levels):
+            yield _Candidate(generated.id, setting_of(generated.factors, levels), generated.source)
 
 
 def _selected(
@@ -210,12 +215,17 @@ def _seeds(declaration: Declaration, profile: Profile, seeds: Sequence[int] | No
 
 def _violated(candidate: _Candidate, declaration: Declaration) -> str | None:
     """The constraints that a row's factors violate, as one sentence."""
-    factors = declaration.recipe.factors
+    levels = declaration.recipe.levels
+
+    def has(mention: str) -> bool:
+        return holds(read_mention(mention, levels), candidate.factors, levels)
+
     told: list[str] = []
-    for name in candidate.factors:
-        factor = factors[name]
-        missing = [needed for needed in factor.requires if needed not in candidate.factors]
-        barred = [excluded for excluded in factor.excludes if excluded in candidate.factors]
+    for name, factor in declaration.recipe.factors.items():
+        if candidate.factors[name] == levels[name][0]:
+            continue
+        missing = [needed for needed in factor.requires if not has(needed)]
+        barred = [excluded for excluded in factor.excludes if has(excluded)]
         told += [f"{name} requires {needed} ({_rule(factor, 'requires')})" for needed in missing]
         told += [f"{name} excludes {excluded} ({_rule(factor, 'excludes')})" for excluded in barred]
     return "; ".join(told) or None

@@ -19,8 +19,9 @@ def matrix_to_json(matrix: Matrix) -> dict[str, Any]:
     """The whole matrix as plain JSON values; rows carry their resolved recipe.
 
     Keys: name, title, profile, dataset, synthetic, seeds, metrics, measured (each metric's title, direction and unit),
-    rows (id, label, note, factors, paper, set, recipe), refused (id, factors, constraint), claims (text, better, than,
-    metric, by), cited (method, values, note), assumptions (key, value, reason), overrides, notes.
+    levels (of the factors that are not just on or off, the default first), rows (id, label, note, factors, paper, set,
+    recipe), refused (id, factors, constraint), claims (text, better, than, metric, by), cited (method, values, note),
+    assumptions (key, value, reason), overrides, notes.
     """
     return {
         "name": matrix.name,
@@ -31,6 +32,7 @@ def matrix_to_json(matrix: Matrix) -> dict[str, Any]:
         "seeds": list(matrix.seeds),
         "metrics": list(matrix.metrics),
         "measured": {key: asdict(metric) for key, metric in matrix.measured.items()},
+        "levels": {factor: list(levels) for factor, levels in matrix.levels.items()},
         "rows": [
             {
                 "id": row.id,

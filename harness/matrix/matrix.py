@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from harness.matrix.levels import Levels, Setting
 from harness.trainer import Metric, Trainer
 
 
@@ -23,8 +24,8 @@ class Row:
     """One setting of all factors, with its recipe fully resolved."""
 
     id: str
-    factors: Mapping[str, bool]
-    """Every factor of the recipe, in declared order, and whether this row turns it on."""
+    factors: Setting
+    """Every factor of the recipe, in declared order, and its level."""
     recipe: BaseModel
     """The trainer's settings."""
     paper: Mapping[str, float]
@@ -43,6 +44,7 @@ class RefusedRow:
 
     id: str
     factors: tuple[str, ...]
+    """As a declaration mentions them."""
     constraint: str
 
 
@@ -93,6 +95,8 @@ class Matrix:
     dataset: str
     """The data set's name, the same for all rows; empty for a trainer that reads none."""
     trainer: Trainer
+    levels: Levels = field(default_factory=dict)
+    """The levels of the factors that are not just on or off."""
     notes: tuple[str, ...] = ()
     """Remarks for people: the table's own, and what was noticed while expanding (rows of one setting)."""
     studies: Mapping[str, str] = field(default_factory=dict)

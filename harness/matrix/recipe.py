@@ -4,7 +4,8 @@ The files are read from the one that extends nothing to the one that the table n
 assumptions are laid over each other one by one, and a factor of the same name replaces the other's.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError, did_you_mean
+from harness.matrix.levels import Level, Levels, level_name, named, read_mention
 from harness.matrix.naming import unfit_name
 from harness.matrix.patch import Setting, overlay, read_patch
 from harness.matrix.schema import FactorSpec, ProfileSpec, RecipeHeader
@@ -30,12 +32,12 @@ Model = TypeVar("Model", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Factor:
-    """A toggle of the ablation, read and checked."""
+    """A factor of the ablation, read and checked."""
 
     name: str
     description: str
-    on: tuple[Setting, ...]
-    off: tuple[Setting, ...]
+    patches: Mapping[Level, tuple[Setting, ...]]
+    """What each level lays over the recipe, the default first."""
     requires: tuple[str, ...]
     excludes: tuple[str, ...]
     apply: str | None
@@ -70,6 +72,11 @@ class RecipeSource:
     factors: Mapping[str, Factor]
     profiles: Mapping[str, Profile]
     assumptions: Mapping[str, AssumptionSource]
+
+    @property
+    def levels(self) -> Levels:
+        """The levels of every factor."""
+        return {name: tuple(factor.patches) for name, factor in self.factors.items()}
 
     @property
     def tree(self) -> Node:
@@ -217,6 +224,15 @@ def validated(model: type[Model], value: Any, document: Document, also: Iterable
         raise refuse(error, model, document.tell) from None
 
 
+@contextmanager
+def located(document: Document, key: Key) -> Iterator[None]:
+    """Errors inside name the place of ``key``."""
+    try:
+        yield
+    except InputError as error:
+        raise document.error(key, str(error)) from None
+
+
 def known(document: Document, key: Key, name: str, what: str, valid: Collection[str]) -> None:
     """Raises unless ``name``, at ``key`` of a file, is one of the valid names of a ``what``."""
     if name not in valid:
@@ -233,8 +249,7 @@ def _factor(name: str, spec: FactorSpec, document: Document, tree: Node) -> Fact
     return Factor(
         name=name,
         description=spec.description,
-        on=read_patch(document, (*source, "patch"), spec.patch, tree),
-        off=read_patch(document, (*source, "off"), spec.off, tree),
+        patches=_levels(name, spec, document, tree) if spec.levels else _toggle(spec, document, source, tree),
         requires=tuple(spec.requires),
         excludes=tuple(spec.excludes),
         apply=spec.apply,
@@ -243,14 +258,49 @@ def _factor(name: str, spec: FactorSpec, document: Document, tree: Node) -> Fact
     )
 
 
+def _toggle(spec: FactorSpec, document: Document, source: Key, tree: Node) -> Mapping[Level, tuple[Setting, ...]]:
+    return {
+        False: read_patch(document, (*source, "off"), spec.off, tree),
+        True: read_patch(document, (*source, "patch"), spec.patch, tree),
+    }
+
+
+def _levels(name: str, spec: FactorSpec, document: Document, tree: Node) -> Mapping[Level, tuple[Setting, ...]]:
+    """The patches of a factor's levels, the default first: the level without settings, or none of them."""
+    source: Key = ("factors", name)
+    for key in ("patch", "off", "apply"):
+        if getattr(spec, key):
+            raise document.error((*source, key), "belongs to a factor that is on or off; this one has levels")
+    if "=" in name:
+        raise document.error(source, f'found "{name}", expected a name without "=" for a factor with levels')
+    patches: dict[Level, tuple[Setting, ...]] = {}
+    for level, patch in spec.levels.items():
+        where: Key = (*source, "levels", level)
+        if problem := unfit_name(level):
+            raise document.error(where, problem)
+        patches[level] = read_patch(document, where, patch, tree)
+    unset = [level for level, patch in patches.items() if not patch]
+    if len(unset) > 1:
+        raise document.error((*source, "levels", unset[1]), f"sets nothing, as {unset[0]} does; one default is enough")
+    default: Level = unset[0] if unset else False
+    if len(patches) == len(unset):
+        raise document.error((*source, "levels"), "found no level that sets anything, expected at least one")
+    return {default: (), **patches}
+
+
 def _check_factors(factors: Mapping[str, Factor]) -> None:
+    levels = {name: tuple(factor.patches) for name, factor in factors.items()}
     for factor in factors.values():
         for kind, names in (("requires", factor.requires), ("excludes", factor.excludes)):
             for position, name in enumerate(names):
                 key = (*factor.source, kind, position)
-                known(factor.document, key, name, "factor", factors)
-                if name == factor.name:
-                    raise factor.document.error(key, f"{name} {kind} itself")
+                with located(factor.document, key):
+                    mention = read_mention(name, levels)
+                if mention.factor == factor.name:
+                    raise factor.document.error(key, f"{factor.name} {kind} itself")
+        for other, own in levels.items():
+            if any(level_name(other, level) == factor.name for level in named(own)):
+                raise factor.document.error(factor.source, f'"{factor.name}" is already a level of {other}')
         if both := set(factor.requires) & set(factor.excludes):
             raise factor.document.error(factor.source, f"both requires and excludes {', '.join(sorted(both))}")
 

@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError
+from harness.matrix.levels import Level
+from harness.matrix.levels import Setting as Factors
 from harness.matrix.patch import Setting, Values, differences, overlay, read_patch, tell_origin, touches
 from harness.matrix.recipe import Factor
 from harness.matrix.source import Document, Key, read_value
@@ -57,35 +59,31 @@ class Resolver:
         self.base: Values = overlay({}, self.settings)
         factors = self.factors.values()
         self.governed = {
-            override.key: {
-                factor.name
-                for factor in factors
-                if any(touches(setting, override.key) for setting in (*factor.on, *factor.off))
-            }
+            override.key: {factor.name: levels for factor in factors if (levels := _governing(factor, override.key))}
             for override in self.overrides
         }
         self.applied: set[tuple[str, ...]] = set()
 
-    def recipe(self, row: str, on: Sequence[str], row_settings: Sequence[Setting]) -> BaseModel:
-        """The recipe of the row with the id ``row`` that turns the factors ``on`` on.
+    def recipe(self, row: str, factors: Factors, row_settings: Sequence[Setting]) -> BaseModel:
+        """The recipe of the row with the id ``row`` that sets the ``factors`` so.
 
         Raises:
             InputError: if it is no valid recipe: each wrong value by the line that set it.
         """
         settings, values = self.settings, self.base
         for name, factor in self.factors.items():
-            own = factor.on if name in on else factor.off
+            own = factor.patches[factors[name]]
             settings, values = (*settings, *own), overlay(values, own)
-            if factor.apply is not None and name in on:
+            if factor.apply is not None and factors[name]:
                 changed, values = _apply(factor, self._validated(values, settings, row))
                 settings = (*settings, *changed)
-        last = (*row_settings, *self._overrides_of(on))
+        last = (*row_settings, *self._overrides_of(factors))
         return self._validated(overlay(values, last), (*settings, *last), row)
 
-    def _overrides_of(self, on: Sequence[str]) -> Iterator[Setting]:
+    def _overrides_of(self, factors: Factors) -> Iterator[Setting]:
         for override in self.overrides:
             governed = self.governed[override.key]
-            if not governed or governed.intersection(on):
+            if not governed or any(factors[name] in levels for name, levels in governed.items()):
                 self.applied.add(override.key)
                 yield override
 
@@ -105,6 +103,23 @@ class Resolver:
         except ValidationError as error:
             refusal = refuse(error, self.model, lambda key: tell_origin(settings, key))
             raise InputError(f'{refusal}\n(in row "{row}" of {self.table})') from None
+
+
+def _governing(factor: Factor, key: tuple[str, ...]) -> tuple[Level, ...]:
+    """The levels of a factor whose rows take an override of the value at ``key``; none if it does not set the value.
+
+    Raises:
+        InputError: If several levels set it: one value would make them one.
+    """
+    setting = [level for level, own in factor.patches.items() if any(touches(each, key) for each in own)]
+    if not any(isinstance(level, str) for level in setting):
+        return (True,) if setting else ()
+    if len(setting) > 1:
+        dotted, levels = ".".join(key), " and ".join(map(str, setting))
+        where = factor.document.place((*factor.source, "levels"))
+        told = f"{factor.name} sets it by level ({levels}), which one value would make the same"
+        raise InputError(f"--set {dotted}: {told}; change them at {where}")
+    return tuple(setting)
 
 
 def _apply(factor: Factor, recipe: BaseModel) -> tuple[tuple[Setting, ...], Values]:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import PydanticCustomError
 
 from harness.matrix.naming import unfit_name
+from harness.matrix.source import describe
 
 MAX_SEED = 2**32 - 1
 
@@ -52,9 +53,26 @@ def _refused(message: str, *path: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{message}", {"message": message, "path": path})
 
 
+def _mentions(value: Any) -> Any:
+    """A mapping of factors to their levels, as the list of what it mentions."""
+    if not isinstance(value, dict):
+        return value
+    mentions: list[str] = []
+    for factor, level in value.items():
+        if isinstance(level, bool):
+            mentions.append(factor if level else f"{factor}=off")
+        elif isinstance(level, str | int | float):
+            mentions.append(f"{factor}={level}")
+        else:
+            raise _refused(f"found {describe(level)}, expected true, false or the name of a level", factor)
+    return mentions
+
+
 RowId = Annotated[str, BeforeValidator(_row_id), AfterValidator(_readable_id)]
 Seeds = Annotated[list[int], AfterValidator(_seeds)]
 Names = Annotated[list[str], AfterValidator(_distinct)]
+Mentions = Annotated[list[str], BeforeValidator(_mentions), AfterValidator(_distinct)]
+"""Factors as a row names them: ``[Softmax, Width=wide]`` or ``{Softmax: true, Width: wide}``."""
 
 
 class Declared(BaseModel):
@@ -64,14 +82,18 @@ class Declared(BaseModel):
 
 
 class FactorSpec(Declared):
-    """A named patch of the recipe: one toggle of the ablation."""
+    """A named patch of the recipe, on or off; or several, its levels, of which a row has one."""
 
     description: str = ""
     patch: dict[str, Any] = {}
     """Dotted keys and the values that they take when the factor is on."""
     off: dict[str, Any] = {}
     """The same for when it is off; by default the recipe stays as it is."""
+    levels: dict[str, dict[str, Any]] = {}
+    """Instead of ``patch``: patches by the names of levels. A row that mentions none leaves the recipe as it is; a
+    level without settings gives that default its name."""
     requires: Names = []
+    """Factors that must be on (``Softmax``), at a level (``Width=wide``) or not at their default (``Width``)."""
     excludes: Names = []
     apply: str | None = None
     """``package.module:name`` of a function (recipe as dict) -> (recipe as dict), called after the patch."""
@@ -133,14 +155,17 @@ class RowSpec(Declared):
     id: RowId
     label: str = ""
     note: str = ""
-    factors: Names
+    factors: Mentions
     set: dict[str, Any] = {}
     paper: dict[str, float] = {}
     profiles: dict[str, RowProfileSpec] = {}
 
 
 class GeneratorSpec(Declared):
-    """The factors that a generator varies, and those that are on in each of its rows."""
+    """The factors that a generator varies, and those that are on in each of its rows.
+
+    A factor with levels is varied over all of them (``Width``), or between its default and one (``Width=wide``).
+    """
 
     factors: Annotated[Names, Field(min_length=1)]
     base: Names = []

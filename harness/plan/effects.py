@@ -1,11 +1,12 @@
 """Which questions a set of rows can answer: the effects of factors, the paper's claims, and which row would help most.
 
-Pure functions over rows as settings of on/off factors; shared by plans and reports. Owns the algebra of what is
+Pure functions over rows as settings of factors; shared by plans and reports. Owns the algebra of what is
 identifiable. Refuses numbers that were measured: those are a report's.
 
-The model behind "main effect" is linear without interactions: result = base + sum of the effects of the factors that
-are on. With x a row as (1, factors), stacked into a design matrix X, the effect of a factor is estimable exactly if
-its unit vector lies in the row space of X, that is, if the factor's entry is 0 in every vector of X's null space.
+The model behind "main effect" is linear without interactions: result = base + sum of the effects of the columns that
+are on (``harness.plan.columns``: one for a factor that is on or off, one for each level of another). With x a row as
+(1, columns), stacked into a design matrix X, the effect of a column is estimable exactly if its unit vector lies in the
+row space of X, that is, if the column's entry is 0 in every vector of X's null space.
 """
 
 from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
@@ -15,8 +16,8 @@ from itertools import product
 from math import lcm
 
 from harness.matrix.matrix import Claim
+from harness.plan.columns import TOGGLE, Columns, Level, Levels, Setting, change_name, columns_of, factors_of
 
-Setting = Mapping[str, bool]
 Vector = tuple[Fraction, ...]
 
 
@@ -26,13 +27,20 @@ class Pair:
 
     factor: str
     on: str
-    """Id of the row with the factor on."""
+    """Id of the row with the factor on, or at the later of two levels."""
     off: str
+    on_level: Level = True
+    off_level: Level = False
+
+    @property
+    def change(self) -> str:
+        """The factor, and of one with levels which two: ``Width=wide vs narrow``."""
+        return change_name(self.factor, self.on_level, self.off_level)
 
 
 @dataclass(frozen=True)
 class Alias:
-    """Factors whose effects these rows cannot tell apart, and why."""
+    """Columns whose effects these rows cannot tell apart, and why."""
 
     factors: tuple[str, ...]
     reason: str
@@ -54,7 +62,7 @@ class Identified:
 
     pairs: tuple[Pair, ...]
     main_effects: tuple[str, ...]
-    """Factors whose main effect the linear model can estimate."""
+    """Columns whose main effect the linear model can estimate."""
     aliases: tuple[Alias, ...]
     claims: tuple[ClaimStatus, ...]
 
@@ -62,6 +70,7 @@ class Identified:
 def identify(
     rows: Mapping[str, Setting],
     *,
+    levels: Levels | None = None,
     claims: Iterable[Claim] = (),
     refused: Mapping[str, str] | None = None,
     beside: Mapping[str, Hashable] | None = None,
@@ -69,44 +78,56 @@ def identify(
     """Everything that ``rows`` can tell.
 
     Args:
-        rows: The rows that will have results, by id: every factor and whether it is on.
+        rows: The rows that will have results, by id: the level of every factor.
+        levels: The levels of the factors that are not just on or off, the default first.
         claims: The paper's claims.
         refused: Constraint by id of each row that was refused.
         beside: See ``matched_pairs``.
     """
+    columns = columns_of(list(rows.values()), levels)
     return Identified(
-        pairs=matched_pairs(rows, beside),
-        main_effects=main_effects(list(rows.values())),
-        aliases=aliased_effects(list(rows.values())),
+        pairs=matched_pairs(rows, levels, beside),
+        main_effects=main_effects(columns),
+        aliases=aliased_effects(columns),
         claims=tuple(claim_status(claim, rows, refused or {}) for claim in claims),
     )
 
 
-def matched_pairs(rows: Mapping[str, Setting], beside: Mapping[str, Hashable] | None = None) -> tuple[Pair, ...]:
-    """Pairs of rows that differ in one factor alone, by factor in declared order.
+def matched_pairs(
+    rows: Mapping[str, Setting], levels: Levels | None = None, beside: Mapping[str, Hashable] | None = None
+) -> tuple[Pair, ...]:
+    """Pairs of rows that differ in one factor alone, by factor in declared order; of levels, each pair of them.
 
     Args:
         rows: Every row's setting of all factors, by id.
+        levels: The levels of the factors that are not just on or off, the default first.
         beside: What else distinguishes a row, by id: only rows that are equal in it make a pair.
 
     >>> matched_pairs({"1": {"A": True, "B": False}, "2": {"A": True, "B": True}})
-    (Pair(factor='B', on='2', off='1'),)
+    (Pair(factor='B', on='2', off='1', on_level=True, off_level=False),)
     """
     other = beside or {}
-    by_setting: dict[tuple[tuple[bool, ...], Hashable], list[str]] = {}
+    by_setting: dict[tuple[tuple[Level, ...], Hashable], list[str]] = {}
     for row, setting in rows.items():
         by_setting.setdefault((tuple(setting.values()), other.get(row)), []).append(row)
     pairs: list[Pair] = []
     for position, factor in enumerate(factors_of(rows.values())):
-        for (levels, alike), on in by_setting.items():
-            if levels[position]:
-                off = by_setting.get((flipped(levels, position), alike), [])
-                pairs.extend(Pair(factor, *ids) for ids in product(on, off))
+        own = (levels or {}).get(factor, TOGGLE)
+        for (chosen, alike), on in by_setting.items():
+            level = chosen[position]
+            for lower in own[: own.index(level)]:
+                off = by_setting.get((at_level(chosen, position, lower), alike), [])
+                pairs.extend(Pair(factor, *ids, level, lower) for ids in product(on, off))
     return tuple(pairs)
 
 
-def main_effects(rows: Sequence[Setting]) -> tuple[str, ...]:
-    """The factors whose main effect the linear model can estimate from ``rows``.
+def at_level(setting: tuple[Level, ...], position: int, level: Level) -> tuple[Level, ...]:
+    """Returns the setting with the factor at ``position`` set to a level."""
+    return (*setting[:position], level, *setting[position + 1 :])
+
+
+def main_effects(rows: Sequence[Columns]) -> tuple[str, ...]:
+    """The columns whose main effect the linear model can estimate from ``rows``.
 
     >>> main_effects([{"A": False, "B": False}, {"A": True, "B": False}])
     ('A',)
@@ -117,8 +138,8 @@ def main_effects(rows: Sequence[Setting]) -> tuple[str, ...]:
     )
 
 
-def aliased_effects(rows: Sequence[Setting]) -> tuple[Alias, ...]:
-    """The factors whose effects cannot be told apart, one entry for each relation that always holds between them.
+def aliased_effects(rows: Sequence[Columns]) -> tuple[Alias, ...]:
+    """The columns whose effects cannot be told apart, one entry for each relation that always holds between them.
 
     >>> aliased_effects([{"A": False, "B": False}, {"A": True, "B": True}])[0].reason
     'A and B cannot be told apart: they are on together in every row'
@@ -137,22 +158,7 @@ def claim_status(claim: Claim, rows: Container[str], refused: Mapping[str, str])
     return ClaimStatus(claim, not missing, "; ".join(missing))
 
 
-def factors_of(rows: Iterable[Setting]) -> tuple[str, ...]:
-    """The factors, in declared order; every row must set the same ones."""
-    settings = list(rows)
-    factors = tuple(settings[0]) if settings else ()
-    for setting in settings:
-        if tuple(setting) != factors:
-            raise ValueError(f"rows set different factors: {', '.join(factors)} and {', '.join(setting)}")
-    return factors
-
-
-def flipped(setting: tuple[bool, ...], position: int) -> tuple[bool, ...]:
-    """Returns the setting with the factor at ``position`` switched."""
-    return (*setting[:position], not setting[position], *setting[position + 1 :])
-
-
-def null_space(rows: Sequence[Setting]) -> tuple[Vector, ...]:
+def null_space(rows: Sequence[Columns]) -> tuple[Vector, ...]:
     """A basis of the null space of the design matrix (intercept first), by exact elimination; entries in lowest terms.
 
     Each vector is a relation between the columns that holds in every row.

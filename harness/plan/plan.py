@@ -3,11 +3,12 @@
 Owns sharing (every stage once), what is cached and what must run. Refuses running anything.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import InputError
+from harness.matrix.levels import mentioned
 from harness.matrix.matrix import Matrix, RefusedRow, Row
 from harness.plan.effects import Identified, identify
 from harness.plan.fingerprint import fingerprint
@@ -41,8 +42,7 @@ def build_plan(
             try:
                 chain = chain_of(row, seed, trainer, inputs, code_digest)
             except UntrainableError as error:
-                on = tuple(factor for factor, is_on in row.factors.items() if is_on)
-                refused.append(RefusedRow(row.id, on, str(error)))
+                refused.append(RefusedRow(row.id, mentioned(row.factors), str(error)))
                 break
             except InputError as error:
                 raise InputError(f'{matrix.name}: row "{row.id}": {error}') from error
@@ -105,6 +105,7 @@ def identify_matrix(matrix: Matrix, plan: Plan) -> Identified:
     rows = [row for row in matrix.rows if row.id in planned]
     return identify(
         {row.id: row.factors for row in rows},
+        levels=matrix.levels,
         beside={row.id: repr(sorted(row.set.items())) for row in rows},
         claims=matrix.claims,
         refused={row.id: row.constraint for row in plan.refused},
@@ -127,7 +128,7 @@ def plan_to_json(plan: Plan, matrix: Matrix) -> dict[str, Any]:
         "profile": matrix.profile,
         "seeds": list(matrix.seeds),
         "rows": [
-            {"id": row.id, "label": row.label, "factors": _on(row.factors), "runs": chains[row.id]}
+            {"id": row.id, "label": row.label, "factors": list(mentioned(row.factors)), "runs": chains[row.id]}
             for row in matrix.rows
             if chains[row.id]
         ],
@@ -152,7 +153,3 @@ def plan_to_json(plan: Plan, matrix: Matrix) -> dict[str, Any]:
         },
         "refused": [{"id": r.id, "factors": list(r.factors), "constraint": r.constraint} for r in plan.refused],
     }
-
-
-def _on(factors: Mapping[str, bool]) -> Collection[str]:
-    return [factor for factor, is_on in factors.items() if is_on]

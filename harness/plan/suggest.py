@@ -5,17 +5,29 @@ caller's predicate (see ``harness.matrix.declarable``); it is called from the be
 rarely as possible.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations, product
+from math import prod
 
-from harness.plan.effects import Setting, Vector, aliased_effects, factors_of, flipped, null_space
+from harness.plan.columns import (
+    Columns,
+    Level,
+    Levels,
+    Setting,
+    coded_levels,
+    columns,
+    columns_of,
+    level_name,
+    mentioned,
+)
+from harness.plan.effects import Vector, aliased_effects, at_level, null_space
 
 Allowed = Callable[[Setting], bool]
 
-_EXHAUSTIVE_UP_TO = 12
-"""Factors up to which every setting is a candidate for one row more; beyond, those near a declared row."""
+_EXHAUSTIVE_UP_TO = 4096
+"""Settings up to which every one is a candidate for one row more; beyond, those near a declared row."""
 _MOST_ROWS = 4
 """Rows that ``rows_to_add`` names at most."""
 
@@ -24,88 +36,112 @@ _MOST_ROWS = 4
 class Suggestion:
     """One row more, and what it would tell."""
 
+    setting: Setting
     factors: tuple[str, ...]
-    """Factors that are on in it."""
+    """Its factors, as a declaration mentions them."""
     main_effects: tuple[str, ...]
     """Main effects that become estimable."""
     paired: tuple[str, ...]
-    """Factors that get their first matched pair."""
+    """Factors, or levels of them, that get their first matched pair."""
     pairs: int
     """New matched pairs in all."""
 
 
-def most_telling_row(rows: Sequence[Setting], allowed: Allowed) -> Suggestion | None:
+def most_telling_row(rows: Sequence[Setting], allowed: Allowed, levels: Levels | None = None) -> Suggestion | None:
     """Returns the setting that tells most: new main effects, then first pairs, then new pairs, then fewest factors.
 
-    None if no allowed setting adds a main effect or a first pair. Up to 12 factors every setting is considered; beyond,
-    those within two toggles of a declared row.
+    None if no allowed setting adds a main effect or a first pair. Up to 4096 settings every one is considered; of more,
+    those within two changes of a declared row.
+
+    Args:
+        rows: Every row's setting of all factors.
+        allowed: Whether a setting can be declared.
+        levels: The levels of the factors that are not just on or off, the default first.
     """
-    names = factors_of(rows)
-    present = {tuple(setting.values()) for setting in rows}
-    null = null_space(rows)
-    paired = {
-        position for position in range(len(names)) if any(flipped(setting, position) in present for setting in present)
-    }
-    if not null and len(paired) == len(names):
+    coded = coded_levels(rows, levels)
+    present = dict.fromkeys(tuple(setting.values()) for setting in rows)
+    null = null_space([columns(setting, coded) for setting in rows])
+    paired = {name for setting in present for name, _ in _mates(setting, present, coded)}
+    if not null and len(paired) == sum(len(own) - 1 for own in coded.values()):
         return None
-    ranked: list[tuple[tuple[int, ...], tuple[bool, ...], Suggestion]] = []
-    for setting in _candidates(present, len(names)):
-        if setting in present:
+    ranked: list[tuple[tuple[int, ...], Setting, Suggestion]] = []
+    for candidate in _candidates(present, coded):
+        if candidate in present:
             continue
-        mates = [position for position in range(len(names)) if flipped(setting, position) in present]
+        setting = dict(zip(coded, candidate, strict=True))
+        mates = list(_mates(candidate, present, coded))
         told = Suggestion(
-            factors=tuple(factor for factor, on in zip(names, setting, strict=True) if on),
-            main_effects=tuple(names[position - 1] for position in _newly_estimable(null, setting)),
-            paired=tuple(names[position] for position in mates if position not in paired),
-            pairs=len(mates),
+            setting=setting,
+            factors=mentioned(setting),
+            main_effects=_newly_estimable(null, columns(setting, coded)),
+            paired=tuple(dict.fromkeys(name for name, _ in mates if name not in paired)),
+            pairs=len({mate for _, mate in mates}),
         )
         if told.main_effects or told.paired:
             worth = (-len(told.main_effects), -len(told.paired), -told.pairs, len(told.factors))
             ranked.append((worth, setting, told))
     ranked.sort(key=lambda entry: entry[0])
-    return next((told for _, setting, told in ranked if allowed(dict(zip(names, setting, strict=True)))), None)
+    return next((told for _, setting, told in ranked if allowed(setting)), None)
 
 
-def rows_to_add(rows: Sequence[Setting], allowed: Allowed) -> list[tuple[str, ...]]:
-    """Returns the rows to add by their factors, most telling first, until every effect can be told or no row helps."""
+def rows_to_add(rows: Sequence[Setting], allowed: Allowed, levels: Levels | None = None) -> list[tuple[str, ...]]:
+    """Returns the rows to add, as a declaration mentions their factors, most telling first.
+
+    As many as it takes until every effect can be told or no row helps, four at most.
+    """
     settings, found = list(rows), list[tuple[str, ...]]()
-    while len(found) < _MOST_ROWS and aliased_effects(settings):
-        suggestion = most_telling_row(settings, allowed)
+    while len(found) < _MOST_ROWS and aliased_effects(columns_of(settings, levels)):
+        suggestion = most_telling_row(settings, allowed, levels)
         if suggestion is None or not suggestion.main_effects:
             break
         found.append(suggestion.factors)
-        settings.append({factor: factor in suggestion.factors for factor in settings[0]})
+        settings.append(suggestion.setting)
     return found
 
 
-def _candidates(present: Iterable[tuple[bool, ...]], count: int) -> Iterable[tuple[bool, ...]]:
+def _mates(
+    setting: tuple[Level, ...], present: Container[tuple[Level, ...]], coded: Levels
+) -> Iterator[tuple[str, tuple[Level, ...]]]:
+    """The present settings that differ in one factor alone, each with every column in which it differs."""
+    for position, (factor, own) in enumerate(coded.items()):
+        for level in own:
+            mate = at_level(setting, position, level)
+            if level != setting[position] and mate in present:
+                for changed in (setting[position], level):
+                    if changed != own[0]:
+                        yield level_name(factor, changed), mate
+
+
+def _candidates(present: Iterable[tuple[Level, ...]], coded: Levels) -> Iterable[tuple[Level, ...]]:
     """Settings worth a look, in a fixed order."""
-    if count <= _EXHAUSTIVE_UP_TO:
-        return product((False, True), repeat=count)
-    near: set[tuple[bool, ...]] = set()
+    own = list(coded.values())
+    if prod(map(len, own)) <= _EXHAUSTIVE_UP_TO:
+        return product(*own)
+    near: dict[tuple[Level, ...], None] = {}
     for setting in present:
-        for positions in (*combinations(range(count), 1), *combinations(range(count), 2)):
-            toggled = setting
-            for position in positions:
-                toggled = flipped(toggled, position)
-            near.add(toggled)
-    return sorted(near)
+        for positions in (*combinations(range(len(own)), 1), *combinations(range(len(own)), 2)):
+            for levels in product(*(own[position] for position in positions)):
+                changed = setting
+                for position, level in zip(positions, levels, strict=True):
+                    changed = at_level(changed, position, level)
+                near[changed] = None
+    return sorted(near, key=lambda setting: [levels.index(level) for levels, level in zip(own, setting, strict=True)])
 
 
-def _newly_estimable(null: Sequence[Vector], setting: tuple[bool, ...]) -> list[int]:
-    """Columns whose effect becomes estimable once ``setting`` joins the rows whose null space is ``null``.
+def _newly_estimable(null: Sequence[Vector], row: Columns) -> tuple[str, ...]:
+    """The columns whose effect becomes estimable once ``row`` joins the rows whose null space is ``null``.
 
     The new null space is {sum a_i v_i : a . c = 0} with c_i = v_i . x. An effect, whose entries in the v_i are e, is
     estimable in it if a . c = 0 makes a . e = 0, that is, if e is a multiple of c.
     """
-    columns = [0, *(position for position, on in enumerate(setting, start=1) if on)]
-    c = [sum((vector[column] for column in columns), Fraction(0)) for vector in null]
+    involved = [0, *(position for position, on in enumerate(row.values(), start=1) if on)]
+    c = [sum((vector[column] for column in involved), Fraction(0)) for vector in null]
     if not any(c):
-        return []
+        return ()
     lead = next(index for index, value in enumerate(c) if value)
     found = []
-    for column in range(1, len(setting) + 1):
-        e = [vector[column] for vector in null]
+    for position, name in enumerate(row, start=1):
+        e = [vector[position] for vector in null]
         if any(e) and all(value * c[lead] == e[lead] * c[index] for index, value in enumerate(e)):
-            found.append(column)
-    return found
+            found.append(name)
+    return tuple(found)

@@ -1,6 +1,6 @@
 """Effects of factors as weighted sums of rows: matched pairs, exact Shapley values, pairwise interactions.
 
-Pure functions over rows as settings of on/off factors; what the rows cannot tell is ``harness.plan.effects``'s. Every
+Pure functions over rows as settings of factors; what the rows cannot tell is ``harness.plan.effects``'s. Every
 effect is a contrast {row: weight} whose weights add up to 0, so that one interval method serves them all. Refuses
 measured numbers.
 """
@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import factorial
 
-from harness.plan.effects import Setting, matched_pairs
+from harness.plan.columns import Columns, Levels, Setting, coded_levels, columns, mentioned
+from harness.plan.effects import matched_pairs
 
 Block = tuple[str, ...]
-"""Factors that are on and off together in every row: one player, since the rows cannot tell them apart."""
+"""Factors, or levels of some, that come together in every row: one player, since the rows cannot tell them apart."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,8 @@ class PairEffect:
     """Two rows that differ in one factor alone."""
 
     factor: str
+    change: str
+    """The factor, and of one with levels which two: ``Width=wide vs narrow``."""
     on: str
     off: str
     leave_one_out: bool
@@ -54,26 +57,35 @@ class GameEffect:
     weights: Mapping[str, float]
 
 
-def pair_effects(rows: Mapping[str, Setting]) -> tuple[PairEffect, ...]:
-    """The matched pairs, by factor in declared order.
+def pair_effects(rows: Mapping[str, Setting], levels: Levels | None = None) -> tuple[PairEffect, ...]:
+    """The matched pairs, by factor in declared order; of a factor with levels, each two of them.
 
     >>> rows = {"1": {"A": False, "B": False}, "2": {"A": True, "B": False}, "3": {"A": True, "B": True}}
     >>> [(pair.factor, pair.on, pair.leave_one_out, pair.add_one_in) for pair in pair_effects(rows)]
     [('A', '2', False, True), ('B', '3', True, False)]
     """
-    on = {row: frozenset(_on(setting)) for row, setting in rows.items()}
+    coded = coded_levels(list(rows.values()), levels)
+    on = {row: frozenset(_on(columns(setting, coded))) for row, setting in rows.items()}
     maximal = {row for row, own in on.items() if not any(own < other for other in on.values())}
     minimal = {row for row, own in on.items() if not any(own > other for other in on.values())}
     return tuple(
-        PairEffect(pair.factor, pair.on, pair.off, pair.on in maximal, pair.off in minimal)
-        for pair in matched_pairs(rows)
+        PairEffect(
+            factor=pair.factor,
+            change=pair.change,
+            on=pair.on,
+            off=pair.off,
+            leave_one_out=pair.off_level == coded[pair.factor][0] and pair.on in maximal,
+            add_one_in=pair.off_level == coded[pair.factor][0] and pair.off in minimal,
+        )
+        for pair in matched_pairs(rows, levels)
     )
 
 
-def games(rows: Mapping[str, Setting]) -> tuple[Game, ...]:
+def games(rows: Mapping[str, Columns]) -> tuple[Game, ...]:
     """The complete factorials of two players or more that lie in no larger one, largest first.
 
-    In a factorial, Shapley values are exact: no row is missing and none is modelled. Rows of equal setting count once.
+    A level of a factor plays against the factor's reference level. In a factorial, Shapley values are exact: no row is
+    missing and none is modelled. Rows of equal setting count once.
     """
     blocks = _blocks(rows.values())
     by_setting: dict[frozenset[Block], str] = {}
@@ -147,7 +159,7 @@ def comparable_rows(rows: Sequence[Mapping[str, object]]) -> tuple[tuple[str, ..
     for row in rows:
         factors = row["factors"]
         assert isinstance(factors, Mapping)
-        by_setting.setdefault(frozenset(_on(factors)), []).append(recipes[str(row["id"])])
+        by_setting.setdefault(frozenset(mentioned(factors)), []).append(recipes[str(row["id"])])
     hidden = {key for recipe in recipes.values() for key in recipe if key.startswith("set.")}
     for twins in by_setting.values():
         for other in twins[1:]:
@@ -165,11 +177,11 @@ def _leaves(value: object, place: str) -> dict[str, str]:
     return {} if value is None and not place else {place: repr(value)}
 
 
-def _on(setting: Setting) -> Iterator[str]:
+def _on(setting: Columns) -> Iterator[str]:
     return (factor for factor, on in setting.items() if on)
 
 
-def _blocks(settings: Iterable[Setting]) -> tuple[Block, ...]:
+def _blocks(settings: Iterable[Columns]) -> tuple[Block, ...]:
     """The factors that vary, those that always vary together joined."""
     rows = list(settings)
     columns: dict[tuple[bool, ...], list[str]] = {}
@@ -178,7 +190,7 @@ def _blocks(settings: Iterable[Setting]) -> tuple[Block, ...]:
     return tuple(tuple(factors) for column, factors in columns.items() if len(set(column)) > 1)
 
 
-def _constant(settings: Iterable[Setting]) -> tuple[str, ...]:
+def _constant(settings: Iterable[Columns]) -> tuple[str, ...]:
     rows = list(settings)
     return tuple(factor for factor in (rows[0] if rows else ()) if all(row[factor] for row in rows))
 

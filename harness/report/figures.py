@@ -33,7 +33,7 @@ from harness.report.drawing import (
 from harness.report.forest import draw_claims, draw_effects
 from harness.report.model import TableReport, TableRow, best_rows
 from harness.report.vocabulary import Cost, three_digits
-from harness.report.wording import axis_text, shown_factors
+from harness.report.wording import axis_text, level_text, shown_factors
 from harness.trainer import Metric
 
 if TYPE_CHECKING:
@@ -81,10 +81,11 @@ def draw_results(report: TableReport) -> "Figure | None":
         return None
     factors = shown_factors(report) if len(report.factors) <= _MOST_FACTORS else ()
     names_in = 0.35 + 0.075 * max(len(row.name) for row in rows)
-    widths = [names_in + 0.26 * len(factors), *[3.0] * len(report.metrics)]
+    places = _places(rows, factors)
+    widths = [names_in + 0.26 * places[-1], *[3.0] * len(report.metrics)]
     figure = new_figure(sum(widths), 1.2 + _ROW_IN * len(rows) + 0.5 * bool(factors))
     left, *panels = figure.subplots(1, len(widths), width_ratios=widths, sharey=True, squeeze=False)[0]
-    _draw_settings(left, rows, factors, names_in / 0.26)
+    _draw_settings(left, rows, dict(zip(factors, places, strict=False)), names_in / 0.26)
     for axes, metric in zip(panels, report.metrics, strict=True):
         _draw_metric(axes, rows, metric, comparable=not report.not_comparable)
     panels[0].set_ylim(len(rows) - 0.4, -0.6)
@@ -94,19 +95,31 @@ def draw_results(report: TableReport) -> "Figure | None":
     return figure
 
 
-def _draw_settings(axes: "Axes", rows: Sequence[TableRow], factors: Sequence[str], names: float) -> None:
-    """The rows' names and a grid of dots: which factors are on."""
-    axes.set_xlim(-names, len(factors) - 0.4)
-    axes.set_xticks(range(len(factors)), factors, rotation=60, ha="left", va="bottom", rotation_mode="anchor")
+def _places(rows: Sequence[TableRow], factors: Sequence[str]) -> list[float]:
+    """Where each factor is drawn, in dots, and where the last one ends: levels' names need more room than dots."""
+    places = [0.0]
+    for factor in factors:
+        longest = max(len(level_text(row, factor, "")) for row in rows)
+        places.append(places[-1] + max(1.0, 0.26 * longest + 0.6))
+    return places
+
+
+def _draw_settings(axes: "Axes", rows: Sequence[TableRow], factors: Mapping[str, float], names: float) -> None:
+    """The rows' names and a grid: dots where factors are on, levels by their names."""
+    axes.set_xlim(-names, max(factors.values(), default=-1.0) + 0.6)
+    axes.set_xticks(list(factors.values()), list(factors), rotation=60, ha="left", va="bottom", rotation_mode="anchor")
     axes.xaxis.tick_top()
     axes.set_yticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     for y, row in enumerate(rows):
         axes.text(-0.8, y, row.name, ha="right", va="center", weight="bold")
-        on = [x for x, factor in enumerate(factors) if row.factors[factor]]
-        axes.plot(range(len(factors)), [y] * len(factors), "o", color=PALE, markersize=4)
-        axes.plot(on, [y] * len(on), "o", color=BLACK, markersize=6)
+        for factor, x in factors.items():
+            level = row.factors[factor]
+            if isinstance(level, str):
+                axes.text(x, y, level, ha="left", va="center", size=7)
+            else:
+                axes.plot([x], [y], "o", color=BLACK if level else PALE, markersize=6 if level else 4)
 
 
 def _draw_metric(axes: "Axes", rows: Sequence[TableRow], metric: Metric, *, comparable: bool) -> None:

@@ -87,7 +87,7 @@ def _pairs(report: TableReport, metric: Metric) -> tuple[str, list[_Line]]:
     pairs = report.insight.pairs
     title = f"Matched pairs, {_MOST_PAIRS} of {len(pairs):,}" if len(pairs) > _MOST_PAIRS else "Matched pairs"
     lines = [
-        _Line(f"{line.pair.factor}  ({versus(line.pair.on, line.pair.off)})", metric, line.gains[metric.key].estimate)
+        _Line(f"{line.pair.change}  ({versus(line.pair.on, line.pair.off)})", metric, line.gains[metric.key].estimate)
         for line in pairs
         if metric.key in line.gains
     ]

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.plan.columns import columns_of
 from harness.plan.effects import aliased_effects
 from harness.report.effects import (
     Game,
@@ -78,7 +79,9 @@ def gain_insight(declaration: Mapping[str, Any], measurements: Measurements, met
         {row["id"]: row["factors"] for row in measured if row["id"] in group} for group in comparable_rows(measured)
     ]
     groups = [group for group in groups if len(group) > 1]
-    pairs = [pair for group in groups for pair in pair_effects(group)]
+    levels = declaration.get("levels", {})
+    pairs = [pair for group in groups for pair in pair_effects(group, levels)]
+    columns = [dict(zip(group, columns_of(list(group.values()), levels), strict=True)) for group in groups]
     contrasts = {metric: [measurements.contrast(pair.weights, metric) for pair in pairs] for metric in metrics}
     gains = {metric: _gains(estimates) for metric, estimates in contrasts.items()}
     lines = tuple(
@@ -87,8 +90,8 @@ def gain_insight(declaration: Mapping[str, Any], measurements: Measurements, met
     )
     return Insight(
         pairs=lines,
-        games=tuple(_game_line(game, measurements, metrics) for group in groups for game in games(group)),
-        open=tuple(alias.reason for group in groups for alias in aliased_effects(list(group.values()))),
+        games=tuple(_game_line(game, measurements, metrics) for group in columns for game in games(group)),
+        open=tuple(alias.reason for group in columns for alias in aliased_effects(list(group.values()))),
         suggestions=tuple(tuple(row) for row in declaration.get("rows_to_add", ())),
     )
 

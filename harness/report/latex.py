@@ -16,6 +16,7 @@ from harness.report.wording import (
     fraction_text,
     gain_text,
     interval_text,
+    level_text,
     notice,
     paper_column,
     seeds_text,
@@ -74,7 +75,7 @@ def _results(report: TableReport) -> str:
     lines = []
     for row in report.rows:
         line = [*[_text(row.rank or NOTHING)] * report.ranked, _text(row.name)]
-        line += [_text("✓") if row.factors.get(factor) else "" for factor in factors]
+        line += [_text(level_text(row, factor, "✓")) for factor in factors]
         for metric in report.metrics:
             cell = row.cells[metric.key]
             if paper_column(report, metric):

@@ -15,6 +15,7 @@ from harness.report.wording import (
     gain_text,
     game_text,
     interval_text,
+    level_text,
     needed_text,
     notice,
     paper_column,
@@ -74,7 +75,7 @@ def _results(report: TableReport) -> list[str]:
     lines = []
     for row in report.rows:
         line = [str(row.rank) if row.rank else NOTHING] if report.ranked else []
-        line += [escaped(row.name), *(TICK if row.factors.get(factor) else "" for factor in factors)]
+        line += [escaped(row.name), *(escaped(level_text(row, factor, TICK)) for factor in factors)]
         for metric in report.metrics:
             cell = row.cells[metric.key]
             if paper_column(report, metric):
@@ -217,7 +218,7 @@ def _pairs(report: TableReport) -> list[str]:
         kinds = [*["leave-one-out"] * line.pair.leave_one_out, *["add-one-in"] * line.pair.add_one_in]
         lines.append(
             [
-                escaped(line.pair.factor),
+                escaped(line.pair.change),
                 escaped(versus(line.pair.on, line.pair.off)),
                 *(escaped(gain_text(line.gains.get(metric.key), metric)) for metric in report.metrics),
                 NOTHING if gain.p_holm is None else escaped(p_text(gain.p_holm)),

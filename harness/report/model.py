@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.files import regular_file
+from harness.plan.columns import TOGGLE, Level, Setting
 from harness.report.claims import Judgement, judge_claims
 from harness.report.insight import Insight, gain_insight
 from harness.report.measurements import Measurements, provenance_of
@@ -49,7 +50,7 @@ class TableRow:
     id: str
     label: str
     note: str
-    factors: Mapping[str, bool]
+    factors: Setting
     cells: Mapping[str, Cell]
     cited: bool
     rank: int | None = None
@@ -155,7 +156,7 @@ def build_report(snapshot: Snapshot) -> TableReport:
         metrics=metrics,
         measured=measured,
         more_metrics=more,
-        factors=_telling_factors(declared["rows"]),
+        factors=_telling_factors(declared["rows"], declared.get("levels", {})),
         rows=tuple(arranged),
         ranked=ranked,
         costs=_suited_costs(rows),
@@ -172,10 +173,14 @@ def build_report(snapshot: Snapshot) -> TableReport:
     )
 
 
-def _telling_factors(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The factors that a row turns on; a recipe may know more, whose columns would be empty."""
-    factors: Iterable[str] = rows[0]["factors"] if rows else ()
-    return tuple(factor for factor in factors if any(row["factors"].get(factor) for row in rows))
+def _telling_factors(rows: Sequence[Mapping[str, Any]], levels: Mapping[str, Sequence[Level]]) -> tuple[str, ...]:
+    """The factors that a row has not at their default; a recipe may know more, whose columns would be empty."""
+    defaults: dict[str, Level] = {
+        factor: levels.get(factor, TOGGLE)[0] for factor in (rows[0]["factors"] if rows else ())
+    }
+    return tuple(
+        factor for factor, default in defaults.items() if any(row["factors"][factor] != default for row in rows)
+    )
 
 
 def _suited_costs(rows: Sequence[TableRow]) -> tuple[Cost, ...]:

@@ -11,6 +11,7 @@ from harness.report.effects import Game, GameEffect
 from harness.report.insight import Gain, Insight
 from harness.report.model import Cell, TableReport, TableRow
 from harness.report.statistics import Estimate
+from harness.report.wording import level_text
 
 
 def to_csv(report: TableReport) -> str:
@@ -33,7 +34,7 @@ def to_csv(report: TableReport) -> str:
                     "row": row.id,
                     "label": row.label,
                     "cited": int(row.cited),
-                    **({} if row.cited else {factors[factor]: int(row.factors[factor]) for factor in report.factors}),
+                    **{column: level_text(row, factor, "1", "0") for factor, column in factors.items()},
                     "metric": key,
                     "paper": _plain(cell.paper),
                     **_csv_estimate(cell.measured),
@@ -190,6 +191,7 @@ def _insight(insight: Insight) -> dict[str, Any]:
         "matched_pairs": [
             {
                 "factor": line.pair.factor,
+                "change": line.pair.change,
                 "on": line.pair.on,
                 "off": line.pair.off,
                 "leave_one_out": line.pair.leave_one_out,

@@ -81,6 +81,12 @@ def shown_factors(report: TableReport) -> tuple[str, ...]:
     return report.factors if len(settings) > 1 else ()
 
 
+def level_text(row: TableRow, factor: str, on: str, off: str = "") -> str:
+    """A factor of a row in the table: ``on`` or ``off``, or the name of its level; nothing for a cited method."""
+    level = row.factors.get(factor)
+    return level if isinstance(level, str) else on if level else "" if level is None else off
+
+
 def versus(better: str, than: str) -> str:
     """Two rows that are compared, ``8 vs 5``; not a difference, since lower may be better."""
     return f"{better} vs {than}"

@@ -130,7 +130,7 @@ class Tracker:
         row: str,
         seed: int,
         name: str,
-        factors: Mapping[str, bool],
+        factors: Mapping[str, bool | str],
         params: Mapping[str, Any],
         recipe_yaml: str,
         provenance: Mapping[str, str],
@@ -138,11 +138,14 @@ class Tracker:
     ) -> None:
         """Opens the run of a row under one seed, below a table that is open.
 
-        Each factor becomes a parameter that reads ``on`` or ``off``; further ``params`` should be few, since they are
-        the columns of MLflow's pages. The recipe is kept whole as ``recipe.yaml``.
+        Each factor becomes a parameter that reads ``on``, ``off`` or its level; further ``params`` should be few, since
+        they are the columns of MLflow's pages. The recipe is kept whole as ``recipe.yaml``.
         """
         own = {key_name(name): _text(value) for name, value in params.items()} | {"row": row, "seed": str(seed)}
-        values = {factor_key(name, own): "on" if on else "off" for name, on in factors.items()} | own
+        values = {
+            factor_key(name, own): (level if isinstance(level, str) else "on" if level else "off")
+            for name, level in factors.items()
+        } | own
         table = self._experiments[table_key]
         kept, whole = fitted(values, "params", MOST_OF_A_PARAM)
         tags, whole_tags = _provenance_tags(table, provenance)

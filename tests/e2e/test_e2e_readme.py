@@ -69,7 +69,8 @@ def test_your_own_code_of_the_readme_fills_a_table(harness: Command, place: Path
     for name in OWN_CODE:
         (place / name).write_text(examples()[name], encoding="utf-8")
     rows = answer(harness("run", "digits.yaml", "--json", "--seeds", "0"))["rows"]
-    assert [row["id"] for row in rows] == ["none", "Wide", "Scale", "Scale + Wide"]
+    levels = ("Width=narrow", "Width=wide")
+    assert [row["id"] for row in rows] == ["none", *levels, "Scale", *(f"Scale + {level}" for level in levels)]
     assert all(0.5 < row["metrics"]["accuracy"] < 1.0 for row in rows)
 
 

@@ -60,7 +60,7 @@ def test_the_matched_pairs_of_table_1() -> None:
 
 def test_rows_that_differ_in_more_than_factors_make_no_pair() -> None:
     rows = {"a": setting("A"), "b": setting("A", "B"), "c": setting("A", "B")}
-    assert matched_pairs(rows, {"a": "x", "b": "x", "c": "y"}) == (Pair("B", on="b", off="a"),)
+    assert matched_pairs(rows, beside={"a": "x", "b": "x", "c": "y"}) == (Pair("B", on="b", off="a"),)
 
 
 def test_table_1_cannot_tell_dilation_from_multi_level_features() -> None:

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_world import TABLE1, table1
 
+from harness.plan.columns import columns_of
 from harness.report.effects import comparable_rows, games, interactions, pair_effects, shapley_values
 
 ROWS = {row["id"]: row["factors"] for row in table1()["rows"]}
@@ -102,3 +103,29 @@ def test_rows_that_differ_beside_their_factors_are_kept_apart() -> None:
     assert comparable_rows([shallow, better, deep]) == (("50", "50+SAC"), ("101",))
     assert comparable_rows([shallow, better]) == (("50", "50+SAC"),)
     assert comparable_rows([{"id": "1", "factors": {"A": True}}, {"id": "2", "factors": {"A": False}}]) == (("1", "2"),)
+
+
+def test_levels_of_a_factor_are_compared_with_each_other_and_play_against_their_reference() -> None:
+    levels = {"W": (False, "low", "high")}
+    rows = {
+        "1": {"A": False, "W": False},
+        "2": {"A": True, "W": False},
+        "3": {"A": False, "W": "high"},
+        "4": {"A": True, "W": "high"},
+        "5": {"A": True, "W": "low"},
+    }
+    pairs = {(pair.on, pair.off): pair for pair in pair_effects(rows, levels)}
+    assert {both: pair.change for both, pair in pairs.items()} == {
+        ("2", "1"): "A",
+        ("4", "3"): "A",
+        ("3", "1"): "W=high",
+        ("5", "2"): "W=low",
+        ("4", "2"): "W=high",
+        ("4", "5"): "W=high vs low",
+    }
+    # A row at another level does not extend one: between 5 and 4 nothing is left out and nothing added.
+    assert (pairs["4", "5"].leave_one_out, pairs["4", "5"].add_one_in) == (False, False)
+    assert (pairs["4", "2"].leave_one_out, pairs["3", "1"].add_one_in) == (True, True)
+    (game,) = games(dict(zip(rows, columns_of(list(rows.values()), levels), strict=True)))
+    assert game.players == (("A",), ("W=high",))
+    assert sorted(game.rows.values()) == ["1", "2", "3", "4"]

@@ -42,5 +42,5 @@ def test_the_digits_of_the_repository_are_a_table(folder: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     report = (folder / "digits.md").read_text(encoding="utf-8")
-    assert "| scaled | ✓ |" in report
+    assert "| wide | ✓ | ✓ | wide |" in report
     assert "these asked 400 digits" in report or "one seed" in report.lower()
