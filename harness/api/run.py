@@ -137,7 +137,7 @@ def _conclude(
 ) -> TableRun:
     """Brings the tracker up to date, and writes the report if it has all that it needs."""
     from harness.report import build_report
-    from harness.track import read_snapshot
+    from harness.track import TrackerError, read_snapshot
 
     succeeded = all(outcome.status in {"succeeded", "cached"} for outcome in outcomes.values())
     waiting = tracker.flush()
@@ -145,9 +145,14 @@ def _conclude(
         tracker.finish_table(tracking.key, succeeded=succeeded)
         return TableRun(prepared, outcomes, str(tracker.close(0.0)), None, [])
     downloads = prepared.store.root / "downloads"
-    snapshot = read_snapshot(tracker.uri, prepared.matrix.name, key=tracking.key, downloads=downloads)
-    report = build_report(snapshot)
-    written = write_table(tracker.uri, snapshot, report, out, REPORT_FORMATS)
+    try:
+        snapshot = read_snapshot(tracker.uri, prepared.matrix.name, key=tracking.key, downloads=downloads)
+        report = build_report(snapshot)
+        written = write_table(tracker.uri, snapshot, report, out, REPORT_FORMATS)
+    except TrackerError as error:  # it was there a moment ago
+        tracker.finish_table(tracking.key, succeeded=succeeded)
+        tracker.close(0.0)
+        return TableRun(prepared, outcomes, str(error), None, [])
     text, means = regular_file(written[0]).read_text(encoding="utf-8"), table_metrics(report)
     tracker.finish_table(
         tracking.key, succeeded=succeeded, report=text, row_metrics=means, files=written[1:], within=out

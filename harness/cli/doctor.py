@@ -121,8 +121,12 @@ def _data_sets(data: Path | None) -> list[Finding]:
 
 
 def _tracker() -> Finding:
-    from harness.track import resolve_uri
+    from harness.track import TrackerError, reach, resolve_uri, without_password
 
     uri = resolve_uri()
     source = "MLFLOW_TRACKING_URI" if "MLFLOW_TRACKING_URI" in os.environ else "default"
-    return Finding("tracker", "ok", f"{uri} ({source})")
+    try:
+        reach(uri)
+    except TrackerError as error:
+        return Finding("tracker", "problem", f"{error} ({source})")
+    return Finding("tracker", "ok", f"{without_password(uri)} ({source})")

@@ -6,7 +6,7 @@ from harness.cli.options import DEFAULT_STORE, StoreOption
 
 
 def sync(store: StoreOption = DEFAULT_STORE) -> None:
-    """Deliver to the tracker what waits since it was down; once, whatever happened. Exit code 1 if it is still down."""
+    """Deliver to the tracker what waits since it was down, once. Exit code 1 if it took only a part."""
     from harness.execute import local_root
     from harness.track import sync as deliver
 

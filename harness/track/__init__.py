@@ -5,7 +5,9 @@ parent process delivers them; ``read_snapshot`` gives a report its picture. Refu
 """
 
 from harness.spool import SpoolRecord, SpoolWriter, last_step, read_spool
+from harness.track.address import TrackerError, without_password
 from harness.track.courier import Delivery
+from harness.track.probe import reach
 from harness.track.provenance import collect_provenance
 from harness.track.reader import TableEntry, list_tables, read_histories, read_snapshot
 from harness.track.snapshot import History, RunRecord, Snapshot
@@ -22,13 +24,16 @@ __all__ = [
     "SpoolWriter",
     "TableEntry",
     "Tracker",
+    "TrackerError",
     "collect_provenance",
     "last_step",
     "list_tables",
+    "reach",
     "read_histories",
     "read_snapshot",
     "read_spool",
     "resolve_uri",
     "start_ui",
     "sync",
+    "without_password",
 ]

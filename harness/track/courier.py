@@ -9,7 +9,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.track.outbox import Outbox, without_password
+from harness.track.address import TrackerError, scrubbed, without_password
+from harness.track.outbox import Outbox
+from harness.track.probe import reach
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +103,7 @@ class Courier:
         from harness.track.delivery import Deliverer, TrackerUnreachableError
 
         lock, deliverer = FileLock(self._outbox.lock), Deliverer(self._uri, self._outbox)
-        pause_s = 0.0
+        pause_s, reached = 0.0, False
         try:
             while not self._delivered and not self._abandoned.is_set():
                 self._wait(pause_s)
@@ -110,20 +112,24 @@ class Courier:
                     if not lock.is_locked:
                         lock.acquire(timeout=0)
                         self._stands_by = False
+                    if not reached:  # what does not answer is found out in seconds, MLflow's client takes a minute
+                        reach(self._uri)
                     deliverer.pump()
                 except Timeout:
                     self._reason, pause_s, self._stands_by = "another process is delivering", _INTERVAL_S, True
                     self._delivered = last_round and not self._journal.exists()
-                except (TrackerUnreachableError, OSError) as error:
-                    self._reason = str(error)
+                except (TrackerUnreachableError, TrackerError, OSError) as error:
+                    self._reason, reached = scrubbed(str(error), self._uri), False
                     if self._failing_since is None:
-                        logger.warning("the tracker %s cannot be told now: %s", without_password(self._uri), error)
+                        told = f"the tracker {without_password(self._uri)} cannot be told now: {self._reason}"
+                        told = self._reason if isinstance(error, TrackerError) else told
+                        logger.warning("%s; until then results wait in the store", told)
                         self._failing_since = time.monotonic()
                     pause_s = min(max(2 * pause_s, _FIRST_BACKOFF_S), _LONGEST_BACKOFF_S)
                 else:
                     if self._failing_since is not None:
                         logger.warning("the tracker %s can be told again", without_password(self._uri))
-                    self._delivered, pause_s, self._failing_since = last_round, 0.0, None
+                    self._delivered, pause_s, self._failing_since, reached = last_round, 0.0, None, True
                     self._answered = asked
         finally:
             lock.release()

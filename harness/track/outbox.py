@@ -16,10 +16,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit, urlunsplit
 
 from harness.files import regular_file
 from harness.spool import read_lines
+from harness.track.address import without_password
 from harness.track.identity import Owner
 
 logger = logging.getLogger(__name__)
@@ -245,17 +245,3 @@ def other_addresses(root: Path, uri: str) -> dict[str, int]:
         if journals and name != mine:
             waiting[name] = journals
     return waiting
-
-
-def without_password(uri: str) -> str:
-    """The address without its user and password.
-
-    >>> without_password("postgresql://me:secret@db.example:5432/mlflow")
-    'postgresql://db.example:5432/mlflow'
-    >>> without_password("sqlite:///mlflow.db")
-    'sqlite:///mlflow.db'
-    """
-    parts = urlsplit(uri)
-    if "@" not in parts.netloc:
-        return uri
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import InputError, did_you_mean
 from harness.files import regular_file
 from harness.track.accepted import is_final, text_of_key, whole_value
-from harness.track.outbox import without_password
+from harness.track.address import is_server, without_password
+from harness.track.probe import asking
 from harness.track.snapshot import History, RunRecord, Snapshot
 from harness.track.store import (
     connect,
-    is_server,
     local_folder,
     our_experiments,
     quoted,
@@ -69,13 +69,17 @@ def list_tables(uri: str | None = None, kinds: Sequence[str] = ("table",)) -> li
     Args:
         uri: The tracker's address; None as for ``Tracker``.
         kinds: Of parent runs: ``table``, ``study``.
+
+    Raises:
+        TrackerError: The tracker cannot be asked.
     """
     uri = resolve_uri(uri)
-    path = sqlite_path(uri)
-    # A look must not make an empty store.
-    if path is not None and not path.exists():
-        return []
-    entries = [_entry(uri, run) for kind in kinds for run in _parents(uri, kind)]
+    with asking(uri):
+        path = sqlite_path(uri)
+        # A look must not make an empty store.
+        if path is not None and not path.exists():
+            return []
+        entries = [_entry(uri, run) for kind in kinds for run in _parents(uri, kind)]
     return sorted(entries, key=lambda entry: (-entry.opened_ms, entry.parent_id))
 
 
@@ -103,6 +107,7 @@ def read_snapshot(
             once. Without it such runs have ``artifacts`` None.
 
     Raises:
+        TrackerError: The tracker cannot be asked.
         InputError: The tracker has no such table; says which it has.
     """
     uri = resolve_uri(uri)
@@ -117,14 +122,14 @@ def read_snapshot(
     ]
     if not chosen:
         raise InputError(_nothing_found(uri, table, parent_id or key, profile, entries))
-    parent = connect(uri).get_run(chosen[0].parent_id)
-    declaration = _declaration(uri, parent)
-    children = list(
-        search_all_runs(uri, [parent.info.experiment_id], f"tags.`{PARENT}` = {quoted(chosen[0].parent_id)}")
-    )
+    with asking(uri):
+        parent = connect(uri).get_run(chosen[0].parent_id)
+        declaration = _declaration(uri, parent)
+        query = f"tags.`{PARENT}` = {quoted(chosen[0].parent_id)}"
+        children = list(search_all_runs(uri, [parent.info.experiment_id], query))
+        with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
+            records = list(pool.map(partial(_record, uri, downloads), children))
     order = {str(row.get("id")): index for index, row in enumerate(declaration.get("rows", []))}
-    with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
-        records = list(pool.map(partial(_record, uri, downloads), children))
     return Snapshot(
         parent_id=chosen[0].parent_id,
         table=table,
@@ -136,15 +141,19 @@ def read_snapshot(
 
 
 def read_histories(uri: str | None, run_ids: Iterable[str], metrics: Sequence[str]) -> dict[str, dict[str, History]]:
-    """Step-wise metrics of some runs, by run and metric; one question for each, so ask for what is shown alone."""
-    client = connect(resolve_uri(uri))
+    """Step-wise metrics of some runs, by run and metric; one question for each, so ask for what is shown alone.
+
+    Raises:
+        TrackerError: The tracker cannot be asked.
+    """
+    uri = resolve_uri(uri)
 
     def read(asked: tuple[str, str]) -> History:
-        return tuple(sorted((point.step, point.value) for point in client.get_metric_history(*asked)))
+        return tuple(sorted((point.step, point.value) for point in connect(uri).get_metric_history(*asked)))
 
     asked = [(run_id, name) for run_id in run_ids for name in metrics]
     found: dict[str, dict[str, History]] = {}
-    with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
+    with asking(uri), ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
         for (run_id, name), history in zip(asked, pool.map(read, asked), strict=True):
             found.setdefault(run_id, {})[name] = history
     return found

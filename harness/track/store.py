@@ -18,6 +18,7 @@ from urllib.request import url2pathname
 
 from harness.errors import InputError
 from harness.track.accepted import folder_name
+from harness.track.address import OLDER_SCHEMA, TrackerError, is_server, older_schema
 from harness.track.words import EXPERIMENT_TAGS, TAG_KIND
 from harness.words import first_line
 
@@ -57,11 +58,6 @@ def sqlite_path(uri: str) -> Path | None:
     if not uri.startswith(_SQLITE):
         return None
     return Path(uri.removeprefix(_SQLITE).partition("?")[0]).absolute()
-
-
-def is_server(uri: str) -> bool:
-    """Whether the address is that of an MLflow server, which has pages to link to."""
-    return urlsplit(uri).scheme in ("http", "https")
 
 
 def artifact_folder(uri: str) -> Path:
@@ -136,6 +132,8 @@ def _connect(uri: str) -> "MlflowClient":
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
         except (sqlite3.DatabaseError, DBAPIError, MlflowException) as error:
+            if OLDER_SCHEMA in str(error):
+                raise TrackerError(older_schema(uri)) from error
             told = f"{path}: {first_line(error)}: expected MLflow's database, which can be written to"
             mend = "unless another program holds it, move it aside: the next run records the table anew"
             raise InputError(f"{told}; {mend}") from error

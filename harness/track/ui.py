@@ -15,9 +15,10 @@ from urllib.request import urlopen
 
 from harness.errors import InputError
 from harness.files import regular_file
-from harness.track.outbox import without_password
+from harness.track.address import is_server, without_password
+from harness.track.probe import reach
 from harness.track.reader import TableEntry, list_tables
-from harness.track.store import artifact_folder, is_server, prepare_environment, resolve_uri, sqlite_path
+from harness.track.store import artifact_folder, prepare_environment, resolve_uri, sqlite_path
 from harness.track.view import runs_page
 
 _HOST = "127.0.0.1"
@@ -67,9 +68,10 @@ def start_ui(uri: str | None = None, port: int | None = None, *, patience_s: flo
         patience_s: How long to wait for the server.
 
     Raises:
-        InputError: The store holds no table, the port is taken, or the server does not start.
+        InputError: The tracker cannot be asked or holds no table, the port is taken, or the server does not start.
     """
     uri = resolve_uri(uri)
+    reach(uri)
     if is_server(uri):
         return Ui(_page(uri, uri))
     path = sqlite_path(uri)

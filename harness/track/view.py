@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.track.accepted import factor_key, key_name
-from harness.track.outbox import Open, without_password
+from harness.track.address import without_password
+from harness.track.outbox import Open
 from harness.track.words import PARENT
 
 _KEY = "harness"

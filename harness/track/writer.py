@@ -27,8 +27,10 @@ from harness.track.accepted import (
     row_metric,
     shortened,
 )
+from harness.track.address import check_address
 from harness.track.courier import Courier, Delivery
 from harness.track.outbox import End, Follow, Kind, Open, Operation, Outbox, Status, Sweep, other_addresses
+from harness.track.probe import reach
 from harness.track.store import resolve_uri
 from harness.track.view import columns_of, study_columns
 from harness.track.words import (
@@ -58,10 +60,14 @@ class Tracker:
     Args:
         uri: The tracker's address; None: ``MLFLOW_TRACKING_URI``, else ``sqlite:///mlflow.db``.
         outbox: The store's folder for what is not delivered yet.
+
+    Raises:
+        TrackerError: Nothing could ever be delivered to this address.
     """
 
     def __init__(self, uri: str | None, outbox: Path) -> None:
         self.uri = resolve_uri(uri)
+        check_address(self.uri)
         self._outbox = Outbox(outbox, self.uri)
         self._journal = self._outbox.new_journal()
         self._experiments: dict[str, str] = {}
@@ -272,7 +278,12 @@ class Tracker:
 
 
 def sync(uri: str | None, outbox: Path, patience_s: float = 60.0) -> Delivery:
-    """Delivers what earlier processes left in the outbox, and marks KILLED the runs that died with them."""
+    """Delivers what earlier processes left in the outbox, and marks KILLED the runs that died with them.
+
+    Raises:
+        TrackerError: The tracker cannot be told now.
+    """
+    reach(resolve_uri(uri))
     tracker = Tracker(uri, outbox)
     tracker.sweep_orphans()
     return tracker.close(patience_s)

@@ -99,6 +99,37 @@ def place(make_place: MakePlace) -> Path:
     return make_place()
 
 
+TOY = """
+def train(settings, run):
+    for step in range(1, 4):
+        run.log(step, steps=3, loss=1 / step)
+    return {"score": settings.gain + run.seed / 100}
+"""
+TOY_RECIPE = {
+    "trainer": "toy:train",
+    "settings": {"gain": 0.5},
+    "metrics": {"score": {"title": "Score", "better": "higher", "unit": "plain"}},
+    "factors": {"Gain": {"patch": {"gain": 0.7}}},
+}
+TOY_TABLE = {
+    "title": "A toy",
+    "recipe": "toy_recipe.yaml",
+    "seeds": [0, 1],
+    "metrics": ["score"],
+    "rows": [{"id": "plain", "factors": []}, {"id": "gain", "factors": ["Gain"]}],
+}
+
+
+@pytest.fixture
+def toy_place(tmp_path: Path, empty_tracker: Path) -> Path:
+    """A folder with ``toy.yaml``, a table of two rows under two seeds that takes no time, and an empty tracker."""
+    folder = Path(shutil.copytree(empty_tracker, tmp_path / "project"))
+    (folder / "toy.py").write_text(TOY, encoding="utf-8")
+    (folder / "toy_recipe.yaml").write_text(json.dumps(TOY_RECIPE), encoding="utf-8")
+    (folder / "toy.yaml").write_text(json.dumps(TOY_TABLE), encoding="utf-8")
+    return folder
+
+
 @dataclass(frozen=True)
 class Filled:
     """A table that ran from its start to its end in one go; only to be read."""
@@ -126,10 +157,10 @@ def environment() -> dict[str, str]:
     return {**kept, "MLFLOW_TRACKING_URI": "", "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 
 
-def run_harness(place: Path, *words: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Runs ``python -m harness ...`` in a place; checks the exit code."""
-    command = [sys.executable, "-m", "harness", *map(str, words)]
-    done = subprocess.run(command, cwd=place, env=environment(), capture_output=True, text=True, timeout=240)
+def run_harness(place: Path, *words: str | Path, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs ``python -m harness ...`` in a place, with more environment variables; checks the exit code."""
+    command, env = [sys.executable, "-m", "harness", *map(str, words)], environment() | variables
+    done = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, timeout=240)
     assert done.returncode == code, f"exit code {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, done.stderr
     return done

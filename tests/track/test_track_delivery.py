@@ -441,6 +441,8 @@ def test_a_tracker_that_is_down_costs_no_time_and_what_waits_is_delivered_once_w
     # The tracker is back: what answers at its address is, here, a file.
     monkeypatch.setattr(harness.track.delivery, "connect", lambda _: connect(uri))
     monkeypatch.setattr(harness.track.store, "connect", lambda _: connect(uri))
+    for module in (harness.track.courier, harness.track.writer):
+        monkeypatch.setattr(module, "reach", lambda _: None)
     for _ in range(2):
         assert sync(CLOSED_PORT, tmp_path / "outbox").undelivered == 0
     assert {key: run.info.status for key, run in runs_of(uri).items()}["r"] == "FINISHED"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.track import collect_provenance, resolve_uri
+from harness.track import collect_provenance, resolve_uri, without_password
 from harness.track.identity import Owner
-from harness.track.outbox import Close, End, Follow, Journal, Open, Outbox, Sweep, other_addresses, without_password
+from harness.track.outbox import Close, End, Follow, Journal, Open, Outbox, Sweep, other_addresses
 
 URI = "http://tracker.example:5000"
 OPEN = Open(run="k", kind="run", experiment="table1", name="1 · Softmax", time_ms=5, params={"SAC": "on"})
@@ -207,7 +207,7 @@ def test_a_folder_that_is_no_checkout_has_no_commit(tmp_path: Path) -> None:
     assert all(facts.values())
 
 
-@pytest.mark.parametrize("name", ["accepted", "outbox", "view", "writer"])
+@pytest.mark.parametrize("name", ["accepted", "address", "view", "writer"])
 def test_the_examples_of_the_docstrings_hold(name: str) -> None:
     outcome = doctest.testmod(importlib.import_module(f"harness.track.{name}"))
     assert (outcome.failed, outcome.attempted > 0) == (0, True)

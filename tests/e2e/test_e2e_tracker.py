@@ -1,0 +1,62 @@
+"""Commands whose tracker cannot be asked; every way in which it can be wrong is in ``test_track_probe``."""
+
+import time
+from pathlib import Path
+
+import pytest
+from conftest import answer, run_harness
+from trackers import PAGE, http_server, silent_server
+
+IN_TIME_S = 15.0
+INPROCESS = ("--executor", "inprocess")
+
+
+@pytest.mark.parametrize("words", [("report", "toy"), ("report",), ("ui",), ("sync",)], ids=" ".join)
+def test_a_tracker_that_says_nothing_ends_a_command_that_asks_it_in_a_sentence(
+    words: tuple[str, ...], toy_place: Path
+) -> None:
+    with silent_server() as place:
+        address = f"http://me:s3cret@{place}"
+        started = time.monotonic()
+        done = run_harness(toy_place, *words, code=2, MLFLOW_TRACKING_URI=address)
+        took_s = time.monotonic() - started
+    told = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert told == [
+        f"error: the tracker http://{place} does not answer (waited 8 s): restart it, or set MLFLOW_TRACKING_URI to "
+        "the address of one that does"
+    ]
+    assert "s3cret" not in done.stdout + done.stderr
+    assert took_s < IN_TIME_S
+
+
+def test_doctor_names_a_tracker_that_cannot_be_asked_as_a_problem(toy_place: Path) -> None:
+    done = run_harness(toy_place, "doctor", "--json", code=1, MLFLOW_TRACKING_URI="http://me:s3cret@127.0.0.1:9")
+    (found,) = [finding for finding in answer(done) if finding["what"] == "tracker"]
+    assert found["state"] == "problem"
+    assert found["told"].startswith("the tracker http://127.0.0.1:9 cannot be reached (Connection refused)")
+
+
+def test_a_run_goes_on_without_its_tracker_says_so_and_delivers_later(toy_place: Path) -> None:
+    with http_server(200, PAGE) as place:
+        wrong = f"http://me:s3cret@{place}"
+        done = run_harness(toy_place, "run", "toy.yaml", *INPROCESS, MLFLOW_TRACKING_URI=wrong)
+    assert "0.500" in done.stdout
+    assert "no report: the tracker could not be asked" in done.stdout
+    assert done.stderr.count("; until then results wait in the store") == 1
+    assert f"the tracker's address http://{place} leads to a server that is no MLflow" in done.stderr
+    assert "`harness sync` or the next run delivers them, once" in done.stderr
+    assert "s3cret" not in done.stdout + done.stderr
+    again = answer(run_harness(toy_place, "run", "toy.yaml", *INPROCESS, "--json"))
+    assert again["stages"]["trained"] == 0
+    assert (toy_place / "reports" / "toy.md").is_file()
+
+
+def test_a_run_whose_tracker_can_never_be_told_is_refused_before_anything_is_trained(toy_place: Path) -> None:
+    for wrong, found in (
+        ("file:///tmp/mlruns", "is a folder"),
+        ("mysql+x://me:s3cret@host/db", 'there is no driver "x"'),
+    ):
+        done = run_harness(toy_place, "run", "toy.yaml", *INPROCESS, code=2, MLFLOW_TRACKING_URI=wrong)
+        assert found in done.stderr
+        assert "s3cret" not in done.stderr
+    assert not list(toy_place.glob(".harness/stages/*/*"))
