@@ -17,10 +17,11 @@ HARNESS = {
     "matrix": {"trainers"},
     "plan": {"matrix"},
     "execute": {"plan"},
+    "settle": set(),
     "search": {"matrix", "plan"},
     "track": set(),
-    "report": {"track", "plan"},
-    "api": {"matrix", "plan", "execute", "search", "track", "report"},
+    "report": {"track", "plan", "settle"},
+    "api": {"matrix", "plan", "execute", "search", "settle", "track", "report"},
     "display": {"api", "matrix", "plan", "execute", "report"},
 }
 """Besides itself and the shared modules, what a room of the harness may import; ``cli`` may import everything."""

@@ -31,7 +31,6 @@ Refuses: an interval from one seed (its variance is unknown), and to know what t
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -39,6 +38,7 @@ import numpy as np
 from scipy.special import gammaincinv, gammaln, nctdtr, ndtr, ndtri, stdtrit
 
 from harness.report.vocabulary import Floats
+from harness.settle.holm import holm as holm
 
 LEVEL = 0.95
 ALPHA = 1 - LEVEL
@@ -207,23 +207,6 @@ def _inverse_chi2(freedom: int) -> tuple[Floats, Floats]:
 
 def _as_arrays(chance: Chance) -> tuple[Floats, Floats, int, int]:
     return np.array([chance.from_seeds]), np.array([chance.from_units]), chance.seeds, chance.units
-
-
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's adjusted p-values over one family of comparisons (Holm 1979); None stays None and does not count.
-
-    Sorted ascending, the i-th of m (from 0) is multiplied by m - i, then made monotone and cut at 1.
-
-    >>> holm([0.01, 0.04, None, 0.03])
-    [0.03, 0.06, None, 0.06]
-    """
-    order = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
-    adjusted: list[float | None] = [None] * len(p_values)
-    worst = 0.0
-    for position, (p, index) in enumerate(order):
-        worst = max(worst, min(1.0, p * (len(order) - position)))
-        adjusted[index] = worst
-    return adjusted
 
 
 def effect_size(difference: Estimate) -> float | None:

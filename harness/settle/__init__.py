@@ -1,0 +1,31 @@
+"""Settling: which comparisons of a table are decided, and which seeds to train next until they are.
+
+Owns when results are looked at, how much of the error each look may spend, verdicts and the order of trainings. Pure
+functions of what was declared and of results; refuses running anything, and to know where results come from.
+"""
+
+from harness.settle.costs import Costs
+from harness.settle.holm import holm
+from harness.settle.looks import look_sizes, share, share_at
+from harness.settle.path import Declared, Line, Look, Path, Round, Run, replay
+from harness.settle.verdicts import ALPHA, Comparison, Evidence, Verdict, decide
+
+__all__ = [
+    "ALPHA",
+    "Comparison",
+    "Costs",
+    "Declared",
+    "Evidence",
+    "Line",
+    "Look",
+    "Path",
+    "Round",
+    "Run",
+    "Verdict",
+    "decide",
+    "holm",
+    "look_sizes",
+    "replay",
+    "share",
+    "share_at",
+]

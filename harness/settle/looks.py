@@ -1,0 +1,78 @@
+r"""When the seeds of a comparison are looked at, and how much of the error each look may spend.
+
+Looking again after every seed and stopping at the first small p-value is wrong far more often than each look by
+itself. Here the k-th look (from 0) may spend the share
+
+    g_k = (1 - q) q^k,    q = 0.85,    sum over all looks = 1
+
+of the error alpha: it decides if its p-value, that of a fixed number of seeds, is at most g_k alpha. By Bonferroni's
+inequality the chance that any look ever decides wrongly is at most alpha, however the looks depend on each other,
+however many there will be, and whatever made somebody stop. The *sequential p-value*, the smallest p_k / g_k so far, is
+a p-value at every moment, and the interval of level 1 - g_k alpha around the k-th mean covers the truth at every look
+at once with probability 1 - alpha (Jennison and Turnbull 1989, repeated confidence intervals).
+
+The p-values are Student's (with the queries' part, see ``harness.report.statistics``), so they hold from the first
+look on; boundaries from normal theory would be crossed too often with the few seeds that trainings can afford. What
+Bonferroni's inequality gives away (looks at grown data agree; ``tests/benchmarks/settle.py`` prints it) is kept as a
+margin against results that are not normal. Since the shares never end, more seeds may be added later by anybody.
+
+Looks come at the declared seeds (at least ``FIRST``), then at a quarter more each time: few looks at many seeds, and
+rounds that keep several devices busy.
+"""
+
+from collections.abc import Sequence
+
+FIRST = 3
+"""Fewest seeds of the first look: with two, Student's quantiles at small levels are of no use."""
+GROWTH = 4
+"""Each look adds a quarter of the seeds that there are, at least one."""
+KEPT = 0.85
+"""q, the part of the error that each look leaves to those after it."""
+
+
+def look_sizes(first: int, most: int) -> tuple[int, ...]:
+    """The numbers of seeds at which a comparison is looked at, none above ``most`` but the first.
+
+    They do not depend on ``most`` otherwise: who allows more seeds later goes on with the same looks.
+
+    Args:
+        first: Seeds that are declared.
+        most: Seeds at most.
+
+    >>> look_sizes(3, 17)
+    (3, 4, 5, 6, 7, 8, 10, 12, 15)
+    """
+    sizes = [max(first, FIRST)]
+    while (following := sizes[-1] + max(1, sizes[-1] // GROWTH)) <= most:
+        sizes.append(following)
+    return tuple(sizes)
+
+
+def share(look: int) -> float:
+    """The part of the error that a look may spend, counted from 0.
+
+    >>> round(share(0), 4), round(share(1), 4), round(sum(map(share, range(100))), 6)
+    (0.15, 0.1275, 1.0)
+    """
+    return float((1 - KEPT) * KEPT**look)
+
+
+def share_at(seeds: int, first: int) -> float:
+    """The share of the look at so many seeds; where there is none, of the next one.
+
+    >>> share_at(3, 3) == share(0), share_at(9, 3) == share_at(10, 3) == share(6)
+    (True, True)
+    """
+    look, size = 0, max(first, FIRST)
+    while size < seeds:
+        look, size = look + 1, size + max(1, size // GROWTH)
+    return share(look)
+
+
+def sequential(p_values: Sequence[float]) -> float:
+    """The sequential p-value after these looks: the smallest p-value over its share, at most 1.
+
+    >>> sequential([0.03, 0.0051])  # 0.03 / 0.15 = 0.2, 0.0051 / 0.1275 = 0.04
+    0.04
+    """
+    return min([1.0, *(p / share(look) for look, p in enumerate(p_values))])
