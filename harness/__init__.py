@@ -1,3 +1,30 @@
-"""An ablation harness: declare a table, train the fewest stages that fill it, track every run, judge the claims."""
+"""An ablation harness: declare a table, train the fewest stages that fill it, track every run, judge the claims.
+
+>>> import harness
+>>> harness.Row("both", ["Scale", "Width=wide"]).id
+'both'
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import InputError
+
+if TYPE_CHECKING:
+    from harness.table import Claim, Factor, Recipe, Report, Row, Search, Table, TableRow
 
 __version__ = "0.1.0"
+
+__all__ = ["Claim", "Factor", "InputError", "Recipe", "Report", "Row", "Search", "Table", "TableRow", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports the public names when they are first used."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from harness import table
+
+    return getattr(table, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

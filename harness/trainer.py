@@ -230,6 +230,15 @@ class Trainer(ABC):
         """
         return {}
 
+    def load(self, settings: BaseModel, folders: Sequence[Path]) -> Any:  # noqa: ARG002
+        """Returns what a finished run left, ready to use; by default the folder of its last stage.
+
+        Args:
+            settings: Those of the row.
+            folders: Those of the run's stages, in order.
+        """
+        return folders[-1]
+
     def cost_key(self, stages: Sequence[Mapping[str, Any]], inputs: Inputs) -> Any:  # noqa: ARG002
         """Returns plain data that ``costs`` depends on, so that they are counted once; None for nothing to count."""
         return None

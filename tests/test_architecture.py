@@ -23,6 +23,7 @@ HARNESS = {
     "report": {"track", "plan", "settle"},
     "api": {"matrix", "plan", "execute", "search", "settle", "track", "report"},
     "display": {"api", "matrix", "plan", "execute", "report"},
+    "table": {"api", "display", "matrix", "execute", "search", "track", "report"},
 }
 """Besides itself and the shared modules, what a room of the harness may import; ``cli`` may import everything."""
 
@@ -40,7 +41,8 @@ METHOD = {
     "evaluate": {"compiled"},
     "stages": {"recipe"},
     "train": {"recipe", "files", "metrics", "stages", "data", "models", "losses", "evaluate"},
-    "trainer": {"recipe", "files", "metrics", "stages", "data", "models"},
+    "trained": {"recipe", "stages", "data", "train"},
+    "trainer": {"recipe", "files", "metrics", "stages", "data", "models", "trained"},
 }
 """The same for the rooms of the method, ``harness.reid``, which may import nothing of the harness but the shared."""
 

@@ -3,3 +3,10 @@
 Owns the walk through the rooms: declaration, trainer, plan, executor, tracker, report. Refuses the terminal: what a
 person should know goes to a ``Listener``, what is wrong is an exception with the sentence that a person reads.
 """
+
+from pathlib import Path
+
+DEFAULT_STORE = ".harness"
+"""Where stages are kept unless another store is named."""
+DEFAULT_REPORTS = Path("reports")
+"""Where reports are written unless another folder is named."""

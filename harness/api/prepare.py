@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.api.listener import Listener
 from harness.api.places import choose
 from harness.code import CODE_VERSION, code_digest
-from harness.matrix import Matrix, declarable, expand, read_declaration
+from harness.matrix import Declaration, Matrix, declarable, expand, read_declaration
 from harness.plan import CodeDigest, Plan, build_plan, code_of
 from harness.trainer import InputRequest, Inputs, Trainer
 
@@ -65,7 +65,7 @@ def stage_context(matrix: Matrix, inputs: Inputs, store: "Store") -> dict[str, A
 
 
 def prepare(
-    table: Path,
+    table: Path | Declaration,
     *,
     profile: str | None = None,
     data: Path | None = None,
@@ -84,7 +84,7 @@ def prepare(
     from harness.execute import open_store
 
     listener = listener or Listener()
-    declaration = read_declaration(table)
+    declaration = read_declaration(table) if isinstance(table, Path) else table
     choice = choose(declaration, profile=profile, data=data)
     if choice.notice:
         listener.note(choice.notice)

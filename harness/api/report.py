@@ -57,12 +57,10 @@ def write_reports(
         InputError: For a table that the tracker does not hold, a format that there is not, a tracker that is down.
     """
     from harness.execute import local_root
-    from harness.report import FORMATS, build_report, write_pictures_page
+    from harness.report import build_report, write_pictures_page
     from harness.track import list_tables, read_snapshot
 
-    for name in formats:
-        if name not in FORMATS:
-            raise InputError(f'--format "{name}": {did_you_mean(name, FORMATS)}')
+    check_formats(formats)
     names = [_table_name(table) for table in tables or ()]
     if not names:
         names = list(dict.fromkeys(entry.table for entry in list_tables()))
@@ -79,6 +77,15 @@ def write_reports(
             page = [write_pictures_page(built, out, drawn)] if drawn else []
             written = write_table(None, snapshot, built, out, formats) + page
         yield built, written
+
+
+def check_formats(formats: Sequence[str]) -> None:
+    """Raises an InputError unless every format is one that reports are written in."""
+    from harness.report import FORMATS
+
+    for name in formats:
+        if name not in FORMATS:
+            raise InputError(f'--format "{name}": {did_you_mean(name, FORMATS)}')
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """What a run of a table does: execute its plan, keep the tracker informed, write the report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,13 @@ class TableRun:
         results = (outcome.result for outcome in self.outcomes.values() if outcome.result)
         return list(dict.fromkeys(note for result in results for note in result.get("notes", ())))
 
+    def __repr__(self) -> str:
+        cached = len(self.prepared.plan.stages) - len(self.outcomes)
+        told = [f"{self.trained} stages trained", f"{cached} cached"]
+        told += [f"no result for {', '.join(dict.fromkeys(self.failed))}"] if self.failed else []
+        told += [self.undelivered] if self.undelivered else [f"report {path}" for path in self.written[:1]]
+        return f"TableRun({self.prepared.matrix.name}: {'; '.join(told)})"
+
     def to_json(self) -> dict[str, Any]:
         """The run as plain data: rows with metrics (fractions) or reasons, counts of stages, the report's files."""
         prepared, counted = self.prepared, [outcome.status for outcome in self.outcomes.values()]
@@ -93,6 +100,7 @@ def run_table(
     out: Path,
     listener: Listener | None = None,
     circumstances: Mapping[str, Any] | None = None,
+    on_event: "Callable[[Event], None] | None" = None,
 ) -> TableRun:
     """Runs a table's plan, tracked, and writes the report if the tracker has all that it needs.
 
@@ -102,6 +110,7 @@ def run_table(
         out: Folder of the reports.
         listener: Receives notes and progress.
         circumstances: Added to every stage's context; none of it can change a result.
+        on_event: Called with every event of the executor.
 
     Raises:
         KeyboardInterrupt: On Ctrl-C, once workers have ended and the tracker knows; the same call goes on later.
@@ -118,11 +127,13 @@ def run_table(
     try:
         with engine.start(prepared.store, listener) as executor, listener.watch(plan, matrix.name) as watcher:
 
-            def on_event(event: "Event") -> None:
+            def follow(event: "Event") -> None:
                 watcher(event)
                 tracking.on_event(event)
+                if on_event is not None:
+                    on_event(event)
 
-            outcomes = executor.execute(plan.to_execute, matrix.trainer.work, context, on_event)
+            outcomes = executor.execute(plan.to_execute, matrix.trainer.work, context, follow)
     except BaseException as error:
         tracking.interrupt()
         hurried = isinstance(error.__context__, KeyboardInterrupt)  # a second Ctrl-C, while the first was seen to

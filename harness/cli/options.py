@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from harness.api import DEFAULT_REPORTS as DEFAULT_REPORTS
+from harness.api import DEFAULT_STORE as DEFAULT_STORE
 from harness.api.engine import ExecutorName
 from harness.errors import InputError
 
@@ -113,8 +115,6 @@ CachedOption = Annotated[
     ),
 ]
 
-DEFAULT_STORE = ".harness"
-DEFAULT_REPORTS = Path("reports")
 REPORT_FORMATS = ("md", "svg", "png")
 """What is written of a report unless other formats are named."""
 

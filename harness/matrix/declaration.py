@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.errors import InputError, did_you_mean
 from harness.matrix.generate import check_generated, generated_rows
@@ -54,15 +55,23 @@ class Declaration:
         return self.recipe.trainer.dataset(overlay({}, self.settings(profile)))
 
 
-def read_declaration(path: Path) -> Declaration:
-    """Reads a table file and the recipe that it names.
+def read_declaration(source: Path | Mapping[str, Any]) -> Declaration:
+    """Reads a table, from its file or from the values that such a file would hold, and its recipe.
+
+    Args:
+        source: The file; or the values of its keys, ``name`` among them, names of files in it relative to the current
+            folder.
 
     Raises:
         InputError: for anything that is wrong in them, by file, line and key.
     """
-    document = read_yaml(path)
+    if isinstance(source, Path):
+        path, document = source, read_yaml(source)
+    else:
+        path = Path(f"table {source.get('name')}")
+        document = Document(str(path), source, {})
     table = validated(TableSpec, document.value, document)
-    recipe = read_recipe(path.parent / table.recipe, (document, ("recipe",)))
+    recipe = read_recipe(document, path.parent)
     name, problem = (table.name, None) if table.name else named_after(path)
     if problem:
         raise document.error(("name",), problem)

@@ -95,21 +95,25 @@ class _File:
     """Where the values are in the file: at its top, or under ``settings``."""
 
 
-def read_recipe(path: Path, named_by: tuple[Document, Key]) -> RecipeSource:
-    """Reads a recipe file and those that it extends.
+def read_recipe(table: Document, folder: Path) -> RecipeSource:
+    """Reads a table's recipe and those that it extends.
 
     Args:
-        path: The file.
-        named_by: The value that names the file, for messages about it.
+        table: The table, whose ``recipe`` names the file, or is the recipe.
+        folder: The folder that the file's name is relative to.
 
     Raises:
         InputError: For anything that is wrong in the files, by file, line and key.
     """
-    documents = _documents(path, named_by, ())
+    recipe = table.value["recipe"]
+    if isinstance(recipe, str):
+        documents = _documents(folder / recipe, (table, ("recipe",)), ())
+    else:
+        documents = _extended(table.part("recipe"), folder, ())
     naming = next((document for document in reversed(documents) if "trainer" in document.value), None)
     sections: Iterable[str] = ()
     if naming is None:
-        trainer = load_trainer(Declared(DEFAULT, path.parent))
+        trainer = load_trainer(Declared(DEFAULT, folder))
         sections = trainer.settings.model_fields
         files = [_read_file(document, sections) for document in documents]
     else:
@@ -118,10 +122,9 @@ def read_recipe(path: Path, named_by: tuple[Document, Key]) -> RecipeSource:
     tree = key_tree(trainer.settings)
     settings = tuple(setting for file in files for setting in read_patch(file.document, file.at, file.values, tree))
     if not settings and tree.fields:
-        document, key = named_by
         named = ", ".join(list(tree.fields)[:3])
-        found = f"found {describe(document.value[key[0]])}"
-        raise document.error(key, f"{found}, expected a recipe file, but it holds no recipe values ({named}, ...)")
+        found = f"found {describe(recipe)}, expected a recipe, but it holds no recipe values ({named}, ...)"
+        raise table.error(("recipe",), found)
     factors: dict[str, Factor] = {}
     profiles: dict[str, Profile] = {}
     assumptions: dict[str, AssumptionSource] = {}
@@ -145,13 +148,17 @@ def _documents(path: Path, named_by: tuple[Document, Key], below: tuple[Path, ..
     below = (*below, path.resolve())
     if len(set(below)) < len(below) or len(below) > MAX_EXTENDS:
         raise naming.error(key, f"{found}, expected a recipe file that does not extend this one")
-    document = read_yaml(path)
+    return _extended(read_yaml(path), path.parent, below)
+
+
+def _extended(document: Document, folder: Path, below: tuple[Path, ...]) -> list[Document]:
+    """A recipe's own document, after those that it extends."""
     extended = document.value.get("extends")
     if extended is None:
         return [document]
     if not isinstance(extended, str):
         raise document.error(("extends",), f"found {describe(extended)}, expected text")
-    return [*_documents(path.parent / extended, (document, ("extends",)), below), document]
+    return [*_documents(folder / extended, (document, ("extends",)), below), document]
 
 
 def _is_file(path: Path) -> bool:

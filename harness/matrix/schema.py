@@ -53,6 +53,12 @@ def _refused(message: str, *path: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{message}", {"message": message, "path": path})
 
 
+def _recipe(value: Any) -> Any:
+    if (isinstance(value, str) and value) or isinstance(value, dict):
+        return value
+    raise _refused(f"found {describe(value)}, expected the name of a recipe file, or the recipe as a mapping")
+
+
 def _mentions(value: Any) -> Any:
     """A mapping of factors to their levels, as the list of what it mentions."""
     if not isinstance(value, dict):
@@ -225,8 +231,8 @@ class TableSpec(Declared):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")] | None = None
     """By default the file's name without its ending."""
     title: Annotated[str, Field(min_length=1)]
-    recipe: Annotated[str, Field(min_length=1)]
-    """The recipe file, relative to this one."""
+    recipe: Annotated[Any, AfterValidator(_recipe)]
+    """The recipe file, relative to this one; or the recipe itself, a mapping."""
     seeds: Seeds
     metrics: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)]
     set: dict[str, Any] = {}

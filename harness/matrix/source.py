@@ -58,6 +58,14 @@ class Document:
                 return f"{self.name}:{line}" if line else self.name
         return self.name
 
+    def part(self, *key: str) -> "Document":
+        """What stands at a key, as a document of its own."""
+        value = self.value
+        for name in key:
+            value = value[name]
+        lines = {where[len(key) :]: line for where, line in self.lines.items() if where[: len(key)] == key}
+        return Document(self.name, value, lines)
+
     def error(self, key: Key, message: str) -> InputError:
         """An error about the value at ``key``: ``file:line: dotted.key: message``."""
         return InputError(f"{self.tell(key)}: {message}")

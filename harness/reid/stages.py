@@ -126,7 +126,7 @@ def _train_settings(recipe: Recipe, name: str, inputs: Inputs, *, from_scratch: 
         "name": name,  # the sampler and the augmentation draw from it
         "data": _data_settings(recipe, inputs, ("train",)),
         "augment": recipe.augment.model_dump(),
-        "model": _model_settings(recipe.model),
+        "model": model_settings(recipe.model),
         "classifier": any(_reads_logits(loss, options) for loss, options in losses.items()),
         "losses": {loss: _loss_settings(options) for loss, options in losses.items()},
         "sampler": spec.sampler.model_dump(),
@@ -147,7 +147,7 @@ def _evaluate_settings(recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
         "data": _data_settings(recipe, inputs, _SCORED_SPLITS[recipe.evaluation.protocol], scored=True),
         "mean": recipe.augment.mean,
         "std": recipe.augment.std,
-        "model": _model_settings(recipe.model),
+        "model": model_settings(recipe.model),
         "evaluation": _evaluation_settings(recipe.evaluation),
         "arithmetic": _arithmetic_settings(recipe.arithmetic, trained=False),
     }
@@ -178,7 +178,7 @@ def _data_settings(recipe: Recipe, inputs: Inputs, splits: tuple[str, ...], *, s
     return settings
 
 
-def _model_settings(model: ModelSpec) -> dict[str, Any]:
+def model_settings(model: ModelSpec) -> dict[str, Any]:
     """The architecture: keyword arguments of the network. What stage 6 is not there to read is 1 for all."""
     return {
         "backbone": model.backbone,

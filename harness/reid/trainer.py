@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, Field
 
@@ -14,6 +14,9 @@ from harness.reid.models.sources import weights_anywhere, weights_identity
 from harness.reid.recipe import Recipe, Spec
 from harness.reid.stages import CLASSES, NO_STAGE, stages_of
 from harness.trainer import InputRequest, Inputs, Metric, StageSpec, Trainer
+
+if TYPE_CHECKING:
+    from harness.reid.trained import Trained
 
 _MAX_SEED = 2**32 - 1
 
@@ -123,6 +126,12 @@ class ReidTrainer(Trainer):
         if recipe.evaluation.rerank.enabled:
             params["rerank"] = "on"
         return params
+
+    def load(self, settings: BaseModel, folders: Sequence[Path]) -> "Trained":
+        """Returns the network that the row's last training stage left, with its preprocessing."""
+        from harness.reid.trained import Trained
+
+        return Trained(_recipe(settings), folders[-2])
 
     def cost_key(self, stages: Sequence[Mapping[str, Any]], inputs: Inputs) -> Any:
         """Returns the arguments of ``network_cost``: retrieval has no use for the classifier."""

@@ -142,6 +142,12 @@ class StepTrainer(Trainer):
         places = {name: str((root / name).absolute()) for name in self._declared.inputs}
         return {"inputs": places, "working_folder": str(Path.cwd())}
 
+    def load(self, settings: BaseModel, folders: Sequence[Path]) -> Path:  # noqa: ARG002
+        """Returns the folder with what the last step kept."""
+        from harness.trainers.run import KEPT
+
+        return folders[-1] / KEPT
+
     def hold_out(self, settings: BaseModel, held_out: Mapping[str, Any]) -> BaseModel:  # noqa: ARG002
         """Lays the recipe's ``held_out:`` over the settings."""
         patch = self._declared.held_out

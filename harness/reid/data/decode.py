@@ -41,10 +41,7 @@ def decode_image(path: Path) -> tuple[Image.Image, str]:
 
 
 def pixels_of(split: Split, index: int, root: Path, height_px: int, width_px: int) -> Images:
-    """One image of a split at the size asked for, RGB, shape (height_px, width_px, 3).
-
-    Resized with Pillow's bilinear filter, which widens with the reduction (no aliasing): what
-    ``torchvision.transforms.Resize`` does to Pillow images, to the bit.
+    """One image of a split at the size asked for, RGB, shape (height_px, width_px, 3); see ``resized``.
 
     Raises:
         UnreadableImageError: If the file cannot be decoded.
@@ -54,6 +51,15 @@ def pixels_of(split: Split, index: int, root: Path, height_px: int, width_px: in
     else:
         assert split.arrays is not None  # a split has either
         image = Image.fromarray(split.arrays[index])
+    return resized(image, height_px, width_px)
+
+
+def resized(image: Image.Image, height_px: int, width_px: int) -> Images:
+    """An RGB image at a size, shape (height_px, width_px, 3).
+
+    With Pillow's bilinear filter, which widens with the reduction (no aliasing): what ``torchvision.transforms.Resize``
+    does to Pillow images, to the bit.
+    """
     if image.size != (width_px, height_px):
         image = image.resize((width_px, height_px), Image.Resampling.BILINEAR)
     return np.asarray(image, dtype=np.uint8)

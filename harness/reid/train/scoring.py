@@ -58,7 +58,7 @@ def evaluate_stage(
     emit({"doing": "checking the data set"})
     dataset = open_images(circumstances, stage.images, training=False)
     emit({"doing": "building the network and loading its weights"})
-    network = _trained_network(stage, parent_folder).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = trained_network(stage.model, parent_folder).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with arithmetic(device, tf32=stage.arithmetic.tf32, deterministic=stage.arithmetic.deterministic):
         extractor = Extractor(network, stage, device, circumstances.threads, emit)
         score = _score_retrieval if stage.evaluation.protocol == "market" else _score_classification
@@ -128,12 +128,11 @@ def _batches(images: Feeder, batches: Sequence[Ids]) -> Iterator[Batch]:
     return images.batches(batches, np.zeros(last + 1, dtype=np.int64))
 
 
-def _trained_network(stage: EvaluateSettings, parent_folder: Path) -> Network:
-    weights = load_file(regular_file(parent_folder / WEIGHTS))
+def trained_network(model: Mapping[str, Any], folder: Path) -> Network:
+    """Builds a network of ``model`` settings with the weights that a training stage left in ``folder``."""
+    weights = load_file(regular_file(folder / WEIGHTS))
     classifier = weights.get("classifier.weight")
-    network = build_network(
-        **stage.model, weights="none", classes=None if classifier is None else len(classifier), seed=0
-    )
+    network = build_network(**model, weights="none", classes=None if classifier is None else len(classifier), seed=0)
     inherit(network, weights)
     return network
 

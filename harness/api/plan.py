@@ -1,0 +1,89 @@
+"""What ``plan`` does: describe what a run would do and what its rows can tell, as plain data."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from harness.api.costs import row_costs
+from harness.api.listener import Listener
+from harness.api.prepare import Prepared
+from harness.api.speeds import known_speeds, probe_speeds
+from harness.plan import (
+    Identified,
+    Plan,
+    Speeds,
+    Suggestion,
+    estimate,
+    identify_matrix,
+    most_telling_row,
+    plan_to_json,
+)
+
+if TYPE_CHECKING:
+    from harness.execute import Slot
+
+
+def describe_plan(
+    prepared: Prepared, slots: "Sequence[Slot]", listener: Listener, *, probe: bool = False
+) -> dict[str, Any]:
+    """Returns a plan as plain data, without running anything but probes.
+
+    Args:
+        prepared: The table.
+        slots: Where stages would run, for the time that it takes.
+        listener: Receives the progress of probes.
+        probe: Whether to measure this machine first, by a few steps of each kind of stage, where no finished stage
+            tells its speed.
+
+    Returns:
+        ``rows`` with their runs and costs, ``stages``, ``sharing``, ``refused``, ``estimates`` by device,
+        ``version_differences`` of cached stages, and what the rows can tell (``identified``).
+    """
+    plan, matrix = prepared.plan, prepared.matrix
+    answer = plan_to_json(plan, matrix)
+    for stage in answer["stages"]:
+        stage["seeds"] = sorted({run.seed for run in plan.runs_of(stage["fingerprint"])})
+    costs = row_costs(prepared)
+    for row in answer["rows"]:
+        row.update(costs[row["id"]])
+    if probe:
+        probe_speeds(prepared, slots, listener)
+    answer["estimates"] = _estimates(plan, known_speeds(prepared.store), len(slots))
+    answer["version_differences"] = [vars(difference) for difference in prepared.version_differences]
+    planned = {run.row for run in plan.runs}
+    settings = [row.factors for row in matrix.rows if row.id in planned]
+    suggestion = most_telling_row(settings, prepared.allowed, matrix.levels)
+    answer["identified"] = _identified_json(identify_matrix(matrix, plan), suggestion)
+    return answer
+
+
+def _estimates(plan: Plan, speeds: Speeds, slots: int) -> list[dict[str, Any]]:
+    """What the plan costs on each device that any of its stages was measured on."""
+    return [
+        {
+            "device": told.device,
+            "device_hours": told.device_seconds / 3600,
+            "wall_hours": told.wall_seconds / 3600,
+            "stages_at_a_time": slots,
+            "stages_of_unknown_speed": len(told.unknown),
+            "stages_of_probed_speed": len(told.probed),
+            "probe_steps": told.probe_steps,
+        }
+        for device in sorted({device for device, _ in speeds})
+        for told in [estimate(plan, speeds, device, slots)]
+        if len(told.unknown) < len(plan.to_run)
+    ]
+
+
+def _identified_json(told: Identified, suggestion: Suggestion | None) -> dict[str, Any]:
+    return {
+        "main_effects": list(told.main_effects),
+        "matched_pairs": [vars(pair) for pair in told.pairs],
+        "aliases": [{"factors": list(alias.factors), "reason": alias.reason} for alias in told.aliases],
+        "claims": [
+            {"text": status.claim.text, "identifiable": status.identifiable, "reason": status.reason}
+            for status in told.claims
+        ],
+        "one_row_more": None
+        if suggestion is None
+        else {name: list(getattr(suggestion, name)) for name in ("factors", "main_effects", "paired")},
+    }

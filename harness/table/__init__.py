@@ -1,0 +1,12 @@
+"""Tables and searches as Python objects, for notebooks and scripts: the front end beside the command line.
+
+Owns what a person types: declarations in code, data frames, pages in a notebook. What it does is ``harness.api``'s, as
+it is for the command line. The names of this room are those of the package itself: ``import harness``.
+"""
+
+from harness.table.declare import Claim, Factor, Recipe, Row
+from harness.table.report import Report
+from harness.table.search import Search
+from harness.table.table import Table, TableRow
+
+__all__ = ["Claim", "Factor", "Recipe", "Report", "Row", "Search", "Table", "TableRow"]

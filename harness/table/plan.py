@@ -1,0 +1,55 @@
+"""A plan in Python: what a run would do, as data frames and numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class PlanView:
+    """What a run would do. In a notebook it shows its stages."""
+
+    answer: Mapping[str, Any]
+    """Everything, as ``harness plan --json`` prints it."""
+
+    @property
+    def rows(self) -> "pd.DataFrame":
+        """One line for each row: ``id``, ``label``, ``factors`` and, where they are known, its costs."""
+        import pandas as pd
+
+        return pd.DataFrame([{name: row[name] for name in row if name != "runs"} for row in self.answer["rows"]])
+
+    @property
+    def stages(self) -> "pd.DataFrame":
+        """One line for each stage: ``name``, the ``rows`` that share it, ``epochs``, ``state`` and more."""
+        import pandas as pd
+
+        names = ["fingerprint", "kind", "name", "parent", "rows", "seeds", "epochs", "amount", "state"]
+        return pd.DataFrame(self.answer["stages"], columns=names)
+
+    @property
+    def to_run(self) -> int:
+        """How many stages are still to run."""
+        return sum(stage["state"] == "to run" for stage in self.answer["stages"])
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """The rows that a constraint refuses, and which."""
+        return {row["id"]: row["constraint"] for row in self.answer["refused"]}
+
+    @property
+    def hours(self) -> Mapping[str, float]:
+        """Estimated device hours, by each device whose speed is known."""
+        return {estimate["device"]: estimate["device_hours"] for estimate in self.answer["estimates"]}
+
+    def __repr__(self) -> str:
+        total = len(self.answer["stages"])
+        return (
+            f"PlanView({self.answer['table']}: {len(self.answer['rows'])} rows, {self.to_run} of {total} stages to run)"
+        )
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self!r}</p>{self.stages.to_html(index=False)}"

@@ -1,0 +1,327 @@
+"""A table as a Python object: plan it, run it, read its numbers, load what it trained."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.api import DEFAULT_REPORTS, DEFAULT_STORE
+from harness.api.listener import Listener
+from harness.errors import InputError, did_you_mean
+from harness.table.declare import Claim, Recipe, Row, plain
+from harness.table.report import Report
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pydantic import BaseModel
+
+    from harness.api.engine import ExecutorName
+    from harness.api.prepare import Prepared
+    from harness.api.run import TableRun
+    from harness.execute import Event
+    from harness.matrix import Declaration
+    from harness.table.plan import PlanView
+
+
+class Table:
+    """A declared table, from its YAML file or from Python.
+
+    Args:
+        source: The table's file; see ``declare`` for a table in Python.
+        profile: The profile; None: ``paper`` if its data is found, else one with synthetic data.
+        data: The folder of the data set, for a trainer that reads one.
+        overrides: Settings by dotted key, laid over every row: ``--set``.
+        store: Where stages are kept: a folder, or an fsspec address as ``s3://bucket/folder``.
+
+    Raises:
+        InputError: For anything that is wrong in the declaration, by file, line and key.
+
+    >>> table = Table("ablations/digits.yaml")  # doctest: +SKIP
+    >>> table.run(seeds=[0])  # doctest: +SKIP
+    >>> table.results().groupby("row").value.mean()  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        source: "str | Path | Declaration",
+        *,
+        profile: str | None = None,
+        data: str | Path | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        store: str | Path = DEFAULT_STORE,
+    ) -> None:
+        from harness.matrix import read_declaration
+
+        self._declaration = read_declaration(Path(source)) if isinstance(source, str | Path) else source
+        self._profile, self._overrides = profile, dict(overrides or {})
+        self._data = None if data is None else Path(data)
+        self._store = str(store)
+        if profile is not None:
+            self._declaration.profile(profile)
+
+    @classmethod
+    def declare(
+        cls,
+        name: str,
+        *,
+        title: str,
+        recipe: Recipe | Mapping[str, Any] | str | Path,
+        seeds: Sequence[int],
+        metrics: Sequence[str],
+        rows: Sequence[Row | Mapping[str, Any]] = (),
+        generate: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
+        claims: Sequence[Claim | Mapping[str, Any]] = (),
+        profile: str | None = None,
+        data: str | Path | None = None,
+        overrides: Mapping[str, Any] | None = None,
+        store: str | Path = DEFAULT_STORE,
+        **more: Any,
+    ) -> "Table":
+        """Declares a table in Python, with the checks and the identities that YAML has.
+
+        Args:
+            name: The table's name.
+            title: Its title.
+            recipe: The recipe, or its file, relative to the current folder.
+            seeds: The seeds of every row.
+            metrics: The metrics that the table shows.
+            rows: The rows.
+            generate: Rows to generate, as ``{"full_factorial": {"factors": ["Scale", "Width"]}}``.
+            claims: What is claimed of the rows.
+            profile: As for a table from a file, like what follows.
+            data: The folder of the data set.
+            overrides: Settings laid over every row.
+            store: Where stages are kept.
+            more: Further keys of a table file: ``cited``, ``assumptions``, ``set``, ``profiles``, ``notes``.
+
+        Raises:
+            InputError: For anything that is wrong, by key.
+
+        >>> table = Table.declare(
+        ...     "lengths",
+        ...     title="What makes it long?",
+        ...     recipe=Recipe("math:hypot", settings={"x": 1.0}, metrics={"length": {}}),
+        ...     seeds=[0],
+        ...     metrics=["length"],
+        ...     rows=[Row("plain", []), Row("far", [], set={"x": 9.0})],
+        ... )
+        >>> table.rows
+        ('plain', 'far')
+        """
+        from harness.matrix import read_declaration
+
+        declared = {
+            "name": name,
+            "title": title,
+            "recipe": recipe,
+            "seeds": list(seeds),
+            "metrics": list(metrics),
+            **more,
+        }
+        declared |= {"rows": list(rows)} if rows else {}
+        declared |= {"claims": list(claims)} if claims else {}
+        declared |= {"generate": generate} if generate else {}
+        declaration = read_declaration({key: plain(value) for key, value in declared.items()})
+        return cls(declaration, profile=profile, data=data, overrides=overrides, store=store)
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return self._declaration.name
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """The ids of the rows, in order, without those that a constraint refuses."""
+        from harness.matrix import expand
+
+        matrix = expand(self._declaration, profile=self._profile, overrides=self._overrides)
+        return tuple(row.id for row in matrix.rows)
+
+    def plan(
+        self,
+        *,
+        rows: Sequence[str] | None = None,
+        seeds: Sequence[int] | None = None,
+        workers: int | None = None,
+        progress: bool = True,
+    ) -> "PlanView":
+        """Returns what a run would do, without running anything.
+
+        Args:
+            rows: The ids of rows; None: all.
+            seeds: Instead of the declared ones.
+            workers: Stages at a time, for the estimate of how long it takes.
+            progress: Whether to show what is done.
+        """
+        from harness.api.plan import describe_plan
+        from harness.api.slots import slots_for
+        from harness.table.plan import PlanView
+
+        listener = listener_for(progress=progress)
+        prepared = self._prepare(rows, seeds, listener)
+        return PlanView(describe_plan(prepared, slots_for(workers), listener))
+
+    def run(
+        self,
+        *,
+        rows: Sequence[str] | None = None,
+        seeds: Sequence[int] | None = None,
+        workers: int | None = None,
+        executor: "ExecutorName" = "local",
+        address: str | None = None,
+        out: str | Path = DEFAULT_REPORTS,
+        on_event: "Callable[[Event], None] | None" = None,
+        progress: bool = True,
+    ) -> "TableRun":
+        """Trains what the table still lacks, tracks every run and writes the report.
+
+        Called again, it goes on where it stopped. A row that fails leaves the others alone; the result says why.
+
+        Args:
+            rows: The ids of rows; None: all.
+            seeds: Instead of the declared ones.
+            workers: Stages at a time.
+            executor: ``local`` (processes of this machine), ``ray`` or ``inprocess``.
+            address: Of a Ray cluster.
+            out: The folder of the report.
+            on_event: Called with every event of the executor: a stage starts, advances, ends.
+            progress: Whether to show bars, in a terminal or a notebook.
+
+        Raises:
+            InputError: For what you can mend.
+            KeyboardInterrupt: On Ctrl-C, once workers have ended; the same call goes on later.
+        """
+        from harness.api.engine import Engine
+        from harness.api.run import run_table
+
+        listener = listener_for(progress=progress)
+        engine = Engine(executor, workers, address)
+        return run_table(self._prepare(rows, seeds, listener), engine, Path(out), listener, on_event=on_event)
+
+    def report(self) -> Report:
+        """Returns the report of what has run so far. In a notebook it shows itself.
+
+        Raises:
+            InputError: If nothing has run, or the tracker does not answer.
+        """
+        from harness.api.tracking import table_key
+        from harness.report import build_report
+        from harness.track import read_snapshot
+
+        prepared = self._prepare(None, None, Listener())
+        downloads = prepared.store.root / "downloads"
+        snapshot = read_snapshot(None, self.name, key=table_key(prepared), downloads=downloads)
+        return Report(build_report(snapshot), snapshot)
+
+    def results(self) -> "pd.DataFrame":
+        """Returns one line for each row, seed and metric: ``row``, ``seed``, the factors, ``metric``, ``value``.
+
+        Percentages are fractions, as everywhere but in print.
+        """
+        from harness.table.frames import results_frame
+
+        return results_frame(self.report().model)
+
+    def units(self, metric: str) -> "pd.DataFrame":
+        """Returns a metric by unit (query, example, user): ``row``, ``seed``, ``unit``, ``group``, ``value``.
+
+        Raises:
+            InputError: If the metric is not measured, or no run kept it by unit.
+        """
+        from harness.table.frames import units_frame
+
+        return units_frame(self.report().model, metric)
+
+    def effects(self) -> "pd.DataFrame":
+        """Returns the effects of the factors with their intervals: matched pairs, Shapley values, interactions."""
+        from harness.table.frames import effects_frame
+
+        return effects_frame(self.report().model)
+
+    def claims(self) -> "pd.DataFrame":
+        """Returns the claims with their verdicts."""
+        from harness.table.frames import claims_frame
+
+        return claims_frame(self.report().model)
+
+    def __getitem__(self, row: str) -> "TableRow":
+        if row not in self.rows:
+            raise InputError(f'"{row}" is no row of {self.name}; {did_you_mean(row, self.rows)}')
+        return TableRow(self, row)
+
+    def __repr__(self) -> str:
+        return f"Table({self.name}: {len(self.rows)} rows)"
+
+    def _prepare(self, rows: Sequence[str] | None, seeds: Sequence[int] | None, listener: Listener) -> "Prepared":
+        from harness.api.prepare import prepare
+
+        return prepare(
+            self._declaration,
+            profile=self._profile,
+            data=self._data,
+            rows=None if rows is None else list(rows),
+            seeds=None if seeds is None else list(seeds),
+            overrides=self._overrides,
+            store=self._store,
+            listener=listener,
+        )
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One row of a table: its settings, and what its runs left."""
+
+    table: Table
+    id: str
+
+    @property
+    def settings(self) -> "BaseModel":
+        """The trainer's settings of this row, fully resolved."""
+        return self._prepared(None).matrix.rows[0].recipe
+
+    @property
+    def factors(self) -> Mapping[str, bool | str]:
+        """The level of every factor."""
+        return self._prepared(None).matrix.rows[0].factors
+
+    def folders(self, seed: int | None = None) -> list[Path]:
+        """Returns the folders of the run's stages in the store, in order.
+
+        Args:
+            seed: None: the table's first.
+
+        Raises:
+            InputError: If the row has not run under that seed.
+        """
+        prepared = self._prepared(seed)
+        run = prepared.plan.runs[0]
+        if not prepared.store.is_complete(run.evaluation):
+            raise InputError(f'row "{self.id}" has no result under seed {run.seed}; run it first')
+        return [prepared.store.fetch(stage) for stage in run.stages]
+
+    def load(self, seed: int | None = None) -> Any:
+        """Returns what the row's run trained, ready to use, as its trainer gives it.
+
+        The paper's trainer gives a ``harness.reid.trained.Trained``: the network in evaluation mode with its
+        preprocessing. A function or a command gives the folder with what it kept (``run.folder``).
+
+        Args:
+            seed: None: the table's first.
+
+        Raises:
+            InputError: If the row has not run under that seed.
+        """
+        prepared = self._prepared(seed)
+        return prepared.trainer.load(prepared.matrix.rows[0].recipe, self.folders(seed))
+
+    def _prepared(self, seed: int | None) -> "Prepared":
+        return self.table._prepare([self.id], None if seed is None else [seed], Listener())
+
+
+def listener_for(*, progress: bool) -> Listener:
+    """Returns what shows progress in a terminal or a notebook, or nothing."""
+    if not progress:
+        return Listener()
+    from harness.display.listener import TerminalListener
+
+    return TerminalListener()
