@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.report.measurements import Measurements
-from harness.report.statistics import ALPHA, Estimate, effect_size, holm, seeds_needed
+from harness.report.power import Needed, needed_for_measured, needed_for_size
+from harness.report.statistics import ALPHA, Estimate, effect_size, holm
 
 CONTRADICTS = 0.02
 """The largest p-value (two-sided, Holm's) at which a difference to the other side contradicts a claim."""
@@ -44,9 +45,11 @@ class Judgement:
     p_holm: float | None
     effect_size: float | None
     """Hedges' g_z over the seeds' differences."""
-    seeds_needed: int | None
-    """For an inconclusive claim: seeds that would find a difference of the measured size with 80 % power, at the
+    needed: Needed | None
+    """For an inconclusive claim: the seeds that would find a difference of the measured size with 80 % power, at the
     strictest level of Holm's correction."""
+    needed_as_claimed: Needed | None
+    """The same for a difference of the claimed size."""
 
     @property
     def size(self) -> Literal["", "within", "more than claimed", "less than claimed"]:
@@ -95,22 +98,25 @@ def _judge(
         reason = _missing(claim, measurements)
     if not_comparable:
         verdict, reason = "not comparable", not_comparable
-    needed = None
+    claimed = None if claim.get("by") is None else claim["by"] / measurements.metric_of(claim["metric"]).scale
+    needed = as_claimed = None
     if measured and measured.chance and verdict == "inconclusive":
         alpha = ALPHA if measured.mean > 0 else CONTRADICTS
-        needed = seeds_needed(measured.chance, measured.mean, alpha=alpha / family)
+        needed = needed_for_measured(measured, alpha=alpha / family)
+        as_claimed = needed_for_size(measured.chance, claimed, alpha=ALPHA / family) if claimed else None
     return Judgement(
         text=claim["text"],
         better=str(claim["better"]),
         than=str(claim["than"]),
         metric=claim["metric"],
-        claimed=None if claim.get("by") is None else claim["by"] / measurements.metric_of(claim["metric"]).scale,
+        claimed=claimed,
         verdict=verdict,
         reason=reason,
         measured=measured,
         p_holm=p_holm,
         effect_size=effect_size(measured) if measured else None,
-        seeds_needed=needed,
+        needed=needed,
+        needed_as_claimed=as_claimed,
     )
 
 

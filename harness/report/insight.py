@@ -21,7 +21,8 @@ from harness.report.effects import (
     shapley_values,
 )
 from harness.report.measurements import Measurements
-from harness.report.statistics import ALPHA, Estimate, effect_size, holm, seeds_needed
+from harness.report.power import Needed, needed_for_measured
+from harness.report.statistics import ALPHA, Estimate, effect_size, holm
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class Gain:
     p_holm: float | None
     """Over all matched pairs of the table in that metric; None for effects of games, which are combinations of them."""
     effect_size: float | None
-    seeds_needed: int | None
-    """For a pair that is not settled: seeds that would find a difference of the measured size with 80 % power at the
-    strictest level of Holm's correction."""
+    needed: Needed | None
+    """For a pair that is not settled: the seeds that would find a difference of the measured size with 80 % power
+    at the strictest level of Holm's correction."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _gains(estimates: Sequence[Estimate | None]) -> list[Gain | None]:
 def _gain(estimate: Estimate, p_holm: float | None = None, family: int = 1) -> Gain:
     needed = None
     if estimate.chance and p_holm is not None and p_holm > ALPHA:
-        needed = seeds_needed(estimate.chance, estimate.mean, alpha=ALPHA / family)
+        needed = needed_for_measured(estimate, alpha=ALPHA / family)
     return Gain(estimate, p_holm, effect_size(estimate), needed)
 
 

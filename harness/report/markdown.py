@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from harness.names import file_name
 from harness.report.marks import TICK, code, escaped, link, picture, pipe_table
 from harness.report.model import Cell, TableReport, TableRow
-from harness.report.statistics import ALPHA
 from harness.report.vocabulary import p_text
 from harness.report.wording import (
     NOTHING,
@@ -38,6 +37,12 @@ _FACTS = {
     "reuse": "finished stages are known by their",
 }
 """Readable names of facts whose own are not."""
+
+
+_NEEDED = (
+    "for 80 % power, as the range that covers the true number with 80 %: size and variance are estimates. It has no "
+    "upper end where the gain may as well be none."
+)
 
 
 def to_markdown(report: TableReport, figures: Sequence[tuple[str, str]] = (), page: str = "") -> str:
@@ -174,7 +179,7 @@ def _claims(report: TableReport) -> list[str]:
                 NOTHING if claim.p_holm is None else escaped(p_text(claim.p_holm)),
                 _number(claim.effect_size),
                 f"**{claim.verdict}**",
-                escaped(remark(claim)),
+                escaped(remark(claim, metric)),
             ]
         )
     told = [
@@ -186,8 +191,8 @@ def _claims(report: TableReport) -> list[str]:
     ]
     if any(claim.effect_size is not None for claim in report.claims):
         told.append("g_z: the gain in standard deviations between seeds, corrected for few seeds.")
-    if any("settle" in remark(claim) for claim in report.claims):
-        told.append("Seeds that would settle a claim: for 80 % power at the measured gain and variance.")
+    if any(claim.needed for claim in report.claims):
+        told.append(f"Seeds needed: {_NEEDED}")
     if report.not_comparable:
         told[2] = (
             "*Not comparable*: measured all the same, but it counts neither for nor against the paper "
@@ -210,11 +215,10 @@ def _pairs(report: TableReport) -> list[str]:
     if not report.insight.pairs:
         return []
     first = report.metrics[0]
-    header = ["factor", "rows", *(metric.title for metric in report.metrics), "p (Holm)", "g_z", "settled by", "kind"]
+    header = ["factor", "rows", *(metric.title for metric in report.metrics), "p (Holm)", "g_z", "seeds needed", "kind"]
     lines = []
     for line in report.insight.pairs:
         gain = line.gains[first.key]
-        unsettled = gain.p_holm is not None and gain.p_holm > ALPHA
         kinds = [*["leave-one-out"] * line.pair.leave_one_out, *["add-one-in"] * line.pair.add_one_in]
         lines.append(
             [
@@ -223,7 +227,7 @@ def _pairs(report: TableReport) -> list[str]:
                 *(escaped(gain_text(line.gains.get(metric.key), metric)) for metric in report.metrics),
                 NOTHING if gain.p_holm is None else escaped(p_text(gain.p_holm)),
                 _number(gain.effect_size),
-                escaped(needed_text(gain.seeds_needed).removesuffix(" would settle it")) if unsettled else "",
+                needed_text(gain.needed) if gain.needed else "",
                 ", ".join(kinds),
             ]
         )
@@ -232,7 +236,7 @@ def _pairs(report: TableReport) -> list[str]:
         f"positive is better; p (Holm), corrected for all these pairs, and what follows are those of {first.title}."
     )
     if any(line[-2] for line in lines):
-        told += " Settled by: seeds for 80 % power, where p is above 0.05."
+        told += f" Seeds needed, where p is above 0.05: {_NEEDED}"
     if any(line[-1] for line in lines):
         told += (
             " Leave-one-out: taken from a row that no other extends; add-one-in: put into a row that extends no other."

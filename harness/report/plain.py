@@ -10,6 +10,7 @@ from harness.report.claims import Judgement
 from harness.report.effects import Game, GameEffect
 from harness.report.insight import Gain, Insight
 from harness.report.model import Cell, TableReport, TableRow
+from harness.report.power import Needed
 from harness.report.statistics import Estimate
 from harness.report.wording import level_text
 
@@ -169,6 +170,10 @@ def _pair(interval: tuple[float, float] | None) -> list[float] | None:
     return None if interval is None else list(interval)
 
 
+def _needed(needed: Needed | None) -> dict[str, int | None] | None:
+    return None if needed is None else {"least": needed.least, "most": needed.most}
+
+
 def _claim(claim: Judgement) -> dict[str, Any]:
     return {
         "text": claim.text,
@@ -182,7 +187,8 @@ def _claim(claim: Judgement) -> dict[str, Any]:
         "size": claim.size,
         "verdict": claim.verdict,
         "reason": claim.reason,
-        "seeds_needed": claim.seeds_needed,
+        "seeds_needed": _needed(claim.needed),
+        "seeds_needed_as_claimed": _needed(claim.needed_as_claimed),
     }
 
 
@@ -229,7 +235,7 @@ def _gains(gains: Mapping[str, Gain]) -> dict[str, Any]:
             "estimate": _estimate(gain.estimate),
             "p_holm": gain.p_holm,
             "effect_size": gain.effect_size,
-            "seeds_needed": gain.seeds_needed,
+            "seeds_needed": _needed(gain.needed),
         }
         for metric, gain in gains.items()
     }

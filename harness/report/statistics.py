@@ -1,4 +1,4 @@
-r"""Intervals, tests and planning figures for means over seeds and queries. Pure functions over plain arrays.
+r"""Intervals and tests for means over seeds and queries. Pure functions over plain arrays.
 
 Two sources of chance. Training again under another seed gives other weights; asking other queries gives other
 answers. With S seeds and U units of query sampling (identities where they are known, since the queries of one person
@@ -35,19 +35,16 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from scipy.special import gammaincinv, gammaln, nctdtr, ndtr, ndtri, stdtrit
+from scipy.special import gammaincinv, gammaln, ndtr, ndtri, stdtrit
 
 from harness.report.vocabulary import Floats
 from harness.settle.holm import holm as holm
 
 LEVEL = 0.95
 ALPHA = 1 - LEVEL
-POWER = 0.8
 MIXING = 0.2
 """The prior's k; see the module for what it holds."""
 _STEPS = 40
-MOST_SEEDS = 10_000
-"""Beyond this many, the answer to how many seeds are needed is: no reasonable number."""
 
 
 @dataclass(frozen=True)
@@ -183,19 +180,24 @@ def _tail(distance: Floats, from_seeds: Floats, from_units: Floats, seeds: int, 
     freedom = seeds - 1
     if units:  # the queries' own part is estimated from finitely many units
         from_units = from_units * (stdtrit(units - 1, 1 - ALPHA / 2) / ndtri(1 - ALPHA / 2)) ** 2
-    share = MIXING * from_units / (from_seeds + MIXING * from_units)
     tail, density = np.zeros_like(distance), np.zeros_like(distance)
-    for extra, weight in ((0, 1 - share), (2, share)):
-        inverse_chi2, weights = _inverse_chi2(freedom + extra)
-        sd = np.sqrt(from_seeds[:, None] * freedom * inverse_chi2 + from_units[:, None])
+    for extra, weight in mixture(from_seeds, from_units):
+        inverse, weights = inverse_chi2(freedom + extra)
+        sd = np.sqrt(from_seeds[:, None] * freedom * inverse + from_units[:, None])
         z = distance[:, None] / sd
         tail += weight * (2 * ndtr(-z) @ weights)
         density += weight * (math.sqrt(2 / math.pi) * np.exp(-z * z / 2) / sd @ weights)
     return tail, density
 
 
+def mixture(from_seeds: Floats, from_units: Floats) -> tuple[tuple[int, Floats], ...]:
+    """The parts of the posterior of E[A], by degrees of freedom beyond S - 1, with their weights; see the module."""
+    share = MIXING * from_units / (from_seeds + MIXING * from_units)
+    return (0, 1 - share), (2, share)
+
+
 @lru_cache(maxsize=64)
-def _inverse_chi2(freedom: int) -> tuple[Floats, Floats]:
+def inverse_chi2(freedom: int) -> tuple[Floats, Floats]:
     """Nodes and weights of the distribution of 1 / chi2: Gauss-Legendre in the cube root of the probability.
 
     The cube root puts nodes where chi2 is tiny, which decides the far tail.
@@ -223,33 +225,3 @@ def effect_size(difference: Estimate) -> float | None:
     half = (difference.seeds - 1) / 2
     correction = math.exp(gammaln(half) - gammaln(half - 0.5)) / math.sqrt(half)
     return correction * difference.mean / difference.sd
-
-
-def seeds_needed(chance: Chance, effect: float, *, power: float = POWER, alpha: float = ALPHA) -> int | None:
-    """Fewest seeds, more than there are, at which a true difference of ``effect`` is found with probability ``power``.
-
-    The measured variances are taken as the true ones: from S0 to S seeds the seeds' part falls to S0 / S of it, the
-    queries' part stays. The power is that of a two-sided t test with Welch-Satterthwaite's degrees of freedom
-    (non-central t): a planning figure, not a promise.
-
-    Returns:
-        None if no number up to 10,000 would do, mostly because the queries are too few.
-    """
-
-    def enough(seeds: int) -> bool:
-        from_seeds = chance.from_seeds * chance.seeds / seeds
-        variance = from_seeds + chance.from_units
-        if not variance:
-            return bool(effect)
-        spread = from_seeds**2 / (seeds - 1) + (chance.from_units**2 / (chance.units - 1) if chance.units else 0.0)
-        freedom = variance**2 / spread
-        critical = stdtrit(freedom, 1 - alpha / 2)
-        return bool(1 - nctdtr(freedom, abs(effect) / math.sqrt(variance), critical) >= power)
-
-    if not effect or not enough(MOST_SEEDS):
-        return None
-    low, high = chance.seeds, MOST_SEEDS
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if enough(middle) else (middle, high)
-    return high

@@ -6,6 +6,7 @@ from harness.report.claims import Judgement
 from harness.report.effects import Block, Game
 from harness.report.insight import Gain
 from harness.report.model import TableReport, TableRow
+from harness.report.power import Needed
 from harness.report.statistics import Estimate
 from harness.report.vocabulary import Cost, percent, three_digits
 from harness.trainer import Metric
@@ -114,17 +115,33 @@ def size_text(claim: Judgement) -> str:
     }[claim.size]
 
 
-def remark(claim: Judgement) -> str:
+def remark(claim: Judgement, metric: Metric) -> str:
     """What stands beside a verdict; why nothing compares is said once, by ``notice``."""
     parts = ["" if claim.verdict == "not comparable" else claim.reason, size_text(claim)]
     if claim.verdict == "inconclusive" and claim.measured and claim.measured.chance:
-        parts.append(needed_text(claim.seeds_needed))
+        parts.append(needed_texts(claim, metric))
     return "; ".join(part for part in parts if part)
 
 
-def needed_text(seeds: int | None) -> str:
-    """How many seeds would settle a comparison."""
-    return "no number of seeds would settle it" if seeds is None else f"{seeds} seeds would settle it"
+def needed_texts(claim: Judgement, metric: Metric) -> str:
+    """The seeds that an inconclusive claim needs, at the measured and at the claimed size."""
+    parts = [f"{needed_text(claim.needed)} at the measured size"] if claim.needed else []
+    if claim.needed_as_claimed:
+        parts.append(f"{needed_text(claim.needed_as_claimed)} at the paper's {percent(claim.claimed or 0.0, metric)}")
+    return f"seeds needed: {', '.join(parts)}"
+
+
+def needed_text(needed: Needed) -> str:
+    """A range of seeds.
+
+    >>> [needed_text(Needed(*ends)) for ends in ((4, 31), (9, 9), (4, None), (None, None))]
+    ['4 to 31', '9', '4 or more', 'no number']
+    """
+    if needed.least is None:
+        return "no number"
+    if needed.most is None:
+        return f"{needed.least:,} or more"
+    return f"{needed.least:,}" if needed.least == needed.most else f"{needed.least:,} to {needed.most:,}"
 
 
 def block_text(block: Block) -> str:

@@ -323,7 +323,7 @@ def test_the_room_loads_neither_torch_nor_the_tracker_nor_matplotlib() -> None:
     assert told.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("module", ["vocabulary", "statistics", "effects", "pictures", "marks", "plain"])
+@pytest.mark.parametrize("module", ["vocabulary", "statistics", "effects", "pictures", "marks", "plain", "wording"])
 def test_the_examples_in_the_docstrings_hold(module: str) -> None:
     found = doctest.testmod(importlib.import_module(f"harness.report.{module}"))
     assert found.attempted > 0

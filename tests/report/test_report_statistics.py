@@ -17,7 +17,6 @@ from harness.report.statistics import (
     half_widths,
     holm,
     p_values,
-    seeds_needed,
     variances,
 )
 
@@ -214,30 +213,6 @@ def test_the_effect_size_is_unbiased() -> None:
     sizes = [effect_size(Estimate(row.mean(), row.std(ddof=1), None, 4)) for row in samples]
     assert np.mean(sizes) == pytest.approx(1.5, abs=0.06)
     assert effect_size(Estimate(1.0, 0.5, None, 2)) is None
-
-
-def test_seeds_needed_is_the_sample_size_of_a_paired_t_test() -> None:
-    # Effect 0.5 sd: the textbook's answer is 34 pairs at 80 % power and 5 %.
-    assert seeds_needed(Chance(3, 0, 1.0 / 3, 0.0), 0.5) == 34
-
-
-def test_seeds_that_did_not_settle_it_are_not_said_to_be_enough() -> None:
-    assert seeds_needed(Chance(6, 0, 1.0 / 6, 0.0), 5.0) == 7
-
-
-def test_seeds_needed_gives_the_power_that_it_promises() -> None:
-    seeds, units, effect = 4, 100, 0.05
-    a, b, e = 0.04, 0.05, 0.1
-    chance = Chance(seeds, units, a**2 / seeds + e**2 / (seeds * units), b**2 / units)
-    needed = seeds_needed(chance, effect)
-    tables = crossed(np.random.default_rng(5), needed, units, a, b, e) + effect
-    found = np.mean(tables.mean(axis=(1, 2)) > half_widths(*variances(tables), needed, units))
-    assert 0.72 < found < 0.92
-
-
-def test_no_number_of_seeds_makes_up_for_too_few_queries() -> None:
-    assert seeds_needed(Chance(3, 50, 0.01, 1.0), 0.5) is None
-    assert seeds_needed(Chance(3, 0, 1.0, 0.0), 0.0) is None
 
 
 def test_the_made_up_world_is_skewed_and_bounded() -> None:

@@ -13,6 +13,8 @@ from report_world import run, snapshot, table1, table1_runs
 from harness.errors import InputError
 from harness.report import build_report, write_reports
 from harness.report.model import TableReport
+from harness.report.power import Needed, seeds_needed
+from harness.report.statistics import Chance
 from harness.report.write import TEXTS
 from harness.units import UNITS, Units, write_units
 
@@ -78,7 +80,14 @@ def test_a_claim_is_inconclusive_when_0_lies_within_and_the_seeds_needed_are_tol
     # Differences 0.01, 0.03, -0.01: mean 0.01, sd 0.02: an effect of half a deviation takes 34 seeds (textbook).
     (claim,) = judged([0.6, 0.6, 0.6], [0.61, 0.63, 0.59]).claims
     assert claim.verdict == "inconclusive"
-    assert claim.seeds_needed == 34
+    # t = 0.866: the noncentral t(2) of 2.15 lies below it with 10 %, which are 1.24 deviations and 8 seeds. At the
+    # other end the difference may be none.
+    assert (claim.needed.least, claim.needed.most) == (8, None)
+    # The claimed 0.03 is known; the variance 0.02^2 may be 2 / 4.605 to 2 / 0.211 times that (chi2 of 2).
+    assert claim.needed_as_claimed == Needed(
+        seeds_needed(Chance(3, 0, 0.02**2 / 3 * 2 / 4.605, 0.0), 0.03),
+        seeds_needed(Chance(3, 0, 0.02**2 / 3 * 2 / 0.2107, 0.0), 0.03),
+    )
 
 
 @pytest.mark.parametrize(
