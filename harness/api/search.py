@@ -81,13 +81,14 @@ def _study(
 ) -> dict[str, Any]:
     """One row's study, carried on until its budget is spent, and its best point measured under fresh seeds."""
     from harness.search.loop import run_study
+    from harness.search.owner import owner_of
     from harness.search.result import best_trial, confirmed, stage_costs, study_noise
-    from harness.search.study import SearchStudy, open_storage, owner_of
+    from harness.search.study import SearchStudy, open_storage
 
     search, minimize = prepared.search, prepared.metric.lower_is_better
     name = f"{search.name}/{prepared.matrix.profile}/{trials.row.id}/{trials.identity[:12]}"
     storage = open_storage(search.spec.storage, prepared.journal)
-    owner = owner_of(prepared.store.root) if search.spec.storage else None
+    owner = owner_of(prepared.journal.parent) if search.spec.storage else None
     study = SearchStudy(search, name, storage, owner, minimize=minimize)
     points = PointTrainer(prepared, trials, executor, listener)
     run_study(study, points, executor.room, trials.rungs, told=lambda: tracking.tell(trials, study.records()))

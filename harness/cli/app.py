@@ -12,6 +12,7 @@ from harness.cli.doctor import doctor
 from harness.cli.ending import INTERRUPTED, MESSAGE, end_on_signals
 from harness.cli.evaluate import evaluate
 from harness.cli.plan import plan
+from harness.cli.relocate import relocate
 from harness.cli.report import report
 from harness.cli.run import run
 from harness.cli.search import search
@@ -34,6 +35,7 @@ app.command()(report)
 app.command()(evaluate)
 app.command()(ui)
 app.command()(sync)
+app.command()(relocate)
 app.command()(doctor)
 app.add_typer(data_app)
 app.add_typer(cache_app)

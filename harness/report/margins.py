@@ -89,11 +89,14 @@ def _question(record: Mapping[str, Any], metric: Metric) -> str:
         "once": "Tuned once, on one row; a table that takes these values fixes them for all its rows.",
         "per-row": "Tuned per row: each row had its own study of the same budget.",
     }[record["tune"]]
+    data = "data held out of training, as the recipe says"
+    if "share" in held_out:
+        drawn = f"{held_out['share']:.0%} of the training identities (drawn with seed {held_out.get('seed', 0)})"
+        data = f"{drawn}, held out of training; no test image was read"
     lines = [
         *(f"{code(key)}: {escaped(told)}" for key, told in record["space"].items()),
         *(f"only points with {code(rule)}; others were never trained" for rule in record["constraints"]),
-        f"measured: {metric.title}, the mean over the seeds {_listed(record['seeds'])}, on {held_out['share']:.0%} of "
-        f"the training identities (drawn with seed {held_out['seed']}), held out of training; no test image was read",
+        f"measured: {metric.title}, the mean over the seeds {_listed(record['seeds'])}, on {data}",
         f"sampler {record['sampler']}, {_pruner(record['pruner'])}, budget {', '.join(limits)} a study",
     ]
     return tuned + "\n\n" + "\n".join(f"- {line}" for line in lines)

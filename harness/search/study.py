@@ -6,7 +6,6 @@ RUNNING when a process starts has nobody behind it: it is adopted under its own 
 neither lost nor counted twice. Trials of other owners are left to them.
 """
 
-import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -260,11 +259,6 @@ class _Grid(GridSampler):
         self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """Does nothing: ``SearchStudy.ask`` knows when the grid is exhausted."""
-
-
-def owner_of(store: Path) -> str:
-    """Who asks for trials: a store on a host."""
-    return f"{os.uname().nodename}:{store.absolute()}"
 
 
 def _suggest(trial: Trial, dimension: Dimension) -> Any:

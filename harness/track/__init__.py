@@ -5,13 +5,13 @@ parent process delivers them; ``read_snapshot`` gives a report its picture. Refu
 """
 
 from harness.spool import SpoolRecord, SpoolWriter, last_step, read_spool
-from harness.track.address import TrackerError, without_password
+from harness.track.address import TrackerError, resolve_uri, without_password
 from harness.track.courier import Delivery
+from harness.track.moved import relocate
 from harness.track.probe import reach
 from harness.track.provenance import collect_provenance
 from harness.track.reader import TableEntry, list_tables, read_histories, read_snapshot
 from harness.track.snapshot import History, RunRecord, Snapshot
-from harness.track.store import resolve_uri
 from harness.track.ui import start_ui
 from harness.track.writer import Tracker, sync
 
@@ -32,6 +32,7 @@ __all__ = [
     "read_histories",
     "read_snapshot",
     "read_spool",
+    "relocate",
     "resolve_uri",
     "start_ui",
     "sync",

@@ -1,6 +1,8 @@
 """Addresses of trackers: which ones can be meant at all, and how they are shown, which is without their passwords."""
 
+import os
 import re
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from harness.errors import InputError, nearest
@@ -9,10 +11,29 @@ _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 _SERVERS = ("http", "https")
 EXPECTED = "sqlite:///FILE, http://HOST:PORT of an `mlflow server`, or postgresql+psycopg://USER@HOST/DATABASE"
 _SECRET = re.compile(r"(?i)([?&][^=&]*(?:pass|pwd|secret|token|key|odbc_connect)[^=&]*=)[^&]*")
+DEFAULT_URI = "sqlite:///mlflow.db"
+_SQLITE = "sqlite:///"
 
 
 class TrackerError(InputError):
     """A tracker that cannot be asked: its address is wrong, or what is there does not answer as MLflow does."""
+
+
+def resolve_uri(uri: str | None = None) -> str:
+    """The tracker's address: the given one, else ``MLFLOW_TRACKING_URI``, else a SQLite file in the working folder.
+
+    The path of a SQLite file is made absolute, so that the address means the same from another folder.
+    """
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    path = sqlite_path(uri)
+    return uri if path is None else f"{_SQLITE}{path}"
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The absolute path of a SQLite store's file, None for any other store."""
+    if not uri.startswith(_SQLITE):
+        return None
+    return Path(uri.removeprefix(_SQLITE).partition("?")[0]).absolute()
 
 
 def scheme_of(uri: str) -> str:
@@ -45,7 +66,7 @@ def check_address(uri: str) -> None:
         what = "is a folder" if scheme in ("", "file") else f'has the unknown scheme "{scheme}"'
         meant = f' (did you mean "{near}"?)' if near and scheme != "file" else ""
         raise TrackerError(f"the tracker's address {shown} {what}{meant}: set MLFLOW_TRACKING_URI to {EXPECTED}")
-    elif not uri.startswith("sqlite:///"):
+    elif not uri.startswith(_SQLITE):
         _check_driver(uri, shown)
 
 

@@ -13,13 +13,13 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from harness.files import regular_file
 from harness.spool import read_lines
-from harness.track.address import without_password
+from harness.track.address import sqlite_path, without_password
 from harness.track.identity import Owner
 
 logger = logging.getLogger(__name__)
@@ -112,14 +112,13 @@ class Outbox:
     """
 
     def __init__(self, root: Path, uri: str) -> None:
-        public = without_password(uri)
-        self.folder = root / hashlib.sha256(public.encode()).hexdigest()[:12]
+        self.folder = _folder_of(root, uri)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.lock = self.folder / "lock"
-        address = self.folder / "address"
-        if not address.exists():
+        address, lines = self.folder / "address", _address_lines(root, uri)
+        if not address.exists() or _lines_of(address) not in ([], lines):
             aside = address.with_name(f"address.{os.getpid()}.{secrets.token_hex(4)}")
-            aside.write_text(public + "\n", encoding="utf-8")
+            aside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
             aside.replace(address)
 
     def journals(self) -> list["Journal"]:
@@ -154,7 +153,7 @@ class JournalWriter:
         # Named last, so that a journal never stands there without its owner and is taken for a dead one's.
         aside = path.with_suffix(".new")
         self._file = aside.open("xb")
-        self._write({"owner": str(Owner.this_process())})
+        self._write({"owner": str(Owner.this_process()), "at": str(path.parent.absolute())})
         aside.rename(path)
 
     def append(self, operation: Operation) -> None:
@@ -188,6 +187,8 @@ class Journal:
         self.owner: Owner | None = None
         self.closed = False
         self._offset = 0
+        self._at = path.parent.absolute()
+        """Where the journal lay when it was written; what it names may have moved along with it."""
         self._done_path = path.with_suffix(".done")
         # "12;" on a line of its own: neither a torn "123;" nor what is appended behind it can be taken for it.
         lines, _ = read_lines(self._done_path, 0)
@@ -201,9 +202,10 @@ class Journal:
                 values: dict[str, Any] = json.loads(line)
                 if "owner" in values:
                     self.owner = Owner.parse(values["owner"])
+                    self._at = Path(values.get("at", self._at))
                     continue
                 number = int(values.pop("id"))
-                operation = _KINDS[values.pop("op")](**values)
+                operation = self._moved(_KINDS[values.pop("op")](**values))
             except (ValueError, KeyError, TypeError, AttributeError):
                 logger.warning("%s: skipping a line that is no operation: %.80r", self.path, line)
                 continue
@@ -211,6 +213,24 @@ class Journal:
                 self.closed = True
             elif number not in self._done:
                 yield number, operation
+
+    def _moved(self, operation: Operation) -> Operation:
+        """The operation, with the files that are not where it says, and are there when seen from the journal."""
+        match operation:
+            case Follow():
+                return replace(operation, spool=self._place(operation.spool))
+            case End():
+                files, within = tuple(map(self._place, operation.files)), operation.within
+                return replace(operation, files=files, within=self._place(within) if within else "")
+            case _:
+                return operation
+
+    def _place(self, path: str) -> str:
+        here = self.path.parent.absolute()
+        if self._at == here or Path(path).exists():
+            return path
+        seen = os.path.normpath(here / os.path.relpath(path, self._at))
+        return seen if Path(seen).exists() else path
 
     def mark_done(self, numbers: list[int]) -> None:
         """Remembers, durably, that these operations need not be carried out again."""
@@ -234,14 +254,39 @@ class Journal:
 
 def other_addresses(root: Path, uri: str) -> dict[str, int]:
     """Addresses of further trackers that have undelivered journals below ``root``, with the number of journals."""
-    mine = without_password(uri)
+    mine = _folder_of(root, uri)
     waiting: dict[str, int] = {}
     for address in sorted(root.glob("*/address")):
         journals = len(list(address.parent.glob("*.jsonl")))
-        try:
-            name = regular_file(address).read_text(encoding="utf-8").strip()
-        except (OSError, ValueError):
-            name = f"whose address in {address} cannot be read"
-        if journals and name != mine:
-            waiting[name] = journals
+        lines = _lines_of(address)
+        if journals and address.parent != mine:
+            waiting[lines[0] if lines else f"whose address in {address} cannot be read"] = journals
     return waiting
+
+
+def _folder_of(root: Path, uri: str) -> Path:
+    """The folder of a tracker's journals.
+
+    A SQLite file that was moved together with the outbox is the same tracker: it lies where it lay, seen from here,
+    and nothing lies any more where it was.
+    """
+    mine = _address_lines(root, uri)
+    for address in sorted(root.glob("*/address")):
+        lines = _lines_of(address)
+        old = sqlite_path(lines[0]) if lines else None
+        if lines == mine or (old is not None and lines[1:] == mine[1:] and not old.exists()):
+            return address.parent
+    return root / hashlib.sha256(mine[0].encode()).hexdigest()[:12]
+
+
+def _address_lines(root: Path, uri: str) -> list[str]:
+    """What is kept of a tracker's address: how it is shown and, of a file, the way to it from the outbox."""
+    path = sqlite_path(uri)
+    return [without_password(uri), *([] if path is None else [os.path.relpath(path, root.absolute())])]
+
+
+def _lines_of(address: Path) -> list[str]:
+    try:
+        return regular_file(address).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return []

@@ -23,6 +23,7 @@ from harness.track.address import (
     is_server,
     older_schema,
     scrubbed,
+    sqlite_path,
     without_password,
 )
 from harness.words import first_line
@@ -225,8 +226,6 @@ def _ask_database(uri: str) -> None:
 
 def _version_in_file(uri: str) -> str | None:
     import sqlite3
-
-    from harness.track.store import sqlite_path
 
     path = sqlite_path(uri)
     if path is None or not path.exists():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import InputError, did_you_mean
 from harness.files import regular_file
 from harness.track.accepted import is_final, text_of_key, whole_value
-from harness.track.address import is_server, without_password
+from harness.track.address import is_server, resolve_uri, sqlite_path, without_password
 from harness.track.probe import asking
 from harness.track.snapshot import History, RunRecord, Snapshot
 from harness.track.store import (
@@ -20,9 +20,7 @@ from harness.track.store import (
     local_folder,
     our_experiments,
     quoted,
-    resolve_uri,
     search_all_runs,
-    sqlite_path,
 )
 from harness.track.view import run_page
 from harness.track.words import (
@@ -228,7 +226,7 @@ def _declaration(uri: str, parent: "Run") -> dict[str, Any]:
         except FileNotFoundError:
             raise InputError(
                 f"{folder / DECLARATION}: not found; it belongs to the run {parent.info.run_id} of "
-                f"{without_password(uri)}, whose artifacts were moved or deleted"
+                f"{without_password(uri)}, whose artifacts were moved (then: `harness relocate OLD NEW`) or deleted"
             ) from None
     return declaration
 

@@ -18,7 +18,7 @@ from urllib.request import url2pathname
 
 from harness.errors import InputError
 from harness.track.accepted import folder_name
-from harness.track.address import OLDER_SCHEMA, TrackerError, is_server, older_schema
+from harness.track.address import OLDER_SCHEMA, TrackerError, is_server, older_schema, sqlite_path
 from harness.track.words import EXPERIMENT_TAGS, TAG_KIND
 from harness.words import first_line
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-DEFAULT_URI = "sqlite:///mlflow.db"
-_SQLITE = "sqlite:///"
+ARTIFACTS = "mlartifacts"
+"""The folder of artifacts of a store that is no server."""
 _MOST_EXPERIMENTS = 10_000
 _one_thread = threading.RLock()
 """Held while MLflow is imported and a client is made: the courier's thread and the main one may both come first."""
@@ -43,27 +43,10 @@ _SETTINGS = {
 }
 
 
-def resolve_uri(uri: str | None = None) -> str:
-    """The tracker's address: the given one, else ``MLFLOW_TRACKING_URI``, else a SQLite file in the working folder.
-
-    The path of a SQLite file is made absolute, so that the address means the same from another folder.
-    """
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-    path = sqlite_path(uri)
-    return uri if path is None else f"{_SQLITE}{path}"
-
-
-def sqlite_path(uri: str) -> Path | None:
-    """The absolute path of a SQLite store's file, None for any other store."""
-    if not uri.startswith(_SQLITE):
-        return None
-    return Path(uri.removeprefix(_SQLITE).partition("?")[0]).absolute()
-
-
 def artifact_folder(uri: str) -> Path:
     """Where the artifacts of a store that is no server go: beside the database file, or in the working folder."""
     path = sqlite_path(uri)
-    return (path.parent if path else Path.cwd()) / "mlartifacts"
+    return (path.parent if path else Path.cwd()) / ARTIFACTS
 
 
 def artifact_root(uri: str, experiment: str) -> str | None:
@@ -122,6 +105,8 @@ def _connect(uri: str) -> "MlflowClient":
     from filelock import FileLock
     from sqlalchemy.exc import DBAPIError
 
+    from harness.track.moved import follow_move
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(path.name + ".lock")):
         try:
@@ -131,6 +116,7 @@ def _connect(uri: str) -> "MlflowClient":
                 database.execute("PRAGMA journal_mode=WAL")
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
+            follow_move(uri)
         except (sqlite3.DatabaseError, DBAPIError, MlflowException) as error:
             if OLDER_SCHEMA in str(error):
                 raise TrackerError(older_schema(uri)) from error
@@ -152,7 +138,7 @@ def _make_database(path: Path) -> None:
         left.unlink(missing_ok=True)  # of a database that was deleted, SQLite would mix it into the new one
     with tempfile.TemporaryDirectory(prefix="harness-mlflow-") as folder:
         aside = Path(folder) / path.name
-        MlflowClient(tracking_uri=f"{_SQLITE}{aside}").search_experiments(max_results=1)
+        MlflowClient(tracking_uri=f"sqlite:///{aside}").search_experiments(max_results=1)
         with closing(sqlite3.connect(aside)) as made, closing(sqlite3.connect(partial)) as database:
             made.backup(database)
     partial.replace(path)

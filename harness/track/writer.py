@@ -27,11 +27,10 @@ from harness.track.accepted import (
     row_metric,
     shortened,
 )
-from harness.track.address import check_address
+from harness.track.address import check_address, resolve_uri
 from harness.track.courier import Courier, Delivery
 from harness.track.outbox import End, Follow, Kind, Open, Operation, Outbox, Status, Sweep, other_addresses
 from harness.track.probe import reach
-from harness.track.store import resolve_uri
 from harness.track.view import columns_of, study_columns
 from harness.track.words import (
     DECLARATION,

@@ -107,7 +107,8 @@ def train(settings, run):
 """
 TOY_RECIPE = {
     "trainer": "toy:train",
-    "settings": {"gain": 0.5},
+    "settings": {"gain": 0.5, "validation": False},
+    "held_out": {"validation": True},
     "metrics": {"score": {"title": "Score", "better": "higher", "unit": "plain"}},
     "factors": {"Gain": {"patch": {"gain": 0.7}}},
 }
@@ -119,14 +120,28 @@ TOY_TABLE = {
     "rows": [{"id": "plain", "factors": []}, {"id": "gain", "factors": ["Gain"]}],
 }
 
+TOY_SEARCH = {
+    "title": "A toy's gain",
+    "table": "toy.yaml",
+    "tune": "once",
+    "rows": ["plain"],
+    "space": {"gain": {"choices": [0.1, 0.3]}},
+    "sampler": "grid",
+    "budget": {"trials": 2},
+    "metric": "score",
+    "seeds": [0],
+    "confirm": [5, 6],
+}
+
 
 @pytest.fixture
 def toy_place(tmp_path: Path, empty_tracker: Path) -> Path:
-    """A folder with ``toy.yaml``, a table of two rows under two seeds that takes no time, and an empty tracker."""
+    """A folder with ``toy.yaml`` (two rows, two seeds, no time), ``gain.yaml`` that searches on it, and a tracker."""
     folder = Path(shutil.copytree(empty_tracker, tmp_path / "project"))
     (folder / "toy.py").write_text(TOY, encoding="utf-8")
     (folder / "toy_recipe.yaml").write_text(json.dumps(TOY_RECIPE), encoding="utf-8")
     (folder / "toy.yaml").write_text(json.dumps(TOY_TABLE), encoding="utf-8")
+    (folder / "gain.yaml").write_text(json.dumps(TOY_SEARCH), encoding="utf-8")
     return folder
 
 

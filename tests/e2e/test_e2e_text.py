@@ -29,7 +29,8 @@ from harness.report import build_report, write_report
 from harness.report.latex import _text
 from harness.track import Tracker, read_snapshot
 from harness.track.accepted import OWN_PARAMS, text_of_key
-from harness.track.store import connect, resolve_uri
+from harness.track.address import resolve_uri
+from harness.track.store import connect
 from harness.trainer import Emit, Task
 
 RECIPE: dict[str, Any] = {

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.track.store import connect, resolve_uri
+from harness.track.address import resolve_uri
+from harness.track.store import connect
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,22 @@
+"""``harness relocate``: tells the tracker that artifacts were moved."""
+
+from typing import Annotated
+
+import typer
+
+
+def relocate(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The folder, or s3://bucket/prefix, where they lay.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Where they lie now.")],
+) -> None:
+    """Tell the tracker that the artifacts of its runs were moved from OLD to NEW.
+
+    Not needed for the default tracker: mlflow.db and the mlartifacts beside it move together, with the project's
+    folder or without it. For an MLflow server set MLFLOW_TRACKING_URI to its database for this command.
+    """
+    from harness.track import relocate as move
+    from harness.track import resolve_uri
+    from harness.words import counted
+
+    changed = move(resolve_uri(), old, new)
+    typer.echo(f"{counted(changed, 'place')} of artifacts changed")
