@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
+from harness.words import one_line
 
 
 def load_object(reference: str) -> Any:
@@ -34,8 +35,12 @@ def load_object(reference: str) -> Any:
         if error.name is not None and f"{module_name}.".startswith(f"{error.name}."):
             raise InputError(f'"{reference}": no module "{error.name}" in {folder} or on the import path') from error
         raise InputError(f'"{reference}": importing {module_name} failed: {error}') from error
+    except SystemExit as error:
+        told = f'it ended the process: sys.exit({error.code!r}); put what is to run under `if __name__ == "__main__":`'
+        raise InputError(f'"{reference}": importing {module_name} failed: {told}') from error
     except Exception as error:  # the user's module may raise anything while it is imported
-        raise InputError(f'"{reference}": importing {module_name} failed: {type(error).__name__}: {error}') from error
+        told = f"{type(error).__name__}: {one_line(error)}"
+        raise InputError(f'"{reference}": importing {module_name} failed: {told}') from error
     for part in name.split("."):
         if not hasattr(found, part):
             near = get_close_matches(part, dir(found), n=1)

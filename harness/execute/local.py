@@ -32,6 +32,8 @@ _GRACE_S = 2.0
 """How long interrupted workers have to end by themselves."""
 _ATTEMPTS = 2
 """How often a stage is tried whose worker is lost; it resumes from its newest checkpoint."""
+_MOST_OUTPUT_BYTES = 16 * 2**20
+"""Of what a worker prints, on disk: more is dropped, the oldest first."""
 _LAST_WORDS = 500
 """Characters of a lost worker's output that its stage's reason quotes."""
 
@@ -92,6 +94,8 @@ class LocalExecutor:
                     if not busy:
                         time.sleep(RETRY_S / 5)  # all that is ready is in another process's hands
                         continue
+                    for number in busy:
+                        self._workers[number].drop_old_output()
                     for number in self._speaking(busy):
                         self._listen(number, schedule, busy, losses, on_event)
                 return schedule.outcomes
@@ -180,7 +184,7 @@ class _Worker:
 
     def __init__(self, slot: Slot) -> None:
         self.line, theirs = Pipe()
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the worker
+        self._output = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - lives as long as the worker
         self._process = subprocess.Popen(
             [sys.executable, "-m", "harness.execute.serve", str(theirs.fileno()), str(os.getpid())],
             env={**os.environ, **slot.environment(), **_import_path()},
@@ -210,6 +214,11 @@ class _Worker:
         message: Event | Outcome | None = self.line.recv()
         return message
 
+    def drop_old_output(self) -> None:
+        """Empties the file of what it has printed once that is large; it goes on at the end, wherever that is."""
+        if os.fstat(self._output.fileno()).st_size > _MOST_OUTPUT_BYTES:
+            os.ftruncate(self._output.fileno(), 0)
+
     def last_words(self) -> str:
         """The end of what it wrote to its standard output and error, or how a crash inside a library begins."""
         size = self._output.seek(0, os.SEEK_END)
@@ -226,11 +235,10 @@ class _Worker:
             self._process.wait(timeout_s)
 
     def kill(self) -> None:
-        """Ends the worker and its own children at once."""
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        """Ends the worker at once and its own children, which may outlive one that was killed."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         self.line.close()
 
 

@@ -96,7 +96,7 @@ def differences(old: Any, new: Any, key: tuple[str, ...] = ()) -> Iterable[tuple
 def tell_origin(settings: Sequence[Setting], key: Key) -> str:
     """``file:line: dotted.key`` of what gave the value at ``key`` of a recipe, or of the nearest value around it.
 
-    Where nothing gave any of it, the file of the first of ``settings``.
+    Where nothing gave any of it, the file of the first of ``settings``; without any, the key where a recipe has them.
     """
     dotted = ".".join(map(str, key))
     for length in range(len(key), 0, -1):
@@ -105,6 +105,8 @@ def tell_origin(settings: Sequence[Setting], key: Key) -> str:
             if key[:length][: len(setting.key)] == setting.key and _holds(setting.value, inner):
                 told = setting.document.tell((*setting.source, *inner, *key[length:]))
                 return told if told.endswith(dotted) else f"{told} ({dotted})"
+    if not settings:
+        return ".".join(filter(None, ("settings", dotted)))
     where = settings[0].document.name
     return f"{where}: {dotted}" if dotted else where
 

@@ -121,8 +121,8 @@ def read_recipe(table: Document, folder: Path) -> RecipeSource:
         trainer = _declared_trainer(files, naming)
     tree = key_tree(trainer.settings)
     settings = tuple(setting for file in files for setting in read_patch(file.document, file.at, file.values, tree))
-    if not settings and tree.fields:
-        named = ", ".join(list(tree.fields)[:3])
+    if not settings and naming is None:
+        named = ", ".join(list(tree.fields or ())[:3])
         found = f"found {describe(recipe)}, expected a recipe, but it holds no recipe values ({named}, ...)"
         raise table.error(("recipe",), found)
     factors: dict[str, Factor] = {}

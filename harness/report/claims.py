@@ -146,4 +146,4 @@ def _missing(claim: Mapping[str, Any], measurements: Measurements) -> str:
     empty = [f'"{row}"' for row in rows if not measurements.values(row, claim["metric"])]
     if empty:
         return f"no {title} of row {' and '.join(empty)}"
-    return f"rows {' and '.join(rows)} have no seed in common"
+    return measurements.other_units(rows, claim["metric"]) or f"rows {' and '.join(rows)} have no seed in common"

@@ -6,10 +6,12 @@ Refuses to average runs of different code, data or profile.
 
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.errors import InputError
 from harness.report.statistics import Estimate, estimate
@@ -32,13 +34,40 @@ _AGREE = 1e-5
 
 
 @dataclass(frozen=True)
+class _Asked:
+    """The units that a run has values for, in the order of their ids; one object for all runs that have the same."""
+
+    ids: NDArray[Any]
+    groups: NDArray[Any]
+
+    def difference(self, other: "_Asked") -> str:
+        """What makes the other's units not these; empty if they are the same."""
+        if self is other:
+            return ""
+        if len(self.ids) != len(other.ids):
+            return f"{len(self.ids):,} and {len(other.ids):,} of them{self._only(other)}"
+        if not np.array_equal(self.ids, other.ids):
+            return f"{len(np.setdiff1d(self.ids, other.ids)):,} of {len(self.ids):,} differ{self._only(other)}"
+        moved = np.flatnonzero(self.groups != other.groups)
+        if not len(moved):
+            return ""
+        place = moved[0]
+        return f"{self.ids[place]} is of group {self.groups[place]} in the first, {other.groups[place]} in the second"
+
+    def _only(self, other: "_Asked") -> str:
+        for here, there, which in ((self.ids, other.ids, "first"), (other.ids, self.ids, "second")):
+            if len(alone := np.setdiff1d(here, there)):
+                return f"; {alone[0]} is only in the {which}"
+        return ""
+
+
+@dataclass(frozen=True)
 class _Answers:
     """One run's results by unit of query sampling: sums of the metric's values, and how many queries each unit has."""
 
     sums: Mapping[str, Floats]
     sizes: Floats
-    key: bytes
-    """Equal for runs that were asked the same queries."""
+    asked: "_Asked"
 
 
 class Measurements:
@@ -57,6 +86,9 @@ class Measurements:
         self._metrics = tuple(metrics)
         self._measured = snapshot.declaration.get("measured", {})
         self._runs: dict[str, dict[int, RunRecord]] = defaultdict(dict)
+        self._known: dict[bytes, _Asked] = {}
+        self._names: dict[str, str] = {}
+        """What a metric is a mean over, in the plural."""
         finished = [run for run in snapshot.runs if run.status == "finished"]
         _refuse_mixing(snapshot.table, finished)
         for run in finished:
@@ -66,6 +98,7 @@ class Measurements:
                 )
             self._runs[run.row][run.seed] = run
         self._answers = {run.run_id: self._read(run) for runs in self._runs.values() for run in runs.values()}
+        self._note_other_units()
 
     def metric_of(self, key: str) -> Metric:
         """A metric by its key."""
@@ -86,10 +119,38 @@ class Measurements:
     def contrast(self, weights: Mapping[str, float], metric: str) -> Estimate | None:
         """A weighted sum of rows (weights that add up to 0), over the seeds and queries that all of them share.
 
-        Positive is better, whatever the metric. None if no seed is shared.
+        Positive is better, whatever the metric. None if no seed is shared, or rows were measured on other units.
         """
+        if self.other_units([row for row, weight in weights.items() if weight], metric):
+            return None
         sign = self.metric_of(metric).gain(1.0)
         return self._combine({row: sign * weight for row, weight in weights.items() if weight}, metric, clip=False)
+
+    def other_units(self, rows: Sequence[str], metric: str) -> str:
+        """Why rows cannot be paired unit by unit, as a sentence; empty if they can, or have no values by unit.
+
+        Under one seed all rows must be measured on the same units. Other seeds may bring others.
+        """
+        for seed in sorted(set().union(*(self._runs.get(row, {}) for row in rows))):
+            asked = {
+                row: answers.asked
+                for row in rows
+                if seed in self._runs.get(row, {})
+                and (answers := self._answers[self._runs[row][seed].run_id]) is not None
+                and metric in answers.sums
+            }
+            first, *rest = asked or [""]
+            for row in rest:
+                if difference := asked[first].difference(asked[row]):
+                    what = f'rows "{first}" and "{row}" have values of other {self._names[metric]}'
+                    return f"{what} under seed {seed} ({difference})"
+        return ""
+
+    def _note_other_units(self) -> None:
+        """Notes each row whose units are not those of the table's first."""
+        first, *rest = self._runs or [""]
+        told = (self.other_units([first, row], metric) for row in rest for metric in self._metrics)
+        self.notes += [f"{problem}; they are not compared" for problem in dict.fromkeys(filter(None, told))]
 
     def _combine(self, weights: Mapping[str, float], metric: str, *, clip: bool) -> Estimate | None:
         values = {row: self.values(row, metric) for row in weights}
@@ -108,7 +169,7 @@ class Measurements:
         """
         answers = {(row, seed): self._answers[self._runs[row][seed].run_id] for row in weights for seed in seeds}
         known = [answer for answer in answers.values() if answer is not None and metric in answer.sums]
-        if len(known) < len(answers) or len({answer.key for answer in known}) != 1:
+        if len(known) < len(answers) or any(answer.asked is not known[0].asked for answer in known):
             return None
         sizes = known[0].sizes
         sums = np.zeros((len(seeds), len(sizes)))
@@ -136,6 +197,7 @@ class Measurements:
         _, group, sizes = np.unique(units.groups, return_inverse=True, return_counts=True)
         self.unit = units.group
         sums = {}
+        self._names.update(dict.fromkeys(units.values, units.unit))
         for name in self._metrics:
             values = units.values.get(name)
             if values is None or name not in run.metrics or not len(values):
@@ -147,8 +209,15 @@ class Measurements:
                 )
                 continue
             sums[name] = np.asarray(np.bincount(group, weights=values, minlength=len(sizes)), dtype=np.float64)
-        key = repr(units.ids.tolist()).encode() + repr(units.groups.tolist()).encode()
-        return _Answers(sums, sizes.astype(np.float64), key) if sums else None
+        return _Answers(sums, sizes.astype(np.float64), self._asked_of(units)) if sums else None
+
+    def _asked_of(self, units: Units) -> _Asked:
+        order = np.argsort(units.ids, kind="stable")
+        asked = _Asked(units.ids[order], units.groups[order])
+        key = (
+            repr((asked.ids.dtype.str, asked.groups.dtype.str)).encode() + asked.ids.tobytes() + asked.groups.tobytes()
+        )
+        return self._known.setdefault(key, asked)
 
 
 def _refuse_mixing(table: str, finished: list[RunRecord]) -> None:

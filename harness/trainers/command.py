@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from harness.checkpoints import FOLDER
-from harness.errors import StageError
+from harness.errors import InputError, StageError
 from harness.files import regular_file
 from harness.spool import read_lines
 from harness.trainer import Task
@@ -26,10 +26,11 @@ from harness.trainers.run import Run
 
 _LAST_LINES = 5
 _LINE_BYTES = 4096
+_LINE_OF_LOG_BYTES = 2**20
 _POLL_S = 0.2
 _GRACE_S = 3.0
 _MOST_BYTES = 256 * 2**20
-"""Of a metrics file: values of tens of millions of units."""
+"""Of a metrics file: values of tens of millions of units. And of a log."""
 
 
 def call_command(task: Task, run: Run) -> Any:
@@ -70,8 +71,9 @@ def _call(words: list[str], environment: Mapping[str, str], folder: str, run: Ru
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-    except OSError as error:
-        raise StageError(f"{words[0]}: cannot be started ({error.strerror or error})") from error
+    except (OSError, ValueError) as error:  # not there, not to be run, too long, or with a null byte
+        told = (isinstance(error, OSError) and error.strerror) or error
+        raise StageError(f"{words[0]}: cannot be started ({told})") from error
     assert process.stderr is not None
     last: deque[str] = deque(maxlen=_LAST_LINES)
     reader = threading.Thread(target=_keep_last, args=(process.stderr, last), daemon=True)
@@ -108,17 +110,26 @@ def _keep_last(stream: IO[bytes], last: deque[str]) -> None:
 
 
 def _forward(log: Path, offset: int, run: Run) -> int:
-    """Logs the lines that the command has added to its log; returns where to read on."""
-    lines, offset = read_lines(log, offset)
+    """Logs the lines that the command has added to its log; returns where to read on.
+
+    Raises:
+        StageError: If the log or a line of it grows beyond all measure.
+    """
+    size = log.stat().st_size if log.exists() else 0
+    if size > _MOST_BYTES:
+        raise StageError(f"the command's log has {size} bytes, expected at most {_MOST_BYTES}")
+    lines, end = read_lines(log, offset)
+    if not lines and size - offset > _LINE_OF_LOG_BYTES:
+        raise StageError(f"a line of the command's log has more than {_LINE_OF_LOG_BYTES} bytes")
     for line in lines:
         try:
             record = json.loads(line)
             step, steps, epoch = (record.pop(name, None) for name in ("step", "steps", "epoch"))
             if step is None or step > run.steps:  # a command that goes on repeats the steps since its checkpoint
                 run.log(step, steps=steps, epoch=epoch, **{name: float(value) for name, value in record.items()})
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, InputError):
             run.note("a line of the command's log is no JSON object of numbers, and is left out")
-    return offset
+    return end
 
 
 def _read(path: Path) -> Any:
@@ -130,5 +141,5 @@ def _read(path: Path) -> Any:
         raise StageError(
             "the command ended well but wrote no metrics: expected JSON in the file {metrics} ($HARNESS_METRICS)"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StageError(f"the metrics file is no JSON: {error}") from None

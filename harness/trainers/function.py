@@ -1,6 +1,7 @@
 """Calls a user's function, and turns what it raises into a reason that a person can act on."""
 
 import traceback
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from harness.plugins import load_object
 from harness.trainer import Task
 from harness.trainers.run import Run
 from harness.trainers.settings import annotation_of, settings_for
+from harness.words import one_line
 
 
 def call_function(task: Task, run: Run) -> Any:
@@ -21,13 +23,18 @@ def call_function(task: Task, run: Run) -> Any:
     function = load_object(reference)
     settings = settings_for(task.settings["settings"], annotation_of(function))
     try:
-        return function(settings, run)
+        with chdir(Path.cwd()):  # the next stage of this process begins where this one did
+            return function(settings, run)
     except (InputError, StageError, MemoryError):
         raise
+    except SystemExit as error:
+        raise StageError(f"{reference} ended its process: sys.exit({error.code!r}) ({_place(error)})") from error
     except Exception as error:
-        if type(error).__name__ == "OutOfMemoryError" or "out of memory" in str(error):
+        said = one_line(error)
+        if type(error).__name__ == "OutOfMemoryError" or "out of memory" in said:
             raise  # the executor knows which setting to lower
-        raise StageError(f"{reference} raised {type(error).__name__}: {error} ({_place(error)})") from error
+        name = type(error).__name__
+        raise StageError(f"{reference} raised {name}{said and ': '}{said} ({_place(error)})") from error
 
 
 def _place(error: BaseException) -> str:

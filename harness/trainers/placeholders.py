@@ -1,8 +1,11 @@
 """Placeholders in a command's words: ``{hidden}``, ``{seed}``, ``{metrics}``. Filled word by word, never by a shell."""
 
+import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from pydantic import BaseModel
 
 from harness.errors import InputError, did_you_mean
 
@@ -12,30 +15,36 @@ OURS = ("seed", "device", "threads", "folder", "parent", "metrics", "log", "chec
 _NAME = re.compile(r"\{([A-Za-z_][A-Za-z0-9_.]*)\}")
 
 
-def check_placeholders(command: Sequence[str], settings: Iterable[str], stage: str) -> None:
+def check_placeholders(command: Sequence[str], settings: type[BaseModel], reads: Sequence[str], stage: str) -> None:
     """Raises unless every placeholder of a command is a setting that it reads, or one of ``OURS``.
 
     Raises:
         InputError: Naming the placeholder and the nearest valid one.
     """
-    known = [*settings, *OURS]
     for word in command:
         for name in _NAME.findall(word):
-            if name.partition(".")[0] not in known:
-                raise InputError(f'stage {stage}: "{{{name}}}" is no placeholder; {did_you_mean(name, known)}')
+            fields, known = settings.model_fields, [*reads, *OURS]
+            for part in name.split("."):
+                if part not in known:
+                    raise InputError(f'stage {stage}: "{{{name}}}" is no placeholder; {did_you_mean(part, known)}')
+                kind = fields[part].annotation if part in fields else None
+                fields = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+                known = list(fields)
 
 
 def fill(word: str, values: Mapping[str, Any]) -> str:
-    """Returns a word with its placeholders replaced; truth values as ``true`` and ``false``, as in YAML.
+    """Returns a word with its placeholders replaced; what is no text and no number as JSON has it.
 
     >>> fill("--lr={lr}", {"lr": 0.1}), fill("{model.depth}", {"model": {"depth": 18}}), fill("{on}", {"on": True})
     ('--lr=0.1', '18', 'true')
+    >>> fill("{sizes}", {"sizes": [1, "two"]})
+    '[1, "two"]'
     """
 
     def value_of(match: re.Match[str]) -> str:
         value: Any = values
         for part in match[1].split("."):
             value = value[part]
-        return str(value).lower() if isinstance(value, bool) else str(value)
+        return json.dumps(value) if value is None or isinstance(value, bool | list | dict) else str(value)
 
     return _NAME.sub(value_of, word)

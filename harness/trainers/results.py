@@ -42,12 +42,24 @@ def measured(returned: Any, declared: Sequence[str], run: Run, folder: Path) -> 
     return {name: metrics[name] for name in declared}
 
 
+def shown(value: Any, most: int = 40) -> str:
+    """A value as Python writes it, cut short."""
+    try:
+        text = repr(value)
+    except Exception:
+        return type(value).__name__
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) or getattr(value, "shape", None) == ()
 
 
 def _finite(name: str, value: Any) -> float:
-    number = float(value)
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise StageError(f"{name} is {shown(value)}, expected a finite number") from None
     if not math.isfinite(number):
         raise StageError(f"{name} is {number}, expected a finite number")
     return number
@@ -61,10 +73,17 @@ def _write_units(arrays: Mapping[str, Any], run: Run, folder: Path) -> dict[str,
 
     values = {}
     for name, array in arrays.items():
+        found = type(array).__name__
+        if hasattr(array, "detach"):
+            array = array.detach().cpu()
+        if np.ma.is_masked(array):
+            raise StageError(f"{name} has masked values, expected a number for each unit")
         try:
-            column = np.asarray(array.detach().cpu() if hasattr(array, "detach") else array, dtype=np.float64)
-        except (TypeError, ValueError):
-            found = type(array).__name__
+            if array is None or np.asarray(array).dtype.kind in "USc":
+                raise TypeError
+            column = np.asarray(array, dtype=np.float64)
+        except (TypeError, ValueError, OverflowError):
+            found = "None" if array is None else found
             raise StageError(f"{name} is {found}, expected a number or one number for each unit") from None
         if column.ndim != 1 or not column.size:
             raise StageError(f"{name} has shape {column.shape}, expected a number or (units,)")

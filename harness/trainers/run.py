@@ -1,6 +1,7 @@
 """What a user's function is given besides its settings: the seed, the device, logging, checkpoints, costs."""
 
 import io
+import math
 import tarfile
 import tempfile
 import time
@@ -77,11 +78,15 @@ class Run:
             epoch: Where in the training this is; default: the step.
             values: Numbers by name (``loss=0.3``).
         """
-        self._step = max(self._step + 1, step or 0)
-        place = float(self._step if epoch is None else epoch)
-        figures = {name: float(value) for name, value in values.items()}
+        for what, count in (("step", step), ("steps", steps)):
+            if count is not None and not hasattr(count, "__index__"):
+                raise InputError(f"run.log: {what} is {type(count).__name__}, expected a whole number")
+        place = _number("run.log: epoch", epoch)
+        figures = {name: _number(f"run.log: {name}", value) for name, value in values.items()}
+        self._step = max(self._step + 1, int(step or 0))
+        place = float(self._step if epoch is None else place)
         self._spool.write(self._step, place, figures, time.time_ns() // 1_000_000)
-        detail: dict[str, Any] = {"step": self._step, **({} if steps is None else {"steps": steps})}
+        detail: dict[str, Any] = {"step": self._step, **({} if steps is None else {"steps": int(steps)})}
         if "loss" in figures:
             detail["loss"] = figures["loss"]
         self._emit(detail)
@@ -140,16 +145,32 @@ class Run:
         for name, value in costs.items():
             if name not in COSTS:
                 raise InputError(f'run.cost: "{name}" is no cost; expected one of {", ".join(COSTS)}')
-            self.costs[name] = float(value)
+            self.costs[name] = _number(f"run.cost: {name}", value)
+            if not math.isfinite(self.costs[name]):
+                raise InputError(f"run.cost: {name} is {value}, expected a finite number")
 
     def note(self, sentence: str) -> None:
         """Adds a sentence that the report shows: what a reader must know of this run."""
-        self.notes.append(sentence)
+        text = " ".join(str(sentence).split())
+        if text not in self.notes:
+            self.notes.append(text)
 
     @property
     def steps(self) -> int:
         """Steps logged so far."""
         return self._step
+
+
+def _number(what: str, value: Any) -> float:
+    """Returns a figure as a number; NaN for None.
+
+    Raises:
+        InputError: If it is none.
+    """
+    try:
+        return math.nan if value is None else float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{what} is {type(value).__name__}, expected a number") from None
 
 
 KEPT = "files"

@@ -8,6 +8,7 @@ import inspect
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from harness.trainer import InputRequest, Inputs, Metric, StageSpec, Trainer
 from harness.trainers.contents import contents_digest
 from harness.trainers.declared import Declared
 from harness.trainers.placeholders import check_placeholders
-from harness.trainers.settings import annotation_of
+from harness.trainers.settings import annotation_of, settings_for
+from harness.words import first_line
 
 WORK = "harness.trainers.work:run_step"
 
@@ -101,7 +103,7 @@ class StepTrainer(Trainer):
                     known = did_you_mean(name, settings.model_fields)
                     raise InputError(f'stage {step.name}: reads "{name}", which is no setting; {known}')
             if "command" in step.how:
-                check_placeholders(step.how["command"], self._read_by(step), step.name)
+                check_placeholders(step.how["command"], settings, self._read_by(step), step.name)
 
     def metrics(self, settings: BaseModel) -> Mapping[str, Metric]:  # noqa: ARG002
         """Returns the recipe's ``metrics:``."""
@@ -116,7 +118,7 @@ class StepTrainer(Trainer):
 
     def stages(self, settings: BaseModel, seed: int, inputs: Inputs) -> Sequence[StageSpec]:
         """Returns a stage for each step."""
-        values = settings.model_dump()
+        values = settings.model_dump(mode="json")
         return [
             StageSpec(
                 kind="step",
@@ -155,15 +157,41 @@ class StepTrainer(Trainer):
             raise InputError(
                 "the recipe declares no held_out: the settings with which its code scores on data held out of training"
             )
+        values = deepcopy(settings.model_dump(mode="json"))
+        for key, value in patch.items():
+            inner, (*above, last) = values, key.split(".")
+            for name in above:
+                inner = inner.get(name, {}) if isinstance(inner, dict) else {}
+            if last not in inner:
+                raise InputError(f'held_out: "{key}" is no setting; {did_you_mean(key, inner or values)}')
+            inner[last] = value
         try:
-            return self.settings.model_validate({**settings.model_dump(), **patch})
+            return self.settings.model_validate(values)
         except ValidationError as error:
-            raise InputError(f"held_out: {error.errors()[0]['msg']}") from None
+            first = error.errors()[0]
+            raise InputError(f"held_out: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+    def untrainable(self, settings: BaseModel) -> str:
+        """Returns what a dataclass's or a model's own checks say against the settings."""
+        values = settings.model_dump(mode="json")
+        for step in self._steps:
+            if step.annotation is not None:
+                try:
+                    settings_for({name: values[name] for name in self._read_by(step)}, step.annotation)
+                except ValidationError as error:
+                    first = error.errors()[0]
+                    place = ".".join(map(str, first["loc"]))
+                    return f"settings{place and '.'}{place}: {first['msg'].removeprefix('Value error, ')}"
+                except Exception as error:
+                    return f"settings: {step.annotation.__name__}: {first_line(error)}"
+        return ""
 
     def params(self, settings: BaseModel) -> Mapping[str, Any]:
         """Returns the single values among the settings."""
         return {
-            name: value for name, value in settings.model_dump().items() if isinstance(value, bool | int | float | str)
+            name: value
+            for name, value in settings.model_dump(mode="json").items()
+            if isinstance(value, bool | int | float | str)
         }
 
     def _read_by(self, step: Step) -> tuple[str, ...]:

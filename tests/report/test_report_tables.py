@@ -1,7 +1,7 @@
 """The model of a report and its verdicts, on small tables computed by hand."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from harness.report.model import TableReport
 from harness.report.power import Needed, seeds_needed
 from harness.report.statistics import Chance
 from harness.report.write import TEXTS
+from harness.track.snapshot import RunRecord
 from harness.units import UNITS, Units, write_units
 
 
@@ -248,11 +249,13 @@ def test_pairing_over_queries_cancels_what_makes_queries_hard(tmp_path: Path) ->
         assert width(claim.measured.interval) < width(measured.interval) / 2
 
 
-def queries(folder: Path, precision: Sequence[float], ids: Sequence[int] | None = None) -> Path:
+def queries(
+    folder: Path, precision: Sequence[float], groups: Sequence[int] | None = None, ids: Sequence[int] | None = None
+) -> Path:
     folder.mkdir()
-    groups = np.arange(len(precision)) if ids is None else np.array(ids)
-    values = {"mAP": np.array(precision)}
-    write_units(folder, Units(values, np.arange(len(precision)), groups, "queries", "identities"))
+    numbers = np.arange(len(precision))
+    known, drawn = (numbers if given is None else np.array(given) for given in (ids, groups))
+    write_units(folder, Units({"mAP": np.array(precision)}, known, drawn, "queries", "identities"))
     return folder
 
 
@@ -293,16 +296,47 @@ def test_an_unreadable_file_of_queries_is_told_and_not_used(tmp_path: Path) -> N
     assert any("cannot be read" in note for note in report.notes)
 
 
-def test_rows_that_were_asked_other_queries_are_compared_over_seeds_alone(tmp_path: Path) -> None:
-    runs = [
-        run(row, seed, {"mAP": 0.5 + 0.1 * seed}, artifacts=queries(tmp_path / f"{row}{seed}", values, ids))
-        for row, ids in (("a", [1, 2]), ("b", [1, 3]))
-        for seed, values in ((0, [0.4, 0.6]), (1, [0.5, 0.7]))
+def of_queries(folder: Path, ids: Mapping[tuple[str, int], Sequence[int]]) -> list[RunRecord]:
+    """Runs by row and seed, measured on these queries."""
+    return [
+        run(row, seed, {"mAP": 0.5 + 0.1 * seed}, artifacts=queries(folder / f"{row}{seed}", values, asked, asked))
+        for (row, seed), asked in ids.items()
+        for values in ([0.4 + 0.1 * seed, 0.6 + 0.1 * seed],)
     ]
+
+
+@pytest.mark.parametrize(
+    ("of_b", "groups", "difference"),
+    [
+        ([1, 3], {}, "1 of 2 differ; 2 is only in the first"),
+        ([3, 4], {}, "2 of 2 differ; 1 is only in the first"),
+        ([1, 2], {"b": [3, 4]}, "1 is of group 1 in the first, 3 in the second"),
+        ([1, 2, 5], {}, "2 and 3 of them; 5 is only in the second"),
+    ],
+)
+def test_rows_that_were_asked_other_queries_are_not_compared(
+    tmp_path: Path, of_b: list[int], groups: dict[str, list[int]], difference: str
+) -> None:
+    runs = of_queries(tmp_path, {("a", 0): [1, 2], ("a", 1): [1, 2]})
+    for seed in (0, 1):
+        place = queries(tmp_path / f"b{seed}", [0.5 + 0.1 * seed] * len(of_b), groups.get("b"), of_b)
+        runs.append(run("b", seed, {"mAP": 0.5 + 0.1 * seed}, artifacts=place))
     report = build_report(snapshot({**small_table(AB), "claims": [CLAIM]}, runs))
     assert report.rows[0].cells["mAP"].measured.chance.units == 2
+    (claim,) = report.claims
+    assert (claim.measured, claim.verdict) == (None, "inconclusive")
+    assert claim.reason.startswith('rows "b" and "a" have values of other queries under seed 0 (')
+    told = f'rows "a" and "b" have values of other queries under seed 0 ({difference}); they are not compared'
+    assert told in report.notes
+    assert report.insight.pairs == () or not report.insight.pairs[0].gains
+
+
+def test_queries_in_another_order_are_the_same_and_may_differ_between_seeds(tmp_path: Path) -> None:
+    ids = {("a", 0): [1, 2], ("b", 0): [2, 1], ("a", 1): [3, 4], ("b", 1): [3, 4]}
+    report = build_report(snapshot({**small_table(AB), "claims": [CLAIM]}, of_queries(tmp_path, ids)))
+    assert not any("not compared" in note for note in report.notes)
     assert report.claims[0].measured.seeds == 2
-    assert report.claims[0].measured.chance is None
+    assert report.rows[0].cells["mAP"].measured.chance.units == 0  # over seeds alone
 
 
 def test_notes_of_the_runs_and_one_seed_are_told(tmp_path: Path) -> None:
