@@ -38,7 +38,8 @@ def product_bounds(dimension: int, scale: float = 1.0, largest_norm: float = mat
     row, so scaled.
 
     ``|fl(x.y) - x.y| <= gamma_n |x||y|`` with ``gamma_n = n u / (1 - n u)`` (Higham, Accuracy and Stability of
-    Numerical Algorithms, 2nd ed., section 3.1), n being ``dimension`` plus 8 for scaling rows and columns.
+    Numerical Algorithms, 2nd ed., section 3.1), n being ``dimension`` plus 8 for scaling rows and columns, or
+    for rounding them after a centre was taken off.
     """
     steps = (dimension + 8) * UNIT_ROUNDOFF
     underflow = dimension * SMALLEST_NORMAL * max(scale, 1.0)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from harness.errors import InputError
 from harness.reid.evaluate.blocks import Watch
-from harness.reid.evaluate.rows import Rows
+from harness.reid.evaluate.rows import Rows, scaled
 from harness.reid.evaluate.scan import score_reach
 from harness.reid.evaluate.sources import FeatureSource, Floats, Ints
 from harness.reid.evaluate.workers import Counter, Progress, split
@@ -103,14 +103,13 @@ def meet_on_device(rows: Rows, size: int, device: str, progress: Progress | None
     """The fields of ``neighbours.Candidates``, ``size`` a row, from whole rows of products on a torch device."""
     target = open_device(device)
     total = len(rows.values)
-    scales = rows.scales.astype(np.float32)
     halves = torch.from_numpy((0.5 * rows.norms**2).astype(np.float32)).to(target)
-    scaled = torch.from_numpy(rows.values).to(target) * torch.from_numpy(scales).to(target)[:, None]
+    left = torch.from_numpy(scaled(rows)).to(target)
     chunks = split(total, DEVICE_ROWS, 1)
     counter, parts = Counter(len(chunks), progress), []
     for chunk in chunks:
         with full_precision():
-            scores = halves[chunk, None] + (halves - scaled[chunk] @ scaled.T)
+            scores = halves[chunk, None] + (halves - left[chunk] @ left.T)
         nearest, farthest = scores.topk(size, largest=False), scores.max(1)
         parts.append([part.cpu().numpy() for part in (*nearest, *farthest)])
         counter.tick()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from harness.reid.compiled import compiled
 from harness.reid.evaluate.bounds import Bounds, product_bounds
-from harness.reid.evaluate.rows import Rows, squared_distances
+from harness.reid.evaluate.rows import Rows, scaled, squared_distances
 from harness.reid.evaluate.scan import score_reach
 from harness.reid.evaluate.workers import Counter, Progress, run_tasks, split
 
@@ -70,7 +70,7 @@ def find_neighbours(
         from harness.reid.evaluate.device import meet_on_device  # torch is needed for a device alone
 
         candidates = Candidates(*meet_on_device(rows, size, device, progress))
-    bounds = product_bounds(rows.values.shape[1], float(rows.scales.max()), float(rows.norms.max()))
+    bounds = product_bounds(rows.products.shape[1], float(rows.product_scales.max()), float(rows.norms.max()))
     parts = run_tasks(
         lambda chunk: _choose(rows, candidates, chunk, count, bounds), split(total, block, threads), threads
     )
@@ -101,8 +101,8 @@ def _meet_on_host(
     )
     ceiling = np.full(total, np.inf, np.float32)  # found.scores[:, -1], side by side
     halves = (0.5 * rows.norms**2).astype(np.float32)
-    scales = rows.scales.astype(np.float32)
-    scaled = rows.values * scales[:, None] if (scales != 1.0).any() else rows.values
+    scales = rows.product_scales.astype(np.float32)
+    left_rows = scaled(rows)
     tasks = triangle(total, block)
     locks = {edge.start: Lock() for edge in chain.from_iterable(tasks)}
     counter, buffers = Counter(len(tasks), progress), local()
@@ -113,7 +113,7 @@ def _meet_on_host(
         left, right = task
         shape = left.stop - left.start, right.stop - right.start
         scores = buffers.block[: shape[0] * shape[1]].reshape(shape)
-        np.matmul(scaled[left], rows.values[right].T, out=scores)
+        np.matmul(left_rows[left], rows.products[right].T, out=scores)
         if products is not None:
             _keep(products, scores, left.start, right.start)
         _score(scores, halves[left], halves[right], scales[right])

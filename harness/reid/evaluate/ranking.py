@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.errors import InputError, did_you_mean
 from harness.reid.evaluate.blocks import HostBlocks, Watch
 from harness.reid.evaluate.inputs import Labels, to_array, to_feature_pair, to_labels
-from harness.reid.evaluate.rows import measure_rows
+from harness.reid.evaluate.rows import measure_sides
 from harness.reid.evaluate.scan import bracket, score_reach, settle_pairs
 from harness.reid.evaluate.sources import FeatureSource, Floats, Ints, MatrixSource, Source
 from harness.reid.evaluate.workers import Counter, Progress, default_threads, run_tasks, split
@@ -131,6 +131,9 @@ def evaluate_ranking(
 
     The ranking is that of float64 distances between the (float32) features, whatever the chunks, threads or device:
     float32 products decide what their error bound proves, the rest is computed again (see ``bounds``).
+    Equal rows tie, and under the cosine metric rows that are exact multiples of each other, and all rows of zeros, do.
+    Different rows that only real numbers put equally far away may differ in the last bit of float64, which then ranks
+    them.
 
     Args:
         query_features: arrays or tensors; float16, bfloat16 and float64 become float32.
@@ -155,7 +158,7 @@ def evaluate_ranking(
     settings = Settings(ap, top, device, threads, progress, query_chunk, gallery_chunk)
     query, gallery = to_feature_pair(query_features, gallery_features)
     labels = to_labels(query_ids, query_cameras, gallery_ids, gallery_cameras, (len(query), len(gallery)))
-    source = FeatureSource(measure_rows(query, metric, "query"), measure_rows(gallery, metric, "gallery"), labels.kept)
+    source = FeatureSource(*measure_sides(query, gallery, metric, settings.workers), labels.kept)
     return rank(source, labels, settings)
 
 

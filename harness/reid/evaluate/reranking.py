@@ -12,7 +12,7 @@ from harness.reid.evaluate.inputs import to_feature_pair, to_labels
 from harness.reid.evaluate.neighbours import find_neighbours, triangle
 from harness.reid.evaluate.ranking import GALLERY_CHUNK, RankingResult, Settings, lay_out, rank
 from harness.reid.evaluate.reciprocal import Overlap, encode_overlap
-from harness.reid.evaluate.rows import Rows, measure_rows
+from harness.reid.evaluate.rows import Rows, measure_sides
 from harness.reid.evaluate.sources import FeatureSource, Floats, Ints
 from harness.reid.evaluate.workers import Progress, run_tasks
 
@@ -50,7 +50,7 @@ def k_reciprocal_distances(
     settings = Settings(device=device, threads=threads, progress=progress, top=0)
     check_parameters(k1, k2, lambda_)
     query, gallery = to_feature_pair(query_features, gallery_features)
-    sides = measure_rows(query, metric, "query"), measure_rows(gallery, metric, "gallery")
+    sides = measure_sides(query, gallery, metric, settings.workers)
     final = np.empty((len(query), len(gallery)), np.float32)
     rows, overlap = _encode(*sides, k1, k2, settings, final)
     source = OverlapSource(rows, overlap, lambda_, final if device == "cpu" else None)
@@ -86,7 +86,7 @@ def evaluate_reranked(
     check_parameters(k1, k2, lambda_)
     query, gallery = to_feature_pair(query_features, gallery_features)
     labels = to_labels(query_ids, query_cameras, gallery_ids, gallery_cameras, (len(query), len(gallery)))
-    sides = measure_rows(query, metric, "query"), measure_rows(gallery, metric, "gallery")[labels.kept]
+    mine, theirs = measure_sides(query, gallery, metric, settings.workers)
     shape = len(query), len(labels.kept)
     chunks, spans = lay_out(shape, settings)
     before, after = len(triangle(sum(shape))), len(chunks) * len(spans)
@@ -96,7 +96,7 @@ def evaluate_reranked(
         settings = replace(settings, progress=lambda done, _: progress(before + done, before + after))
     keep = device == "cpu" and 4 * shape[0] * shape[1] <= KEPT_BYTES
     products = np.empty(shape, np.float32) if keep else None
-    rows, overlap = _encode(*sides, k1, k2, first, products)
+    rows, overlap = _encode(mine, theirs[labels.kept], k1, k2, first, products)
     return rank(OverlapSource(rows, overlap, lambda_, products), labels, settings)
 
 
@@ -113,11 +113,7 @@ def _encode(
     query: Rows, gallery: Rows, k1: int, k2: int, settings: Settings, products: NDArray[np.float32] | None
 ) -> tuple[Rows, Overlap]:
     """Queries and gallery as one set of rows, and how their k-reciprocal sets overlap."""
-    rows = Rows(
-        np.concatenate([query.values, gallery.values]),
-        np.concatenate([query.scales, gallery.scales]),
-        np.concatenate([query.norms, gallery.norms]),
-    )
+    rows = query.followed_by(gallery)
     neighbours = find_neighbours(
         rows,
         max(k1 + 1, k2),

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from harness.errors import InputError
 from harness.reid.evaluate.bounds import EXACT, Bounds, product_bounds
-from harness.reid.evaluate.rows import Rows, squared_distances
+from harness.reid.evaluate.rows import Rows, scaled, squared_distances
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.floating]
@@ -50,18 +50,18 @@ class FeatureSource:
         self.dtype = np.dtype(np.float32)
         self.norms = queries.norms
         self.bounds = product_bounds(
-            queries.values.shape[1], float(gallery.scales.max()), float(gallery.norms[kept].max())
+            queries.products.shape[1], float(gallery.product_scales.max()), float(gallery.norms[kept].max())
         )
-        scaled = bool((queries.scales != 1.0).any())
-        self.query_rows = queries.values * queries.scales[:, None].astype(np.float32) if scaled else queries.values
+        self.query_rows = scaled(queries)
         self.shifts = (0.5 * gallery.norms[kept] ** 2).astype(np.float32)
-        self.scales = gallery.scales[kept].astype(np.float32)
+        self.scales = gallery.product_scales[kept].astype(np.float32)
 
     def gallery_rows(self, gallery: slice) -> NDArray[np.float32]:
-        """Rows of kept items, unscaled: a view where they lie together, as they do where junk is sorted to one end."""
+        """What products take of kept items, unscaled: a view where they lie together, as with junk at one end."""
         kept = self.kept[gallery]
         together = kept[-1] - kept[0] == len(kept) - 1
-        return self.gallery.values[kept[0] : kept[-1] + 1] if together else self.gallery.values[kept]
+        rows = self.gallery.products
+        return rows[kept[0] : kept[-1] + 1] if together else rows[kept]
 
     def fill(self, queries: slice, gallery: slice, block: Floats) -> None:
         """See ``Source``."""

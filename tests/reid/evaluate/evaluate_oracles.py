@@ -3,9 +3,16 @@
 import numpy as np
 
 
+def unit_rows(features):
+    """Rows of length 1 in float64; a row of zeros stays as it is."""
+    rows = np.asarray(features, np.float32).astype(float)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+
+
 def exact_distances(queries, gallery):
     """Plain Euclidean distances in float64, pair by pair."""
-    queries, gallery = np.asarray(queries, np.float32).astype(float), np.asarray(gallery, np.float32).astype(float)
+    queries, gallery = (np.asarray(rows).astype(float) for rows in (queries, gallery))
     return np.array([[np.sqrt(((q - g) ** 2).sum()) for g in gallery] for q in queries])
 
 
