@@ -5,19 +5,22 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from harness.reid.losses.geometry import at_least_float32, l2_normalize
+from harness.reid.losses.geometry import at_least_float32, l2_normalize, power_of_two_scale
 
 
 def attention_maps(features: Tensor) -> Tensor:
     """Where a stage looks: (B, H*W), of unit length, from its last map ``features`` (B, C, H, W) (eq. 1).
 
     The mean over the channels of the squared activations at every position, then l2-normalised over the positions. A
-    map without any activation stays zero.
+    map without any activation stays zero. It does not depend on the map's scale, which is therefore divided out before
+    anything is squared: a map of 1e20 or of 1e-25 has the attention that it would have at 1.
 
     >>> attention_maps(torch.tensor([[[[3.0, 1.0]], [[0.0, 7.0]]]]))  # (9+0)/2 = 4.5, (1+49)/2 = 25 -> length 25.4
     tensor([[0.1772, 0.9842]])
     """
-    return l2_normalize(at_least_float32(features).square().mean(dim=1).flatten(1))
+    features = at_least_float32(features)
+    features = features / power_of_two_scale(features, dim=(1, 2, 3))
+    return l2_normalize(features.square().mean(dim=1).flatten(1))
 
 
 def self_attention_constraint(maps: Sequence[Tensor]) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from harness.reid.losses.geometry import at_least_float32, pairwise_distances
+from harness.reid.losses.geometry import at_least_float32, norms_of, pairwise_distances
 
 _IDENTITIES_NEEDED = {"triplet": 2, "quadruplet": 3}
 
@@ -147,5 +147,4 @@ def _nearest(distances: Tensor, admissible: Tensor) -> tuple[Tensor, Tensor]:
 
 def _distance(left: Tensor, right: Tensor) -> Tensor:
     """Row by row; the gradient of a vanishing distance is 0."""
-    distances: Tensor = torch.linalg.vector_norm(left - right, dim=1)
-    return distances
+    return norms_of(left - right).squeeze(1)
