@@ -14,7 +14,8 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="FEATURES.npz",
-            help="Arrays query_features (Q, D), query_ids, query_cameras (Q,) and gallery_* likewise.",
+            help="Arrays query_features (Q, D), query_ids, query_cameras (Q,) and gallery_* likewise; "
+            "labels are integers or text.",
             show_default=False,
         ),
     ],

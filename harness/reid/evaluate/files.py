@@ -27,20 +27,21 @@ AP_NAMES = {
 
 @dataclass(frozen=True)
 class Features:
-    """Both sides of a retrieval problem, as arrays that fit each other."""
+    """Both sides of a retrieval problem, as arrays that fit each other; labels are integers or text, as stored."""
 
     query_features: NDArray[np.float32]
-    query_ids: NDArray[np.int64]
-    query_cameras: NDArray[np.int64]
+    query_ids: NDArray[Any]
+    query_cameras: NDArray[Any]
     gallery_features: NDArray[np.float32]
-    gallery_ids: NDArray[np.int64]
-    gallery_cameras: NDArray[np.int64]
+    gallery_ids: NDArray[Any]
+    gallery_cameras: NDArray[Any]
 
 
 def load_features(path: str | Path) -> Features:
     """The arrays of an ``.npz`` file; nothing pickled is ever read.
 
     Expected keys: ``query_features`` (Q, D), ``query_ids`` (Q,), ``query_cameras`` (Q,), and ``gallery_*`` likewise.
+    Labels may be integers or text, and of shape (Q, 1) or (1, Q).
 
     Raises:
         InputError: no such file, no ``.npz``, a missing key, an object array, shapes or types that do not fit.

@@ -137,7 +137,8 @@ def evaluate_ranking(
 
     Args:
         query_features: arrays or tensors; float16, bfloat16 and float64 become float32.
-        query_ids: integers (Q,), like the cameras; up to 64 bits.
+        query_ids: integers of up to 64 bits or text, (Q,), (Q, 1) or (1, Q); so are the cameras and the gallery's. Text
+            that spells whole numbers is those numbers: "0001" is 1, "-1" is junk.
         metric: ``cosine`` is the Euclidean distance of rows scaled to length 1, which ranks as the cosine does.
         ap: ``step``: mean of the precision at each match. ``trapezoid``: of the original Matlab code of Market-1501
             and Oxford5k, the mean of (precision just before a match + precision at it) / 2.
@@ -360,7 +361,8 @@ def _summarise(figures: Mapping[str, NDArray[Any]], labels: Labels, ap: str) -> 
     valid = first > 0
     if not valid.any():
         found = np.isin(labels.query_ids, labels.gallery_ids).sum()
-        cameras = f"query cameras {_some(labels.query_cameras)}, gallery cameras {_some(labels.gallery_cameras)}"
+        query, gallery = (_some(side, labels.camera_names) for side in (labels.query_cameras, labels.gallery_cameras))
+        cameras = f"query cameras {query}, gallery cameras {gallery}"
         raise InputError(
             f"no query has a valid match: {found} of {len(valid)} query identities appear in the gallery, none of them "
             f"in another camera ({cameras}); "
@@ -381,6 +383,8 @@ def _summarise(figures: Mapping[str, NDArray[Any]], labels: Labels, ap: str) -> 
     )
 
 
-def _some(values: Ints) -> str:
+def _some(values: Ints, names: tuple[str, ...]) -> str:
     unique = np.unique(values)
-    return ", ".join(str(value) for value in unique[:6]) + (", ..." if len(unique) > 6 else "")
+    return ", ".join(names[value] if names else str(value) for value in unique[:6]) + (
+        ", ..." if len(unique) > 6 else ""
+    )

@@ -64,7 +64,7 @@ def test_features_come_as_float32(write):
         ({"drop": ("query_ids",)}, r'features.npz: key "query_ids" is missing; found .*did you mean "'),
         ({"query_cameras": np.zeros(8, int)}, r"features.npz: query_cameras: found shape \(8,\); expected \(9,\)"),
         ({"gallery_features": np.zeros((50, 5))}, "query rows have 6 values, gallery rows 5"),
-        ({"gallery_ids": np.zeros(50)}, "gallery_ids: found type float64; expected integers"),
+        ({"gallery_ids": np.zeros(50)}, "gallery_ids: found type float64; expected integers or text"),
         ({"gallery_ids": np.array([None] * 50, object)}, r'key "gallery_ids" cannot be read: .*expected a plain array'),
         ({"query_features": np.array([["a"] * 6] * 9)}, "query features: found type <U1"),
     ],

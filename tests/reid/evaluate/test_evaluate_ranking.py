@@ -346,7 +346,7 @@ def test_no_distance_matrix_is_kept():
         ({0: np.zeros((12, 8))}, r"query rows have 8 values, gallery rows 9"),
         ({0: np.full((12, 9), "a")}, r"query features: found type <U1; expected floating-point numbers"),
         ({1: np.zeros(3, int)}, r"query_ids: found shape \(3,\); expected \(12,\)"),
-        ({5: np.zeros(60)}, r"gallery_cameras: found type float64; expected integers"),
+        ({5: np.zeros(60)}, r"gallery_cameras: found type float64; expected integers or text"),
         ({4: np.full(60, -1)}, r"all 60 boxes are junk"),
     ],
 )
