@@ -1,5 +1,6 @@
 """What the README shows is run: its YAML and Python examples, and the options of its commands."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -74,6 +75,19 @@ def test_your_own_code_of_the_readme_fills_a_table(harness: Command, place: Path
     assert all(0.5 < row["metrics"]["accuracy"] < 1.0 for row in rows)
 
 
+def test_the_readme_from_python_runs_on_the_readme_own_code(harness: Command, place: Path) -> None:
+    for name in (*OWN_CODE, "from_python.py"):
+        (place / name).write_text(examples()[name].replace("seeds: [0, 1, 2]", "seeds: [0, 1]"), encoding="utf-8")
+    command = [sys.executable, "from_python.py"]
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlflow.db"}
+    done = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "PlanView(digits: 6 rows, 12 of 12 stages to run)" in done.stdout
+    assert "TableRun(digits: 12 stages trained; 0 cached; report reports/digits.md)" in done.stdout
+    assert "Width=wide vs narrow" in done.stdout
+    assert (place / "pages" / "digits.md").is_file()
+
+
 SMALL = [
     *("--set", "data.height_px=32", "--set", "data.width_px=16", "--set", "model.embedding_dim=16"),
     *("--set", "stages.classify.epochs=1"),
@@ -85,6 +99,7 @@ def test_the_seventh_factor_and_the_users_own_loss_of_the_readme_train(
 ) -> None:
     assert set(examples()) == {
         *OWN_CODE,
+        "from_python.py",
         "ablations/smoothing.yaml",
         "ablations/recipes/smoothing.yaml",
         "my_losses.py",

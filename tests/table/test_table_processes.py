@@ -1,8 +1,11 @@
 """The Python front end alone in a process: light to import, without the command line, from a script of its own."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from conftest import ROOT
 
 SCRIPT = """
 import sys
@@ -38,3 +41,12 @@ def test_a_script_declares_its_own_function_and_runs_without_the_command_line(fo
 def test_importing_the_package_loads_nothing_heavy(folder: Path) -> None:
     heavy = "{'torch', 'mlflow', 'pandas', 'numpy', 'pydantic', 'yaml', 'rich', 'typer'}"
     assert python(folder, "-c", f"import sys, harness; print({heavy} & set(sys.modules))") == "set()"
+
+
+def test_the_tour_of_the_repository_runs_and_explains_its_table(folder: Path) -> None:
+    shutil.copytree(ROOT / "ablations", folder / "ablations")
+    told = python(folder, "-m", "ablations.tour")
+    assert "TableRun(tour: 15 stages trained; 0 cached; report reports/tour.md)" in told
+    assert "A wider hidden layer helps" in told
+    assert "Width=wide vs narrow" in told
+    assert (folder / "tour.png").stat().st_size > 10_000
