@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.api.listener import Listener
+from harness.api.outputs import choose_folder
 from harness.api.places import data_candidates
 from harness.api.written import write_table
 from harness.errors import InputError, did_you_mean
@@ -35,20 +37,22 @@ class Pictures:
 def write_reports(
     tables: Sequence[str] | None,
     profile: str | None,
-    out: Path,
+    out: Path | None,
     formats: Sequence[str],
     store: str,
     pictures: Pictures,
+    listener: Listener | None = None,
 ) -> "Iterator[tuple[TableReport, list[Path]]]":
     """Builds and writes the reports of tables, one after another.
 
     Args:
         tables: Names or files; None or none: all in the tracker.
         profile: The profile; None: the newest.
-        out: The reports' folder.
+        out: The reports' folder; None: see ``harness.api.outputs``.
         formats: What to write, among ``harness.report.FORMATS``.
         store: The store's address, for downloads.
         pictures: What to draw besides.
+        listener: Receives notes.
 
     Yields:
         Each report and its files.
@@ -73,9 +77,12 @@ def write_reports(
         with _uncollected():
             snapshot = read_snapshot(None, name, profile=profile, downloads=root / "downloads")
             built = build_report(snapshot)
-            drawn = _draw(pictures, snapshot, out, root)
-            page = [write_pictures_page(built, out, drawn)] if drawn else []
-            written = write_table(None, snapshot, built, out, formats) + page
+            folder, told = choose_folder(out, name, root, snapshot)
+            drawn = _draw(pictures, snapshot, folder, root)
+            page = [write_pictures_page(built, folder, drawn)] if drawn else []
+            written = write_table(None, snapshot, built, folder, formats) + page
+        if told and listener is not None:
+            listener.note(told)
         yield built, written
 
 

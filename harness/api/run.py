@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.api.engine import Engine
 from harness.api.listener import Listener
+from harness.api.outputs import choose_folder
 from harness.api.prepare import Prepared
 from harness.api.tracking import TableTracking, table_metrics
 from harness.api.written import write_table
@@ -97,7 +98,7 @@ class TableRun:
 def run_table(
     prepared: Prepared,
     engine: Engine,
-    out: Path,
+    out: Path | None,
     listener: Listener | None = None,
     circumstances: Mapping[str, Any] | None = None,
     on_event: "Callable[[Event], None] | None" = None,
@@ -107,7 +108,7 @@ def run_table(
     Args:
         prepared: The table.
         engine: What carries the stages out.
-        out: Folder of the reports.
+        out: Folder of the reports; None: see ``harness.api.outputs``.
         listener: Receives notes and progress.
         circumstances: Added to every stage's context; none of it can change a result.
         on_event: Called with every event of the executor.
@@ -140,11 +141,17 @@ def run_table(
         tracker.close(0.0 if hurried else min(_PATIENCE_S, listener.seconds_left()))
         raise
     with listener.busy("bringing the tracker up to date and writing the report"):
-        return _conclude(prepared, tracker, tracking, outcomes, out)
+        tracking.keep_finished()
+        return _conclude(prepared, tracker, tracking, outcomes, out, listener)
 
 
 def _conclude(
-    prepared: Prepared, tracker: "Tracker", tracking: TableTracking, outcomes: "Mapping[str, Outcome]", out: Path
+    prepared: Prepared,
+    tracker: "Tracker",
+    tracking: TableTracking,
+    outcomes: "Mapping[str, Outcome]",
+    out: Path | None,
+    listener: Listener,
 ) -> TableRun:
     """Brings the tracker up to date, and writes the report if it has all that it needs."""
     from harness.report import build_report
@@ -159,11 +166,14 @@ def _conclude(
     try:
         snapshot = read_snapshot(tracker.uri, prepared.matrix.name, key=tracking.key, downloads=downloads)
         report = build_report(snapshot)
+        out, told = choose_folder(out, prepared.matrix.name, prepared.store.root, snapshot)
         written = write_table(tracker.uri, snapshot, report, out, REPORT_FORMATS)
     except TrackerError as error:  # it was there a moment ago
         tracker.finish_table(tracking.key, succeeded=succeeded)
         tracker.close(0.0)
         return TableRun(prepared, outcomes, str(error), None, [])
+    if told:
+        listener.note(told)
     text, means = regular_file(written[0]).read_text(encoding="utf-8"), table_metrics(report)
     tracker.finish_table(
         tracking.key, succeeded=succeeded, report=text, row_metrics=means, files=written[1:], within=out

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.api.engine import Engine
 from harness.api.listener import Listener
+from harness.api.outputs import choose_folder
 from harness.api.studies import PointTrainer, PreparedSearch, StudyTracking
 from harness.errors import InputError
 from harness.files import regular_file
@@ -20,7 +21,7 @@ _PATIENCE_S = 30.0
 
 
 def run_search(
-    prepared: PreparedSearch, engine: Engine, out: Path, listener: Listener | None = None
+    prepared: PreparedSearch, engine: Engine, out: Path | None, listener: Listener | None = None
 ) -> tuple[dict[str, Any], list[Path]]:
     """Carries on every row's study, keeps the outcome and writes the report.
 
@@ -41,7 +42,9 @@ def run_search(
         return _run(prepared, engine, out, listener)
 
 
-def _run(prepared: PreparedSearch, engine: Engine, out: Path, listener: Listener) -> tuple[dict[str, Any], list[Path]]:
+def _run(
+    prepared: PreparedSearch, engine: Engine, out: Path | None, listener: Listener
+) -> tuple[dict[str, Any], list[Path]]:
     from dataclasses import asdict
 
     from harness.report.margins import write_study
@@ -64,7 +67,10 @@ def _run(prepared: PreparedSearch, engine: Engine, out: Path, listener: Listener
         }
         write_result(prepared.result_file, record)
         prepared.store.share(prepared.result_file)
-        written = write_study(record, out)
+        folder, told = choose_folder(out, prepared.search.name, prepared.store.root)
+        written = write_study(record, folder)
+        if told:
+            listener.note(told)
         tracking.finish(regular_file(written[0]).read_text(encoding="utf-8"))
     except BaseException:
         tracking.interrupt()

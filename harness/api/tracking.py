@@ -1,10 +1,12 @@
 """Keeps the tracker informed of a table's runs while an executor's events come in."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from harness.api.prepare import Prepared
 from harness.code import CODE_VERSION
+from harness.execute.manifest import DamagedError
 from harness.execute.protocol import Event
 from harness.matrix import Row, matrix_to_json, recipe_to_yaml
 from harness.matrix.levels import mentioned
@@ -30,6 +32,7 @@ class TableTracking:
         self._rows = {row.id: row for row in prepared.whole.rows}
         self._provenance = _provenance(prepared)
         self.key = table_key(prepared)
+        self._asked = frozenset(prepared.plan.runs)
         self._opened: set[Run] = set()
         self._ended: set[Run] = set()
         self._followed: set[tuple[Run, str]] = set()
@@ -64,6 +67,18 @@ class TableTracking:
                     self._open_run(run)
                     self._tracker.fail_run(self._run_key(run), told)
                     self._ended.add(run)
+
+    def keep_finished(self) -> None:
+        """Adds rows and seeds that were not asked for and that the store holds, of the same code, data and settings."""
+        store = self._prepared.store
+        for run in self._prepared.whole_plan.runs:
+            if run in self._asked or not all(map(store.is_complete, run.stages)):
+                continue
+            with suppress(DamagedError):  # it is made again when it is asked for
+                store.fetch(run.evaluation, (UNITS, *self._prepared.trainer.artifacts))
+                self._open_run(run)
+                self._follow(run)
+                self._finish(run)
 
     def interrupt(self) -> None:
         """Marks the table and the runs that were under way as killed; the same command goes on with them."""

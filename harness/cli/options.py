@@ -8,6 +8,7 @@ import typer
 from harness.api import DEFAULT_REPORTS as DEFAULT_REPORTS
 from harness.api import DEFAULT_STORE as DEFAULT_STORE
 from harness.api.engine import ExecutorName
+from harness.api.outputs import RULE
 from harness.errors import InputError
 
 TableArgument = Annotated[Path, typer.Argument(metavar="TABLE.yaml", help="The declared table.", show_default=False)]
@@ -57,7 +58,7 @@ StoreOption = Annotated[
         help="Where finished stages and checkpoints are kept: a folder, or s3://bucket/prefix for many machines.",
     ),
 ]
-OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where reports are written.")]
+OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help=RULE, show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on standard output.")]
 
 ReuseOption = Annotated[

@@ -5,7 +5,6 @@ from typing import Annotated
 import typer
 
 from harness.cli.options import (
-    DEFAULT_REPORTS,
     DEFAULT_STORE,
     REPORT_FORMATS,
     DataOption,
@@ -27,7 +26,7 @@ def report(
     ] = None,
     profile: ProfileOption = None,
     data: DataOption = None,
-    out: OutOption = DEFAULT_REPORTS,
+    out: OutOption = None,
     formats: Annotated[
         str, typer.Option("--format", metavar="md,tex,csv,json,svg,png", help="What to write; svg and png: figures.")
     ] = ",".join(REPORT_FORMATS),
@@ -49,12 +48,14 @@ def report(
 ) -> None:
     """Write the reports of tables from the tracker's runs: numbers, claims, effects, provenance, figures."""
     from harness.api.report import Pictures, write_reports
+    from harness.cli.ending import seconds_left
+    from harness.display.listener import TerminalListener
     from harness.report import report_to_json
 
     pictures = Pictures(rank_lists, row, listed(attention, "--attention"), data)
     wanted = listed(formats, "--format") or []
     reports, console = [], notices()
-    for built, written in write_reports(tables, profile, out, wanted, store, pictures):
+    for built, written in write_reports(tables, profile, out, wanted, store, pictures, TerminalListener(seconds_left)):
         reports.append(built)
         console.print(f"{built.name}: {', '.join(map(str, written))}", markup=False)
     if json:

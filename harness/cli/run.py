@@ -5,7 +5,6 @@ import typer
 from harness.api.engine import Engine
 from harness.cli.ending import seconds_left
 from harness.cli.options import (
-    DEFAULT_REPORTS,
     DEFAULT_STORE,
     AddressOption,
     CachedOption,
@@ -43,7 +42,7 @@ def run(
     stage_cpus: StageCpusOption = None,
     stage_gpus: StageGpusOption = None,
     store: StoreOption = DEFAULT_STORE,
-    out: OutOption = DEFAULT_REPORTS,
+    out: OutOption = None,
     reuse: ReuseOption = "code",
     cache: CachedOption = True,
     json: JsonOption = False,

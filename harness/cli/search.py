@@ -8,7 +8,6 @@ import typer
 from harness.api.engine import Engine
 from harness.cli.ending import seconds_left
 from harness.cli.options import (
-    DEFAULT_REPORTS,
     DEFAULT_STORE,
     AddressOption,
     DataOption,
@@ -43,7 +42,7 @@ def search(
     stage_cpus: StageCpusOption = None,
     stage_gpus: StageGpusOption = None,
     store: StoreOption = DEFAULT_STORE,
-    out: OutOption = DEFAULT_REPORTS,
+    out: OutOption = None,
     json: JsonOption = False,
 ) -> None:
     """Search recipe values on identities held out of training; the test images are never read.

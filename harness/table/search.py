@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.api import DEFAULT_REPORTS, DEFAULT_STORE
+from harness.api import DEFAULT_STORE
 from harness.errors import InputError
 from harness.table.table import listener_for
 
@@ -57,7 +57,7 @@ class Search:
         workers: int | None = None,
         executor: "ExecutorName" = "local",
         address: str | None = None,
-        out: str | Path = DEFAULT_REPORTS,
+        out: str | Path | None = None,
         progress: bool = True,
     ) -> "Search":
         """Carries the search on until its trials are spent, and measures the best point under fresh seeds.
@@ -81,7 +81,9 @@ class Search:
             store=self._store,
             listener=listener,
         )
-        self._record, self.written = run_search(prepared, Engine(executor, workers, address), Path(out), listener)
+        self._record, self.written = run_search(
+            prepared, Engine(executor, workers, address), None if out is None else Path(out), listener
+        )
         return self
 
     @property

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.api import DEFAULT_REPORTS, DEFAULT_STORE
+from harness.api import DEFAULT_STORE
 from harness.api.listener import Listener
 from harness.errors import InputError, did_you_mean
 from harness.table.declare import Claim, Recipe, Row, plain
@@ -169,7 +169,7 @@ class Table:
         workers: int | None = None,
         executor: "ExecutorName" = "local",
         address: str | None = None,
-        out: str | Path = DEFAULT_REPORTS,
+        out: str | Path | None = None,
         on_event: "Callable[[Event], None] | None" = None,
         progress: bool = True,
     ) -> "TableRun":
@@ -183,7 +183,7 @@ class Table:
             workers: Stages at a time.
             executor: ``local`` (processes of this machine), ``ray`` or ``inprocess``.
             address: Of a Ray cluster.
-            out: The folder of the report.
+            out: The folder of the report; None: ``reports``, unless something better stands there.
             on_event: Called with every event of the executor: a stage starts, advances, ends.
             progress: Whether to show bars, in a terminal or a notebook.
 
@@ -196,7 +196,13 @@ class Table:
 
         listener = listener_for(progress=progress)
         engine = Engine(executor, workers, address)
-        return run_table(self._prepare(rows, seeds, listener), engine, Path(out), listener, on_event=on_event)
+        return run_table(
+            self._prepare(rows, seeds, listener),
+            engine,
+            None if out is None else Path(out),
+            listener,
+            on_event=on_event,
+        )
 
     def report(self) -> Report:
         """Returns the report of what has run so far. In a notebook it shows itself.

@@ -1,0 +1,78 @@
+"""Where reports go: to ``reports`` unless another folder is named, and never in the place of something better.
+
+By default two kinds of file stay as they are: those that git tracks, and the report of another run of a table when the
+new one lacks rows or seeds that were not asked for. The report then goes to the folder ``reports`` of the store.
+"""
+
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.api import DEFAULT_REPORTS
+from harness.files import regular_file
+from harness.names import file_name
+
+if TYPE_CHECKING:
+    from harness.track import Snapshot
+
+RULE = (
+    "Where reports are written. Default: reports; but files that git tracks, and the report of a whole table where "
+    "part of it was run, stay as they are: the report then goes to the store (.harness/reports)."
+)
+_PATIENCE_S = 10.0
+_ENDED = {"finished", "failed"}
+
+
+def choose_folder(out: Path | None, name: str, store: Path, snapshot: "Snapshot | None" = None) -> tuple[Path, str]:
+    """The folder for a report, and a sentence about it that a person should read; empty if there is nothing to say.
+
+    Args:
+        out: The folder that the user named; None: the default.
+        name: Of the table or the study.
+        store: The store's folder on this machine.
+        snapshot: The table's runs.
+    """
+    folder = DEFAULT_REPORTS if out is None else out
+    tracked = tracked_by_git(folder, name)
+    shown = f"{tracked[0]} and {len(tracked) - 1} more of these files" if len(tracked) > 1 else "".join(tracked)
+    if out is not None:
+        return out, f"note: git tracks {shown}: `git diff` shows what changed" if tracked else ""
+    aside, text = store / "reports", folder / f"{file_name(name)}.md"
+    way = f"the report is in {aside} (--out {folder} writes it there)"
+    if tracked:
+        return aside, f"note: git tracks {shown}, which stays as it is: {way}"
+    if snapshot is not None and lacks_rows(snapshot) and _is_of_another_run(text, snapshot):
+        return aside, f"note: {text} is of another run, with rows that this one lacks, and stays as it is: {way}"
+    return folder, ""
+
+
+def _is_of_another_run(text: Path, snapshot: "Snapshot") -> bool:
+    return text.is_file() and snapshot.parent_id not in regular_file(text).read_text("utf-8", "replace")
+
+
+def lacks_rows(snapshot: "Snapshot") -> bool:
+    """Whether a declared row has not ended under some declared seed."""
+    ended = {(run.row, run.seed) for run in snapshot.runs if run.status in _ENDED}
+    declaration = snapshot.declaration
+    return any((row["id"], seed) not in ended for row in declaration["rows"] for seed in declaration["seeds"])
+
+
+def tracked_by_git(folder: Path, name: str) -> Sequence[str]:
+    """The files of a table's or a study's report in this folder that git tracks, the text first."""
+    stem = file_name(name)
+    patterns = (f":(glob){stem}.*", f":(glob){stem}-pictures.md", f":(glob)figures/{stem}-*")
+    if not folder.is_dir():
+        return []
+    try:
+        told = subprocess.run(
+            ["git", "-C", str(folder), "ls-files", "-z", "--", *patterns],
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    found = [name for name in told.stdout.split("\0") if name]
+    return [str(folder / name) for name in sorted(found, key=lambda name: ("/" in name, name))]
