@@ -1,12 +1,10 @@
-"""A user's function in worker processes: the example of the repository, and that nobody imports what nobody uses."""
+"""A user's function in worker processes: nobody imports what nobody uses."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 from toy_tables import Declare
-
-ROOT = Path(__file__).parents[2]
 
 LOOK = """
 import sys
@@ -34,13 +32,3 @@ def test_a_table_whose_trainer_does_not_use_torch_never_imports_it(declare: Decl
     (folder / "go.py").write_text(RUN)
     done = subprocess.run([sys.executable, "go.py"], cwd=folder, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[0.0, 0.0, 0.0, 0.0] False"
-
-
-def test_the_digits_of_the_repository_are_a_table(folder: Path) -> None:
-    words = ["run", "ablations/digits.yaml", "--seeds", "0", "--store", str(folder / "store"), "--out", str(folder)]
-    command = [sys.executable, "-m", "harness", *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    report = (folder / "digits.md").read_text(encoding="utf-8")
-    assert "| wide | ✓ | ✓ | wide |" in report
-    assert "these asked 400 digits" in report or "one seed" in report.lower()
