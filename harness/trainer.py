@@ -70,6 +70,9 @@ class Inputs:
     """What a synthetic data set is ("synthetic, 300 identities, seed 0"); empty for real data."""
     notes: tuple[str, ...] = ()
     """What a reader of the results should know of the data."""
+    assumed: bool = False
+    """Whether nothing was read: the sizes are those of a release, the contents are unknown. Such inputs can be planned
+    with, and never run."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,13 @@ class Trainer(ABC):
     def find(self, dataset: str, candidates: Sequence[Path]) -> tuple[Path | None, Sequence[Path]]:  # noqa: ARG002
         """Returns the first candidate folder that holds the data set, and the places looked in."""
         return None, ()
+
+    def release(self, dataset: str) -> Inputs | None:  # noqa: ARG002
+        """Returns a data set as its release is known to be, ``assumed``, for plans without its files; None if unknown.
+
+        Its contents name every part that stages read; what they say of it is never used.
+        """
+        return None
 
     def inputs(self, request: "InputRequest") -> Inputs:  # noqa: ARG002
         """Opens (or makes) and identifies what the stages read.

@@ -1,11 +1,14 @@
 """Where a trainer's data is looked for, and which profile that decides."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.errors import InputError
-from harness.matrix import Declaration
+from harness.matrix import Declaration, dataset_of
+from harness.trainer import Inputs
 
 DATA_VARIABLE = "HARNESS_DATA"
 DEFAULT_DATA = Path("data")
@@ -19,6 +22,8 @@ class Choice:
     root: Path | None
     """Where the data set was found; None: the profile's synthetic set is to be made."""
     notice: str = ""
+    assumed: Inputs | None = None
+    """What stands in for a data set that was not found, for a plan."""
 
 
 def data_candidates(given: Path | None) -> list[Path]:
@@ -36,7 +41,14 @@ def data_candidates(given: Path | None) -> list[Path]:
     return [Path(named), DEFAULT_DATA] if named else [DEFAULT_DATA]
 
 
-def choose(declaration: Declaration, *, profile: str | None, data: Path | None) -> Choice:
+def choose(
+    declaration: Declaration,
+    *,
+    profile: str | None,
+    data: Path | None,
+    overrides: Mapping[str, Any] | None = None,
+    may_assume: bool = False,
+) -> Choice:
     """Which profile runs, and on which data.
 
     ``profile`` if given, else the declaration's first one (``paper``) if its data set is found, else its first one
@@ -46,12 +58,14 @@ def choose(declaration: Declaration, *, profile: str | None, data: Path | None) 
         declaration: The table.
         profile: ``--profile``.
         data: ``--data``.
+        overrides: ``--set``.
+        may_assume: Whether a data set that is not found, nor named by ``data``, may be assumed to be its release.
 
     Raises:
         InputError: If data that was named, or that the profile needs, is not found.
     """
     wanted = declaration.profile(profile)
-    dataset = declaration.dataset(wanted.name)
+    dataset = dataset_of(declaration, profile=wanted.name, overrides=overrides)
     if not dataset:
         if data is not None:
             raise InputError(f"--data {data}: the trainer of {declaration.path} reads no data set")
@@ -64,6 +78,9 @@ def choose(declaration: Declaration, *, profile: str | None, data: Path | None) 
         return Choice(wanted.name, found)
     synthetic = [name for name, declared in declaration.profiles.items() if declared.synthetic is not None]
     if data is not None or profile is not None or not synthetic:
+        release = declaration.recipe.trainer.release(dataset) if may_assume and data is None else None
+        if release is not None:
+            return Choice(wanted.name, None, _assumption(release, places), release)
         hint = f"--profile {synthetic[0]} runs without it, on a synthetic set" if synthetic and data is None else ""
         raise InputError(
             f"{dataset} was not found; looked in {places}. Name its folder with --data DIR. {hint}".rstrip()
@@ -73,3 +90,11 @@ def choose(declaration: Declaration, *, profile: str | None, data: Path | None) 
         f"Its results show that the harness works; they do not compare with the paper."
     )
     return Choice(synthetic[0], None, notice)
+
+
+def _assumption(release: Inputs, places: str) -> str:
+    counts = ", ".join(f"{name} {count:,}" for name, count in release.sizes.items())
+    return (
+        f"{release.name} was not found (looked in {places}): planned from the counts of its release ({counts}). "
+        f"Fingerprints, and which stages are cached, are unknown without its files; a run needs them (--data DIR)."
+    )

@@ -40,8 +40,6 @@ def describe_plan(
     """
     plan, matrix = prepared.plan, prepared.matrix
     answer = plan_to_json(plan, matrix)
-    for stage in answer["stages"]:
-        stage["seeds"] = sorted({run.seed for run in plan.runs_of(stage["fingerprint"])})
     costs = row_costs(prepared)
     for row in answer["rows"]:
         row.update(costs[row["id"]])

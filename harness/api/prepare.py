@@ -74,9 +74,12 @@ def prepare(
     overrides: Mapping[str, Any] | None = None,
     store: str,
     trust_version: bool = False,
+    may_assume: bool = False,
     listener: Listener | None = None,
 ) -> Prepared:
     """Reads a table, finds (or makes) what its trainer reads, and plans its stages.
+
+    With ``may_assume``, for plans alone, a data set that is not found is assumed to be its release.
 
     Raises:
         InputError: For anything in the declaration, the options or the data that the user can mend.
@@ -85,7 +88,7 @@ def prepare(
 
     listener = listener or Listener()
     declaration = read_declaration(table) if isinstance(table, Path) else table
-    choice = choose(declaration, profile=profile, data=data)
+    choice = choose(declaration, profile=profile, data=data, overrides=overrides, may_assume=may_assume)
     if choice.notice:
         listener.note(choice.notice)
     kept = open_store(store)
@@ -94,7 +97,7 @@ def prepare(
     whole = matrix
     if rows or seeds:
         whole = expand(declaration, profile=choice.profile, overrides=overrides, studies=found)
-    inputs = open_inputs(whole, choice.root, kept, listener)
+    inputs = choice.assumed or open_inputs(whole, choice.root, kept, listener)
     digest: CodeDigest = code_digest
     if trust_version:
         listener.note(

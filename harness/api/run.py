@@ -11,6 +11,7 @@ from harness.api.outputs import choose_folder
 from harness.api.prepare import Prepared
 from harness.api.tracking import TableTracking, table_metrics
 from harness.api.written import write_table
+from harness.errors import InputError
 from harness.files import regular_file
 
 if TYPE_CHECKING:
@@ -114,12 +115,15 @@ def run_table(
         on_event: Called with every event of the executor.
 
     Raises:
+        InputError: If the plan stands on an assumed data set.
         KeyboardInterrupt: On Ctrl-C, once workers have ended and the tracker knows; the same call goes on later.
     """
     from harness.track import Tracker
 
     listener = listener or Listener()
     plan, matrix = prepared.plan, prepared.matrix
+    if plan.assumed:
+        raise InputError(f"{matrix.dataset}: its files are not here, and a plan on its release's counts cannot be run")
     prepared.store.remember(f"{matrix.name} ({matrix.profile}, {matrix.dataset})", prepared.needed)
     tracker = Tracker(None, prepared.store.root / "outbox")
     tracking = TableTracking(tracker, prepared)

@@ -1,6 +1,6 @@
 """``harness plan``: what a run would do, and what its rows can tell, without running anything."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,6 +21,9 @@ from harness.cli.options import (
     seeds_of,
 )
 from harness.display.console import print_json
+
+if TYPE_CHECKING:
+    from harness.trainer import Inputs
 
 
 def plan(
@@ -59,10 +62,18 @@ def plan(
         overrides=assignments(set_),
         store=store,
         trust_version=reuse == "version",
+        may_assume=True,
         listener=listener,
     )
     answer = describe_plan(prepared, slots_for(workers), listener, probe=probe)
     if json:
         print_json(answer)
     else:
-        show_plan(answer, f"{prepared.matrix.dataset} in {prepared.inputs.root}" if prepared.matrix.dataset else "")
+        show_plan(answer, _data(prepared.matrix.dataset, prepared.inputs))
+
+
+def _data(dataset: str, inputs: "Inputs") -> str:
+    """The data set and where it lies, for people."""
+    if inputs.assumed:
+        return f"{dataset}, assumed to be the release"
+    return f"{dataset} in {inputs.root}" if dataset else ""

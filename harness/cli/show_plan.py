@@ -14,6 +14,8 @@ Answer = Mapping[str, Any]
 
 _MOST_LINES = 200
 """Of a table; drawing more takes longer than planning them."""
+_TO_RUN = {"to run", "unknown"}
+"""States of stages that may have to run."""
 _FINGERPRINTS = 3
 """Shown of stages that differ in their seed alone; the others are left to ``--json``."""
 
@@ -54,7 +56,8 @@ def _stages_table(answer: Answer) -> "Table":
     table = _table("Stages, each once", left=left, right=right, last=("state", "fingerprints"))
     for (name, rows, epochs, amount, state), stages in islice(lines.items(), _MOST_LINES):
         seeds = _listed(seed for stage in stages for seed in stage["seeds"])
-        names = [stage["fingerprint"][:8] for stage in stages]
+        names = ["unknown" if answer["assumed_data"] else stage["fingerprint"][:8] for stage in stages]
+        names = list(dict.fromkeys(names))
         shown = " ".join(names[:_FINGERPRINTS]) + (" …" if len(names) > _FINGERPRINTS else "")
         table.add_row(name, rows, seeds, epochs, amount + (" each" if len(stages) > 1 else ""), state, shown)
     return _with_rest(table, len(lines))
@@ -77,7 +80,8 @@ def _with_rest(table: "Table", lines: int) -> "Table":
 
 def _told_sharing(answer: Answer) -> Iterator[str]:
     sharing = answer["sharing"]
-    to_run = sum(stage["state"] == "to run" for stage in answer["stages"])
+    to_run = sum(stage["state"] in _TO_RUN for stage in answer["stages"])
+    when = "now, if nothing is cached" if answer["assumed_data"] else "now"
     stages, epochs = counted(sharing["stages"], "stage"), counted(sharing["epochs"], "epoch")
     told = f"{stages}, {epochs}: no two runs share a stage"
     if sharing["stages_saved"]:
@@ -85,12 +89,12 @@ def _told_sharing(answer: Answer) -> Iterator[str]:
             f"{stages} instead of {sharing['stages_unshared']:,}, {epochs} instead of {sharing['epochs_unshared']:,}: "
             f"sharing saves {counted(sharing['stages_saved'], 'stage')}, {counted(sharing['epochs_saved'], 'epoch')}"
         )
-    yield f"{told}. To run now: {counted(to_run, 'stage')}, {counted(sharing['epochs_to_run'], 'epoch')}."
+    yield f"{told}. To run {when}: {counted(to_run, 'stage')}, {counted(sharing['epochs_to_run'], 'epoch')}."
 
 
 def _told_estimates(answer: Answer) -> Iterator[str]:
     """The cost in sentences, with where the speeds come from."""
-    if not any(stage["state"] == "to run" for stage in answer["stages"]):
+    if not any(stage["state"] in _TO_RUN for stage in answer["stages"]):
         return
     if not answer["estimates"]:
         yield "No estimate: no such stage was measured yet. --probe measures this machine by a few steps of each kind."

@@ -4,14 +4,14 @@ Owns everything between a table file and a ``Matrix``. Refuses training and trac
 mlflow. Two steps, for a caller that chooses the profile by what it finds::
 
     declaration = read_declaration(Path("ablations/table1.yaml"))
-    declaration.profiles, declaration.dataset("paper")
+    declaration.profiles, dataset_of(declaration, profile="paper")
     matrix = expand(declaration, profile="demo")
 
 or ``load_matrix`` for both at once.
 """
 
 from harness.matrix.declaration import Declaration, read_declaration
-from harness.matrix.expand import declarable, expand, load_matrix
+from harness.matrix.expand import dataset_of, declarable, expand, load_matrix
 from harness.matrix.export import matrix_to_json, recipe_to_yaml
 from harness.matrix.matrix import Assumption, Cited, Claim, Matrix, RefusedRow, Row
 from harness.matrix.recipe import Factor, Profile
@@ -26,6 +26,7 @@ __all__ = [
     "Profile",
     "RefusedRow",
     "Row",
+    "dataset_of",
     "declarable",
     "expand",
     "load_matrix",

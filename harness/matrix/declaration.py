@@ -9,7 +9,7 @@ from harness.errors import InputError, did_you_mean
 from harness.matrix.generate import check_generated, generated_rows
 from harness.matrix.levels import Levels, setting_of
 from harness.matrix.naming import named_after
-from harness.matrix.patch import Setting, overlay, read_patch
+from harness.matrix.patch import Setting, read_patch
 from harness.matrix.recipe import Profile, RecipeSource, known, located, read_assumptions, read_recipe, validated
 from harness.matrix.schema import GenerateSpec, TableSpec
 from harness.matrix.source import Document, Key, read_yaml
@@ -49,10 +49,6 @@ class Declaration:
         chosen = self.profile(profile)
         own = self.sets.get(("profiles", chosen.name, "set"), ())
         return (*self.recipe.settings, *chosen.settings, *self.sets[("set",)], *own)
-
-    def dataset(self, profile: str | None) -> str:
-        """The data set that the recipe names under a profile, without expanding any row; empty for none."""
-        return self.recipe.trainer.dataset(overlay({}, self.settings(profile)))
 
 
 def read_declaration(source: Path | Mapping[str, Any]) -> Declaration:

@@ -19,7 +19,7 @@ from harness.matrix.generate import generated_rows
 from harness.matrix.levels import TOGGLE, holds, mentioned, read_mention, setting_of
 from harness.matrix.levels import Setting as Factors
 from harness.matrix.matrix import Assumption, Cited, Claim, Matrix, RefusedRow, Row
-from harness.matrix.patch import Setting, Values, tell_origin, touches, value_at
+from harness.matrix.patch import Setting, Values, overlay, tell_origin, touches, value_at
 from harness.matrix.recipe import AssumptionSource, Factor, Profile
 from harness.matrix.resolve import Resolver, read_overrides
 from harness.matrix.schema import MAX_SEED
@@ -89,8 +89,8 @@ def expand(
     resolver = _resolver(declaration, chosen, overrides, found)
     kept, refused = _judged(declaration, candidates, resolver)
     resolver.check_overrides()
-    measured = _check_rows(declaration, chosen, resolver.settings, kept)
-    _check_other_profiles(declaration, chosen, kept)
+    measured = _check_rows(declaration, chosen, (*resolver.settings, *resolver.overrides), kept)
+    _check_other_profiles(declaration, chosen, kept, overrides)
     run_seeds = _seeds(declaration, chosen, seeds)
     return Matrix(
         name=declaration.name,
@@ -106,12 +106,34 @@ def expand(
         assumptions=_assumptions(declaration, chosen, resolver, kept, run_seeds),
         overrides={".".join(setting.key): setting.value for setting in resolver.overrides},
         synthetic=chosen.synthetic,
-        dataset=trainer.dataset(kept[0].recipe.model_dump()) if kept else declaration.dataset(chosen.name),
+        dataset=trainer.dataset(kept[0].recipe.model_dump() if kept else overlay(resolver.base, resolver.overrides)),
         trainer=trainer,
         levels={name: own for name, own in declaration.recipe.levels.items() if own != TOGGLE},
         notes=(*table.notes, *_same_settings(kept), *_searched(found)),
         studies=dict(found.taken),
     )
+
+
+def dataset_of(declaration: Declaration, *, profile: str | None, overrides: Mapping[str, Any] | None = None) -> str:
+    """The data set that a table's rows name under a profile, ``--set`` laid over them; empty for none.
+
+    Every row of a table has the same one, so the first that no constraint refuses decides. Where its recipe is not
+    valid, which ``expand`` is to tell, its values decide as they are.
+
+    Raises:
+        InputError: For an unknown profile, or a key of ``overrides`` that the recipe does not have.
+    """
+    chosen = declaration.profile(profile)
+    trainer = declaration.recipe.trainer
+    resolver = _resolver(declaration, chosen, overrides, Studies(None, chosen.name, declaration.recipe.tree))
+    rows = (candidate for candidate in _candidates(declaration, chosen) if not _violated(candidate, declaration))
+    first = next(rows, None)
+    if first is None:
+        return trainer.dataset(overlay(resolver.base, resolver.overrides))
+    try:
+        return trainer.dataset(resolver.recipe(first.id, first.factors, first.settings).model_dump())
+    except InputError:
+        return trainer.dataset(resolver.values(first.factors, first.settings))
 
 
 def declarable(
@@ -134,7 +156,7 @@ def declarable(
         candidate = _Candidate("one row more", setting, ())
         try:
             kept, _ = _judged(declaration, [candidate], resolver)
-            _check_rows(declaration, chosen, resolver.settings, [*beside[:1], *kept])
+            _check_rows(declaration, chosen, (*resolver.settings, *resolver.overrides), [*beside[:1], *kept])
         except InputError:
             return False
         return bool(kept)
@@ -283,11 +305,14 @@ def _published(declaration: Declaration) -> Iterator[tuple[Key, str, float]]:
             yield ("claims", index, "by"), claim.metric, claim.by
 
 
-def _check_other_profiles(declaration: Declaration, chosen: Profile, rows: Sequence[Row]) -> None:
+def _check_other_profiles(
+    declaration: Declaration, chosen: Profile, rows: Sequence[Row], overrides: Mapping[str, Any] | None
+) -> None:
     """A mistake in a profile that is not chosen shows now, and not on the day that it is needed.
 
     Resolved under each of them are the first row and those with settings of their own there. What a search is to find
-    under that profile may not be known yet: the chosen profile's values stand in.
+    under that profile may not be known yet: the chosen profile's values stand in. What ``overrides`` mend is no
+    mistake; that they would not fit another profile is none either.
     """
     if not rows:
         return
@@ -301,7 +326,20 @@ def _check_other_profiles(declaration: Declaration, chosen: Profile, rows: Seque
         for candidate in _candidates(declaration, profile):
             own = declaration.sets.get((*candidate.source, "profiles", profile.name, "set"))
             if candidate.id == rows[0].id or (own and candidate.id in ids):
-                resolver.recipe(candidate.id, candidate.factors, candidate.settings)
+                try:
+                    resolver.recipe(candidate.id, candidate.factors, candidate.settings)
+                except InputError:
+                    mended = _resolver(declaration, profile, overrides, studies)
+                    if not overrides or not _resolves(mended, candidate):
+                        raise
+
+
+def _resolves(resolver: Resolver, candidate: _Candidate) -> bool:
+    try:
+        resolver.recipe(candidate.id, candidate.factors, candidate.settings)
+    except InputError:
+        return False
+    return True
 
 
 def _dotted(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -80,6 +80,11 @@ class Resolver:
         last = (*row_settings, *self._overrides_of(factors))
         return self._validated(overlay(values, last), (*settings, *last), row)
 
+    def values(self, factors: Factors, row_settings: Sequence[Setting]) -> Values:
+        """The values of such a row, not validated, without what a factor's function would change."""
+        patches = (patch for name, factor in self.factors.items() for patch in factor.patches[factors[name]])
+        return overlay(self.base, (*patches, *row_settings, *self._overrides_of(factors)))
+
     def _overrides_of(self, factors: Factors) -> Iterator[Setting]:
         for override in self.overrides:
             governed = self.governed[override.key]

@@ -3,7 +3,7 @@
 Owns sharing (every stage once), what is cached and what must run. Refuses running anything.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +52,8 @@ def build_plan(
     if not runs:
         reasons = "; ".join(f"{row.id}: {row.constraint}" for row in refused) or "it declares no rows or no seeds"
         raise InputError(f"{matrix.name}: no row can be trained: {reasons}")
-    cached = frozenset(name for name in stages if is_cached(name))
-    return Plan(stages, tuple(runs), cached, tuple(refused))
+    cached = frozenset(name for name in stages if not inputs.assumed and is_cached(name))
+    return Plan(stages, tuple(runs), cached, tuple(refused), inputs.assumed)
 
 
 def chain_of(row: Row, seed: int, trainer: Trainer, inputs: Inputs, code_digest: CodeDigest) -> list[Stage]:
@@ -113,11 +113,16 @@ def identify_matrix(matrix: Matrix, plan: Plan) -> Identified:
 
 
 def plan_to_json(plan: Plan, matrix: Matrix) -> dict[str, Any]:
-    """The plan as plain data: rows with their stages, stages with the rows that share them, sums, refusals."""
+    """The plan as plain data: rows with their stages, stages with the rows that share them, sums, refusals.
+
+    On assumed inputs the states are "unknown", and so are the fingerprints: ``unknown-1``, ``unknown-2`` tell stages
+    apart.
+    """
+    shown = {name: f"unknown-{number}" if plan.assumed else name for number, name in enumerate(plan.stages, start=1)}
     shared: dict[str, dict[str, None]] = {fingerprint: {} for fingerprint in plan.stages}
     chains: dict[str, list[dict[str, Any]]] = {row.id: [] for row in matrix.rows}
     for run in plan.runs:
-        chains[run.row].append({"seed": run.seed, "stages": list(run.stages)})
+        chains[run.row].append({"seed": run.seed, "stages": [shown[name] for name in run.stages]})
         for name in run.stages:
             shared[name][run.row] = None
     to_run = {stage.fingerprint for stage in plan.to_run}
@@ -126,6 +131,7 @@ def plan_to_json(plan: Plan, matrix: Matrix) -> dict[str, Any]:
         "table": matrix.name,
         "title": matrix.title,
         "profile": matrix.profile,
+        "assumed_data": plan.assumed,
         "seeds": list(matrix.seeds),
         "rows": [
             {"id": row.id, "label": row.label, "factors": list(mentioned(row.factors)), "runs": chains[row.id]}
@@ -134,14 +140,15 @@ def plan_to_json(plan: Plan, matrix: Matrix) -> dict[str, Any]:
         ],
         "stages": [
             {
-                "fingerprint": name,
+                "fingerprint": shown[name],
                 "kind": stage.kind,
                 "name": stage.name,
-                "parent": stage.parent,
+                "parent": shown[stage.parent] if stage.parent else None,
+                "seeds": sorted({run.seed for run in plan.runs_of(name)}),
                 "rows": list(shared[name]),
                 "epochs": stage.epochs,
                 "amount": stage.amount,
-                "state": "cached" if name in plan.cached else "to run" if name in to_run else "not needed",
+                "state": "unknown" if plan.assumed else _state(name, plan, to_run),
                 "settings": stage.settings,
             }
             for name, stage in plan.stages.items()
@@ -153,3 +160,7 @@ def plan_to_json(plan: Plan, matrix: Matrix) -> dict[str, Any]:
         },
         "refused": [{"id": r.id, "factors": list(r.factors), "constraint": r.constraint} for r in plan.refused],
     }
+
+
+def _state(name: str, plan: Plan, to_run: Collection[str]) -> str:
+    return "cached" if name in plan.cached else "to run" if name in to_run else "not needed"

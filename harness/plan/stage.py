@@ -78,6 +78,9 @@ class Plan:
     """Fingerprints of the stages whose results the store already holds."""
     refused: tuple[RefusedRow, ...] = ()
     """Rows that a constraint rejected, and rows that train nothing."""
+    assumed: bool = False
+    """Whether it stands on assumed inputs: its fingerprints tell stages apart and are no result's, and what is cached
+    is unknown."""
 
     @property
     def to_run(self) -> tuple[Stage, ...]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, Field
 
-from harness.reid.data import find_dataset, label_map, open_dataset, split_fingerprint
+from harness.reid.data import find_dataset, label_map, open_dataset, release_counts, split_fingerprint
 from harness.reid.data.dataset import Dataset
 from harness.reid.files import ATTENTION, PER_QUERY
 from harness.reid.metrics import METRICS
@@ -70,6 +70,15 @@ class ReidTrainer(Trainer):
         """Looks for the data set's folders in each candidate."""
         return find_dataset(dataset, candidates)
 
+    def release(self, dataset: str) -> Inputs | None:
+        """Returns the counts of a built-in data set's release."""
+        counts = release_counts(dataset)
+        if counts is None:
+            return None
+        sizes = {split: images for split, (images, _) in counts.items()}
+        contents = dict.fromkeys(counts, "unknown")
+        return Inputs(dataset, contents, {**sizes, CLASSES: counts["train"][1]}, assumed=True)
+
     def inputs(self, request: InputRequest) -> Inputs:
         """Opens the data set, after rendering a synthetic one where no folder is given."""
         name, root, made = self.dataset(request.settings[0].model_dump()), request.root, ""
@@ -87,7 +96,7 @@ class ReidTrainer(Trainer):
     def context(self, settings: Sequence[BaseModel], inputs: Inputs, cache: Path) -> dict[str, Any]:
         """Returns where images and weights lie, and whether activations are computed again."""
         models = [_recipe(one).model for one in settings]
-        root = str(cast(Path, inputs.root).absolute())  # a worker may run in another folder
+        root = str(inputs.root.absolute()) if inputs.root else ""  # a worker may run in another folder
         return {
             "dataset": inputs.name,
             "root": root,

@@ -23,6 +23,7 @@ def plan_of(rows: int) -> dict[str, Any]:
     return {
         "title": "Table [/bold] :dog:",
         "profile": "demo",
+        "assumed_data": False,
         "rows": [{"id": f"[red]{n}", "label": "", "factors": ["Softmax"], "runs": runs, **costs} for n in range(rows)],
         "stages": [
             {**stage, "fingerprint": f"{n}{seed}" * 8, "rows": [f"[red]{n}"], "seeds": [seed]}

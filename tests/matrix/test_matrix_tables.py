@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.matrix import load_matrix, matrix_to_json, read_declaration
+from harness.errors import InputError
+from harness.matrix import dataset_of, load_matrix, matrix_to_json, read_declaration
 from harness.reid.recipe import Recipe
 
 ABLATIONS = Path(__file__).parents[2] / "ablations"
@@ -273,10 +274,50 @@ def test_an_assumption_tells_the_value_in_force_and_who_gave_it():
 def test_the_data_set_of_a_profile_is_told_without_expanding():
     declaration = read_declaration(ABLATIONS / "table3.yaml")
     assert list(declaration.profiles) == ["paper", "demo"]
-    assert declaration.dataset("paper") == declaration.dataset("demo") == "dukemtmc-reid"
+    assert {dataset_of(declaration, profile=name) for name in ("paper", "demo")} == {"dukemtmc-reid"}
     synthetic = declaration.profiles["demo"].synthetic
     assert synthetic is not None
     assert synthetic.layout == "dukemtmc-reid"
+
+
+@pytest.mark.parametrize(
+    ("table", "recipe", "overrides", "expected"),
+    [
+        ({}, {}, {"data.dataset": "cifar100"}, "cifar100"),
+        ({}, {}, {"data": "{dataset: cifar100}"}, "cifar100"),
+        (
+            {"metrics:": "set: {data.dataset: cifar100}\nmetrics:"},
+            {},
+            {"data.dataset": "dukemtmc-reid"},
+            "dukemtmc-reid",
+        ),
+        ({"factors: [Softmax], paper": "set: {data.dataset: cifar100}, factors: [Softmax], paper"}, {}, {}, "cifar100"),
+        ({}, {"{losses.softmax.weight: 1.0}": "{losses.softmax.weight: 1.0, data.dataset: cifar100}"}, {}, "cifar100"),
+        ({}, {"epochs: 3": "epochs: much"}, {"data.dataset": "cifar100"}, "cifar100"),  # expand tells what is wrong
+    ],
+)
+def test_the_data_set_is_the_one_that_the_rows_read(declare, table, recipe, overrides, expected):
+    declaration = read_declaration(declare(table, recipe))
+    assert dataset_of(declaration, profile="paper", overrides=overrides) == expected
+
+
+def test_the_data_set_that_a_factor_s_own_function_chooses_is_found(declare):
+    table = declare({}, {"  DIL: {patch": "  Cifar: {apply: 'choose_data:cifar'}\n  DIL: {patch"})
+    Path("choose_data.py").write_text(
+        "def cifar(recipe):\n    recipe['data']['dataset'] = 'cifar100'\n    return recipe\n"
+    )
+    table.write_text(table.read_text().replace("[Softmax", "[Cifar, Softmax"))
+    assert dataset_of(read_declaration(table), profile="demo") == "cifar100"
+
+
+def test_what_set_mends_is_no_mistake_of_a_profile_that_is_not_chosen(declare):
+    """The value is wrong in the file and given on the command line: every profile is then well."""
+    table = declare(
+        {}, {"epochs: 3": "epochs: much", "patch: {stages.classify.epochs: 2}": "patch: {augment.flip: 0.5}"}
+    )
+    assert load_matrix(table, profile="demo", overrides={"stages.classify.epochs": 4}).rows
+    with pytest.raises(InputError, match="epochs"):
+        load_matrix(table, profile="demo", overrides={"augment.flip": 0.1})
 
 
 def test_the_room_is_imported_without_torch_numpy_or_mlflow():

@@ -14,7 +14,7 @@ from harness.reid.data.cache import cache_size_bytes, cached_images
 from harness.reid.data.dataset import DISTRACTOR, JUNK, Dataset, Split, label_map
 from harness.reid.data.fingerprint import split_fingerprint
 from harness.reid.data.held_out import held_out_split
-from harness.reid.data.readers import DATASETS, find_dataset, open_dataset, recognise
+from harness.reid.data.readers import DATASETS, find_dataset, open_dataset, recognise, release_counts
 
 if TYPE_CHECKING:
     from harness.reid.data.check import DatasetReport, check_dataset
@@ -34,6 +34,7 @@ __all__ = [
     "label_map",
     "open_dataset",
     "recognise",
+    "release_counts",
     "split_fingerprint",
 ]
 

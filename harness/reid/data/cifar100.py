@@ -18,8 +18,8 @@ CIFAR100 = Layout(
     folder="cifar-100-python",
     aliases=("cifar-100", "cifar"),
     parts={"train": "train", "test": "test"},
+    official={"train": (50_000, 100), "test": (10_000, 100)},
 )
-OFFICIAL_IMAGES = {"train": 50_000, "test": 10_000}
 OFFICIAL_MD5 = {
     "train": "16019d7e3df5f24257cddd939b257f8d",
     "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
@@ -43,14 +43,11 @@ def read_cifar100(root: Path, splits: Sequence[str]) -> Reading:
 
 
 def _counts_note(dataset: Dataset) -> str:
-    counts = {name: len(split) for name, split in dataset.splits.items()}
-    told = ", ".join(
-        f"{name} {count:,} images of {len(label_map(dataset.splits[name].identities))} classes"
-        for name, count in counts.items()
-    )
+    counts = {name: (len(split), len(label_map(split.identities))) for name, split in dataset.splits.items()}
+    told = ", ".join(f"{name} {images:,} images of {classes} classes" for name, (images, classes) in counts.items())
     if dataset.synthetic:
         kind = "synthetic"
-    elif all(count == OFFICIAL_IMAGES[name] for name, count in counts.items()):
+    elif all(count == CIFAR100.official[name] for name, count in counts.items()):
         kind = "the counts are those of the release"
     else:
         kind = "not the release"

@@ -4,7 +4,7 @@ Refuses to guess: two folders that both hold the set are an error that names the
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,12 +25,14 @@ class Layout:
         folder: The name of the folder inside the released archive.
         aliases: Other names that people give the folder; case and punctuation do not count.
         parts: Folder or file of each split.
+        official: Images and labelled people (or classes) of each split of the release.
     """
 
     dataset: str
     folder: str
     aliases: tuple[str, ...]
     parts: dict[str, str]
+    official: Mapping[str, tuple[int, int]]
 
     def is_named(self, name: str) -> bool:
         """Whether a folder of this name may hold the set."""

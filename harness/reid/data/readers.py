@@ -85,6 +85,15 @@ def find_dataset(name: str, candidates: Iterable[Path]) -> tuple[Path | None, tu
     return None, tuple(looked)
 
 
+def release_counts(name: str) -> Mapping[str, tuple[int, int]] | None:
+    """Images and identities (or classes) of each split of a data set's release; None for a reader of the user's own.
+
+    >>> release_counts("cifar100")
+    {'train': (50000, 100), 'test': (10000, 100)}
+    """
+    return _READERS[name][0].official if name in _READERS else None
+
+
 def recognise(root: Path) -> str:
     """The name of the data set in a folder.
 

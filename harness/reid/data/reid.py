@@ -36,7 +36,6 @@ class ReidLayout(Layout):
         naming: The pattern for people.
         released: Whole file names of the release.
         release_rule: The same for people.
-        official: Images and labelled people of each split of the release.
         size_px: Height and width of every image, where the release has one size.
     """
 
@@ -44,7 +43,6 @@ class ReidLayout(Layout):
     naming: str
     released: re.Pattern[str]
     release_rule: str
-    official: Mapping[str, tuple[int, int]]
     size_px: tuple[int, int] | None = None
 
 
