@@ -190,3 +190,18 @@ def test_help_loads_nothing_heavy(words: list[str]) -> None:
 @pytest.mark.parametrize("room", ["", *(f".{room}" for room in HARNESS), ".trainer", ".reid.trainer"])
 def test_the_harness_loads_without_torch_and_mlflow(room: str) -> None:
     assert not {"torch", "mlflow"} & loaded_after(f"import harness{room}")
+
+
+FRONT_ENDS = {"cli", "display", "__main__"}
+"""What a person's terminal belongs to; everything below raises and returns."""
+OF_THE_TERMINAL = {"print", "input", "exit", "sys.exit", "os.chdir"}
+
+
+def below_the_front_ends() -> list[Path]:
+    return [path for path in modules() if path.relative_to(PACKAGE).parts[0].removesuffix(".py") not in FRONT_ENDS]
+
+
+@pytest.mark.parametrize("path", below_the_front_ends(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_below_the_front_ends_uses_the_terminal_ends_the_process_or_changes_folder(path: Path) -> None:
+    calls = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
+    assert [found for call in calls if (found := ast.unparse(call.func)) in OF_THE_TERMINAL] == []
