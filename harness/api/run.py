@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _PATIENCE_S = 10.0
 """How long a run that failed waits for the tracker; the next one delivers what was left."""
-REPORT_FORMATS = ("md", "svg", "png")
+REPORT_FORMATS = ("md", "html", "svg", "png")
 """What is written of a report unless other formats are named."""
 
 

@@ -23,10 +23,19 @@ def write_table(
         formats: What to write.
     """
     from harness.errors import InputError
-    from harness.report import FIGURES, HISTORIES, PICTURES, runs_to_draw, stage_curves, write_attention, write_report
+    from harness.report import (
+        FIGURES,
+        HISTORIES,
+        PAGE,
+        PICTURES,
+        runs_to_draw,
+        stage_curves,
+        write_attention,
+        write_report,
+    )
     from harness.track import read_histories
 
-    if not set(formats) & set(PICTURES):
+    if not set(formats) & {PAGE, *PICTURES}:
         return write_report(report, out, formats)
     drawn = [run.run_id for run in runs_to_draw(report).values()]
     curves = stage_curves(report, snapshot.declaration, read_histories(uri, drawn, HISTORIES))

@@ -116,7 +116,7 @@ CachedOption = Annotated[
     ),
 ]
 
-REPORT_FORMATS = ("md", "svg", "png")
+REPORT_FORMATS = ("md", "html", "svg", "png")
 """What is written of a report unless other formats are named."""
 
 

@@ -28,7 +28,12 @@ def report(
     data: DataOption = None,
     out: OutOption = None,
     formats: Annotated[
-        str, typer.Option("--format", metavar="md,tex,csv,json,svg,png", help="What to write; svg and png: figures.")
+        str,
+        typer.Option(
+            "--format",
+            metavar="md,html,tex,csv,json,svg,png",
+            help="What to write. html: one file to send; svg, png: figures.",
+        ),
     ] = ",".join(REPORT_FORMATS),
     rank_lists: Annotated[
         int, typer.Option("--rank-lists", metavar="N", min=0, help="Also draw N queries with their nearest images.")

@@ -84,6 +84,9 @@ def run(
         show_results(prepared.matrix, answer["rows"])
     else:
         show_table(ended.report, {run.row for run in prepared.plan.runs})
-        console.print(f"the report: {ended.written[0]}; the runs side by side: python -m harness ui", markup=False)
+        console.print(
+            f"the report: {ended.written[0]}; a page to send: {ended.written[1]}; side by side: python -m harness ui",
+            markup=False,
+        )
     if ended.failed:
         raise typer.Exit(1)

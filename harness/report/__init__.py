@@ -8,12 +8,13 @@ from harness.report.curves import HISTORIES, StageCurves, runs_to_draw, stage_cu
 from harness.report.model import TableReport, build_report
 from harness.report.pictures import write_attention, write_rank_lists
 from harness.report.plain import report_to_json
-from harness.report.write import FIGURES, FORMATS, PICTURES, write_pictures_page, write_report, write_reports
+from harness.report.write import FIGURES, FORMATS, PAGE, PICTURES, write_pictures_page, write_report, write_reports
 
 __all__ = [
     "FIGURES",
     "FORMATS",
     "HISTORIES",
+    "PAGE",
     "PICTURES",
     "StageCurves",
     "TableReport",

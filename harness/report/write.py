@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from harness.errors import InputError, did_you_mean
 from harness.files import regular_file
@@ -11,12 +12,14 @@ from harness.report.curves import StageCurves
 from harness.report.latex import to_latex
 from harness.report.markdown import to_markdown, to_pictures_page
 from harness.report.model import TableReport, build_report
+from harness.report.page import to_html
 from harness.report.plain import to_csv, to_json_text
 from harness.track.snapshot import Snapshot
 
 TEXTS: Mapping[str, Callable[[TableReport], str]] = {"tex": to_latex, "csv": to_csv, "json": to_json_text}
 PICTURES = ("svg", "png")
-FORMATS = ("md", *TEXTS, *PICTURES)
+PAGE = "html"
+FORMATS = ("md", PAGE, *TEXTS, *PICTURES)
 FIGURES = "figures"
 """The folder of pictures beside the reports."""
 
@@ -42,7 +45,7 @@ def write_report(
     Args:
         report: What to write.
         out_dir: Made if need be.
-        formats: Of ``FORMATS``: md, tex, csv, json, and svg or png for the figures.
+        formats: Of ``FORMATS``: md, html (figures inside), tex, csv, json, and svg or png for the figures.
         curves: The learning curves to draw.
         pictures: Captions and files of more pictures for the Markdown to show.
 
@@ -64,11 +67,27 @@ def write_report(
         shown = [*((caption, paths[0]) for caption, paths in charts), *shown]
     written = []
     for name in (name for name in FORMATS if name in formats and name not in PICTURES):
-        text = (
-            to_markdown(report, _links(shown, out_dir), _page(report, out_dir)) if name == "md" else TEXTS[name](report)
-        )
+        if name == "md":
+            text = to_markdown(report, _links(shown, out_dir), _page(report, out_dir))
+        elif name == PAGE:
+            text = _html(report, shown, curves) if endings else _html(report, pictures, curves, draw=True)
+        else:
+            text = TEXTS[name](report)
         written.append(_write(out_dir / f"{file_name(report.name)}.{name}", text))
     return written + drawn
+
+
+def _html(
+    report: TableReport, pictures: Sequence[tuple[str, Path]], curves: Sequence[StageCurves], *, draw: bool = False
+) -> str:
+    """The page; its figures are drawn for it where none were written."""
+    if not draw:
+        return to_html(report, pictures)
+    from harness.report.figures import draw_report
+
+    with TemporaryDirectory() as folder:
+        charts = [(caption, paths[0]) for caption, paths in draw_report(report, Path(folder), ("svg",), curves)]
+        return to_html(report, [*charts, *pictures])
 
 
 def write_pictures_page(report: TableReport, out_dir: Path, pictures: Sequence[tuple[str, Path]]) -> Path:

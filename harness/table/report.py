@@ -1,13 +1,10 @@
 """A table's report in Python: its text, its page in a notebook, its files."""
 
-import base64
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from harness.api import DEFAULT_REPORTS
 from harness.files import regular_file
@@ -15,13 +12,6 @@ from harness.files import regular_file
 if TYPE_CHECKING:
     from harness.report import TableReport
     from harness.track import Snapshot
-
-_STYLE = (
-    "<style>.harness-report table{border-collapse:collapse;margin:1em 0}"
-    ".harness-report th,.harness-report td{padding:.25em .6em;border-bottom:1px solid #8884;text-align:left}"
-    ".harness-report img{max-width:100%;background:white}</style>"
-)
-_PICTURE = re.compile(r'(<img src=")([^"]+)(")')
 
 
 @dataclass(frozen=True)
@@ -40,12 +30,14 @@ class Report:
             (text,) = self.write(folder, ("md",))
             return regular_file(text).read_text(encoding="utf-8")
 
-    def write(self, out: str | Path = DEFAULT_REPORTS, formats: Sequence[str] = ("md", "svg", "png")) -> list[Path]:
+    def write(
+        self, out: str | Path = DEFAULT_REPORTS, formats: Sequence[str] = ("md", "html", "svg", "png")
+    ) -> list[Path]:
         """Writes the report and its figures.
 
         Args:
             out: The folder.
-            formats: Among ``md``, ``tex``, ``csv``, ``json``, ``svg`` and ``png``.
+            formats: Among ``md``, ``html``, ``tex``, ``csv``, ``json``, ``svg`` and ``png``.
 
         Returns:
             The files, the text first.
@@ -61,15 +53,5 @@ class Report:
 
     def _repr_html_(self) -> str:
         """The report as HTML that holds its figures, for a notebook."""
-        from markdown_it import MarkdownIt
-
         with TemporaryDirectory() as folder:
-            text = regular_file(self.write(folder, ("md", "svg"))[0]).read_text(encoding="utf-8")
-            html = MarkdownIt("commonmark").enable("table").render(text)
-
-            def inline(found: re.Match[str]) -> str:
-                picture = regular_file(Path(folder) / unquote(found[2])).read_bytes()
-                kind = "svg+xml" if found[2].endswith(".svg") else "png"
-                return f"{found[1]}data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}{found[3]}"
-
-            return f'{_STYLE}<div class="harness-report">{_PICTURE.sub(inline, html)}</div>'
+            return regular_file(self.write(folder, ("html",))[0]).read_text(encoding="utf-8")
