@@ -50,18 +50,18 @@ def list_(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
 def gc(
     store: StoreOption = DEFAULT_STORE,
     forget: Annotated[
-        list[str] | None, typer.Option("--forget", metavar="TABLE", help="Also drop what this table needs.")
+        list[str] | None,
+        typer.Option("--forget", metavar="TABLE", help="Also drop what this table needs."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
 ) -> None:
     """Delete the stages that no table uses; a table's stages go only when it is named with --forget."""
-    from harness.errors import InputError, did_you_mean
+    from harness.api.tables import remembered
     from harness.execute import open_store
 
     kept = open_store(store)
-    known, dropped = kept.tables(), set(forget or [])
-    for table in sorted(dropped - known.keys()):
-        raise InputError(f'--forget "{table}": {did_you_mean(table, known)}')
+    known = kept.tables()
+    dropped = {remembered(table, known) for table in forget or []}
     if dry_run:
         deleted = tuple(entry for entry in kept.list_entries() if dropped.issuperset(entry.tables))
     else:

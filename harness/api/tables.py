@@ -1,0 +1,77 @@
+"""What the tracker and the store hold of tables: their names, their rows and state, and the disk that they take."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from harness.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from harness.track import TableEntry
+
+
+def held_tables() -> "list[TableEntry]":
+    """The newest run of each table and study under each profile, the one that ran last first.
+
+    Raises:
+        TrackerError: The tracker cannot be asked.
+    """
+    from harness.track import list_tables
+
+    newest: dict[tuple[str, str, str, str], TableEntry] = {}
+    for entry in list_tables(None, ("table", "study")):
+        newest.setdefault((entry.kind, entry.table, entry.profile, entry.dataset), entry)
+    return list(newest.values())
+
+
+def describe_table(name: str, profile: str | None, store: str) -> dict[str, Any]:
+    """A table's newest run as plain data: its rows, each with its state under every seed, and its stages on disk.
+
+    Raises:
+        TrackerError: The tracker cannot be asked.
+        InputError: It holds no such table.
+    """
+    from harness.execute import open_store
+    from harness.track import read_snapshot
+
+    snapshot = read_snapshot(None, name, profile=profile)
+    states = {(run.row, run.seed): run for run in snapshot.runs}
+    kept = snapshot.provenance.get("profile", ""), snapshot.provenance.get("dataset", "")
+    label = f"{name} ({kept[0]}, {kept[1]})"
+    stages = [entry for entry in open_store(store).list_entries() if label in entry.tables]
+    rows = []
+    for row in snapshot.declaration["rows"]:
+        seeds = {}
+        for seed in sorted({*snapshot.declaration["seeds"], *(key[1] for key in states if key[0] == row["id"])}):
+            run = states.get((row["id"], seed))
+            seeds[str(seed)] = {"state": run.status if run else "not run", "reason": run.reason if run else ""}
+        rows.append({"id": row["id"], "seeds": seeds})
+    return {
+        "table": name,
+        "title": snapshot.declaration.get("title", ""),
+        "profile": kept[0],
+        "dataset": kept[1],
+        "rows": rows,
+        "stages": len(stages),
+        "bytes": sum(entry.size_bytes for entry in stages),
+        "bytes_alone": sum(entry.size_bytes for entry in stages if len(entry.tables) == 1),
+    }
+
+
+def remembered(name: str, known: Mapping[str, object] | Iterable[str]) -> str:
+    """The label by which a store remembers a table: the name itself, or the only label of that plain name.
+
+    >>> remembered("smoothing", ["smoothing (demo, market1501)", "study smoothing (demo, market1501)"])
+    'smoothing (demo, market1501)'
+
+    Raises:
+        InputError: There is none, or there are several.
+    """
+    labels = list(known)
+    if name in labels:
+        return name
+    found = [label for label in labels if label.rpartition(" (")[0] == name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f'"{name}" is remembered more than once; name one of: ' + ", ".join(map(repr, sorted(found))))
+    raise InputError(f'no table "{name}" is remembered; {did_you_mean(name, labels)}')

@@ -1,0 +1,59 @@
+"""The tables that a tracker and a store hold, by the commands that list, show and forget them."""
+
+import doctest
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import TOY_TABLE
+from typer.testing import CliRunner
+
+import harness.api.tables
+from harness.api.tables import remembered
+from harness.cli.app import app
+from harness.errors import InputError
+
+
+def call(*words: str) -> str:
+    """What a command prints on standard output, in this process: MLflow takes seconds to import."""
+    ended = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert ended.exit_code == 0
+    return ended.stdout
+
+
+def test_tables_are_listed_shown_and_forgotten_by_their_plain_name(
+    toy_place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(toy_place)
+    monkeypatch.syspath_prepend(str(toy_place))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    sys.modules.pop("toy", None)
+    file = toy_place / "été (a).yaml"
+    file.write_text(json.dumps({**TOY_TABLE, "title": "Another [red]toy[/red]"}), encoding="utf-8")
+    assert "holds no tables yet" in call("list")
+    call("run", file.name, "--executor", "inprocess", "--rows", "plain", "--seeds", "0")
+
+    (entry,) = json.loads(call("list", "--json"))
+    assert (entry["table"], entry["kind"], entry["status"]) == (file.stem, "table", "finished")
+    assert file.stem in call("list")
+    shown = json.loads(call("show", file.stem, "--json"))
+    states = {row["id"]: {seed: found["state"] for seed, found in row["seeds"].items()} for row in shown["rows"]}
+    assert states == {"plain": {"0": "finished", "1": "not run"}, "gain": {"0": "not run", "1": "not run"}}
+    assert (shown["stages"], shown["bytes"]) == (1, shown["bytes_alone"])
+    lines = call("show", file.stem).splitlines()
+    assert lines[0].startswith(f"{file.stem}: Another [red]toy[/red] · profile ")
+    assert lines[1:3] == ["  plain  finished: seed 0; not run: seed 1", "  gain  not run: seeds 0, 1"]
+
+    with pytest.raises(InputError, match='no table "tyo" is remembered'):
+        call("cache", "gc", "--forget", "tyo")
+    assert call("cache", "gc", "--forget", file.stem).startswith("1 stage deleted")
+
+
+def test_a_plain_name_serves_where_it_is_unique() -> None:
+    labels = ["a (demo, x)", "a (paper, x)", "b (c) (demo, x)"]
+    assert remembered("b (c)", labels) == "b (c) (demo, x)"
+    assert remembered("a (demo, x)", labels) == "a (demo, x)"
+    with pytest.raises(InputError, match=r"\"a\" is remembered more than once; name one of: 'a \(demo, x\)'"):
+        remembered("a", labels)
+    assert doctest.testmod(harness.api.tables).failed == 0
