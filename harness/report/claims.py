@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness.report.findings import Basis
 from harness.report.measurements import Measurements
 from harness.report.power import Needed, needed_for_measured, needed_for_size
 from harness.report.statistics import ALPHA, Estimate, effect_size, holm
@@ -42,6 +43,8 @@ class Judgement:
     reason: str
     """Why the verdict is not reproduced or contradicted; empty otherwise."""
     measured: Estimate | None
+    basis: Basis | None
+    """What the measured difference rests on."""
     p_holm: float | None
     effect_size: float | None
     """Hedges' g_z over the seeds' differences."""
@@ -113,6 +116,7 @@ def _judge(
         verdict=verdict,
         reason=reason,
         measured=measured,
+        basis=measurements.basis((str(claim["better"]), str(claim["than"])), claim["metric"]) if measured else None,
         p_holm=p_holm,
         effect_size=effect_size(measured) if measured else None,
         needed=needed,

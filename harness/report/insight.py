@@ -20,6 +20,7 @@ from harness.report.effects import (
     pair_effects,
     shapley_values,
 )
+from harness.report.findings import Basis
 from harness.report.measurements import Measurements
 from harness.report.power import Needed, needed_for_measured
 from harness.report.statistics import ALPHA, Estimate, effect_size, holm
@@ -30,8 +31,9 @@ class Gain:
     """A contrast in one metric; positive is better."""
 
     estimate: Estimate
+    basis: Basis
     p_holm: float | None
-    """Over all matched pairs of the table in that metric; None for effects of games, which are combinations of them."""
+    """Over all effects of one kind of the table in that metric: the matched pairs, or the effects of all factorials."""
     effect_size: float | None
     needed: Needed | None
     """For a pair that is not settled: the seeds that would find a difference of the measured size with 80 % power
@@ -83,40 +85,36 @@ def gain_insight(declaration: Mapping[str, Any], measurements: Measurements, met
     levels = declaration.get("levels", {})
     pairs = [pair for group in groups for pair in pair_effects(group, levels)]
     columns = [dict(zip(group, columns_of(list(group.values()), levels), strict=True)) for group in groups]
-    contrasts = {metric: [measurements.contrast(pair.weights, metric) for pair in pairs] for metric in metrics}
-    gains = {metric: _gains(estimates) for metric, estimates in contrasts.items()}
-    lines = tuple(
-        PairLine(pair, {metric: gain for metric in metrics if (gain := gains[metric][index]) is not None})
-        for index, pair in enumerate(pairs)
-    )
+    gains = _gains([pair.weights for pair in pairs], measurements, metrics)
+    played = [game for group in columns for game in games(group)]
+    effects = [(shapley_values(game), interactions(game)) for game in played]
+    told = iter(_gains([effect.weights for pair in effects for kind in pair for effect in kind], measurements, metrics))
     return Insight(
-        pairs=lines,
-        games=tuple(_game_line(game, measurements, metrics) for group in columns for game in games(group)),
+        pairs=tuple(map(PairLine, pairs, gains)),
+        games=tuple(
+            GameLine(
+                game, tuple((effect, next(told)) for effect in values), tuple((effect, next(told)) for effect in both)
+            )
+            for game, (values, both) in zip(played, effects, strict=True)
+        ),
         open=tuple(alias.reason for group in columns for alias in aliased_effects(list(group.values()))),
         suggestions=tuple(tuple(row) for row in declaration.get("rows_to_add", ())),
     )
 
 
-def _gains(estimates: Sequence[Estimate | None]) -> list[Gain | None]:
-    """Gains of one family of comparisons."""
-    adjusted = holm([estimate.p_value if estimate else None for estimate in estimates])
-    family = sum(p_holm is not None for p_holm in adjusted)
-    return [
-        None if estimate is None else _gain(estimate, p_holm, family)
-        for estimate, p_holm in zip(estimates, adjusted, strict=True)
-    ]
-
-
-def _gain(estimate: Estimate, p_holm: float | None = None, family: int = 1) -> Gain:
-    needed = None
-    if estimate.chance and p_holm is not None and p_holm > ALPHA:
-        needed = needed_for_measured(estimate, alpha=ALPHA / family)
-    return Gain(estimate, p_holm, effect_size(estimate), needed)
-
-
-def _game_line(game: Game, measurements: Measurements, metrics: Sequence[str]) -> GameLine:
-    def measure(effect: GameEffect) -> tuple[GameEffect, Mapping[str, Gain]]:
-        estimates = {metric: measurements.contrast(effect.weights, metric) for metric in metrics}
-        return effect, {metric: _gain(found) for metric, found in estimates.items() if found is not None}
-
-    return GameLine(game, tuple(map(measure, shapley_values(game))), tuple(map(measure, interactions(game))))
+def _gains(
+    contrasts: Sequence[Mapping[str, float]], measurements: Measurements, metrics: Sequence[str]
+) -> list[dict[str, Gain]]:
+    """The gains of one family of comparisons, by metric; Holm's correction runs over all of them in a metric."""
+    gains: list[dict[str, Gain]] = [{} for _ in contrasts]
+    for metric in metrics:
+        estimates = [measurements.contrast(weights, metric) for weights in contrasts]
+        adjusted = holm([estimate.p_value if estimate else None for estimate in estimates])
+        family = sum(p_holm is not None for p_holm in adjusted)
+        for weights, estimate, p_holm, found in zip(contrasts, estimates, adjusted, gains, strict=True):
+            basis = measurements.basis([row for row, weight in weights.items() if weight], metric)
+            if estimate is not None and basis is not None:
+                unsettled = p_holm is not None and p_holm > ALPHA
+                needed = needed_for_measured(estimate, alpha=ALPHA / family) if unsettled else None
+                found[metric] = Gain(estimate, basis, p_holm, effect_size(estimate), needed)
+    return gains

@@ -8,10 +8,10 @@ import unicodedata
 from collections.abc import Sequence
 
 from harness.names import Naming
+from harness.report.marks import NOTHING
 from harness.report.model import Cell, TableReport, TableRow
 from harness.report.vocabulary import p_text
 from harness.report.wording import (
-    NOTHING,
     differs_column,
     fraction_text,
     gain_text,

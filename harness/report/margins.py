@@ -12,12 +12,13 @@ from typing import Any
 
 from harness.names import file_name
 from harness.report.drawing import save
-from harness.report.marks import code, escaped, picture, pipe_table
+from harness.report.findings import basis_text
+from harness.report.marks import NOTHING, code, escaped, picture, pipe_table
 from harness.report.measurements import Measurements
 from harness.report.statistics import ALPHA, Estimate
 from harness.report.surface import Spot, draw_surface
 from harness.report.vocabulary import metric_of, p_text, percent, three_digits
-from harness.report.wording import NOTHING, interval_text, spread_text
+from harness.report.wording import interval_text, spread_text
 from harness.track.snapshot import RunRecord, Snapshot
 from harness.trainer import Metric
 
@@ -154,8 +155,10 @@ def _points(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric)
         estimate = measured.row(name, metric.key) if params else None
         if estimate is not None:
             mean = f"{percent(estimate.mean, metric)} {spread_text(estimate, metric)}".strip()
-            lines.append([name, _point(params), mean, interval_text(estimate, metric), str(estimate.seeds)])
-    table = pipe_table(["point", "values", f"{metric.title} ± sd", "95 % interval", "seeds"], lines)
+            basis = measured.basis([name], metric.key)
+            over = escaped(basis_text(basis)) if basis else ""
+            lines.append([name, _point(params), mean, interval_text(estimate, metric), over])
+    table = pipe_table(["point", "values", f"{metric.title} ± sd", "95 % interval", "over"], lines)
     chosen = percent(study["best"]["value"], metric)
     failed = [
         f"{name}, seed {result['seed']}: {escaped(result['reason'])}"
@@ -166,7 +169,7 @@ def _points(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric)
     below = (
         f"Measured under the fresh seeds {_listed(record['confirm'])} on the held-out identities, since the value that "
         f"chose the best point ({chosen}) flatters it. Those identities helped to choose it, so that a small favour "
-        "remains. Intervals are over seeds and queries; the difference is paired over both."
+        "remains. The difference is paired over all that both points have in common."
     )
     return "\n\n".join([table, below, *failed])
 

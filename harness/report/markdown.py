@@ -3,22 +3,21 @@
 from collections.abc import Sequence
 
 from harness.names import file_name
-from harness.report.marks import TICK, code, escaped, link, picture, pipe_table
+from harness.report.findings import basis_text, unlike_neighbours
+from harness.report.markdown_effects import effects_section
+from harness.report.marks import NOTHING, TICK, bullets, code, escaped, link, number, picture, pipe_table, telling_table
 from harness.report.model import Cell, TableReport, TableRow
 from harness.report.vocabulary import p_text
 from harness.report.wording import (
-    NOTHING,
+    NEEDED,
     cost_text,
     differs_column,
     fraction_text,
     gain_text,
-    game_text,
     interval_text,
     level_text,
-    needed_text,
     notice,
     paper_column,
-    players_text,
     remark,
     seeds_text,
     shown_factors,
@@ -39,12 +38,6 @@ _FACTS = {
 """Readable names of facts whose own are not."""
 
 
-_NEEDED = (
-    "for 80 % power, as the range that covers the true number with 80 %: size and variance are estimates. It has no "
-    "upper end where the gain may as well be none."
-)
-
-
 def to_markdown(report: TableReport, figures: Sequence[tuple[str, str]] = (), page: str = "") -> str:
     """The whole report.
 
@@ -60,7 +53,7 @@ def to_markdown(report: TableReport, figures: Sequence[tuple[str, str]] = (), pa
         *_results(report),
         *_figures(figures, page),
         *_claims(report),
-        *_effects(report),
+        *effects_section(report),
         *_costs(report),
         *_more(report),
         *_origin(report),
@@ -89,7 +82,7 @@ def _results(report: TableReport) -> list[str]:
             line.append(NOTHING if row.cited else _measured(row, cell, metric))
             line += [fraction_text(cell.difference, metric, signed=True)] if differs else []
         lines.append([*line, NOTHING if row.cited else seeds_text(row)])
-    return [pipe_table(header, lines), _list(_below(report))]
+    return [pipe_table(header, lines), bullets(_below(report))]
 
 
 def _measured(row: TableRow, cell: Cell, metric: Metric) -> str:
@@ -108,7 +101,15 @@ def _below(report: TableReport) -> list[str]:
     told = _units_of(report.metrics)
     if any(cell.place for row in report.rows for cell in row.cells.values()):
         told += " **Best** and *second best*."
-    lines = [" ".join([told, *map(escaped, report.method)])]
+    lines = [*(f"**Caution**: {escaped(caution)}" for caution in report.cautions)]
+    lines.append(" ".join([told, escaped(" ".join(report.method))]).strip())
+    cells = [
+        (f"Row {row.name}", metric.title, basis.whatever_seeds)
+        for row in report.ours
+        for metric in report.metrics
+        if (basis := row.cells[metric.key].basis) is not None and len(basis.seeds) > 1
+    ]
+    lines += [f"{escaped(sentence)}." for sentence in unlike_neighbours(cells)]
     if report.factors and not shown_factors(report):
         lines.append(f"On in every row of ours: {escaped(', '.join(report.factors))}.")
     if report.ranked:
@@ -165,7 +166,7 @@ def _shown(pictures: Sequence[tuple[str, str]]) -> list[str]:
 def _claims(report: TableReport) -> list[str]:
     if not report.claims:
         return []
-    header = ["claim", "rows", "metric", "paper", "measured", "p (Holm)", "g_z", "verdict", "remark"]
+    header = ["claim", "rows", "metric", "paper", "measured", "interval over", "p (Holm)", "g_z", "verdict", "remark"]
     lines = []
     for claim in report.claims:
         metric = report.metric_of(claim.metric)
@@ -176,15 +177,16 @@ def _claims(report: TableReport) -> list[str]:
                 metric.title,
                 fraction_text(claim.claimed, metric, signed=True),
                 escaped(gain_text(claim, metric)),
+                escaped(basis_text(claim.basis)) if claim.basis and claim.measured and claim.measured.interval else "",
                 NOTHING if claim.p_holm is None else escaped(p_text(claim.p_holm)),
-                _number(claim.effect_size),
+                number(claim.effect_size),
                 f"**{claim.verdict}**",
                 escaped(remark(claim, metric)),
             ]
         )
     told = [
-        "Gains in percentage points, positive where they favour the claim; [ , ] is the 95 % interval, over the same "
-        "seeds and the same queries for both rows.",
+        "Gains in percentage points, positive where they favour the claim; [ , ] is the 95 % interval, over what both "
+        "rows have in common.",
         "p (Holm): how often chance alone brings so large a gain or loss where there is none, corrected for all claims "
         "of this table.",
         "*Reproduced*: in favour, p ≤ 0.05. *Contradicted*: against, p ≤ 0.02. *Inconclusive*: neither.",
@@ -192,79 +194,13 @@ def _claims(report: TableReport) -> list[str]:
     if any(claim.effect_size is not None for claim in report.claims):
         told.append("g_z: the gain in standard deviations between seeds, corrected for few seeds.")
     if any(claim.needed for claim in report.claims):
-        told.append(f"Seeds needed: {_NEEDED}")
+        told.append(f"Seeds needed: {NEEDED}")
     if report.not_comparable:
         told[2] = (
             "*Not comparable*: measured all the same, but it counts neither for nor against the paper "
             f"({escaped(report.not_comparable)})."
         )
-    return ["## Claims", _telling_table(header, lines), " ".join(told)]
-
-
-def _effects(report: TableReport) -> list[str]:
-    parts = [*_pairs(report), *_games(report)]
-    insight = report.insight
-    still_open = [escaped(reason) + "." for reason in insight.open]
-    still_open += [f"To tell more, add the row {escaped('+'.join(row) or 'no factor')}." for row in insight.suggestions]
-    if still_open:
-        parts += ["What these rows cannot tell:", _list(still_open)]
-    return ["## Effects of factors", *parts] if parts else []
-
-
-def _pairs(report: TableReport) -> list[str]:
-    if not report.insight.pairs:
-        return []
-    first = report.metrics[0]
-    header = ["factor", "rows", *(metric.title for metric in report.metrics), "p (Holm)", "g_z", "seeds needed", "kind"]
-    lines = []
-    for line in report.insight.pairs:
-        gain = line.gains[first.key]
-        kinds = [*["leave-one-out"] * line.pair.leave_one_out, *["add-one-in"] * line.pair.add_one_in]
-        lines.append(
-            [
-                escaped(line.pair.change),
-                escaped(versus(line.pair.on, line.pair.off)),
-                *(escaped(gain_text(line.gains.get(metric.key), metric)) for metric in report.metrics),
-                NOTHING if gain.p_holm is None else escaped(p_text(gain.p_holm)),
-                _number(gain.effect_size),
-                needed_text(gain.needed) if gain.needed else "",
-                ", ".join(kinds),
-            ]
-        )
-    told = (
-        "Matched pairs: rows that differ in one factor alone, with it and without it. Gains in percentage points, "
-        f"positive is better; p (Holm), corrected for all these pairs, and what follows are those of {first.title}."
-    )
-    if any(line[-2] for line in lines):
-        told += f" Seeds needed, where p is above 0.05: {_NEEDED}"
-    if any(line[-1] for line in lines):
-        told += (
-            " Leave-one-out: taken from a row that no other extends; add-one-in: put into a row that extends no other."
-        )
-    return [told, _telling_table(header, lines)]
-
-
-def _games(report: TableReport) -> list[str]:
-    """Every complete factorial with its effects; what they mean is said before the first."""
-    order = [row.id for row in report.ours]
-    parts = [
-        "Where rows hold every combination of some factors, effects need no model. A *Shapley value* is what a factor "
-        "gains on average over all orders of adding the factors; an *interaction* is what two gain together beyond the "
-        "sum of what each gains alone."
-    ]
-    for game in report.insight.games:
-        header = ["effect", *(metric.title for metric in report.metrics)]
-        measured = [("", *effect) for effect in game.values]
-        measured += [("interaction ", *effect) for effect in game.interactions]
-        lines = [
-            [
-                escaped(kind + players_text(effect.players)),
-                *(escaped(gain_text(gains.get(metric.key), metric)) for metric in report.metrics),
-            ]
-            for kind, effect, gains in measured
-        ]
-        parts += [f"{escaped(game_text(game.game, order))}:", pipe_table(header, lines)]
-    return parts if report.insight.games else []
+    return ["## Claims", telling_table(header, lines), " ".join(told)]
 
 
 def _costs(report: TableReport) -> list[str]:
@@ -305,7 +241,7 @@ def _origin(report: TableReport) -> list[str]:
     parts = ["## Provenance", pipe_table(["fact", "value"], facts)]
     if report.overrides:
         changed = [f"{code(key)} = {code(value)}" for key, value in report.overrides.items()]
-        parts += ["Values set on the command line:", _list(changed)]
+        parts += ["Values set on the command line:", bullets(changed)]
     if report.assumptions:
         assumed = [[code(entry["key"]), code(entry["value"]), escaped(entry["reason"])] for entry in report.assumptions]
         parts += ["## Assumptions: what the paper does not give", pipe_table(["value", "here", "why"], assumed)]
@@ -326,17 +262,3 @@ def _origin(report: TableReport) -> list[str]:
 
 def _run_link(run_id: str, url: str | None) -> str:
     return f"[`{run_id}`]({url})" if url else f"`{run_id}`"
-
-
-def _telling_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table without the columns that say nothing in any line."""
-    kept = [column for column in range(len(header)) if any(line[column] not in ("", NOTHING) for line in lines)]
-    return pipe_table([header[column] for column in kept], [[line[column] for column in kept] for line in lines])
-
-
-def _number(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:+.2f}".replace("-", "−")
-
-
-def _list(lines: Sequence[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 TICK = "✓"
+NOTHING = "—"
 
 _INLINE = r"[\\`*~$]|&(?=#?\w+;)|<(?=[A-Za-z/!?])|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|(?<=\s)#(?=#*$)"
 _SPECIAL = re.compile(rf"({_INLINE}|\](?=\())")
@@ -67,3 +68,19 @@ def pipe_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
             rule[column] = "---:"
     rows = (header, rule, *lines)
     return "\n".join("| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows)
+
+
+def telling_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table without the columns that say nothing in any line."""
+    kept = [column for column in range(len(header)) if any(line[column] not in ("", NOTHING) for line in lines)]
+    return pipe_table([header[column] for column in kept], [[line[column] for column in kept] for line in lines])
+
+
+def number(value: float | None) -> str:
+    """A number with its sign and two digits, or a dash."""
+    return NOTHING if value is None else f"{value:+.2f}".replace("-", "−")
+
+
+def bullets(lines: Sequence[str]) -> str:
+    """A list, of text that is escaped already."""
+    return "\n".join(f"- {line}" for line in lines)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import InputError
+from harness.report.findings import Basis
 from harness.report.statistics import Estimate, estimate
 from harness.report.vocabulary import Floats, metric_of
 from harness.track.snapshot import RunRecord, Snapshot
@@ -152,13 +153,50 @@ class Measurements:
         told = (self.other_units([first, row], metric) for row in rest for metric in self._metrics)
         self.notes += [f"{problem}; they are not compared" for problem in dict.fromkeys(filter(None, told))]
 
+    def basis(self, rows: Iterable[str], metric: str) -> Basis | None:
+        """What the mean of a row, or a contrast of several, rests on; None if they share no seed."""
+        rows = tuple(rows)
+        seeds = self._shared_seeds(rows, metric)
+        if not seeds:
+            return None
+        lacking = self._lacking(rows, seeds, metric)
+        answers = self._answers_of(rows[0], seeds[0])
+        if answers is None or lacking is not None or len(answers.sizes) < 2:
+            return Basis(tuple(seeds), lacking=lacking or "")
+        return Basis(tuple(seeds), len(answers.sizes), self.unit)
+
+    def _shared_seeds(self, rows: Iterable[str], metric: str) -> list[int]:
+        values = [set(self.values(row, metric)) for row in rows]
+        return sorted(set.intersection(*values)) if values else []
+
     def _combine(self, weights: Mapping[str, float], metric: str, *, clip: bool) -> Estimate | None:
         values = {row: self.values(row, metric) for row in weights}
-        seeds = sorted(set.intersection(*(set(by_seed) for by_seed in values.values()))) if values else []
+        seeds = self._shared_seeds(weights, metric)
         if not seeds:
             return None
         means = np.array([sum(weight * values[row][seed] for row, weight in weights.items()) for seed in seeds])
-        return estimate(means, self._table(weights, seeds, metric, means), clip=clip and self.metric_of(metric).percent)
+        table = self._table(weights, seeds, metric, means)
+        scale = max(abs(values[row][seed]) for row in weights for seed in seeds)
+        return estimate(means, table, clip=clip and self.metric_of(metric).percent, scale=scale)
+
+    def _answers_of(self, row: str, seed: int) -> _Answers | None:
+        return self._answers[self._runs[row][seed].run_id]
+
+    def _lacking(self, rows: Iterable[str], seeds: list[int], metric: str) -> str | None:
+        """Why these runs have no common values by unit: empty if no run of the table has any; None if they have."""
+        runs = [(row, seed) for row in rows for seed in seeds]
+        answers = [self._answers_of(*run) for run in runs]
+        without = [run for run, answer in zip(runs, answers, strict=True) if not answer or metric not in answer.sums]
+        if without and not any(answer and metric in answer.sums for answer in self._answers.values()):
+            return ""
+        if without:
+            names = [f'"{row}" seed {seed}' for row, seed in without]
+            holders = f"row {names[0]} has" if len(names) == 1 else f"{_some(names)} have"
+            return f"{holders} no values by {self.unit}"
+        known = [answer for answer in answers if answer]
+        if any(answer.asked is not known[0].asked for answer in known):
+            return f"seeds have values of different {self.unit}"
+        return None
 
     def _table(self, weights: Mapping[str, float], seeds: list[int], metric: str, means: Floats) -> Floats | None:
         """The (S, U) table of a weighted sum of rows; None unless every run was asked the same queries.
@@ -167,11 +205,10 @@ class Measurements:
         grand mean: the linearisation of the mean as a ratio of sums, whose row means are the seeds' means. Units of
         one query each give the plain table.
         """
-        answers = {(row, seed): self._answers[self._runs[row][seed].run_id] for row in weights for seed in seeds}
-        known = [answer for answer in answers.values() if answer is not None and metric in answer.sums]
-        if len(known) < len(answers) or any(answer.asked is not known[0].asked for answer in known):
+        if self._lacking(weights, seeds, metric) is not None:
             return None
-        sizes = known[0].sizes
+        answers = {(row, seed): self._answers_of(row, seed) for row in weights for seed in seeds}
+        sizes = next(answer.sizes for answer in answers.values() if answer)
         sums = np.zeros((len(seeds), len(sizes)))
         for (row, seed), answer in answers.items():
             assert answer is not None

@@ -11,7 +11,9 @@ from typing import Any
 
 from harness.files import regular_file
 from harness.plan.columns import TOGGLE, Level, Setting
+from harness.report.cautions import cautions_of
 from harness.report.claims import Judgement, judge_claims
+from harness.report.findings import Basis
 from harness.report.insight import Insight, gain_insight
 from harness.report.measurements import Measurements, provenance_of
 from harness.report.statistics import Estimate
@@ -39,6 +41,8 @@ class Cell:
     by_seed: Mapping[int, float]
     difference: float | None
     """Measured minus published; None where the two do not compare."""
+    basis: Basis | None = None
+    """What the measured mean rests on."""
     place: int | None = None
     """1 for the table's best and 2 for its second best, among all that compare."""
 
@@ -97,6 +101,8 @@ class TableReport:
     assumptions: tuple[Mapping[str, Any], ...]
     overrides: Mapping[str, Any]
     notes: tuple[str, ...]
+    cautions: tuple[str, ...]
+    """What makes the intervals less sure than they look."""
     method: tuple[str, ...]
     """How the numbers were come by, in sentences."""
     provenance: Mapping[str, str]
@@ -166,6 +172,7 @@ def build_report(snapshot: Snapshot) -> TableReport:
         assumptions=tuple(declared.get("assumptions", ())),
         overrides=dict(declared.get("overrides", {})),
         notes=tuple(_notes(snapshot, measurements, rows)),
+        cautions=cautions_of(rows, metrics),
         method=_method(rows, measurements.unit),
         provenance=_provenance(snapshot),
         parent_id=snapshot.parent_id,
@@ -233,7 +240,13 @@ def _row(
         paper = declared.get("paper", {}).get(metric.key)
         published = None if paper is None else paper / metric.scale
         difference = measured.mean - published if measured and published is not None and not not_comparable else None
-        cells[metric.key] = Cell(published, measured, measurements.values(row_id, metric.key), difference)
+        cells[metric.key] = Cell(
+            published,
+            measured,
+            measurements.values(row_id, metric.key),
+            difference,
+            measurements.basis([row_id], metric.key),
+        )
     costs = {}
     for cost in COSTS:
         values = [run.metrics[cost.key] for run in finished.values() if cost.key in run.metrics]
@@ -359,7 +372,8 @@ def _method(rows: Sequence[TableRow], unit: str) -> tuple[str, ...]:
         )
     if any(not chance.units for chance in chances):
         sentences.append(
-            "Where a run kept no results by query, [ , ] is the 95 % interval over seeds alone, for this very test set."
+            f"{'Where a row kept no results by unit, ' if units else ''}[ , ] is the 95 % interval over seeds alone, "
+            "for this very test set."
         )
     return tuple(sentences)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.report.claims import Judgement
 from harness.report.effects import Game, GameEffect
+from harness.report.findings import Basis
 from harness.report.insight import Gain, Insight
 from harness.report.model import Cell, TableReport, TableRow
 from harness.report.power import Needed
@@ -113,6 +114,7 @@ def report_to_json(report: TableReport) -> dict[str, Any]:
         "refused": [dict(row) for row in report.refused],
         "assumptions": [dict(entry) for entry in report.assumptions],
         "overrides": dict(report.overrides),
+        "cautions": list(report.cautions),
         "notes": list(report.notes),
         "method": list(report.method),
         "provenance": {**report.provenance, "parent_run": report.parent_id},
@@ -144,6 +146,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
     return {
         "paper": cell.paper,
         "measured": _estimate(cell.measured),
+        "rests_on": _basis(cell.basis),
         "by_seed": {str(seed): value for seed, value in cell.by_seed.items()},
         "difference": cell.difference,
         "place": cell.place,
@@ -170,6 +173,12 @@ def _pair(interval: tuple[float, float] | None) -> list[float] | None:
     return None if interval is None else list(interval)
 
 
+def _basis(basis: Basis | None) -> dict[str, Any] | None:
+    if basis is None:
+        return None
+    return {"seeds": list(basis.seeds), "units": basis.units, "unit": basis.unit, "lacking": basis.lacking}
+
+
 def _needed(needed: Needed | None) -> dict[str, int | None] | None:
     return None if needed is None else {"least": needed.least, "most": needed.most}
 
@@ -182,6 +191,7 @@ def _claim(claim: Judgement) -> dict[str, Any]:
         "metric": claim.metric,
         "claimed": claim.claimed,
         "measured": _estimate(claim.measured),
+        "rests_on": _basis(claim.basis),
         "p_holm": claim.p_holm,
         "effect_size": claim.effect_size,
         "size": claim.size,
@@ -233,6 +243,7 @@ def _gains(gains: Mapping[str, Gain]) -> dict[str, Any]:
     return {
         metric: {
             "estimate": _estimate(gain.estimate),
+            "rests_on": _basis(gain.basis),
             "p_holm": gain.p_holm,
             "effect_size": gain.effect_size,
             "seeds_needed": _needed(gain.needed),

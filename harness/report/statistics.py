@@ -42,6 +42,8 @@ from harness.settle.holm import holm as holm
 
 LEVEL = 0.95
 ALPHA = 1 - LEVEL
+_ROUNDING = 1e-10
+"""Relative to the numbers behind a mean: a standard deviation below it is rounding, and none at all."""
 MIXING = 0.2
 """The prior's k; see the module for what it holds."""
 _STEPS = 40
@@ -97,13 +99,15 @@ class Estimate:
         return (max(low, 0.0), min(high, 1.0)) if self.clip else (low, high)
 
 
-def estimate(means: Floats, table: Floats | None = None, *, clip: bool = False) -> Estimate:
+def estimate(means: Floats, table: Floats | None = None, *, clip: bool = False, scale: float | None = None) -> Estimate:
     """The mean over seeds and what is known of its variance.
 
     Args:
         means: (S,) the result of each seed.
         table: (S, U) the same results by unit of query sampling, row means equal to ``means``; None if not known.
         clip: Whether the values are fractions in [0, 1].
+        scale: The largest size of the numbers that the means were computed from, whose rounding is no variance; by
+            default that of the means.
 
     >>> round(estimate(np.array([0.5, 0.6, 0.7])).interval[0], 3)  # 0.6 - 4.303 * 0.1 / sqrt(3)
     0.352
@@ -112,13 +116,14 @@ def estimate(means: Floats, table: Floats | None = None, *, clip: bool = False) 
     mean = float(np.mean(means))
     if seeds < 2:
         return Estimate(mean, None, None, seeds, clip)
+    rounding = _ROUNDING * (float(np.max(np.abs(means))) if scale is None else scale)
     sd = float(np.std(means, ddof=1))
+    sd = sd if sd > rounding else 0.0
     chance = Chance(seeds, 0, sd**2 / seeds, 0.0)
     if table is not None and table.shape[1] > 1:
-        from_seeds, from_units = variances(table)
-        chance = Chance(seeds, table.shape[1], float(from_seeds), float(from_units))
-    # A spread at the level of rounding is none.
-    known = chance.from_seeds + chance.from_units > (1e-12 * max(abs(mean), 1e-3)) ** 2
+        from_seeds, from_units = (float(part) if part > rounding**2 else 0.0 for part in variances(table))
+        chance = Chance(seeds, table.shape[1], from_seeds if sd else 0.0, from_units)
+    known = chance.from_seeds + chance.from_units > 0
     return Estimate(mean, sd, chance if known else None, seeds, clip)
 
 

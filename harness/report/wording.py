@@ -5,13 +5,17 @@ from collections.abc import Sequence
 from harness.report.claims import Judgement
 from harness.report.effects import Block, Game
 from harness.report.insight import Gain
+from harness.report.marks import NOTHING
 from harness.report.model import TableReport, TableRow
 from harness.report.power import Needed
 from harness.report.statistics import Estimate
 from harness.report.vocabulary import Cost, percent, three_digits
 from harness.trainer import Metric
 
-NOTHING = "—"
+NEEDED = (
+    "for 80 % power, as the range that covers the true number with 80 %: size and variance are estimates. It has no "
+    "upper end where the gain may as well be none."
+)
 
 
 def notice(report: TableReport) -> str:
@@ -118,6 +122,7 @@ def size_text(claim: Judgement) -> str:
 def remark(claim: Judgement, metric: Metric) -> str:
     """What stands beside a verdict; why nothing compares is said once, by ``notice``."""
     parts = ["" if claim.verdict == "not comparable" else claim.reason, size_text(claim)]
+    parts.append(claim.basis.lacking if claim.basis else "")
     if claim.verdict == "inconclusive" and claim.measured and claim.measured.chance:
         parts.append(needed_texts(claim, metric))
     return "; ".join(part for part in parts if part)

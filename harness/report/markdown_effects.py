@@ -1,0 +1,103 @@
+"""The section of a Markdown report on the effects of factors: matched pairs, factorials, what stays open."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+from harness.report.findings import Basis, basis_text, unlike_neighbours
+from harness.report.insight import Gain
+from harness.report.marks import NOTHING, bullets, escaped, number, telling_table
+from harness.report.model import TableReport
+from harness.report.vocabulary import p_text
+from harness.report.wording import NEEDED, gain_text, game_text, needed_text, players_text, versus
+
+
+def effects_section(report: TableReport) -> list[str]:
+    """The section, without anything where the rows say nothing of factors."""
+    parts = [*_pairs(report), *_games(report)]
+    insight = report.insight
+    still_open = [escaped(reason) + "." for reason in insight.open]
+    still_open += [f"To tell more, add the row {escaped('+'.join(row) or 'no factor')}." for row in insight.suggestions]
+    if still_open:
+        parts += ["What these rows cannot tell:", bullets(still_open)]
+    return ["## Effects of factors", *parts] if parts else []
+
+
+def _pairs(report: TableReport) -> list[str]:
+    if not report.insight.pairs:
+        return []
+    first = report.metrics[0]
+    header = ["factor", "rows", *(metric.title for metric in report.metrics), "p (Holm)", "g_z", "seeds needed", "kind"]
+    lines = []
+    for line in report.insight.pairs:
+        gain = line.gains[first.key]
+        kinds = [*["leave-one-out"] * line.pair.leave_one_out, *["add-one-in"] * line.pair.add_one_in]
+        lines.append(
+            [
+                escaped(line.pair.change),
+                escaped(versus(line.pair.on, line.pair.off)),
+                *(escaped(gain_text(line.gains.get(metric.key), metric)) for metric in report.metrics),
+                _p_of(gain),
+                number(gain.effect_size),
+                needed_text(gain.needed) if gain.needed else "",
+                ", ".join(kinds),
+            ]
+        )
+    told = (
+        "Matched pairs: rows that differ in one factor alone, with it and without it. Gains in percentage points, "
+        f"positive is better; p (Holm), corrected for all these pairs, and what follows are those of {first.title}."
+    )
+    if any(line[-2] for line in lines):
+        told += f" Seeds needed, where p is above 0.05: {NEEDED}"
+    told += " " + _intervals_over(gain.basis for line in report.insight.pairs for gain in line.gains.values())
+    if any(line[-1] for line in lines):
+        told += (
+            " Leave-one-out: taken from a row that no other extends; add-one-in: put into a row that extends no other."
+        )
+    pairs = [(versus(line.pair.on, line.pair.off), line.gains) for line in report.insight.pairs]
+    return [told, telling_table(header, lines), bullets(_unlike(report, pairs))]
+
+
+def _games(report: TableReport) -> list[str]:
+    """Every complete factorial with its effects; what they mean is said before the first."""
+    order = [row.id for row in report.ours]
+    parts = [
+        "Where rows hold every combination of some factors, effects need no model. A *Shapley value* is what a factor "
+        "gains on average over all orders of adding the factors; an *interaction* is what two gain together beyond the "
+        "sum of what each gains alone. p (Holm), corrected for all the effects of all these tables, is that of "
+        f"{report.metrics[0].title}; [ , ] is the uncorrected 95 % interval."
+    ]
+    for game in report.insight.games:
+        header = ["effect", *(metric.title for metric in report.metrics), "p (Holm)"]
+        measured = [("", *effect) for effect in game.values]
+        measured += [("interaction ", *effect) for effect in game.interactions]
+        lines = [
+            [
+                escaped(kind + players_text(effect.players)),
+                *(escaped(gain_text(gains.get(metric.key), metric)) for metric in report.metrics),
+                _p_of(gains.get(report.metrics[0].key)),
+            ]
+            for kind, effect, gains in measured
+        ]
+        parts += [f"{escaped(game_text(game.game, order))}:", telling_table(header, lines)]
+        parts.append(
+            bullets(_unlike(report, [(kind + players_text(effect.players), gains) for kind, effect, gains in measured]))
+        )
+    return parts if report.insight.games else []
+
+
+def _p_of(gain: Gain | None) -> str:
+    return NOTHING if gain is None or gain.p_holm is None else escaped(p_text(gain.p_holm))
+
+
+def _intervals_over(bases: Iterable[Basis]) -> str:
+    """What most of some intervals are over."""
+    usual = Counter(basis_text(basis) for basis in bases).most_common(1)
+    return f"[ , ] is the uncorrected 95 % interval over {escaped(usual[0][0])}." if usual else ""
+
+
+def _unlike(report: TableReport, measured: Iterable[tuple[str, Mapping[str, Gain]]]) -> list[str]:
+    """Which of some effects rest on something else than the others do."""
+    entries = (
+        (name, report.metric_of(key).title, gain.basis) for name, gains in measured for key, gain in gains.items()
+    )
+    return [f"{escaped(sentence)}." for sentence in unlike_neighbours(entries)]
