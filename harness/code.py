@@ -44,14 +44,14 @@ _WITHOUT_INFLUENCE = tuple(
 _DIGEST_BYTES = 16
 
 
-@lru_cache(maxsize=256)
 def code_digest(roots: tuple[str, ...]) -> str:
     """The digest of the modules named by ``roots`` and of all code that they import, at any depth.
 
     Imports are followed inside the root's own top-level package and, for a loose script or a project folder, among
     its neighbours in the same folder. Those inside functions count, and so do those under ``if TYPE_CHECKING``: a
     package that imports lazily names its modules there. The rooms of this package that cannot change a result are left
-    out, and so is its ``__init__`` (its version).
+    out, and so is its ``__init__`` (its version). Files are read anew once they have changed, so that a notebook may go
+    on after an edit; whoever asks often about one state of the code keeps the answers.
 
     Args:
         roots: Module names (``harness.reid.train.stage``) or references to a user's code (``package.module:name``).
@@ -94,7 +94,6 @@ def reached_modules(roots: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-@lru_cache(maxsize=256)
 def mentions(reference: str, word: str) -> bool:
     """Whether the module of ``package.module:name`` uses ``word`` as a name, an attribute or a parameter.
 
@@ -151,19 +150,37 @@ def _with_packages(name: str) -> Iterator[str]:
     return (".".join(parts[: count + 1]) for count in range(len(parts)))
 
 
-@lru_cache(maxsize=1024)
+_State = tuple[int, int, int, int]
+"""What changes with a file's contents."""
+
+
+def _state(path: Path) -> _State:
+    stat = regular_file(path).stat()
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
+
+
 def _tree(path: Path) -> ast.Module:
+    return _parsed(path, _state(path))
+
+
+@lru_cache(maxsize=1024)
+def _parsed(path: Path, state: _State) -> ast.Module:  # noqa: ARG001 - the state only invalidates the cache
     try:
         return ast.parse(regular_file(path).read_bytes(), filename=str(path))
     except SyntaxError as error:
         raise InputError(f"{path}:{error.lineno}: {error.msg}; expected a Python module") from error
 
 
-def _imports(name: str, path: Path) -> set[str]:
+def _imports(name: str, path: Path) -> frozenset[str]:
     """Everything that a module may import: modules, and names in them that may be modules."""
+    return _imports_of(name, path, _state(path))
+
+
+@lru_cache(maxsize=1024)
+def _imports_of(name: str, path: Path, state: _State) -> frozenset[str]:
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     imported: set[str] = set()
-    waiting: list[ast.stmt | ast.excepthandler | ast.match_case] = list(_tree(path).body)
+    waiting: list[ast.stmt | ast.excepthandler | ast.match_case] = list(_parsed(path, state).body)
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.Import):
@@ -176,12 +193,16 @@ def _imports(name: str, path: Path) -> set[str]:
         else:
             for block in ("body", "orelse", "handlers", "finalbody", "cases"):
                 waiting.extend(getattr(node, block, ()))
-    return imported
+    return frozenset(imported)
+
+
+def _module_digest(path: Path) -> str:
+    return _digest_of(path, _state(path))
 
 
 @lru_cache(maxsize=1024)
-def _module_digest(path: Path) -> str:
-    return hashlib.blake2b(normalised(_tree(path)).encode(), digest_size=_DIGEST_BYTES).hexdigest()
+def _digest_of(path: Path, state: _State) -> str:
+    return hashlib.blake2b(normalised(_parsed(path, state)).encode(), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def normalised(tree: ast.AST) -> str:

@@ -16,17 +16,6 @@ from harness.errors import InputError
 WORK_ROOTS = ("harness.reid.train.training", "harness.reid.train.scoring")
 
 
-def forget() -> None:
-    """As a fresh process: what was read of a file is kept for as long as a process lives."""
-    for cached in (code_module.code_digest, code_module.mentions, code_module._tree, code_module._module_digest):
-        cached.cache_clear()
-
-
-@pytest.fixture(autouse=True)
-def _fresh() -> None:
-    forget()
-
-
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's folder, the current one: a loose loss that imports a neighbour and an installed library."""
@@ -115,7 +104,6 @@ def test_a_users_code_covers_its_neighbours_and_not_bystanders_or_libraries(proj
 
 def test_a_change_in_what_is_imported_changes_the_digest_and_a_bystander_does_not(project: Path) -> None:
     def digest() -> str:
-        forget()
         return code_digest(("my_loss:loss",))
 
     before = digest()
@@ -200,3 +188,19 @@ def test_the_digest_of_all_that_a_stage_runs_is_quick() -> None:
     started = time.process_time()
     code_digest(WORK_ROOTS)
     assert time.process_time() - started < 1.0  # 0.1 s on a quiet machine; the bound leaves room for a busy one
+
+
+def test_an_edited_file_is_read_anew_in_the_same_process(project: Path) -> None:
+    """As in a notebook, where a run follows an edit; also of a module that it imports, and of one that is new."""
+    write(project / "notebook.py", "import helper\ntry:\n    import extra\nexcept ImportError:\n    extra = None\n")
+    write(project / "helper.py", "VALUE = 1\n")
+    digests = [code_digest(("notebook:train",))]
+    for name, text in (("helper", "VALUE = 2\n"), ("extra", "X = 1\n"), ("notebook", "import helper\n")):
+        write(project / f"{name}.py", text)
+        digests.append(code_digest(("notebook:train",)))
+    assert len(set(digests)) == 4
+    write(project / "helper.py", "VALUE = 2  # a comment\n")
+    assert code_digest(("notebook:train",)) == digests[-1]
+    assert not mentions("helper:train", "OTHER")
+    write(project / "helper.py", "OTHER = 2\n")
+    assert mentions("helper:train", "OTHER")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,7 @@ def prepare(
     if rows or seeds:
         whole = expand(declaration, profile=choice.profile, overrides=overrides, studies=found)
     inputs = choice.assumed or open_inputs(whole, choice.root, kept, listener)
-    digest: CodeDigest = code_digest
+    digest: CodeDigest = cache(code_digest)
     if trust_version:
         listener.note(
             f"--reuse version: a stage of the code's hand-kept version {CODE_VERSION} counts as done, whatever changed "

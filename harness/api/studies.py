@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,12 +116,13 @@ def prepare_search(
         message = f'"{search.spec.metric}" is not measured here; {did_you_mean(search.spec.metric, matrix.measured)}'
         raise search.document.error(("metric",), message)
     inputs = open_inputs(matrix, choice.root, kept, listener, training_only=True)
+    digest = cache(code_digest)
     return PreparedSearch(
         search=search,
         matrix=matrix,
         store=kept,
         inputs=inputs,
-        trials=tuple(Trials(search, matrix, rows[name], inputs, code_digest) for name in search.spec.rows),
+        trials=tuple(Trials(search, matrix, rows[name], inputs, digest) for name in search.spec.rows),
     )
 
 

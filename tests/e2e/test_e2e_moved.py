@@ -12,7 +12,6 @@ import pytest
 from conftest import run_harness, steps_of, tracked_runs
 
 import harness.track.courier
-from harness import code
 from harness.api.engine import Engine
 from harness.api.prepare import prepare
 from harness.api.report import Pictures, write_reports
@@ -41,8 +40,6 @@ def go(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
         monkeypatch.syspath_prepend(str(place))
         sys.modules.pop("toy", None)
         _artifact_repos_cache.clear()  # by a run's id, wherever its files are
-        for cached in (code.code_digest, code._tree, code._module_digest):
-            cached.cache_clear()
 
     return enter
 

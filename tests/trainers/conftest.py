@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from toy_tables import RECIPE, TABLE, Declare, Runs, forget_code
+from toy_tables import RECIPE, TABLE, Declare, Runs
 
 from harness.api.engine import Engine
 from harness.api.prepare import prepare
@@ -32,7 +32,6 @@ def folder(tmp_path: Path, empty_tracker: Path, monkeypatch: pytest.MonkeyPatch)
     shutil.copy(Path(__file__).with_name("toy.py"), tmp_path / "toy.py")
     monkeypatch.syspath_prepend(str(tmp_path))
     sys.modules.pop("toy", None)
-    forget_code()
     yield tmp_path
     sys.modules.pop("toy", None)
 

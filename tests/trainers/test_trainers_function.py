@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_tables import METRICS, Declare, Runs, forget_code
+from toy_tables import METRICS, Declare, Runs
 
 from harness.api.prepare import prepare
 from harness.errors import InputError
@@ -81,7 +81,6 @@ def test_changed_code_is_run_again_and_a_changed_comment_is_not(
     text = (folder / "toy.py").read_text()
     assert old in text
     (folder / "toy.py").write_text(text.replace(old, new))
-    forget_code()
     assert (stages(table, folder) == before) is same
 
 

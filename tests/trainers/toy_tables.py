@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import code
 from harness.api.run import TableRun
 
 METRICS = {
@@ -28,9 +27,3 @@ TABLE: dict[str, Any] = {
 
 Declare = Callable[..., Path]
 Runs = Callable[..., TableRun]
-
-
-def forget_code() -> None:
-    """As a fresh process: what was read of a source file is kept for as long as a process lives."""
-    for cached in (code.code_digest, code._tree, code._module_digest):
-        cached.cache_clear()
