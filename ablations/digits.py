@@ -12,8 +12,9 @@ def train(settings: Any, run: Any) -> dict[str, Any]:
     """Trains on one part of the digits and returns one value for each digit of the other."""
     images, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(images))
-    scored = order[:400] if not settings.validation else order[400:800]
-    train_on = np.setdiff1d(order[400:], scored)
+    parts = {"test": order[:400], "choose": order[400:600], "confirm": order[600:800]}
+    scored = parts[settings.scored_on]
+    train_on = np.sort(order[400:] if settings.scored_on == "test" else order[800:])
     if settings.scale:
         images = StandardScaler().fit(images[train_on]).transform(images)
     generator = np.random.default_rng(run.seed)

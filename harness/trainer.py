@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 
@@ -96,6 +96,11 @@ class StageSpec:
     memory_advice: str = ""
     """Which setting to lower when memory runs out."""
 
+
+Part = Literal["choose", "confirm"]
+"""Of the data that a search holds out: what its trials are scored on, and what measures the chosen point afterwards."""
+
+PARTS: tuple[Part, ...] = get_args(Part)
 
 Emit = Callable[[Mapping[str, Any]], None]
 """Called inside a stage with its progress, any subset of: epoch, epochs, step, steps, loss, images_per_s.
@@ -212,8 +217,16 @@ class Trainer(ABC):
         """
         return {}
 
-    def hold_out(self, settings: BaseModel, held_out: Mapping[str, Any]) -> BaseModel:  # noqa: ARG002
+    def hold_out(self, settings: BaseModel, held_out: Mapping[str, Any], part: Part) -> BaseModel:  # noqa: ARG002
         """Returns the settings with part of the training data held out to score on, for a search.
+
+        Data that helped to choose a point favours it, so what confirms the point should be other data. A trainer that
+        cannot divide what it holds out returns the same for both parts, and the search's report says so.
+
+        Args:
+            settings: Those of a point.
+            held_out: What the search's file says under ``held_out:``.
+            part: Which part to score on. Neither is trained on, whichever is scored.
 
         Raises:
             InputError: If the trainer holds nothing out.

@@ -85,7 +85,7 @@ def _run(
 def _study(
     prepared: PreparedSearch, trials: "Trials", executor: "Executor", tracking: StudyTracking, listener: Listener
 ) -> dict[str, Any]:
-    """One row's study, carried on until its budget is spent, and its best point measured under fresh seeds."""
+    """One row's study, carried on until its budget is spent; its best point is then measured afresh."""
     from harness.search.loop import run_study
     from harness.search.owner import owner_of
     from harness.search.result import best_trial, confirmed, stage_costs, study_noise
@@ -106,7 +106,7 @@ def _study(
         named = {"best": best["params"]}
         if search.spec.reference:
             named["reference"] = dict(search.spec.reference)
-        scores = points.evaluate(named, search.confirm)
+        scores = points.evaluate(named, search.confirm, "confirm")
         results = {point: confirmed(scores, point) for point in named}
         for result in (result for point in results.values() for result in point):
             if result["value"] is not None:
@@ -120,5 +120,6 @@ def _study(
         "importance": study.importance(),
         "noise": study_noise(records),
         "confirmed": results,
+        "parts": trials.parts,
         "cost": stage_costs(records),
     }

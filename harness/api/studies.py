@@ -20,7 +20,7 @@ from harness.search.result import Score
 from harness.search.space import Params
 from harness.search.trials import Trials
 from harness.track import Tracker
-from harness.trainer import Inputs, Metric
+from harness.trainer import Inputs, Metric, Part
 
 if TYPE_CHECKING:
     from harness.execute import Executor, Outcome, Store
@@ -140,12 +140,14 @@ class PointTrainer:
         self._newest: dict[tuple[str, int], tuple[str, ...]] = {}
         """The newest chain of each point under each seed, by the point's name."""
 
-    def evaluate(self, points: Mapping[str, Params], seeds: Sequence[int]) -> dict[tuple[str, int], Score]:
-        """Returns a score on the held-out data for every point under every seed."""
+    def evaluate(
+        self, points: Mapping[str, Params], seeds: Sequence[int], part: Part = "choose"
+    ) -> dict[tuple[str, int], Score]:
+        """Returns a score on a part of the held-out data for every point under every seed."""
         from harness.execute.protocol import BEGUN
 
         store, prepared = self._prepared.store, self._prepared
-        plan = self._trials.plan(points.items(), seeds, store.is_complete)
+        plan = self._trials.plan(points.items(), seeds, store.is_complete, part)
         store.remember(prepared.label, {*store.tables().get(prepared.label, ()), *plan.stages})
         chains = {(run.row, run.seed): run.stages for run in plan.runs}
         begun = {

@@ -142,7 +142,10 @@ class RecipeHeader(Declared):
     inputs: Names = []
     """Files and folders that such a trainer reads, relative to the recipe file, identified by their contents."""
     held_out: dict[str, Any] = {}
-    """Settings, by dotted key, with which such a trainer scores on data held out of training, for a search."""
+    """Settings, by dotted key, with which such a trainer scores on data held out of training, for a search.
+
+    ``{choose: {...}, confirm: {...}}``, or one patch for both, whose confirmation then favours what was chosen.
+    """
     factors: dict[str, FactorSpec] = {}
     profiles: dict[str, ProfileSpec] = {}
     assumptions: dict[str, str] = {}

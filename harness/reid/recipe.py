@@ -30,6 +30,8 @@ class HeldOut(Spec):
 
     share: Annotated[float, Field(gt=0.0, lt=1.0)]
     seed: int = 0
+    part: Literal["choose", "confirm"] | None = None
+    """Of what is held out, the half that is scored on; None: all of it. None of it is trained on in any case."""
 
 
 class DataSpec(Spec):

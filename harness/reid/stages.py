@@ -94,7 +94,8 @@ def _training_images(recipe: Recipe, inputs: Inputs) -> int:
 
 def _scored_images(recipe: Recipe, inputs: Inputs) -> int:
     if recipe.data.held_out is not None:
-        return round(inputs.sizes.get("train", 0) * recipe.data.held_out.share)
+        held_out = recipe.data.held_out
+        return round(inputs.sizes.get("train", 0) * held_out.share / (2 if held_out.part else 1))
     return sum(inputs.sizes.get(split, 0) for split in _SCORED_SPLITS[recipe.evaluation.protocol])
 
 
@@ -174,7 +175,8 @@ def _data_settings(recipe: Recipe, inputs: Inputs, splits: tuple[str, ...], *, s
         "width_px": recipe.data.width_px,
     }
     if held_out is not None:
-        settings["held_out"] = held_out.model_dump()
+        unread = () if scored and held_out.part else ("part",)  # what is trained on is the same for each part
+        settings["held_out"] = held_out.model_dump(exclude=set(unread))
     return settings
 
 

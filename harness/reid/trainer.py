@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, Field
 
+from harness.errors import InputError
 from harness.reid.data import find_dataset, label_map, open_dataset, release_counts, split_fingerprint
 from harness.reid.data.dataset import Dataset
 from harness.reid.files import ATTENTION, PER_QUERY
@@ -13,7 +14,7 @@ from harness.reid.metrics import METRICS
 from harness.reid.models.sources import weights_anywhere, weights_identity
 from harness.reid.recipe import Recipe, Spec
 from harness.reid.stages import CLASSES, NO_STAGE, stages_of
-from harness.trainer import InputRequest, Inputs, Metric, StageSpec, Trainer
+from harness.trainer import InputRequest, Inputs, Metric, Part, StageSpec, Trainer
 
 if TYPE_CHECKING:
     from harness.reid.trained import Trained
@@ -109,10 +110,12 @@ class ReidTrainer(Trainer):
             "sizes": dict(inputs.sizes),
         }
 
-    def hold_out(self, settings: BaseModel, held_out: Mapping[str, Any]) -> BaseModel:
-        """Returns the recipe with a share of the training identities held out: ``{share, seed}``."""
+    def hold_out(self, settings: BaseModel, held_out: Mapping[str, Any], part: Part) -> BaseModel:
+        """Returns the recipe with a share of the training identities held out: ``{share, seed}``; half is each part."""
+        if "part" in held_out:
+            raise InputError("found part, which the search sets: one half chooses, the other confirms")
         values = settings.model_dump(by_alias=True)
-        return Recipe.model_validate({**values, "data": {**values["data"], "held_out": dict(held_out)}})
+        return Recipe.model_validate({**values, "data": {**values["data"], "held_out": {**held_out, "part": part}}})
 
     def stops(self, settings: BaseModel, every: int) -> Mapping[int, Mapping[str, Any]]:
         """Where a recipe's last stage stops is one of its values: ``stages.NAME.stop_after``."""

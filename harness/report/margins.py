@@ -1,7 +1,8 @@
 """The report of a search: best values with their uncertainty, surface, importance, history, cost, and a verdict.
 
 Owns the verdict on the values to beat (the paper's): the best point and the reference are both measured again under
-seeds that chose nothing, and compared over seeds and queries in pairs. Reads a search's outcome as plain data.
+seeds and on held-out data that chose nothing, and compared over seeds and queries in pairs. Where a trainer does not
+divide what it holds out, the report says what that does to the verdict. Reads a search's outcome as plain data.
 """
 
 import os
@@ -93,7 +94,7 @@ def _question(record: Mapping[str, Any], metric: Metric) -> str:
     data = "data held out of training, as the recipe says"
     if "share" in held_out:
         drawn = f"{held_out['share']:.0%} of the training identities (drawn with seed {held_out.get('seed', 0)})"
-        data = f"{drawn}, held out of training; no test image was read"
+        data = f"half of {drawn}, held out of training; the other half confirms; no test image was read"
     lines = [
         *(f"{code(key)}: {escaped(told)}" for key, told in record["space"].items()),
         *(f"only points with {code(rule)}; others were never trained" for rule in record["constraints"]),
@@ -167,11 +168,23 @@ def _points(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric)
         if result["value"] is None
     ]
     below = (
-        f"Measured under the fresh seeds {_listed(record['confirm'])} on the held-out identities, since the value that "
-        f"chose the best point ({chosen}) flatters it. Those identities helped to choose it, so that a small favour "
-        "remains. The difference is paired over all that both points have in common."
+        f"Measured under the fresh seeds {_listed(record['confirm'])}, since the value that chose the best point "
+        f"({chosen}) flatters it, and {_confirmed_on(record, study)}. The difference is "
+        "paired over all that both points have in common."
     )
     return "\n\n".join([table, below, *failed])
+
+
+def _confirmed_on(record: Mapping[str, Any], study: Mapping[str, Any]) -> str:
+    """Whether the data that confirmed a point is other data than chose it, and what follows where it is not."""
+    if study["parts"]["choose"] == study["parts"]["confirm"]:
+        return (
+            "**on the very data that chose it**, which favours it: a point may be called better that is not. The "
+            "recipe names no other data to confirm on (`held_out: {choose: {...}, confirm: {...}}`)"
+        )
+    if "share" in record["held_out"]:
+        return "on the other half of what is held out, which chose nothing (so that the two values are not comparable)"
+    return "on held-out data that chose nothing (so that the two values are not comparable)"
 
 
 def _noise(study: Mapping[str, Any], metric: Metric) -> str:

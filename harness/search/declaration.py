@@ -92,11 +92,11 @@ class SearchSpec(Declared):
     seeds: Seeds
     """Seeds of every trial; its value is their mean."""
     confirm: Seeds
-    """Fresh seeds under which the best values are measured again, beside the reference."""
+    """Fresh seeds under which the best values are measured again, beside the reference, on data that chose nothing."""
     reference: dict[str, Scalar] = Field(default_factory=dict)
     """The values to beat (the paper's), one for each key of the space."""
     held_out: dict[str, Scalar] = Field(default_factory=dict)
-    """What is held out of training to score on, as the trainer wants it said."""
+    """What is held out of training to score on, as the trainer wants it said; one part chooses, the other confirms."""
     storage: str | None = None
     """An RDB address; None: a journal file in the store."""
     profiles: dict[str, SearchProfileSpec] = Field(default_factory=dict)

@@ -15,7 +15,7 @@ from harness.matrix.wording import refuse
 from harness.plan import CodeDigest, Plan, build_plan, chain_of, fingerprint
 from harness.search.declaration import Search
 from harness.search.space import Params
-from harness.trainer import Inputs
+from harness.trainer import PARTS, Inputs, Part
 
 MAX_EPOCHS = 1_000_000
 """More than any stage has."""
@@ -58,7 +58,7 @@ class Trials:
         search = self.search
         return fingerprint(
             {
-                "start": self._identity({key: dimension.ends()[0] for key, dimension in search.space.items()}),
+                "start": self.parts,
                 "space": {key: repr(dimension) for key, dimension in search.space.items()},
                 "constraints": [rule.text for rule in search.constraints],
                 "seeds": list(search.seeds),
@@ -66,9 +66,17 @@ class Trials:
             }
         )
 
-    def plan(self, jobs: Iterable[tuple[str, Params]], seeds: Sequence[int], cached: Callable[[str], bool]) -> Plan:
-        """The stages of named points under some seeds; a run's row is the point's name."""
-        rows = tuple(replace(self.row, id=name, recipe=self.recipe(params)) for name, params in jobs)
+    @property
+    def parts(self) -> dict[str, str]:
+        """The fingerprint of a point's evaluation on each part of the held-out data: equal where it is not divided."""
+        start = {key: dimension.ends()[0] for key, dimension in self.search.space.items()}
+        return {part: self._identity(start, part) for part in PARTS}
+
+    def plan(
+        self, jobs: Iterable[tuple[str, Params]], seeds: Sequence[int], cached: Callable[[str], bool], part: Part
+    ) -> Plan:
+        """The stages of named points under some seeds, scored on a part; a run's row is the point's name."""
+        rows = tuple(replace(self.row, id=name, recipe=self.recipe(params, part=part)) for name, params in jobs)
         wanted = replace(self.matrix, rows=rows, refused=(), seeds=tuple(seeds))
         return build_plan(wanted, self.matrix.trainer, self.inputs, self.code_digest, cached)
 
@@ -81,8 +89,8 @@ class Trials:
         stops = self.matrix.trainer.stops(self.recipe(params), every)
         return {epoch: {**params, **settings} for epoch, settings in stops.items()} or {1: params}
 
-    def recipe(self, params: Params, source: str = "space") -> BaseModel:
-        """The row's recipe at a point, data held out.
+    def recipe(self, params: Params, source: str = "space", part: Part = "choose") -> BaseModel:
+        """The row's recipe at a point, data held out and scored on a part of it.
 
         Raises:
             InputError: If it is no valid recipe.
@@ -95,12 +103,12 @@ class Trials:
         except ValidationError as error:
             raise refuse(error, model, lambda key: document.tell((source, ".".join(map(str, key))))) from None
         try:
-            return self.matrix.trainer.hold_out(laid, self.search.spec.held_out)
+            return self.matrix.trainer.hold_out(laid, self.search.spec.held_out, part)
         except ValidationError as error:
             raise refuse(error, model, lambda key: document.tell(("held_out", *key[2:]))) from None
         except InputError as error:
             raise document.error(("held_out",), str(error)) from None
 
-    def _identity(self, params: Params) -> str:
-        row = replace(self.row, recipe=self.recipe(params))
+    def _identity(self, params: Params, part: Part = "choose") -> str:
+        row = replace(self.row, recipe=self.recipe(params, part=part))
         return chain_of(row, 0, self.matrix.trainer, self.inputs, self.code_digest)[-1].fingerprint

@@ -24,4 +24,4 @@ class Declared:
     inputs: tuple[str, ...] = ()
     """Declared files and folders."""
     held_out: Mapping[str, Any] = field(default_factory=dict)
-    """Settings by dotted key that hold data out for a search."""
+    """Settings by dotted key that hold data out for a search; or two such patches, ``choose`` and ``confirm``."""

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError, did_you_mean
 from harness.plugins import load_object
-from harness.trainer import InputRequest, Inputs, Metric, StageSpec, Trainer
+from harness.trainer import PARTS, InputRequest, Inputs, Metric, Part, StageSpec, Trainer
 from harness.trainers.contents import contents_digest
 from harness.trainers.declared import Declared
 from harness.trainers.placeholders import check_placeholders
@@ -150,9 +150,11 @@ class StepTrainer(Trainer):
 
         return folders[-1] / KEPT
 
-    def hold_out(self, settings: BaseModel, held_out: Mapping[str, Any]) -> BaseModel:  # noqa: ARG002
-        """Lays the recipe's ``held_out:`` over the settings."""
+    def hold_out(self, settings: BaseModel, held_out: Mapping[str, Any], part: Part) -> BaseModel:  # noqa: ARG002
+        """Lays the recipe's ``held_out:`` over the settings: one patch, or ``{choose: patch, confirm: patch}``."""
         patch = self._declared.held_out
+        if set(patch) == set(PARTS) and all(isinstance(each, Mapping) for each in patch.values()):
+            patch = patch[part]
         if not patch:
             raise InputError(
                 "the recipe declares no held_out: the settings with which its code scores on data held out of training"

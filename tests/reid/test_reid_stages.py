@@ -198,6 +198,20 @@ def test_held_out_identities_are_scored_out_of_the_training_split_alone() -> Non
     assert evaluate.amount == 25
 
 
+def test_the_parts_of_a_search_share_their_training_and_are_scored_apart() -> None:
+    train_only = Inputs("m", {"train": "a" * 32}, {"train": 100})
+    parts = {
+        part: chain(("Softmax",), {"data": {"held_out": {"share": 0.25, "seed": 3, "part": part}}}, data=train_only)
+        for part in ("choose", "confirm")
+    }
+    plain = chain(("Softmax",), {"data": {"held_out": {"share": 0.25, "seed": 3}}}, data=train_only)
+    assert len({stages[0].fingerprint for stages in (*parts.values(), plain)}) == 1
+    assert len({stages[1].fingerprint for stages in (*parts.values(), plain)}) == 3
+    for part, (_, evaluate) in parts.items():
+        assert evaluate.settings["data"]["held_out"] == {"share": 0.25, "seed": 3, "part": part}
+        assert evaluate.amount == 12  # half of 25
+
+
 def test_a_missing_split_is_named_with_what_needs_it() -> None:
     data = Inputs("mine", {"train": "a"})
     with pytest.raises(InputError, match=r'mine has no split "query", which evaluation.protocol: market needs'):

@@ -23,6 +23,7 @@ from harness.reid.data.synthetic import make_market1501
 from harness.reid.files import WEIGHTS
 from harness.search.study import open_storage
 from harness.track import list_tables
+from harness.units import UNITS, read_units
 
 E1, E2 = "losses.quadruplet.epsilon1", "losses.quadruplet.epsilon2"
 
@@ -141,6 +142,29 @@ def test_a_search_needs_no_test_image_and_finds_the_best_point(finished: tuple[P
     }
 
 
+def test_the_best_point_is_confirmed_on_identities_that_chose_nothing(finished: tuple[Place, dict[str, Any]]) -> None:
+    place, record = finished
+    (study,) = record["studies"]
+    assert study["parts"]["choose"] != study["parts"]["confirm"]
+    store = Store(place.folder / ".harness")
+    stages = {entry.stage.fingerprint: entry.stage for entry in store.list_entries() if entry.stage is not None}
+    parts = {"choose": [], "confirm": []}
+    for trial in study["trials"]:
+        parts["choose"] += [chain[-1] for chain in trial["chains"]]
+    parts["confirm"] = [result["evaluation"] for point in study["confirmed"].values() for result in point]
+    people: dict[str, set[str]] = {}
+    for part, evaluations in parts.items():
+        assert evaluations
+        for name in evaluations:
+            assert stages[name].settings["data"]["held_out"] == {"share": 0.4, "seed": 1, "part": part}
+        people[part] = set(read_units(store.folder(evaluations[0]) / UNITS).groups.tolist())
+        assert people[part]
+    assert not people["choose"] & people["confirm"]
+    text = (place.folder / "reports" / "margins.md").read_text(encoding="utf-8")
+    assert "on the other half of what is held out, which chose nothing" in text
+    assert "favour" not in text
+
+
 def test_a_killed_search_loses_no_trial_and_leaves_none_running(finished: tuple[Place, dict[str, Any]]) -> None:
     place, _ = finished
     points = [tuple(trial.params.values()) for trial in place.trials()]
@@ -193,7 +217,7 @@ def test_a_search_knows_the_training_images_alone(place: Place) -> None:
         place.folder / "margins.yaml", profile="demo", data=place.images, trials=None, store=place.folder / ".harness"
     )
     (trials,) = prepared.trials
-    plan = trials.plan([("p", {E1: 0.6, E2: 0.0})], [0], lambda _: False)
+    plan = trials.plan([("p", {E1: 0.6, E2: 0.0})], [0], lambda _: False, "choose")
     assert {split for stage in plan.stages.values() for split in stage.settings["data"]["splits"]} == {"train"}
     assert set(prepared.inputs.contents) == {"train"}
 

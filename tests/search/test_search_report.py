@@ -35,6 +35,7 @@ def outcome(best: list[float], reference: list[float], metric: str = "mAP") -> d
         "trials": trials,
         "best": trials[2],
         "importance": {E1: 0.75, E2: 0.25},
+        "parts": {"choose": "a", "confirm": "b"},
         "noise": {"sd": 0.05, "allowed": 0.15, "p_value": 0.2},
         "confirmed": {"best": results(best, "b"), "reference": results(reference, "r")},
         "cost": {
@@ -104,6 +105,19 @@ def test_the_report_tells_question_verdict_trials_and_cost() -> None:
     assert "budget 3 trials, 2 device hours a study" in text
     assert "3 complete, 1 infeasible, 1 pruned" in text
     assert "sharing stages and pruning leaves 50% of the time" in text
+
+
+def test_the_report_says_what_the_confirmation_rests_on() -> None:
+    record = outcome([0.80, 0.82, 0.84], [0.70, 0.71, 0.72])
+    text = study_to_markdown(record, [""])
+    assert "on half of 20% of the training identities (drawn with seed 0), held out of training; the other half" in text
+    assert "flatters it, and on the other half of what is held out, which chose nothing" in text
+    text = study_to_markdown(record | {"held_out": {}}, [""])
+    assert "flatters it, and on held-out data that chose nothing" in text
+    record["studies"][0]["parts"] = {"choose": "a", "confirm": "a"}
+    text = study_to_markdown(record | {"held_out": {}}, [""])
+    assert "**on the very data that chose it**, which favours it: a point may be called better that is not" in text
+    assert "names no other data to confirm on (`held_out: {choose: {...}, confirm: {...}}`)" in text
 
 
 def test_a_search_without_any_result_still_has_a_report(tmp_path: Path) -> None:

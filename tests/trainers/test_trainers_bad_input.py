@@ -380,7 +380,12 @@ def test_what_a_function_prints_takes_no_disk(declare: Declare, folder: Path) ->
 
 @pytest.mark.parametrize(
     ("held_out", "message"),
-    [({"net.dept": 1}, 'held_out: "net.dept" is no setting'), ({"net.depth": "a"}, "held_out: net.depth: ")],
+    [
+        ({"net.dept": 1}, 'held_out: "net.dept" is no setting'),
+        ({"net.depth": "a"}, "held_out: net.depth: "),
+        ({"choose": {"net.dept": 1}, "confirm": {}}, 'held_out: "net.dept" is no setting'),
+        ({"choose": {"net.depth": 2}}, 'held_out: "choose" is no setting'),
+    ],
 )
 def test_a_wrong_held_out_setting_is_named(
     declare: Declare, folder: Path, held_out: dict[str, Any], message: str
@@ -388,4 +393,4 @@ def test_a_wrong_held_out_setting_is_named(
     recipe = {"trainer": "toy:nothing", "settings": {"net": {"depth": 1}}, "factors": {}, "held_out": held_out}
     prepared = prepare(declare(recipe, **one_row()), store=str(folder / "store"))
     with pytest.raises(InputError, match=message):
-        prepared.trainer.hold_out(prepared.matrix.rows[0].recipe, {})
+        prepared.trainer.hold_out(prepared.matrix.rows[0].recipe, {}, "choose")

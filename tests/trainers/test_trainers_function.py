@@ -9,6 +9,7 @@ from toy_tables import METRICS, Declare, Runs
 
 from harness.api.prepare import prepare
 from harness.errors import InputError
+from harness.trainer import PARTS
 from harness.units import UNITS, read_units
 
 
@@ -169,3 +170,13 @@ def test_a_metric_that_the_recipe_does_not_declare_is_no_column(declare: Declare
     with pytest.raises(InputError, match='"mAP" is not measured here; expected one of: loss, score'):
         prepare(declare(metrics=["mAP"]), store=str(folder / "store"))
     assert set(METRICS) == {"score", "loss"}
+
+
+def test_a_search_may_choose_on_some_data_and_confirm_on_other(declare: Declare, folder: Path) -> None:
+    parts = {"choose": {"gain": 2.0}, "confirm": {"gain": 3.0}}
+    for held_out, gains in ((parts, (2.0, 3.0)), ({"gain": 2.0}, (2.0, 2.0))):
+        recipe = {"trainer": "toy:train", "settings": {"gain": 1.0}, "factors": {}, "held_out": held_out}
+        prepared = prepare(declare(recipe, rows=[{"id": "one", "factors": []}], claims=[]), store=str(folder / "store"))
+        settings = prepared.matrix.rows[0].recipe
+        found = [prepared.trainer.hold_out(settings, {}, part).model_dump()["gain"] for part in PARTS]
+        assert tuple(found) == gains

@@ -30,7 +30,7 @@ def open_images(circumstances: Circumstances, images: ImageSettings, *, training
                 "removed or changed since; run the same command again"
             )
     if images.held_out is not None:
-        return held_out_split(dataset, images.held_out.share, images.held_out.seed)
+        return held_out_split(dataset, images.held_out.share, images.held_out.seed, images.held_out.part)
     return dataset
 
 

@@ -176,7 +176,8 @@ def _scoring_speed(
             return speed
         queries, gallery = images.get("query", 0), images.get("gallery", 0)
         if stage.images.held_out is not None:
-            total = round(images["train"] * stage.images.held_out.share)
+            held_out = stage.images.held_out
+            total = round(images["train"] * held_out.share / (2 if held_out.part else 1))
             queries = max(1, total // _QUERIES_OF_HELD_OUT)
             gallery = total - queries
         (width,) = widths

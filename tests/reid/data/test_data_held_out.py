@@ -51,6 +51,39 @@ def test_held_out_people_are_divided_into_queries_that_all_have_a_match(boxes, s
 
 
 @settings(max_examples=60, deadline=None)
+@given(boxes=_BOXES, share=st.floats(0.3, 0.9), seed=st.integers(0, 5))
+def test_the_two_parts_share_the_training_and_no_person(boxes, share, seed):
+    dataset = _dataset(boxes)
+    try:
+        choose, confirm = (held_out_split(dataset, share, seed, part) for part in ("choose", "confirm"))
+    except InputError:
+        return  # too few people, or none of a half seen twice: then neither part is made
+    whole = held_out_split(dataset, share, seed)
+    assert choose.splits["train"].files == confirm.splits["train"].files == whole.splits["train"].files
+    people = [
+        set(part.splits["query"].identities) | set(part.splits["gallery"].identities)
+        for part in (choose, confirm, whole)
+    ]
+    assert not people[0] & people[1]
+    assert people[0] | people[1] == people[2]
+    assert 0 <= len(people[0]) - len(people[1]) <= 1
+    for part in (choose, confirm):
+        assert part.splits["query"].cameras is not None
+        if len({camera for _, camera in boxes}) > 1:
+            assert all(_slow_match(part.splits["query"], part.splits["gallery"]))
+
+
+def test_a_half_that_nobody_can_be_confirmed_on_is_told_before_anything_is_chosen():
+    boxes = [(identity, camera) for identity in (1, 2) for camera in (1, 2)] + [(identity, 1) for identity in (3, 4)]
+    seed = next(seed for seed in range(50) if set(np.random.default_rng(seed).permutation([1, 2, 3, 4])[:2]) == {2, 4})
+    for part in ("choose", "confirm"):
+        with pytest.raises(InputError, match=r"none of the 1 held-out training identities to (choose|confirm) on was"):
+            held_out_split(_dataset(boxes), 0.5, seed, part)
+    with pytest.raises(InputError, match="0 held-out training identities to confirm on"):
+        held_out_split(_dataset([(1, 1), (1, 2), (2, 1), (2, 2)]), 0.5, 0, "choose")
+
+
+@settings(max_examples=60, deadline=None)
 @given(query=_BOXES, gallery=_BOXES)
 def test_has_match_agrees_with_looking_at_every_pair(query, gallery):
     one, other = _dataset(query).splits["train"], _dataset(gallery).splits["train"]
@@ -132,6 +165,21 @@ def test_classes_are_all_trained_and_each_gives_its_share_of_images():
     assert np.bincount(held.splits["train"].identities).tolist() == [8, 8, 8]
     parts = [held.splits[name].arrays for name in ("train", "test")]
     assert sorted(int(image[0, 0, 0]) for part in parts if part is not None for image in part) == list(range(30))
+
+
+def test_the_two_parts_of_classes_share_the_training_and_no_image():
+    arrays = np.arange(30, dtype=np.uint8)[:, None, None, None].repeat(3, axis=3)
+    train = Split("train", np.repeat(np.arange(3), 10), arrays=arrays)
+    dataset = Dataset("cifar100", Path("set"), {"train": train}, "classification")
+    choose, confirm, whole = (held_out_split(dataset, 0.4, 0, part) for part in ("choose", "confirm", None))
+    for part in (choose, confirm):
+        assert np.bincount(part.splits["test"].identities).tolist() == [2, 2, 2]
+        np.testing.assert_array_equal(part.splits["train"].arrays, whole.splits["train"].arrays)
+    images = [{int(image[0, 0, 0]) for image in part.splits["test"].arrays} for part in (choose, confirm, whole)]
+    assert not images[0] & images[1]
+    assert images[0] | images[1] == images[2]
+    with pytest.raises(InputError, match=r"holding out 0\.1 of the 10 training images of class 0 leaves one, and a"):
+        held_out_split(dataset, 0.1, 0, "choose")
 
 
 def test_a_class_too_small_to_divide_is_told():
