@@ -1,7 +1,7 @@
 """From a table's file to a plan: declaration, trainer, inputs, code and store put together."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,14 @@ class Prepared:
     """Libraries that cached stages of the plan ran with in another version."""
     allowed: Callable[[Mapping[str, bool | str]], bool]
     """Whether a row with this setting of all factors could be added to the table."""
+    settling: Mapping[str, Any] | None = None
+    """The record of the table's settling (``harness.settle``), if it was settled."""
+
+    def with_runs(self, runs: Iterable[tuple[str, int]], settling: Mapping[str, Any] | None) -> "Prepared":
+        """The table with a plan of these rows and seeds, as its settling asks for them."""
+        digest = hand_kept_version if self.trusts_version else code_digest
+        plan = build_plan(self.whole, self.trainer, self.inputs, digest, self.store.survey(), runs)
+        return replace(self, plan=plan, settling=settling)
 
     @property
     def trainer(self) -> Trainer:

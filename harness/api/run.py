@@ -9,13 +9,14 @@ from harness.api.engine import Engine
 from harness.api.listener import Listener
 from harness.api.outputs import choose_folder
 from harness.api.prepare import Prepared
+from harness.api.settle import Settling, note_seeds_by_hand, recorded
 from harness.api.tracking import TableTracking, table_metrics
 from harness.api.written import write_table
 from harness.errors import InputError
 from harness.files import regular_file
 
 if TYPE_CHECKING:
-    from harness.execute import Event, Outcome
+    from harness.execute import Event, Executor, Outcome
     from harness.report import TableReport
     from harness.track import Tracker
 
@@ -103,6 +104,7 @@ def run_table(
     listener: Listener | None = None,
     circumstances: Mapping[str, Any] | None = None,
     on_event: "Callable[[Event], None] | None" = None,
+    settling: Settling | None = None,
 ) -> TableRun:
     """Runs a table's plan, tracked, and writes the report if the tracker has all that it needs.
 
@@ -113,6 +115,7 @@ def run_table(
         listener: Receives notes and progress.
         circumstances: Added to every stage's context; none of it can change a result.
         on_event: Called with every event of the executor.
+        settling: Says which runs to add once those of ``prepared`` have ended, until the table is settled.
 
     Raises:
         InputError: If the plan stands on an assumed data set.
@@ -121,24 +124,26 @@ def run_table(
     from harness.track import Tracker
 
     listener = listener or Listener()
-    plan, matrix = prepared.plan, prepared.matrix
-    if plan.assumed:
-        raise InputError(f"{matrix.dataset}: its files are not here, and a plan on its release's counts cannot be run")
-    prepared.store.remember(f"{matrix.name} ({matrix.profile}, {matrix.dataset})", prepared.needed)
+    if prepared.plan.assumed:
+        raise InputError(
+            f"{prepared.matrix.dataset}: its files are not here, and a plan on its release's counts cannot be run"
+        )
+    prepared = recorded(prepared)
+    if settling is None:
+        note_seeds_by_hand(prepared, listener)
     tracker = Tracker(None, prepared.store.root / "outbox")
-    tracking = TableTracking(tracker, prepared)
-    tracking.open()
+    tracking = _opened(prepared, tracker)
     context = {**prepared.context, **(circumstances or {})}
+    outcomes: dict[str, Outcome] = {}
     try:
-        with engine.start(prepared.store, listener) as executor, listener.watch(plan, matrix.name) as watcher:
-
-            def follow(event: "Event") -> None:
-                watcher(event)
-                tracking.on_event(event)
-                if on_event is not None:
-                    on_event(event)
-
-            outcomes = executor.execute(plan.to_execute, matrix.trainer.work, context, follow)
+        with engine.start(prepared.store, listener) as executor:
+            following: Prepared | None = prepared
+            while following is not None:
+                outcomes |= _execute(following, executor, context, listener, tracking, on_event)
+                following = settling.following(following) if settling else None
+                if settling:
+                    prepared = settling.whole()
+                    tracking = _opened(following or prepared, tracker)
     except BaseException as error:
         tracking.interrupt()
         hurried = isinstance(error.__context__, KeyboardInterrupt)  # a second Ctrl-C, while the first was seen to
@@ -147,6 +152,37 @@ def run_table(
     with listener.busy("bringing the tracker up to date and writing the report"):
         tracking.keep_finished()
         return _conclude(prepared, tracker, tracking, outcomes, out, listener)
+
+
+def _opened(prepared: Prepared, tracker: "Tracker") -> TableTracking:
+    """Tells the tracker of the table and the store of its stages."""
+    store, label = prepared.store, f"{prepared.matrix.name} ({prepared.matrix.profile}, {prepared.matrix.dataset})"
+    before = store.tables().get(label, frozenset()) if prepared.settling is not None else frozenset()
+    store.remember(label, prepared.needed | before)
+    tracking = TableTracking(tracker, prepared)
+    tracking.open()
+    return tracking
+
+
+def _execute(
+    prepared: Prepared,
+    executor: "Executor",
+    context: Mapping[str, Any],
+    listener: Listener,
+    tracking: TableTracking,
+    on_event: "Callable[[Event], None] | None",
+) -> "dict[str, Outcome]":
+    """Carries out one plan, watched and tracked."""
+    plan, matrix = prepared.plan, prepared.matrix
+    with listener.watch(plan, matrix.name) as watcher:
+
+        def follow(event: "Event") -> None:
+            watcher(event)
+            tracking.on_event(event)
+            if on_event is not None:
+                on_event(event)
+
+        return executor.execute(plan.to_execute, matrix.trainer.work, context, follow)
 
 
 def _conclude(

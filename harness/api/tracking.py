@@ -156,6 +156,8 @@ def declaration_of(prepared: Prepared) -> dict[str, Any]:
     names = {run.row: [plan.stages[stage].name for stage in run.stages] for run in plan.runs}
     for row in declaration["rows"]:
         row["stages"] = names.get(row["id"], [])
+    if prepared.settling is not None:
+        declaration["settle"] = dict(prepared.settling)
     return declaration
 
 

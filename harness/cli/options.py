@@ -108,6 +108,33 @@ StageGpusOption = Annotated[
     ),
 ]
 
+SettleOption = Annotated[
+    bool,
+    typer.Option(
+        "--settle",
+        help="Add seeds where a claim is open, until it is better, worse or practically equal (see README).",
+    ),
+]
+MaxSeedsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-seeds",
+        metavar="N",
+        min=3,
+        help="With --settle: most seeds of a row. Default: the table's max_seeds, or 30.",
+        show_default=False,
+    ),
+]
+BudgetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--budget",
+        metavar="40h",
+        help="With --settle: device time for seeds beyond the declared ones (h, m, s), cheapest claims first.",
+        show_default=False,
+    ),
+]
+
 CachedOption = Annotated[
     bool,
     typer.Option(
@@ -165,3 +192,36 @@ def assignments(texts: list[str] | None) -> dict[str, str]:
             raise InputError(f'--set: "{key}" is set twice ("{values[key]}" and "{value.strip()}")')
         values[key] = value.strip()
     return values
+
+
+def seconds_of(text: str | None) -> float | None:
+    """The seconds of ``--budget``; None if it was not given.
+
+    Raises:
+        InputError: If it is no number with a unit.
+    """
+    if text is None:
+        return None
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0}
+    number, unit = text.strip()[:-1], text.strip()[-1:]
+    try:
+        seconds = float(number) * units[unit]
+    except (ValueError, KeyError):
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise InputError(f'--budget "{text}": expected a number of hours, minutes or seconds, such as 40h, 90m or 30s')
+    return seconds
+
+
+def refuse_without_settle(settle: bool, max_seeds: int | None, budget: str | None) -> None:
+    """Raises an InputError if an option is given that has no meaning without ``--settle``."""
+    for option, value in {"--max-seeds": max_seeds, "--budget": budget}.items():
+        if value is not None and not settle:
+            raise InputError(f"{option} {value}: goes with --settle")
+
+
+def refuse_with_settle(settle: bool, rows: str | None, seeds: str | None) -> None:
+    """Raises an InputError if ``--settle`` is to begin with other rows or seeds than the table's own."""
+    for option, value in {"--rows": rows, "--seeds": seeds}.items():
+        if value is not None and settle:
+            raise InputError(f"{option} {value}: --settle begins with the table's own rows and seeds; leave it out")

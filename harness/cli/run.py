@@ -7,16 +7,19 @@ from harness.cli.ending import seconds_left
 from harness.cli.options import (
     DEFAULT_STORE,
     AddressOption,
+    BudgetOption,
     CachedOption,
     DataOption,
     ExecutorOption,
     JsonOption,
+    MaxSeedsOption,
     OutOption,
     ProfileOption,
     ReuseOption,
     RowsOption,
     SeedsOption,
     SetOption,
+    SettleOption,
     StageCpusOption,
     StageGpusOption,
     StoreOption,
@@ -24,6 +27,9 @@ from harness.cli.options import (
     WorkersOption,
     assignments,
     listed,
+    refuse_with_settle,
+    refuse_without_settle,
+    seconds_of,
     seeds_of,
 )
 from harness.display.console import notices, print_json
@@ -45,6 +51,9 @@ def run(
     out: OutOption = None,
     reuse: ReuseOption = "code",
     cache: CachedOption = True,
+    settle: SettleOption = False,
+    max_seeds: MaxSeedsOption = None,
+    budget: BudgetOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train what a table still lacks, track every run, write the report.
@@ -54,9 +63,13 @@ def run(
     """
     from harness.api.prepare import prepare
     from harness.api.run import run_table
+    from harness.api.settle import Settling
     from harness.display.listener import TerminalListener
-    from harness.display.tables import show_results, show_table
+    from harness.display.tables import show_results, show_settled, show_table
 
+    refuse_without_settle(settle, max_seeds, budget)
+    refuse_with_settle(settle, rows, seeds)
+    budget_s = seconds_of(budget)
     engine, listener = Engine(executor, workers, address, stage_cpus, stage_gpus), TerminalListener(seconds_left)
     prepared = prepare(
         table,
@@ -69,7 +82,8 @@ def run(
         trust_version=reuse == "version",
         listener=listener,
     )
-    ended = run_table(prepared, engine, out, listener, {"decoded_once": cache})
+    settling = Settling(prepared, max_seeds, budget_s, listener) if settle else None
+    ended = run_table(prepared, engine, out, listener, {"decoded_once": cache}, settling=settling)
     console = notices()
     if not ended.trained and not ended.failed:
         console.print("nothing to train: every stage was finished before")
@@ -84,6 +98,7 @@ def run(
         show_results(prepared.matrix, answer["rows"])
     else:
         show_table(ended.report, {run.row for run in prepared.plan.runs})
+        show_settled(ended.report)
         console.print(
             f"the report: {ended.written[0]}; a page to send: {ended.written[1]}; side by side: python -m harness ui",
             markup=False,

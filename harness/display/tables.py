@@ -55,6 +55,21 @@ def show_table(report: "TableReport", rows: Collection[str]) -> None:
         console.print(f"These numbers do not compare with the paper's: {report.not_comparable}.")
 
 
+def show_settled(report: "TableReport") -> None:
+    """Prints the verdict on every comparison of a settled table, with the seeds that it took; nothing for another."""
+    if report.settlement is None:
+        return
+    from harness.report.settled import why_open
+    from harness.report.wording import versus
+
+    console = answers()
+    for line in report.settlement.path.lines:
+        one, title = line.comparison, report.metric_of(line.comparison.metric).title
+        told = f"{versus(one.better, one.than)}, {title}: {line.verdict}, {line.seeds} seeds"
+        reason = f" ({why_open(line)})" if line.verdict == "open" and line.why else ""
+        console.print(f"{told}{reason}", markup=False, soft_wrap=True)
+
+
 def show_results(matrix: "Matrix", rows: Sequence[Mapping[str, Any]]) -> None:
     """Prints what every run measured, for want of a report.
 

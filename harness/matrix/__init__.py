@@ -13,7 +13,7 @@ or ``load_matrix`` for both at once.
 from harness.matrix.declaration import Declaration, read_declaration
 from harness.matrix.expand import dataset_of, declarable, expand, load_matrix
 from harness.matrix.export import matrix_to_json, recipe_to_yaml
-from harness.matrix.matrix import Assumption, Cited, Claim, Matrix, RefusedRow, Row
+from harness.matrix.matrix import Assumption, Cited, Claim, Matrix, RefusedRow, Row, Settle
 from harness.matrix.recipe import Factor, Profile
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Profile",
     "RefusedRow",
     "Row",
+    "Settle",
     "dataset_of",
     "declarable",
     "expand",

@@ -23,6 +23,7 @@ from harness.matrix.patch import Setting, Values, overlay, tell_origin, touches,
 from harness.matrix.recipe import AssumptionSource, Factor, Profile
 from harness.matrix.resolve import Resolver, read_overrides
 from harness.matrix.schema import MAX_SEED
+from harness.matrix.settling import named_margins, settle_of
 from harness.matrix.source import Key
 from harness.matrix.studies import Studies
 from harness.trainer import Metric
@@ -111,6 +112,7 @@ def expand(
         levels={name: own for name, own in declaration.recipe.levels.items() if own != TOGGLE},
         notes=(*table.notes, *_same_settings(kept), *_searched(found)),
         studies=dict(found.taken),
+        settle=settle_of(table, declaration.document),
     )
 
 
@@ -291,6 +293,7 @@ def _named_metrics(declaration: Declaration) -> Iterator[tuple[Key, str]]:
     yield from ((("metrics", index), name) for index, name in enumerate(table.metrics))
     yield from ((("claims", index, "metric"), claim.metric) for index, claim in enumerate(table.claims))
     yield from ((where, name) for where, name, _ in _published(declaration))
+    yield from named_margins(table)
 
 
 def _published(declaration: Declaration) -> Iterator[tuple[Key, str, float]]:

@@ -60,6 +60,21 @@ class Claim:
     than: str
     metric: str
     by: float | None = None
+    within: float | None = None
+    """A difference smaller than this is practically none; in the unit that tables print, as ``by`` is."""
+
+
+@dataclass(frozen=True)
+class Settle:
+    """Which comparisons of a table seeds are added for until they are decided."""
+
+    claims: tuple[str, ...] = ()
+    """The sentences of the claims."""
+    pairs: bool = False
+    """Whether the matched pairs of rows count, too, in the table's first metric."""
+    within: Mapping[str, float] = field(default_factory=dict)
+    """By metric, the margin of comparisons that declare none themselves."""
+    max_seeds: int | None = None
 
 
 @dataclass(frozen=True)
@@ -101,3 +116,5 @@ class Matrix:
     """Remarks for people: the table's own, and what was noticed while expanding (rows of one setting)."""
     studies: Mapping[str, str] = field(default_factory=dict)
     """The searches that values were taken from, by name: which study it was."""
+    settle: Settle = field(default_factory=Settle)
+    """What ``--settle`` is about."""

@@ -49,6 +49,14 @@ def _distinct(value: list[str]) -> list[str]:
     return value
 
 
+def _chosen_claims(value: Any) -> Any:
+    if value in ("all", "none", None):
+        return value
+    if not isinstance(value, list) or not value or not all(isinstance(text, str) for text in value):
+        raise _refused("expected all, none, or a list of claims by their text")
+    return _distinct(value)
+
+
 def _refused(message: str, *path: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{message}", {"message": message, "path": path})
 
@@ -219,6 +227,20 @@ class ClaimSpec(Declared):
     than: RowId
     metric: str
     by: Annotated[float, Field(gt=0.0)] | None = None
+    within: Annotated[float, Field(gt=0.0)] | None = None
+    """A smaller difference is practically none."""
+
+
+class SettleSpec(Declared):
+    """What ``--settle`` is about: by default all claims, or all matched pairs where there are no claims."""
+
+    claims: Annotated[Any, AfterValidator(_chosen_claims)] = None
+    """``all``, ``none``, or the texts of some."""
+    pairs: Literal["all", "none"] = "none"
+    """``all``: the matched pairs of rows, in the table's first metric."""
+    within: dict[str, Annotated[float, Field(gt=0.0)]] = {}
+    """By metric, the margin below which a difference is practically none, where a claim declares none itself."""
+    max_seeds: Annotated[int, Field(ge=3)] | None = None
 
 
 class TableProfileSpec(Declared):
@@ -243,6 +265,7 @@ class TableSpec(Declared):
     generate: GenerateSpec | None = None
     cited: list[CitedSpec] = []
     claims: list[ClaimSpec] = []
+    settle: SettleSpec | None = None
     profiles: dict[str, TableProfileSpec] = {}
     assumptions: dict[str, str] = {}
     notes: list[str] = []

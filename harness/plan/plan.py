@@ -3,8 +3,9 @@
 Owns sharing (every stage once), what is cached and what must run. Refuses running anything.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from harness.errors import InputError
@@ -20,7 +21,12 @@ CodeDigest = Callable[[tuple[str, ...]], str]
 
 
 def build_plan(
-    matrix: Matrix, trainer: Trainer, inputs: Inputs, code_digest: CodeDigest, is_cached: Callable[[str], bool]
+    matrix: Matrix,
+    trainer: Trainer,
+    inputs: Inputs,
+    code_digest: CodeDigest,
+    is_cached: Callable[[str], bool],
+    runs: Iterable[tuple[str, int]] | None = None,
 ) -> Plan:
     """Returns the fewest stages that fill ``matrix``, parents first.
 
@@ -30,30 +36,35 @@ def build_plan(
         inputs: What the trainer reads.
         code_digest: Of the code references that a stage declares.
         is_cached: Whether the store holds the result of a fingerprint.
+        runs: Rows and seeds, in order; None: every row under every seed of the matrix.
 
     Raises:
         InputError: If no row is left to train, or the trainer refuses a row's settings.
     """
     stages: dict[str, Stage] = {}
-    runs: list[Run] = []
-    refused = list(matrix.refused)
-    for row in matrix.rows:
-        for seed in matrix.seeds:
-            try:
-                chain = chain_of(row, seed, trainer, inputs, code_digest)
-            except UntrainableError as error:
-                refused.append(RefusedRow(row.id, mentioned(row.factors), str(error)))
-                break
-            except InputError as error:
-                raise InputError(f'{matrix.name}: row "{row.id}": {error}') from error
-            runs.append(Run(row.id, seed, tuple(stage.fingerprint for stage in chain)))
-            for stage in chain:
-                stages.setdefault(stage.fingerprint, stage)
-    if not runs:
-        reasons = "; ".join(f"{row.id}: {row.constraint}" for row in refused) or "it declares no rows or no seeds"
+    planned: list[Run] = []
+    refused = {row.id: row for row in matrix.refused}
+    rows = {row.id: row for row in matrix.rows}
+    for name, seed in product(rows, matrix.seeds) if runs is None else runs:
+        if name in refused:
+            continue
+        row = rows[name]
+        try:
+            chain = chain_of(row, seed, trainer, inputs, code_digest)
+        except UntrainableError as error:
+            refused[name] = RefusedRow(name, mentioned(row.factors), str(error))
+            continue
+        except InputError as error:
+            raise InputError(f'{matrix.name}: row "{name}": {error}') from error
+        planned.append(Run(name, seed, tuple(stage.fingerprint for stage in chain)))
+        for stage in chain:
+            stages.setdefault(stage.fingerprint, stage)
+    if not planned:
+        told = (f"{row.id}: {row.constraint}" for row in refused.values())
+        reasons = "; ".join(told) or "it declares no rows or no seeds"
         raise InputError(f"{matrix.name}: no row can be trained: {reasons}")
     cached = frozenset(name for name in stages if not inputs.assumed and is_cached(name))
-    return Plan(stages, tuple(runs), cached, tuple(refused), inputs.assumed)
+    return Plan(stages, tuple(planned), cached, tuple(refused.values()), inputs.assumed)
 
 
 def chain_of(row: Row, seed: int, trainer: Trainer, inputs: Inputs, code_digest: CodeDigest) -> list[Stage]:

@@ -27,7 +27,7 @@ from harness.report.statistics import ALPHA, Estimate, effect_size, holm
 CONTRADICTS = 0.02
 """The largest p-value (two-sided, Holm's) at which a difference to the other side contradicts a claim."""
 
-Verdict = Literal["reproduced", "contradicted", "inconclusive", "not comparable"]
+Verdict = Literal["reproduced", "contradicted", "inconclusive", "practically equal", "not comparable"]
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from harness.report.drawing import (
 )
 from harness.report.forest import draw_claims, draw_effects
 from harness.report.model import TableReport, TableRow, best_rows
+from harness.report.settled_figure import draw_settled
 from harness.report.vocabulary import Cost, three_digits
 from harness.report.wording import axis_text, level_text, shown_factors
 from harness.trainer import Metric
@@ -58,6 +59,7 @@ def draw_report(
     charts = (
         ("results", "Results by row, with 95 % intervals", draw_results),
         ("claims", "Claims: measured gains with 95 % intervals", draw_claims),
+        ("settled", "Settled comparisons: running differences with the boundary of their looks", draw_settled),
         ("effects", "Effects of factors: gains with 95 % intervals", draw_effects),
         ("cost", "Accuracy against cost", draw_cost),
         ("curves", f"Learning curves of the stages, {shown}", partial(draw_learning_curves, curves=curves)),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.report.drawing import (
     BLACK,
     BLUE,
+    GREEN,
     GREY,
     VERMILLION,
     draw_estimate,
@@ -33,7 +34,13 @@ _MOST_PAIRS = 40
 _LETTERS_A_LINE = 72
 _MOST_NAMED = 8
 """Rows of a factorial that its title names."""
-_VERDICT_COLOURS = {"reproduced": BLUE, "contradicted": VERMILLION, "inconclusive": GREY, "not comparable": BLUE}
+_VERDICT_COLOURS = {
+    "reproduced": BLUE,
+    "contradicted": VERMILLION,
+    "inconclusive": GREY,
+    "practically equal": GREEN,
+    "not comparable": BLUE,
+}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from harness.report.findings import basis_text, unlike_neighbours
 from harness.report.markdown_effects import effects_section
 from harness.report.marks import NOTHING, TICK, bullets, code, escaped, link, number, picture, pipe_table, telling_table
 from harness.report.model import Cell, TableReport, TableRow
+from harness.report.settled_page import settled_section
 from harness.report.vocabulary import p_text
 from harness.report.wording import (
     NEEDED,
@@ -53,6 +54,7 @@ def to_markdown(report: TableReport, figures: Sequence[tuple[str, str]] = (), pa
         *_results(report),
         *_figures(figures, page),
         *_claims(report),
+        *settled_section(report),
         *effects_section(report),
         *_costs(report),
         *_more(report),
@@ -195,6 +197,8 @@ def _claims(report: TableReport) -> list[str]:
         told.append("g_z: the gain in standard deviations between seeds, corrected for few seeds.")
     if any(claim.needed for claim in report.claims):
         told.append(f"Seeds needed: {NEEDED}")
+    if report.settlement:
+        told[2] = "The verdicts are settling's: *reproduced* is better, *contradicted* worse, *inconclusive* open."
     if report.not_comparable:
         told[2] = (
             "*Not comparable*: measured all the same, but it counts neither for nor against the paper "

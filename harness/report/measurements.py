@@ -6,7 +6,7 @@ Refuses to average runs of different code, data or profile.
 
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,8 +74,15 @@ class _Answers:
 class Measurements:
     """The finished runs of a snapshot, by row and seed."""
 
-    def __init__(self, snapshot: Snapshot, metrics: Iterable[str]) -> None:
+    def __init__(
+        self, snapshot: Snapshot, metrics: Iterable[str], share: Callable[[int], float] = lambda _seeds: 1.0
+    ) -> None:
         """Reads everything that the metrics need.
+
+        Args:
+            snapshot: The table's runs.
+            metrics: The metrics to read the units of.
+            share: The part of the error that estimates over so many seeds may spend; see ``Estimate``.
 
         Raises:
             InputError: Finished runs differ in code, data or profile; says which and in what.
@@ -85,6 +92,7 @@ class Measurements:
         self.unit = "units"
         """What is drawn together, in the plural (identities), where runs kept values by unit."""
         self._metrics = tuple(metrics)
+        self._share = share
         self._measured = snapshot.declaration.get("measured", {})
         self._runs: dict[str, dict[int, RunRecord]] = defaultdict(dict)
         self._known: dict[bytes, _Asked] = {}
@@ -117,15 +125,19 @@ class Measurements:
         """The mean of a row; None if it has no finished run with the metric."""
         return self._combine({row: 1.0}, metric, clip=True)
 
-    def contrast(self, weights: Mapping[str, float], metric: str) -> Estimate | None:
+    def contrast(
+        self, weights: Mapping[str, float], metric: str, seeds: Iterable[int] | None = None
+    ) -> Estimate | None:
         """A weighted sum of rows (weights that add up to 0), over the seeds and queries that all of them share.
 
-        Positive is better, whatever the metric. None if no seed is shared, or rows were measured on other units.
+        Positive is better, whatever the metric. None if no seed is shared (of ``seeds``, where they are given), or rows
+        were measured on other units.
         """
         if self.other_units([row for row, weight in weights.items() if weight], metric):
             return None
         sign = self.metric_of(metric).gain(1.0)
-        return self._combine({row: sign * weight for row, weight in weights.items() if weight}, metric, clip=False)
+        signed = {row: sign * weight for row, weight in weights.items() if weight}
+        return self._combine(signed, metric, clip=False, among=seeds)
 
     def other_units(self, rows: Sequence[str], metric: str) -> str:
         """Why rows cannot be paired unit by unit, as a sentence; empty if they can, or have no values by unit.
@@ -165,19 +177,24 @@ class Measurements:
             return Basis(tuple(seeds), lacking=lacking or "")
         return Basis(tuple(seeds), len(answers.sizes), self.unit)
 
-    def _shared_seeds(self, rows: Iterable[str], metric: str) -> list[int]:
+    def _shared_seeds(self, rows: Iterable[str], metric: str, among: Iterable[int] | None = None) -> list[int]:
         values = [set(self.values(row, metric)) for row in rows]
+        if among is not None:
+            values.append(set(among))
         return sorted(set.intersection(*values)) if values else []
 
-    def _combine(self, weights: Mapping[str, float], metric: str, *, clip: bool) -> Estimate | None:
+    def _combine(
+        self, weights: Mapping[str, float], metric: str, *, clip: bool, among: Iterable[int] | None = None
+    ) -> Estimate | None:
         values = {row: self.values(row, metric) for row in weights}
-        seeds = self._shared_seeds(weights, metric)
+        seeds = self._shared_seeds(weights, metric, among)
         if not seeds:
             return None
         means = np.array([sum(weight * values[row][seed] for row, weight in weights.items()) for seed in seeds])
         table = self._table(weights, seeds, metric, means)
         scale = max(abs(values[row][seed]) for row in weights for seed in seeds)
-        return estimate(means, table, clip=clip and self.metric_of(metric).percent, scale=scale)
+        clip = clip and self.metric_of(metric).percent
+        return estimate(means, table, clip=clip, scale=scale, share=self._share(len(seeds)))
 
     def _answers_of(self, row: str, seed: int) -> _Answers | None:
         return self._answers[self._runs[row][seed].run_id]

@@ -16,6 +16,14 @@ from harness.report.claims import Judgement, judge_claims
 from harness.report.findings import Basis
 from harness.report.insight import Insight, gain_insight
 from harness.report.measurements import Measurements, provenance_of
+from harness.report.settled import (
+    Settlement,
+    counted_runs,
+    measurements_of,
+    notes_of,
+    settled_claims,
+    settlement_of,
+)
 from harness.report.statistics import Estimate
 from harness.report.vocabulary import COSTS, Cost, metric_of
 from harness.track.snapshot import RunRecord, Snapshot
@@ -96,6 +104,8 @@ class TableReport:
     ranked: bool
     costs: tuple[Cost, ...]
     claims: tuple[Judgement, ...]
+    settlement: Settlement | None
+    """How seeds were added until the claims were decided; None where their number was declared."""
     insight: Insight
     refused: tuple[Mapping[str, Any], ...]
     assumptions: tuple[Mapping[str, Any], ...]
@@ -142,7 +152,9 @@ def build_report(snapshot: Snapshot) -> TableReport:
     declared = snapshot.declaration
     keys: list[str] = list(declared["metrics"])
     needed = list(dict.fromkeys([*keys, *(claim["metric"] for claim in declared.get("claims", ()))]))
-    measurements = Measurements(snapshot, needed)
+    settlement = settlement_of(snapshot)
+    snapshot = counted_runs(snapshot, settlement)
+    measurements = measurements_of(snapshot, needed, settlement)
     not_comparable = comparability(snapshot)
     measured = declared.get("measured", {})
     metrics = tuple(metric_of(measured, key) for key in keys)
@@ -157,7 +169,7 @@ def build_report(snapshot: Snapshot) -> TableReport:
     return TableReport(
         name=snapshot.table,
         title=declared["title"],
-        heading=_heading(snapshot),
+        heading=_heading(snapshot, settlement),
         not_comparable=not_comparable,
         metrics=metrics,
         measured=measured,
@@ -166,12 +178,13 @@ def build_report(snapshot: Snapshot) -> TableReport:
         rows=tuple(arranged),
         ranked=ranked,
         costs=_suited_costs(rows),
-        claims=judge_claims(declared.get("claims", ()), measurements, not_comparable),
+        claims=settled_claims(judge_claims(declared.get("claims", ()), measurements, not_comparable), settlement),
+        settlement=settlement,
         insight=gain_insight(declared, measurements, keys),
         refused=tuple(declared.get("refused", ())),
         assumptions=tuple(declared.get("assumptions", ())),
         overrides=dict(declared.get("overrides", {})),
-        notes=tuple(_notes(snapshot, measurements, rows)),
+        notes=(*notes_of(settlement), *_notes(snapshot, measurements, rows)),
         cautions=cautions_of(rows, metrics),
         method=_method(rows, measurements.unit),
         provenance=_provenance(snapshot),
@@ -215,12 +228,13 @@ def comparability(snapshot: Snapshot) -> str:
     return f"profile {profile}, not {PAPER}" if published and profile != PAPER else ""
 
 
-def _heading(snapshot: Snapshot) -> str:
+def _heading(snapshot: Snapshot, settlement: Settlement | None) -> str:
     declared = snapshot.declaration
     data = declared["dataset"]
     if is_synthetic(snapshot):
         data += f" ({snapshot.provenance.get('made') or 'synthetic'})"
-    return f"profile {declared['profile']}" + (f" on {data}" if data else "")
+    told = f"profile {declared['profile']}" + (f" on {data}" if data else "")
+    return f"{told} · {settlement.heading}" if settlement else told
 
 
 def _row(

@@ -12,6 +12,7 @@ from harness.report.findings import Basis
 from harness.report.insight import Gain, Insight
 from harness.report.model import Cell, TableReport, TableRow
 from harness.report.power import Needed
+from harness.report.settled import settlement_to_json
 from harness.report.statistics import Estimate
 from harness.report.wording import level_text
 
@@ -110,6 +111,7 @@ def report_to_json(report: TableReport) -> dict[str, Any]:
         "ranked": report.ranked,
         "rows": [_row(row) for row in report.rows],
         "claims": [_claim(claim) for claim in report.claims],
+        "settled": settlement_to_json(report.settlement),
         "effects": _insight(report.insight),
         "refused": [dict(row) for row in report.refused],
         "assumptions": [dict(entry) for entry in report.assumptions],

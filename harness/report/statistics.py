@@ -74,32 +74,46 @@ class Estimate:
     seeds: int
     clip: bool = False
     """Whether the value is a fraction, whose interval ends at 0 and 1."""
+    share: float = 1.0
+    """The part of the error that this look at the seeds may spend, less than 1 where the number of seeds depended on
+    results (``harness.settle``): intervals are wider, p-values larger, and hold although it did."""
 
     @cached_property
     def interval(self) -> tuple[float, float] | None:
         """95 % interval over seeds and queries (over seeds where no per-query results are known)."""
-        return None if self.chance is None else self._around(half_width(self.chance))
+        return None if self.chance is None else self._around(half_width(self.chance, self._level))
 
     @cached_property
     def interval_this_test_set(self) -> tuple[float, float] | None:
         """95 % interval over seeds alone: for training again and asking the very same queries."""
         if self.chance is None or not self.chance.from_seeds:
             return None
-        return self._around(half_width(Chance(self.chance.seeds, 0, self.chance.from_seeds, 0.0)))
+        return self._around(half_width(Chance(self.chance.seeds, 0, self.chance.from_seeds, 0.0), self._level))
 
     @cached_property
     def p_value(self) -> float | None:
         """Two-sided p-value of the mean against 0, by the interval's own method."""
         if self.chance is None:
             return None
-        return float(p_values(np.array([self.mean]), *_as_arrays(self.chance))[0])
+        return min(1.0, self.p_value_around(0.0) / self.share)
+
+    def p_value_around(self, value: float) -> float:
+        """Two-sided p-value of the mean against a value, as if there had been one look. Needs a known chance."""
+        assert self.chance is not None
+        return float(p_values(np.array([self.mean - value]), *_as_arrays(self.chance))[0])
+
+    @property
+    def _level(self) -> float:
+        return 1 - ALPHA * self.share
 
     def _around(self, half: float) -> tuple[float, float]:
         low, high = self.mean - half, self.mean + half
         return (max(low, 0.0), min(high, 1.0)) if self.clip else (low, high)
 
 
-def estimate(means: Floats, table: Floats | None = None, *, clip: bool = False, scale: float | None = None) -> Estimate:
+def estimate(
+    means: Floats, table: Floats | None = None, *, clip: bool = False, scale: float | None = None, share: float = 1.0
+) -> Estimate:
     """The mean over seeds and what is known of its variance.
 
     Args:
@@ -108,6 +122,7 @@ def estimate(means: Floats, table: Floats | None = None, *, clip: bool = False, 
         clip: Whether the values are fractions in [0, 1].
         scale: The largest size of the numbers that the means were computed from, whose rounding is no variance; by
             default that of the means.
+        share: See :class:`Estimate`.
 
     >>> round(estimate(np.array([0.5, 0.6, 0.7])).interval[0], 3)  # 0.6 - 4.303 * 0.1 / sqrt(3)
     0.352
@@ -115,7 +130,7 @@ def estimate(means: Floats, table: Floats | None = None, *, clip: bool = False, 
     seeds = len(means)
     mean = float(np.mean(means))
     if seeds < 2:
-        return Estimate(mean, None, None, seeds, clip)
+        return Estimate(mean, None, None, seeds, clip, share)
     rounding = _ROUNDING * (float(np.max(np.abs(means))) if scale is None else scale)
     sd = float(np.std(means, ddof=1))
     sd = sd if sd > rounding else 0.0
@@ -124,7 +139,7 @@ def estimate(means: Floats, table: Floats | None = None, *, clip: bool = False, 
         from_seeds, from_units = (float(part) if part > rounding**2 else 0.0 for part in variances(table))
         chance = Chance(seeds, table.shape[1], from_seeds if sd else 0.0, from_units)
     known = chance.from_seeds + chance.from_units > 0
-    return Estimate(mean, sd, chance if known else None, seeds, clip)
+    return Estimate(mean, sd, chance if known else None, seeds, clip, share)
 
 
 def variances(table: Floats) -> tuple[Floats, Floats]:

@@ -123,7 +123,7 @@ def remark(claim: Judgement, metric: Metric) -> str:
     """What stands beside a verdict; why nothing compares is said once, by ``notice``."""
     parts = ["" if claim.verdict == "not comparable" else claim.reason, size_text(claim)]
     parts.append(claim.basis.lacking if claim.basis else "")
-    if claim.verdict == "inconclusive" and claim.measured and claim.measured.chance:
+    if claim.verdict == "inconclusive" and (claim.needed or claim.needed_as_claimed):
         parts.append(needed_texts(claim, metric))
     return "; ".join(part for part in parts if part)
 

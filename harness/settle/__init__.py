@@ -8,6 +8,7 @@ from harness.settle.costs import Costs
 from harness.settle.holm import holm
 from harness.settle.looks import look_sizes, share, share_at
 from harness.settle.path import Declared, Line, Look, Path, Round, Run, replay
+from harness.settle.record import changed, from_record, to_record
 from harness.settle.verdicts import ALPHA, Comparison, Evidence, Verdict, decide
 
 __all__ = [
@@ -22,10 +23,13 @@ __all__ = [
     "Round",
     "Run",
     "Verdict",
+    "changed",
     "decide",
+    "from_record",
     "holm",
     "look_sizes",
     "replay",
     "share",
     "share_at",
+    "to_record",
 ]

@@ -75,6 +75,11 @@ class Look:
     equality: float
     """The same of a difference as large as the margin."""
 
+    def interval(self, alpha: float) -> tuple[float, float]:
+        """Holds the truth at every look at once with probability 1 - alpha; without end where nothing is known."""
+        half = self.evidence.half_width(1 - alpha * self.share)
+        return self.evidence.mean - half, self.evidence.mean + half
+
 
 @dataclass
 class Line:

@@ -14,7 +14,8 @@ difference, and the hypothesis of none has spent its part all the same.
 Refuses to know where numbers come from.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,6 +53,8 @@ class Evidence:
     """p-value of a difference of at least the margin, by two one-sided tests; None without a margin."""
     needed: int | None = None
     """Seeds at which a decision is to be expected if the difference is as measured; None: no number of seeds."""
+    half_width: Callable[[float], float] = lambda _level: math.inf
+    """Half the width of the interval of a level around the mean, as if no other look had been taken."""
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ SECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "Start-up": (("startup", "startup.py"),),
     "Report: a thousand runs": (("report-scale", "report_scale.py"),),
     "Statistics: what the intervals cover, what is contradicted": (("intervals", "intervals.py"),),
+    "Settling: wrong verdicts, power and trainings": (("settle", "settle.py"),),
     "Tracking: what it takes from training, and what a run costs where it is kept": (
         ("tracking", "tracking.py"),
         ("costs", "costs.py"),

@@ -112,7 +112,7 @@ def refusal_of(path: Path, **options) -> str:
             "seed:",
             "table.yaml:1: seeds: missing; a value is required here\n"
             'table.yaml:3: seed: "seed" is no key here; did you mean "seeds"? (one of: assumptions, cited, claims, '
-            "generate, metrics, name, notes, profiles, recipe, rows, seeds, set, title)",
+            "generate, metrics, name, notes, profiles, recipe, rows, seeds, set, settle, title)",
         ),
         (
             "recipe: recipe.yaml",
@@ -168,7 +168,7 @@ def refusal_of(path: Path, **options) -> str:
             "than: 2",
             "then: 2, than: 2",
             'table.yaml:11: claims.0.then: "then" is no key here; did you mean "than"? '
-            "(one of: better, by, metric, text, than)",
+            "(one of: better, by, metric, text, than, within)",
         ),
         (
             "{mAP: 50.0}",

@@ -1,0 +1,34 @@
+"""The ``settle:`` of a table: which comparisons are to be decided, checked against its claims."""
+
+from collections.abc import Iterator
+
+from harness.matrix.matrix import Settle
+from harness.matrix.recipe import known
+from harness.matrix.schema import SettleSpec, TableSpec
+from harness.matrix.source import Document, Key
+
+
+def settle_of(table: TableSpec, document: Document) -> Settle:
+    """What a table wants settled: all claims unless it says otherwise, the matched pairs if it claims nothing.
+
+    Raises:
+        InputError: If a claim is named that there is not, or nothing is left to settle.
+    """
+    spec = table.settle or SettleSpec()
+    texts = [claim.text for claim in table.claims]
+    if isinstance(spec.claims, list):
+        for index, text in enumerate(spec.claims):
+            known(document, ("settle", "claims", index), text, "claim", texts)
+    if spec.claims == "all" and not texts:
+        raise document.error(("settle", "claims"), "found all, expected claims: in this table")
+    if spec.claims == "none" and spec.pairs == "none":
+        raise document.error(("settle",), "found neither claims nor pairs to settle, expected one of them")
+    chosen = spec.claims if isinstance(spec.claims, list) else [] if spec.claims == "none" else texts
+    pairs = spec.pairs == "all" or not chosen
+    return Settle(tuple(chosen), pairs, dict(spec.within), spec.max_seeds)
+
+
+def named_margins(table: TableSpec) -> Iterator[tuple[Key, str]]:
+    """Every place in ``settle:`` that names a metric."""
+    for name in table.settle.within if table.settle else ():
+        yield ("settle", "within", name), name

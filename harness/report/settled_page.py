@@ -1,0 +1,82 @@
+"""How a table was settled, as a section of the Markdown report."""
+
+from collections.abc import Sequence
+
+from harness.report.marks import NOTHING, escaped, pipe_table
+from harness.report.model import TableReport
+from harness.report.settled import Settlement, why_open
+from harness.report.vocabulary import p_text, percent
+from harness.report.wording import versus
+from harness.settle import Line, share
+from harness.settle.verdicts import Budget
+
+
+def settled_section(report: TableReport) -> list[str]:
+    """The section: each comparison's way to its verdict, and what was spent; nothing for a table not settled."""
+    settlement = report.settlement
+    if settlement is None:
+        return []
+    header = ["comparison", "metric", "margin", "verdict", "seeds", "looks", "difference", "spent"]
+    header += ["p differs", "p equal"]
+    lines = [_line(report, line) for line in settlement.path.lines]
+    kept = [column for column in range(len(header)) if any(line[column] not in ("", NOTHING) for line in lines)]
+    table = pipe_table([header[column] for column in kept], [[line[column] for column in kept] for line in lines])
+    return ["## How it was settled", table, _legend(settlement), *_open(settlement), _rounds(settlement)]
+
+
+def _line(report: TableReport, line: Line) -> list[str]:
+    one, metric = line.comparison, report.metric_of(line.comparison.metric)
+    looks = [str(look.evidence.seeds) for look in line.looks]
+    last = line.looks[-1] if line.looks else None
+    return [
+        escaped(versus(one.better, one.than)),
+        metric.title,
+        NOTHING if one.within is None else percent(one.within, metric),
+        f"**{line.verdict}**",
+        str(line.seeds),
+        ", ".join(looks),
+        percent(last.evidence.mean, metric, signed=True) if last else NOTHING,
+        f"{100 * sum(look.share for look in line.looks):.0f} %",
+        escaped(p_text(last.difference)) if last else NOTHING,
+        escaped(p_text(last.equality)) if last and one.within is not None else NOTHING,
+    ]
+
+
+def _legend(settlement: Settlement) -> str:
+    declared = settlement.declared
+    budget = Budget.of(declared.comparisons, declared.alpha)
+    family = len(declared.comparisons)
+    margins = sum(one.within is not None for one in declared.comparisons)
+    told = (
+        f"The chance of any wrong verdict here, over all looks and all {family} comparisons, is at most "
+        f"{100 * declared.alpha:g} %: Holm's correction over the comparisons, and at each look "
+        f"{100 * share(0):.0f} % of the error that is left may be spent. *Spent*: the part of a "
+        "comparison's error that its looks have used. *p differs*: the smallest p-value of no difference over "
+        "what its look may spend, before Holm's correction"
+    )
+    if margins:
+        told += (
+            f", decided at {100 * budget.difference:g} %. *p equal*: the same of a difference as large as the "
+            f"margin, over {margins} with a margin, at {100 * budget.equality:g} %; *practically equal* is what "
+            "lies within it"
+        )
+    return f"{told}. *Better* and *worse* speak of the first row."
+
+
+def _open(settlement: Settlement) -> list[str]:
+    told = [
+        f"- {escaped(versus(line.comparison.better, line.comparison.than))}: {escaped(why_open(line))}."
+        for line in settlement.path.lines
+        if line.verdict == "open" and line.why
+    ]
+    return ["Open:", "\n".join(told)] if told else []
+
+
+def _rounds(settlement: Settlement) -> str:
+    added: Sequence[int] = [len(one.runs) for one in settlement.path.rounds[1:]]
+    total = sum(len(one.runs) for one in settlement.path.rounds)
+    whole = len(settlement.declared.rows) * max((line.seeds for line in settlement.path.lines), default=0)
+    if not added:
+        return f"{total} runs; no seed was added to the declared ones."
+    told = f"{total} runs: the declared seeds and {len(added)} rounds of {', '.join(map(str, added))} runs"
+    return f"{told}. All rows under as many seeds as the last decision took would be {whole}."
