@@ -232,8 +232,8 @@ def test_held_out_data_is_another_identity_or_refused_in_a_sentence(case: Case) 
     trainer, settings = prepared.trainer, prepared.matrix.rows[0].recipe
     if not case.options:
         with pytest.raises(InputError, match="held_out"):
-            trainer.hold_out(settings, {})
+            trainer.hold_out(settings, {}, "choose")
         return
-    held = trainer.hold_out(settings, {"share": 0.4, "seed": 1})
+    held = trainer.hold_out(settings, {"share": 0.4, "seed": 1}, "choose")
     known, other = (trainer.stages(each, 0, prepared.inputs) for each in (settings, held))
     assert [dict(spec.settings) for spec in known] != [dict(spec.settings) for spec in other]
