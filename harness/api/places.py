@@ -85,10 +85,7 @@ def choose(
         raise InputError(
             f"{dataset} was not found; looked in {places}. Name its folder with --data DIR. {hint}".rstrip()
         )
-    notice = (
-        f"{dataset} was not found (looked in {places}): running profile {synthetic[0]} on a synthetic data set. "
-        f"Its results show that the harness works; they do not compare with the paper."
-    )
+    notice = f"{dataset} is not in {places}: profile {synthetic[0]} on synthetic data, not comparable with the paper"
     return Choice(synthetic[0], None, notice)
 
 

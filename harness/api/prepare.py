@@ -156,6 +156,6 @@ def open_inputs(
         progress=listener.count,
     )
     inputs = matrix.trainer.inputs(request)
-    for note in inputs.notes:
+    for note in () if inputs.made and root is None else inputs.notes:  # of made data its declaration says all
         listener.note(f"{inputs.name}: {note}")
     return inputs

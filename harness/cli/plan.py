@@ -76,4 +76,6 @@ def _data(dataset: str, inputs: "Inputs") -> str:
     """The data set and where it lies, for people."""
     if inputs.assumed:
         return f"{dataset}, assumed to be the release"
+    if inputs.made:
+        return f"{dataset} ({inputs.made})"
     return f"{dataset} in {inputs.root}" if dataset else ""

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError, did_you_mean
 from harness.matrix.generate import check_generated, generated_rows
-from harness.matrix.levels import Levels, setting_of
+from harness.matrix.levels import Levels, read_mention, setting_of
 from harness.matrix.naming import named_after
 from harness.matrix.patch import Setting, read_patch
 from harness.matrix.recipe import Profile, RecipeSource, known, located, read_assumptions, read_recipe, validated
@@ -43,6 +44,16 @@ class Declaration:
         if name not in self.profiles:
             raise InputError(f'{self.path}: "{name}" is no profile of this table; {did_you_mean(name, self.profiles)}')
         return self.profiles[name]
+
+    @cached_property
+    def named_factors(self) -> tuple[str, ...]:
+        """The factors that a row or a generator names, in the recipe's order: what the table is about."""
+        generate = self.table.generate or GenerateSpec()
+        generators = [spec for spec in vars(generate).values() if spec is not None]
+        mentions = [name for row in self.table.rows for name in row.factors]
+        mentions += [name for spec in generators for name in (*spec.factors, *spec.base)]
+        named = {read_mention(mention, self.recipe.levels).factor for mention in dict.fromkeys(mentions)}
+        return tuple(factor for factor in self.recipe.factors if factor in named)
 
     def settings(self, profile: str | None) -> tuple[Setting, ...]:
         """What holds for every row before its factors: recipe, profile, the table's ``set``, its profile's ``set``."""

@@ -93,6 +93,7 @@ def expand(
     measured = _check_rows(declaration, chosen, (*resolver.settings, *resolver.overrides), kept)
     _check_other_profiles(declaration, chosen, kept, overrides)
     run_seeds = _seeds(declaration, chosen, seeds)
+    named_levels = {name: declaration.recipe.levels[name] for name in declaration.named_factors}
     return Matrix(
         name=declaration.name,
         title=table.title,
@@ -109,7 +110,7 @@ def expand(
         synthetic=chosen.synthetic,
         dataset=trainer.dataset(kept[0].recipe.model_dump() if kept else overlay(resolver.base, resolver.overrides)),
         trainer=trainer,
-        levels={name: own for name, own in declaration.recipe.levels.items() if own != TOGGLE},
+        levels={name: own for name, own in named_levels.items() if own != TOGGLE},
         notes=(*table.notes, *_same_settings(kept), *_searched(found)),
         studies=dict(found.taken),
         settle=settle_of(table, declaration.document),
@@ -155,7 +156,7 @@ def declarable(
     resolver = _resolver(declaration, chosen, overrides, Studies(studies, chosen.name, declaration.recipe.tree))
 
     def judge(setting: Factors) -> bool:
-        candidate = _Candidate("one row more", setting, ())
+        candidate = _Candidate("one row more", {**setting_of((), declaration.recipe.levels), **setting}, ())
         try:
             kept, _ = _judged(declaration, [candidate], resolver)
             _check_rows(declaration, chosen, (*resolver.settings, *resolver.overrides), [*beside[:1], *kept])
@@ -190,8 +191,9 @@ def _judged(
             refused.append(RefusedRow(candidate.id, mentioned(candidate.factors), told))
             continue
         changed = {".".join(setting.key): setting.value for setting in candidate.settings}
+        factors = {name: candidate.factors[name] for name in declaration.named_factors}
         paper = candidate.paper or {}
-        kept.append(Row(candidate.id, candidate.factors, recipe, paper, candidate.label, candidate.note, changed))
+        kept.append(Row(candidate.id, factors, recipe, paper, candidate.label, candidate.note, changed))
     return kept, refused
 
 

@@ -25,7 +25,7 @@ class Row:
 
     id: str
     factors: Setting
-    """Every factor of the recipe, in declared order, and its level."""
+    """Every factor that the table names, in declared order, and its level."""
     recipe: BaseModel
     """The trainer's settings."""
     paper: Mapping[str, float]

@@ -83,3 +83,12 @@ def test_the_data_set_is_looked_for_under_the_name_that_set_gives_it(tmp_path: P
     assert demo.startswith(
         'error: --set: data.dataset: found "dukemtmc-reid", but the profile makes a synthetic "market1501"'
     )
+
+
+def test_a_plan_on_synthetic_data_says_so_in_one_line_and_speaks_of_the_table_s_own_factors(place: Path) -> None:
+    done = run_harness(place, "plan", "tiny.yaml", "--rows", "1,3")
+    told = [line for line in done.stderr.splitlines() if not line.startswith("rendering")]
+    assert told == ["market1501 is not in data: profile demo on synthetic data, not comparable with the paper"]
+    assert "market1501 (synthetic, 16 identities, seed 1)" in done.stdout
+    assert "SAC is off in every row" in done.stdout  # row 8 is about it
+    assert "Triplet" not in done.stdout  # the recipe's, and no row's

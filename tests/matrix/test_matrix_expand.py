@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError
-from harness.matrix import expand, load_matrix, matrix_to_json, read_declaration
+from harness.matrix import declarable, expand, load_matrix, matrix_to_json, read_declaration
 from harness.matrix.matrix import Assumption, RefusedRow
 from harness.reid.stages import NO_STAGE
 from harness.reid.trainer import SyntheticSpec
@@ -28,7 +28,7 @@ def test_a_small_table_is_expanded_as_declared(declare):
     )
     assert matrix.synthetic == SyntheticSpec(layout="market1501", identities=20, seed=0)
     assert [row.id for row in matrix.rows] == ["1", "2", "full"]
-    assert dict(matrix.rows[1].factors) == {"Softmax": True, "DIL": True, "SAC": False, "Plain": False}
+    assert dict(matrix.rows[1].factors) == {"Softmax": True, "DIL": True, "SAC": False}
     assert matrix.rows[0].paper == {"mAP": 50.0}
     assert matrix.claims[0].than == "2"
     assert matrix.assumptions == (Assumption("stages.classify.epochs", 2, "not stated (here set by the profile demo)"),)
@@ -363,3 +363,22 @@ def test_a_thousand_rows_expand(declare):
     matrix = load_matrix(declare(table_text=text, recipe={"factors:\n": "factors:\n" + factors}))
     assert len(matrix.rows) == 1024
     assert len({row.id for row in matrix.rows}) == 1024
+
+
+def test_rows_have_the_factors_that_a_row_or_a_generator_names(declare):
+    """``Plain`` is the recipe's, and no row of this table is about it: no column, no effect, no suggestion names it."""
+    declaration = read_declaration(declare())
+    assert declaration.named_factors == ("Softmax", "DIL", "SAC")
+    whole = expand(declaration, profile="paper")
+    assert {tuple(row.factors) for row in whole.rows} == {("Softmax", "DIL", "SAC")}
+    part = expand(declaration, profile="paper", rows=["1"])  # what was left out is still the table's question
+    assert [tuple(row.factors) for row in part.rows] == [("Softmax", "DIL", "SAC")]
+    allowed = declarable(declaration, profile="paper", beside=whole.rows)
+    assert allowed({"Softmax": True, "DIL": True, "SAC": True})
+    assert not allowed({"Softmax": True, "DIL": False, "SAC": True})
+
+
+def test_a_factor_that_a_generator_alone_names_counts_even_where_it_is_off(declare):
+    generate = "generate: {add_one_in: {factors: [Plain], base: [Softmax]}}\nclaims:"
+    declaration = read_declaration(declare({"claims:": generate}))
+    assert declaration.named_factors == ("Softmax", "DIL", "SAC", "Plain")
