@@ -33,6 +33,7 @@ SECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "Demo: what bounds a training step of it": (("demo", "demo.py"),),
     "Losses": (("losses", "losses.py"),),
     "Start-up": (("startup", "startup.py"),),
+    "Overhead: what the harness takes beside a user's own code": (("overhead", "overhead.py"),),
     "Report: a thousand runs": (("report-scale", "report_scale.py"),),
     "Statistics: what the intervals cover, what is contradicted": (("intervals", "intervals.py"),),
     "Settling: wrong verdicts, power and trainings": (("settle", "settle.py"),),
