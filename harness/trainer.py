@@ -95,6 +95,11 @@ class StageSpec:
     """What a unit of work costs: stages of equal ``kind`` and ``alike`` run at the same speed."""
     memory_advice: str = ""
     """Which setting to lower when memory runs out."""
+    budget: Mapping[str, Any] = field(default_factory=dict)
+    """What a fair comparison of two rows keeps alike besides ``epochs``, by its name for people (steps, sampler).
+
+    Part of no fingerprint. Plans and reports mention beside an effect or a claim what its rows do not have alike.
+    """
 
 
 Part = Literal["choose", "confirm"]

@@ -1,6 +1,6 @@
 """What ``plan`` does: describe what a run would do and what its rows can tell, as plain data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.api.costs import row_costs
@@ -11,7 +11,10 @@ from harness.plan import (
     Identified,
     Plan,
     Speeds,
+    StageBudget,
     Suggestion,
+    also_differs,
+    budgets_of,
     estimate,
     identify_matrix,
     most_telling_row,
@@ -50,7 +53,7 @@ def describe_plan(
     planned = {run.row for run in plan.runs}
     settings = [row.factors for row in matrix.rows if row.id in planned]
     suggestion = most_telling_row(settings, prepared.allowed, matrix.levels)
-    answer["identified"] = _identified_json(identify_matrix(matrix, plan), suggestion)
+    answer["identified"] = _identified_json(identify_matrix(matrix, plan), suggestion, budgets_of(plan))
     return answer
 
 
@@ -72,13 +75,23 @@ def _estimates(plan: Plan, speeds: Speeds, slots: int) -> list[dict[str, Any]]:
     ]
 
 
-def _identified_json(told: Identified, suggestion: Suggestion | None) -> dict[str, Any]:
+def _identified_json(
+    told: Identified, suggestion: Suggestion | None, budgets: Mapping[str, Sequence[StageBudget]]
+) -> dict[str, Any]:
+    def also(first: str, second: str) -> str:
+        return also_differs(budgets.get(first, ()), budgets.get(second, ())) if {first, second} <= set(budgets) else ""
+
     return {
         "main_effects": list(told.main_effects),
-        "matched_pairs": [vars(pair) for pair in told.pairs],
+        "matched_pairs": [{**vars(pair), "also": also(pair.on, pair.off)} for pair in told.pairs],
         "aliases": [{"factors": list(alias.factors), "reason": alias.reason} for alias in told.aliases],
         "claims": [
-            {"text": status.claim.text, "identifiable": status.identifiable, "reason": status.reason}
+            {
+                "text": status.claim.text,
+                "identifiable": status.identifiable,
+                "reason": status.reason,
+                "also": also(status.claim.better, status.claim.than),
+            }
             for status in told.claims
         ],
         "one_row_more": None

@@ -10,7 +10,7 @@ from harness.execute.manifest import DamagedError
 from harness.execute.protocol import Event
 from harness.matrix import Row, matrix_to_json, recipe_to_yaml
 from harness.matrix.levels import mentioned
-from harness.plan import Run, fingerprint, rows_to_add
+from harness.plan import Run, budgets_of, fingerprint, rows_to_add
 from harness.track import Tracker, collect_provenance
 from harness.trainer import SPOOL, Inputs
 from harness.units import UNITS
@@ -153,9 +153,11 @@ def declaration_of(prepared: Prepared) -> dict[str, Any]:
     """Returns the whole matrix as JSON, each row with the names of its stages."""
     declaration = {**matrix_to_json(prepared.whole), "rows_to_add": _rows_to_add(prepared)}
     plan = prepared.whole_plan
+    budgets = budgets_of(plan)
     names = {run.row: [plan.stages[stage].name for stage in run.stages] for run in plan.runs}
     for row in declaration["rows"]:
         row["stages"] = names.get(row["id"], [])
+        row["training"] = [vars(stage) for stage in budgets.get(row["id"], ())]
     if prepared.settling is not None:
         declaration["settle"] = dict(prepared.settling)
     return declaration

@@ -129,10 +129,27 @@ def _told_identified(answer: Answer) -> Iterator[str]:
     for claim in claims:
         if not claim["identifiable"]:
             yield f'Claim out of reach: "{claim["text"]}": {claim["reason"]}.'
+    yield from _told_budgets(identified)
     if (more := identified["one_row_more"]) is not None:
         gains = [("main effect of", more["main_effects"]), ("first pair of rows for", more["paired"])]
         told = "; ".join(f"{gain} {_listed(names)}" for gain, names in gains if names)
         yield f"One row more would add most: {' + '.join(more['factors'])} ({told})."
+
+
+def _told_budgets(identified: Answer) -> Iterator[str]:
+    """Effects and claims whose rows are not trained alike, those of one difference together."""
+    pairs: dict[tuple[str, str], list[str]] = {}
+    for pair in identified["matched_pairs"]:
+        if pair["also"]:
+            pairs.setdefault((pair["factor"], pair["also"]), []).append(f"{pair['on']} vs {pair['off']}")
+    for (factor, also), rows in pairs.items():
+        yield f"{factor} is not alone ({_listed(rows)}): {also}."
+    claims: dict[str, list[str]] = {}
+    for claim in identified["claims"]:
+        if claim["also"]:
+            claims.setdefault(claim["also"], []).append(f'"{claim["text"]}"')
+    for also, texts in claims.items():
+        yield f"{'Claim' if len(texts) == 1 else 'Claims'} {_listed(texts)}: {also}."
 
 
 def _listed(items: Iterable[object]) -> str:

@@ -4,12 +4,14 @@ Owns fingerprints, the graph of stages, cost estimates and identifiable effects.
 neither torch nor the tracker, so that a plan is quick.
 """
 
+from harness.plan.budgets import StageBudget, also_differs, declared_budgets
 from harness.plan.effects import Identified, identify
 from harness.plan.estimates import Estimate, Speed, Speeds, estimate, measured_speeds, speed_key, unmeasured
 from harness.plan.fingerprint import fingerprint
 from harness.plan.plan import (
     CodeDigest,
     Sharing,
+    budgets_of,
     build_plan,
     chain_of,
     code_of,
@@ -30,10 +32,14 @@ __all__ = [
     "Speed",
     "Speeds",
     "Stage",
+    "StageBudget",
     "Suggestion",
+    "also_differs",
+    "budgets_of",
     "build_plan",
     "chain_of",
     "code_of",
+    "declared_budgets",
     "estimate",
     "fingerprint",
     "identify",

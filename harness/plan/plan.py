@@ -11,6 +11,7 @@ from typing import Any
 from harness.errors import InputError
 from harness.matrix.levels import mentioned
 from harness.matrix.matrix import Matrix, RefusedRow, Row
+from harness.plan.budgets import StageBudget
 from harness.plan.effects import Identified, identify
 from harness.plan.fingerprint import fingerprint
 from harness.plan.stage import Plan, Run, Stage
@@ -121,6 +122,16 @@ def identify_matrix(matrix: Matrix, plan: Plan) -> Identified:
         claims=matrix.claims,
         refused={row.id: row.constraint for row in plan.refused},
     )
+
+
+def budgets_of(plan: Plan) -> dict[str, tuple[StageBudget, ...]]:
+    """What each row trains, by row: the stages of its first run; see ``budgets.also_differs``."""
+    found: dict[str, tuple[StageBudget, ...]] = {}
+    for run in plan.runs:
+        stages = (plan.stages[name] for name in run.stages)
+        if run.row not in found:
+            found[run.row] = tuple(StageBudget(stage.name, stage.epochs, stage.budget) for stage in stages)
+    return found
 
 
 def plan_to_json(plan: Plan, matrix: Matrix) -> dict[str, Any]:

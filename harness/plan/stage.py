@@ -35,6 +35,8 @@ class Stage:
     """References to the code whose digest is in ``settings``."""
     memory_advice: str = ""
     """Which setting to lower when memory runs out."""
+    budget: Mapping[str, Any] = field(default_factory=dict)
+    """What a fair comparison keeps alike; see ``StageSpec``."""
 
     @classmethod
     def of(cls, spec: StageSpec, code_digest: str, parent: str | None) -> "Stage":
@@ -51,6 +53,7 @@ class Stage:
             alike=spec.alike,
             code=spec.code,
             memory_advice=spec.memory_advice,
+            budget=spec.budget,
         )
 
 

@@ -64,6 +64,7 @@ def stages_of(recipe: Recipe, seed: int, inputs: Inputs, weights_identity: str) 
                 amount=recipe.stages[name].last_epoch * _training_images(recipe, inputs),
                 alike=_alike(settings),
                 memory_advice=_memory_advice(recipe, name),
+                budget={"sampler": recipe.stages[name].sampler.model_dump()},
             )
         )
     if not stages:

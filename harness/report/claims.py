@@ -15,10 +15,11 @@ true claims of a table, all together, one is called contradicted with a probabil
 true differences are exactly 0 (``tests/benchmarks/intervals.py``: under 2.5 % from three seeds on).
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from harness.plan.budgets import StageBudget, also_differs
 from harness.report.findings import Basis
 from harness.report.measurements import Measurements
 from harness.report.power import Needed, needed_for_measured, needed_for_size
@@ -53,6 +54,8 @@ class Judgement:
     strictest level of Holm's correction."""
     needed_as_claimed: Needed | None
     """The same for a difference of the claimed size."""
+    also: str = ""
+    """What the rows' trainings differ in besides, as a phrase; empty if they are alike."""
 
     @property
     def size(self) -> Literal["", "within", "more than claimed", "less than claimed"]:
@@ -66,7 +69,10 @@ class Judgement:
 
 
 def judge_claims(
-    claims: Iterable[Mapping[str, Any]], measurements: Measurements, not_comparable: str
+    claims: Iterable[Mapping[str, Any]],
+    measurements: Measurements,
+    not_comparable: str,
+    budgets: Mapping[str, Sequence[StageBudget]] | None = None,
 ) -> tuple[Judgement, ...]:
     """The claims of a declaration with their verdicts; Holm's correction runs over all of them.
 
@@ -74,7 +80,9 @@ def judge_claims(
         claims: text, better, than, metric and by (percent points, or None) of each.
         measurements: The table's runs.
         not_comparable: Why the runs are not the paper's experiment; empty if they are.
+        budgets: What each row trains, by row.
     """
+    trained = budgets or {}
     claims = list(claims)
     estimates = [
         measurements.contrast({str(claim["better"]): 1.0, str(claim["than"]): -1.0}, claim["metric"])
@@ -83,7 +91,10 @@ def judge_claims(
     adjusted = holm([measured.p_value if measured else None for measured in estimates])
     family = sum(p_holm is not None for p_holm in adjusted)
     return tuple(
-        _judge(claim, measured, p_holm, measurements, not_comparable, family)
+        replace(
+            _judge(claim, measured, p_holm, measurements, not_comparable, family),
+            also=also_differs(trained.get(str(claim["better"]), ()), trained.get(str(claim["than"]), ())),
+        )
         for claim, measured, p_holm in zip(claims, estimates, adjusted, strict=True)
     )
 

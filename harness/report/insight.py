@@ -5,12 +5,14 @@ differ in more than factors.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from harness.plan.budgets import StageBudget, also_differs, declared_budgets
 from harness.plan.columns import columns_of
 from harness.plan.effects import aliased_effects
 from harness.report.effects import (
+    Block,
     Game,
     GameEffect,
     PairEffect,
@@ -46,6 +48,8 @@ class PairLine:
 
     pair: PairEffect
     gains: Mapping[str, Gain]
+    also: str = ""
+    """What the rows' trainings differ in besides the factor, as a phrase; empty if they are alike."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ class GameLine:
     game: Game
     values: tuple[tuple[GameEffect, Mapping[str, Gain]], ...]
     interactions: tuple[tuple[GameEffect, Mapping[str, Gain]], ...]
+    also: Mapping[Block, tuple[str, ...]] = field(default_factory=dict)
+    """What the rows' trainings differ in with and without a player, as phrases, by player."""
 
 
 @dataclass(frozen=True)
@@ -85,21 +91,38 @@ def gain_insight(declaration: Mapping[str, Any], measurements: Measurements, met
     levels = declaration.get("levels", {})
     pairs = [pair for group in groups for pair in pair_effects(group, levels)]
     columns = [dict(zip(group, columns_of(list(group.values()), levels), strict=True)) for group in groups]
+    budgets = declared_budgets(measured)
     gains = _gains([pair.weights for pair in pairs], measurements, metrics)
     played = [game for group in columns for game in games(group)]
     effects = [(shapley_values(game), interactions(game)) for game in played]
     told = iter(_gains([effect.weights for pair in effects for kind in pair for effect in kind], measurements, metrics))
     return Insight(
-        pairs=tuple(map(PairLine, pairs, gains)),
+        pairs=tuple(
+            PairLine(pair, found, also_differs(budgets[pair.on], budgets[pair.off]))
+            for pair, found in zip(pairs, gains, strict=True)
+        ),
         games=tuple(
             GameLine(
-                game, tuple((effect, next(told)) for effect in values), tuple((effect, next(told)) for effect in both)
+                game,
+                tuple((effect, next(told)) for effect in values),
+                tuple((effect, next(told)) for effect in both),
+                _also(game, budgets),
             )
             for game, (values, both) in zip(played, effects, strict=True)
         ),
         open=tuple(alias.reason for group in columns for alias in aliased_effects(list(group.values()))),
         suggestions=tuple(tuple(row) for row in declaration.get("rows_to_add", ())),
     )
+
+
+def _also(game: Game, budgets: Mapping[str, Sequence[StageBudget]]) -> dict[Block, tuple[str, ...]]:
+    """What a player brings besides itself into the rows that it joins."""
+    found: dict[Block, tuple[str, ...]] = {}
+    for player in game.players:
+        joined = ((row, game.rows[coalition - {player}]) for coalition, row in game.rows.items() if player in coalition)
+        phrases = (also_differs(budgets[row], budgets[without]) for row, without in joined)
+        found[player] = tuple(dict.fromkeys(filter(None, phrases)))
+    return found
 
 
 def _gains(

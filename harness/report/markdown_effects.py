@@ -8,7 +8,7 @@ from harness.report.insight import Gain
 from harness.report.marks import NOTHING, bullets, escaped, number, telling_table
 from harness.report.model import TableReport
 from harness.report.vocabulary import p_text
-from harness.report.wording import NEEDED, gain_text, game_text, needed_text, players_text, versus
+from harness.report.wording import NEEDED, block_text, gain_text, game_text, needed_text, players_text, versus
 
 
 def effects_section(report: TableReport) -> list[str]:
@@ -26,7 +26,16 @@ def _pairs(report: TableReport) -> list[str]:
     if not report.insight.pairs:
         return []
     first = report.metrics[0]
-    header = ["factor", "rows", *(metric.title for metric in report.metrics), "p (Holm)", "g_z", "seeds needed", "kind"]
+    header = [
+        "factor",
+        "rows",
+        *(metric.title for metric in report.metrics),
+        "p (Holm)",
+        "g_z",
+        "seeds needed",
+        "not the factor alone",
+        "kind",
+    ]
     lines = []
     for line in report.insight.pairs:
         gain = line.gains[first.key]
@@ -39,6 +48,7 @@ def _pairs(report: TableReport) -> list[str]:
                 _p_of(gain),
                 number(gain.effect_size),
                 needed_text(gain.needed) if gain.needed else "",
+                escaped(line.also),
                 ", ".join(kinds),
             ]
         )
@@ -79,9 +89,11 @@ def _games(report: TableReport) -> list[str]:
             for kind, effect, gains in measured
         ]
         parts += [f"{escaped(game_text(game.game, order))}:", telling_table(header, lines)]
-        parts.append(
-            bullets(_unlike(report, [(kind + players_text(effect.players), gains) for kind, effect, gains in measured]))
-        )
+        named = [(kind + players_text(effect.players), gains) for kind, effect, gains in measured]
+        besides = [
+            f"{block_text(player)} is not alone: {'; '.join(told)}." for player, told in game.also.items() if told
+        ]
+        parts.append(bullets([*map(escaped, besides), *_unlike(report, named)]))
     return parts if report.insight.games else []
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.files import regular_file
+from harness.plan.budgets import declared_budgets
 from harness.plan.columns import TOGGLE, Level, Setting
 from harness.report.cautions import cautions_of
 from harness.report.claims import Judgement, judge_claims
@@ -178,7 +179,10 @@ def build_report(snapshot: Snapshot) -> TableReport:
         rows=tuple(arranged),
         ranked=ranked,
         costs=_suited_costs(rows),
-        claims=settled_claims(judge_claims(declared.get("claims", ()), measurements, not_comparable), settlement),
+        claims=settled_claims(
+            judge_claims(declared.get("claims", ()), measurements, not_comparable, declared_budgets(declared["rows"])),
+            settlement,
+        ),
         settlement=settlement,
         insight=gain_insight(declared, measurements, keys),
         refused=tuple(declared.get("refused", ())),

@@ -9,12 +9,12 @@ from typing import Any
 from harness.report.claims import Judgement
 from harness.report.effects import Game, GameEffect
 from harness.report.findings import Basis
-from harness.report.insight import Gain, Insight
+from harness.report.insight import Gain, GameLine, Insight
 from harness.report.model import Cell, TableReport, TableRow
 from harness.report.power import Needed
 from harness.report.settled import settlement_to_json
 from harness.report.statistics import Estimate
-from harness.report.wording import level_text
+from harness.report.wording import block_text, level_text
 
 
 def to_csv(report: TableReport) -> str:
@@ -197,6 +197,7 @@ def _claim(claim: Judgement) -> dict[str, Any]:
         "p_holm": claim.p_holm,
         "effect_size": claim.effect_size,
         "size": claim.size,
+        "also": claim.also,
         "verdict": claim.verdict,
         "reason": claim.reason,
         "seeds_needed": _needed(claim.needed),
@@ -215,16 +216,26 @@ def _insight(insight: Insight) -> dict[str, Any]:
                 "leave_one_out": line.pair.leave_one_out,
                 "add_one_in": line.pair.add_one_in,
                 "gains": _gains(line.gains),
+                "also": line.also,
             }
             for line in insight.pairs
         ],
         "factorials": [
-            {**_game(line.game), "shapley": _effects(line.values), "interactions": _effects(line.interactions)}
+            {
+                **_game(line.game),
+                "shapley": _effects(line.values),
+                "interactions": _effects(line.interactions),
+                "also": _also(line),
+            }
             for line in insight.games
         ],
         "cannot_be_told_apart": list(insight.open),
         "rows_to_add": [list(row) for row in insight.suggestions],
     }
+
+
+def _also(line: GameLine) -> dict[str, list[str]]:
+    return {block_text(player): list(phrases) for player, phrases in line.also.items() if phrases}
 
 
 def _game(game: Game) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def size_text(claim: Judgement) -> str:
 def remark(claim: Judgement, metric: Metric) -> str:
     """What stands beside a verdict; why nothing compares is said once, by ``notice``."""
     parts = ["" if claim.verdict == "not comparable" else claim.reason, size_text(claim)]
-    parts.append(claim.basis.lacking if claim.basis else "")
+    parts += [claim.also, claim.basis.lacking if claim.basis else ""]
     if claim.verdict == "inconclusive" and (claim.needed or claim.needed_as_claimed):
         parts.append(needed_texts(claim, metric))
     return "; ".join(part for part in parts if part)

@@ -25,6 +25,8 @@ from harness.trainers.settings import annotation_of, settings_for
 from harness.words import first_line
 
 WORK = "harness.trainers.work:run_step"
+_SUMMED, _COMPARED = ("epochs", "steps", "iterations"), ("batch_size", "sampler")
+"""Settings of a user's own code that a fair comparison keeps alike, where it has such."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,14 @@ def command_step(name: str, command: tuple[str, ...], files: tuple[str, ...], re
     if not files:
         raise InputError(f"stage {name}: expected code: the files and folders that decide what the command computes")
     return Step(name, {"command": list(command)}, (), files, reads)
+
+
+def _budget(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a step's settings a fair comparison keeps alike; see ``StageSpec.budget``."""
+    return {
+        **{name: values[name] for name in _SUMMED if isinstance(values.get(name), int | float)},
+        **{name: str(values[name]) for name in _COMPARED if name in values},
+    }
 
 
 def _program(name: str) -> str | None:
@@ -134,6 +144,7 @@ class StepTrainer(Trainer):
                 code=step.code,
                 alike={"step": step.name, **step.how},
                 memory_advice="run fewer workers on this device (--workers)",
+                budget=_budget({name: values[name] for name in self._read_by(step)}),
             )
             for step in self._steps
         ]

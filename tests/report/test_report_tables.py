@@ -12,6 +12,7 @@ from report_world import run, snapshot, table1, table1_runs
 
 from harness.errors import InputError
 from harness.report import build_report, write_reports
+from harness.report.markdown import to_markdown
 from harness.report.model import TableReport
 from harness.report.power import Needed, seeds_needed
 from harness.report.statistics import Chance
@@ -374,3 +375,28 @@ def test_a_table_without_any_finished_run_is_reported_as_such() -> None:
     assert {row.state for row in report.rows} == {"not run"}
     assert {claim.verdict for claim in report.claims} == {"inconclusive"}
     assert report.insight.pairs == ()
+
+
+def test_a_claim_and_its_effect_say_what_the_rows_are_not_trained_alike_in() -> None:
+    classify = {"name": "classify", "epochs": 150, "budget": {"sampler": {"kind": "shuffled"}}}
+    metric = {"name": "metric", "epochs": 150, "budget": {"sampler": {"kind": "identities"}}}
+    declaration = {**small_table(AB), "claims": [CLAIM]}
+    for row, stages in zip(declaration["rows"], ([classify], [classify, metric]), strict=True):
+        row["training"] = stages
+    runs = [*runs_of("a", [0.6, 0.7, 0.65]), *runs_of("b", [0.63, 0.731, 0.682])]
+    report = build_report(snapshot(declaration, runs))
+    also = "also 150 more epochs, stage metric and another sampler"
+    assert report.claims[0].also == also
+    assert [line.also for line in report.insight.pairs] == [also]
+    text = to_markdown(report)
+    assert f"the paper's size lies in the interval; {also} |" in text
+    assert "| not the factor alone |" in text
+    # In a factorial it is said of the player: here B with and without C.
+    rows = {"-": [], "B": ["B"], "C": ["C"], "BC": ["B", "C"]}
+    game = small_table(rows)
+    for row in game["rows"]:
+        row["training"] = [classify, *[metric] * ("B" in row["id"])]
+    runs = [one for index, row in enumerate(rows) for one in runs_of(row, [0.6 + 0.1 * index, 0.61, 0.7])]
+    text = to_markdown(build_report(snapshot(game, runs)))
+    assert f"- B is not alone: {also}." in text
+    assert "C is not alone" not in text
