@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from harness.api.costs import row_costs
 from harness.api.listener import Listener
 from harness.api.prepare import Prepared
+from harness.api.settle import declared_of
 from harness.api.speeds import known_speeds, probe_speeds
 from harness.plan import (
     Identified,
@@ -20,6 +21,7 @@ from harness.plan import (
     most_telling_row,
     plan_to_json,
 )
+from harness.settle import EFFECTS, expected, most_runs
 
 if TYPE_CHECKING:
     from harness.execute import Slot
@@ -55,6 +57,31 @@ def describe_plan(
     suggestion = most_telling_row(settings, prepared.allowed, matrix.levels)
     answer["identified"] = _identified_json(identify_matrix(matrix, plan), suggestion, budgets_of(plan))
     return answer
+
+
+def describe_settling(prepared: Prepared, most: int | None, slots: "Sequence[Slot]") -> dict[str, Any]:
+    """Returns what settling the table takes at most, and what to expect if its comparisons differed by so much.
+
+    Args:
+        prepared: The table, with its own rows and seeds.
+        most: Most seeds of a row; None: the table's own number.
+        slots: Where stages would run.
+
+    Raises:
+        InputError: If there is nothing to settle.
+    """
+    declared = declared_of(prepared, most, None)
+    longest = prepared.with_runs(most_runs(declared), None).plan
+    return {
+        "comparisons": len(declared.comparisons),
+        "margins": sum(one.within is not None for one in declared.comparisons),
+        "looks": list(declared.sizes),
+        "runs_declared": len(declared.rows) * len(declared.seeds),
+        "runs_at_most": len(longest.runs),
+        "stages_at_most": len(longest.stages),
+        "estimates_at_most": _estimates(longest, known_speeds(prepared.store), len(slots)),
+        "expected": [vars(expected(declared, effect)) for effect in EFFECTS],
+    }
 
 
 def _estimates(plan: Plan, speeds: Speeds, slots: int) -> list[dict[str, Any]]:

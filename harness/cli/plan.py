@@ -8,16 +8,20 @@ from harness.cli.options import (
     DEFAULT_STORE,
     DataOption,
     JsonOption,
+    MaxSeedsOption,
     ProfileOption,
     ReuseOption,
     RowsOption,
     SeedsOption,
     SetOption,
+    SettleOption,
     StoreOption,
     TableArgument,
     WorkersOption,
     assignments,
     listed,
+    refuse_with_settle,
+    refuse_without_settle,
     seeds_of,
 )
 from harness.display.console import print_json
@@ -43,15 +47,20 @@ def plan(
             help="Measure this machine first, by a few steps of each kind of stage, where no finished stage tells.",
         ),
     ] = False,
+    settle: SettleOption = False,
+    max_seeds: MaxSeedsOption = None,
     json: JsonOption = False,
 ) -> None:
     """Show what a run would train: every stage once, what is shared or cached, its cost, what the rows can tell."""
-    from harness.api.plan import describe_plan
+    from harness.api.plan import describe_plan, describe_settling
     from harness.api.prepare import prepare
     from harness.api.slots import slots_for
     from harness.cli.show_plan import show_plan
+    from harness.cli.show_settling import show_settling
     from harness.display.listener import TerminalListener
 
+    refuse_without_settle(settle, max_seeds, None)
+    refuse_with_settle(settle, rows, seeds)
     listener = TerminalListener()
     prepared = prepare(
         table,
@@ -65,11 +74,16 @@ def plan(
         may_assume=True,
         listener=listener,
     )
-    answer = describe_plan(prepared, slots_for(workers), listener, probe=probe)
+    slots = slots_for(workers)
+    answer = describe_plan(prepared, slots, listener, probe=probe)
+    if settle:
+        answer["settle"] = describe_settling(prepared, max_seeds, slots)
     if json:
         print_json(answer)
     else:
         show_plan(answer, _data(prepared.matrix.dataset, prepared.inputs))
+        if settle:
+            show_settling(answer["settle"])
 
 
 def _data(dataset: str, inputs: "Inputs") -> str:

@@ -5,6 +5,7 @@ functions of what was declared and of results; refuses running anything, and to 
 """
 
 from harness.settle.costs import Costs
+from harness.settle.expect import EFFECTS, Expected, expected, most_runs
 from harness.settle.holm import holm
 from harness.settle.looks import look_sizes, share, share_at
 from harness.settle.path import Declared, Line, Look, Path, Round, Run, replay
@@ -13,10 +14,12 @@ from harness.settle.verdicts import ALPHA, Comparison, Evidence, Verdict, decide
 
 __all__ = [
     "ALPHA",
+    "EFFECTS",
     "Comparison",
     "Costs",
     "Declared",
     "Evidence",
+    "Expected",
     "Line",
     "Look",
     "Path",
@@ -25,9 +28,11 @@ __all__ = [
     "Verdict",
     "changed",
     "decide",
+    "expected",
     "from_record",
     "holm",
     "look_sizes",
+    "most_runs",
     "replay",
     "share",
     "share_at",

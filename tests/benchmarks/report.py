@@ -1,6 +1,6 @@
 """Writes ``reports/benchmarks.md`` from the JSON that the benchmarks kept: no figure in it is typed by hand.
 
-    python tests/benchmarks/report.py FOLDER [--out reports/benchmarks.md]
+    python tests/benchmarks/report.py FOLDER [--out reports/benchmarks.md] [--update]
 
 ``FOLDER`` holds one file for each entry of ``SECTIONS``, ``NAME.json``; the command that makes it stands in the report
 too. What is not there is *not measured*.
@@ -60,21 +60,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=ROOT / "reports" / "benchmarks.md")
+    parser.add_argument("--update", action="store_true", help="leave sections as they are that FOLDER holds nothing of")
     parser.add_argument("--commands", action="store_true", help="print the commands that fill the folder, and stop")
     options = parser.parse_args()
     if options.commands:
         print("\n".join(f"{command} --json {options.folder / name}.json" for name, command in _commands()))
         return
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(report(options.folder), encoding="utf-8")
+    before = options.out.read_text(encoding="utf-8") if options.update else ""
+    options.out.write_text(report(options.folder, before), encoding="utf-8")
     print(f"{options.out}: written")
 
 
-def report(folder: Path) -> str:
-    """The whole page."""
+def report(folder: Path, before: str = "") -> str:
+    """The whole page; sections that the folder holds nothing of are those of the page before, where it has them."""
+    kept = {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in before.split("\n## ")[1:]}
     lines = ["# Benchmarks", "", "Written by `tests/benchmarks/report.py` from what the benchmarks kept.", ""]
     for heading, files in SECTIONS.items():
         lines += [f"## {heading}", ""]
+        if heading in kept and not any((folder / f"{name}.json").is_file() for name, _ in files):
+            lines += [kept[heading], ""]
+            continue
         for name, script in files:
             lines += _section(folder / f"{name}.json", script)
     return "\n".join(lines).rstrip() + "\n"

@@ -1,5 +1,6 @@
 """The way to verdicts: rounds, looks, budgets, and that nothing but results decides it."""
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from settle_world import drawn, look_at
 
-from harness.settle import Comparison, Costs, Declared, Path, Run, replay
+from harness.settle import Comparison, Costs, Declared, Path, Run, expected, most_runs, replay
 
 ROWS = ("a", "b", "c", "d")
 
@@ -148,3 +149,12 @@ def test_of_tables_whose_differences_are_the_margin_at_most_five_percent_are_cal
         path = replay(declared(*pairs, most=40), look_at(scores({"a": 3.0, "b": 2.0, "c": 1.0, "d": 0.0}, seed)))
         wrong += any(line.verdict in ("worse", "practically equal") for line in path.lines)
     assert wrong / 400 <= 0.05
+
+
+def test_a_plan_expects_fewer_runs_the_larger_the_differences_and_never_more_than_at_most() -> None:
+    table = declared(compared("a", "b"), compared("c", "d", 0.5), most=20)
+    told = [expected(table, effect) for effect in (1.0, 2.0, 4.0, 20.0)]
+    assert all(more.runs > fewer.runs for more, fewer in itertools.pairwise(told))
+    assert told[0].runs <= len(most_runs(table)) == 4 * 18
+    assert told[-1].decided == 1.0
+    assert told[-1].runs >= 4 * 3
