@@ -73,5 +73,7 @@ def remembered(name: str, known: Mapping[str, object] | Iterable[str]) -> str:
     if len(found) == 1:
         return found[0]
     if found:
-        raise InputError(f'"{name}" is remembered more than once; name one of: ' + ", ".join(map(repr, sorted(found))))
-    raise InputError(f'no table "{name}" is remembered; {did_you_mean(name, labels)}')
+        several = ", ".join(map(repr, sorted(found)))
+        raise InputError(f'--forget: "{name}" is remembered more than once; name one of: {several}')
+    known_names = did_you_mean(name, labels) if labels else "the store remembers none"
+    raise InputError(f'--forget: no table "{name}" is remembered; {known_names}')

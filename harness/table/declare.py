@@ -66,6 +66,8 @@ class Claim:
     metric: str
     by: float | None = None
     """The size that is claimed, in the metric's printed unit."""
+    within: float | None = None
+    """The largest difference, in the same unit, that counts as none: for ``run --settle``."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ from harness.track import TrackerError, relocate, resolve_uri, sync
 from harness.track.identity import Owner
 from harness.track.store import local_folder
 
+pytestmark = pytest.mark.slow
+
 RUNS = 5
 """Of the toy table: the parent, and two rows under two seeds."""
 

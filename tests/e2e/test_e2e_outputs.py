@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from conftest import answer, run_harness
 
+pytestmark = pytest.mark.slow
+
 INPROCESS = ("--executor", "inprocess")
 
 

@@ -7,6 +7,8 @@ import pytest
 from conftest import answer, run_harness
 from trackers import PAGE, http_server, silent_server
 
+pytestmark = pytest.mark.slow
+
 IN_TIME_S = 15.0
 INPROCESS = ("--executor", "inprocess")
 

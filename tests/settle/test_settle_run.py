@@ -12,6 +12,8 @@ from harness.api.settle import Settling
 from harness.errors import InputError
 from harness.report import report_to_json
 
+pytestmark = pytest.mark.slow
+
 Declare = Callable[..., Path]
 
 

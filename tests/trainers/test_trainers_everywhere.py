@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from ray_nodes import RayCluster
 
+pytestmark = pytest.mark.slow
+
 HOLDS = '''
 import os
 from dataclasses import dataclass
