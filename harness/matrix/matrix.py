@@ -53,6 +53,9 @@ class Claim:
     """A sentence of the paper as a comparison of two rows.
 
     ``better`` is the better one of the two, whichever direction the metric has.
+
+    >>> Claim("Scaling helps", better="scaled", than="plain", metric="accuracy").by is None
+    True
     """
 
     text: str
@@ -60,6 +63,7 @@ class Claim:
     than: str
     metric: str
     by: float | None = None
+    """The size that is claimed, in the unit that tables print."""
     within: float | None = None
     """A difference smaller than this is practically none; in the unit that tables print, as ``by`` is."""
 

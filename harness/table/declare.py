@@ -53,24 +53,6 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A sentence that compares two rows.
-
-    >>> Claim("Scaling helps", better="scaled", than="plain", metric="accuracy").by is None
-    True
-    """
-
-    text: str
-    better: str
-    than: str
-    metric: str
-    by: float | None = None
-    """The size that is claimed, in the metric's printed unit."""
-    within: float | None = None
-    """The largest difference, in the same unit, that counts as none: for ``run --settle``."""
-
-
-@dataclass(frozen=True)
 class Recipe:
     """A trainer, its settings, its metrics, and the factors that change them.
 

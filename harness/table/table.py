@@ -1,25 +1,24 @@
 """A table as a Python object: plan it, run it, read its numbers, load what it trained."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.api import DEFAULT_STORE
 from harness.api.listener import Listener
 from harness.errors import InputError, did_you_mean
-from harness.table.declare import Claim, Recipe, Row, plain
+from harness.table.declare import Recipe, Row, plain
 from harness.table.report import Report
+from harness.table.row import TableRow
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pydantic import BaseModel
 
     from harness.api.engine import ExecutorName
     from harness.api.prepare import Prepared
     from harness.api.run import TableRun
     from harness.execute import Event
-    from harness.matrix import Declaration
+    from harness.matrix import Claim, Declaration
     from harness.table.plan import PlanView
 
 
@@ -70,7 +69,7 @@ class Table:
         metrics: Sequence[str],
         rows: Sequence[Row | Mapping[str, Any]] = (),
         generate: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
-        claims: Sequence[Claim | Mapping[str, Any]] = (),
+        claims: "Sequence[Claim | Mapping[str, Any]]" = (),
         profile: str | None = None,
         data: str | Path | None = None,
         overrides: Mapping[str, Any] | None = None,
@@ -250,10 +249,10 @@ class Table:
 
         return claims_frame(self.report().model)
 
-    def __getitem__(self, row: str) -> "TableRow":
+    def __getitem__(self, row: str) -> TableRow:
         if row not in self.rows:
             raise InputError(f'"{row}" is no row of {self.name}; {did_you_mean(row, self.rows)}')
-        return TableRow(self, row)
+        return TableRow(row, lambda seed: self._prepare([row], None if seed is None else [seed], Listener()))
 
     def __repr__(self) -> str:
         return f"Table({self.name}: {len(self.rows)} rows)"
@@ -271,57 +270,6 @@ class Table:
             store=self._store,
             listener=listener,
         )
-
-
-@dataclass(frozen=True)
-class TableRow:
-    """One row of a table: its settings, and what its runs left."""
-
-    table: Table
-    id: str
-
-    @property
-    def settings(self) -> "BaseModel":
-        """The trainer's settings of this row, fully resolved."""
-        return self._prepared(None).matrix.rows[0].recipe
-
-    @property
-    def factors(self) -> Mapping[str, bool | str]:
-        """The level of every factor."""
-        return self._prepared(None).matrix.rows[0].factors
-
-    def folders(self, seed: int | None = None) -> list[Path]:
-        """Returns the folders of the run's stages in the store, in order.
-
-        Args:
-            seed: None: the table's first.
-
-        Raises:
-            InputError: If the row has not run under that seed.
-        """
-        prepared = self._prepared(seed)
-        run = prepared.plan.runs[0]
-        if not prepared.store.is_complete(run.evaluation):
-            raise InputError(f'row "{self.id}" has no result under seed {run.seed}; run it first')
-        return [prepared.store.fetch(stage) for stage in run.stages]
-
-    def load(self, seed: int | None = None) -> Any:
-        """Returns what the row's run trained, ready to use, as its trainer gives it.
-
-        The paper's trainer gives a ``harness.reid.trained.Trained``: the network in evaluation mode with its
-        preprocessing. A function or a command gives the folder with what it kept (``run.folder``).
-
-        Args:
-            seed: None: the table's first.
-
-        Raises:
-            InputError: If the row has not run under that seed.
-        """
-        prepared = self._prepared(seed)
-        return prepared.trainer.load(prepared.matrix.rows[0].recipe, self.folders(seed))
-
-    def _prepared(self, seed: int | None) -> "Prepared":
-        return self.table._prepare([self.id], None if seed is None else [seed], Listener())
 
 
 def listener_for(*, progress: bool) -> Listener:

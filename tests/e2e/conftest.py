@@ -64,14 +64,6 @@ MakePlace = Callable[[], Path]
 
 
 @pytest.fixture(scope="session")
-def empty_tracker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an MLflow database of no runs, which takes seconds to make: made once, copied for every test."""
-    folder = tmp_path_factory.mktemp("tracker")
-    connect(f"sqlite:///{folder}/mlflow.db")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def make_bare_place(tmp_path_factory: pytest.TempPathFactory) -> MakePlace:
     """Makes a folder with the tiny table and the repository's recipes, whose synthetic set is ``photographs``."""
 

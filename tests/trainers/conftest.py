@@ -13,21 +13,12 @@ from toy_tables import RECIPE, TABLE, Declare, Runs
 from harness.api.engine import Engine
 from harness.api.prepare import prepare
 from harness.api.run import TableRun, run_table
-from harness.track.store import connect
-
-
-@pytest.fixture(scope="session")
-def empty_tracker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database of no runs, which takes seconds to make: made once, copied for every test."""
-    database = tmp_path_factory.mktemp("tracker") / "mlflow.db"
-    connect(f"sqlite:///{database}")
-    return database
 
 
 @pytest.fixture
 def folder(tmp_path: Path, empty_tracker: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
-    shutil.copy(empty_tracker, tmp_path)
+    shutil.copy(empty_tracker / "mlflow.db", tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     shutil.copy(Path(__file__).with_name("toy.py"), tmp_path / "toy.py")
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -5,26 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_tables import Declare, Runs
+from toy_tables import SCRIPT, Declare, Runs
 
 from harness.api.prepare import prepare
 from harness.errors import InputError
-
-SCRIPT = """\
-import json, os, sys
-gain, seed = float(sys.argv[1]), int(sys.argv[2])
-place = os.path.join(os.environ["HARNESS_CHECKPOINTS"], "done")
-done = int(open(place).read()) if os.path.exists(place) else 0
-for step in range(done, 3):
-    with open(os.environ["HARNESS_LOG"], "a") as log:
-        log.write(json.dumps({"step": step + 1, "loss": 1 / (step + 1)}) + "\\n")
-    with open(place + ".tmp", "w") as file:
-        file.write(str(step + 1))
-    os.replace(place + ".tmp", place)
-    if step == 1 and done == 0 and os.path.exists("die"):
-        sys.exit("the machine was taken away")
-json.dump({"score": [gain, gain + 0.01 * seed], "loss": done}, open(os.environ["HARNESS_METRICS"], "w"))
-"""
 
 
 def recipe(*words: str, code: tuple[str, ...] = ("script.py",)) -> dict[str, Any]:
