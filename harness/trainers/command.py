@@ -24,6 +24,7 @@ from harness.trainer import Task
 from harness.trainers.placeholders import fill
 from harness.trainers.run import Run
 
+_LOG = "command-log.jsonl"
 _LAST_LINES = 5
 _LINE_BYTES = 4096
 _LINE_OF_LOG_BYTES = 2**20
@@ -42,21 +43,29 @@ def call_command(task: Task, run: Run) -> Any:
     files = run.scratch()
     checkpoints = task.folder / FOLDER
     checkpoints.mkdir(exist_ok=True)
-    places = {
+    places: dict[str, Any] = {
         "seed": run.seed,
         "device": run.device,
         "threads": run.threads,
         "folder": run.folder,
         "parent": run.parent or "",
         "metrics": files / "metrics.json",
-        "log": files / "log.jsonl",
+        "log": task.folder / _LOG,
         "checkpoints": checkpoints,
     }
     words = [fill(word, {**task.settings["settings"], **places}) for word in task.settings["command"]]
     environment = {f"HARNESS_{name.upper()}": str(value) for name, value in places.items()}
     environment["HARNESS_SETTINGS"] = json.dumps(task.settings["settings"])
     environment["HARNESS_INPUTS"] = json.dumps({name: str(place) for name, place in run.inputs.items()})
-    _call(words, environment, str(task.context.get("working_folder", Path.cwd())), run, files / "log.jsonl")
+    log = places["log"]
+    try:
+        _forward(log, 0, run)  # a kill may have left steps in it that the spool lacks, from before the checkpoint
+        log.unlink(missing_ok=True)
+        _call(words, environment, str(task.context.get("working_folder", Path.cwd())), run, log)
+    except StageError:
+        log.unlink(missing_ok=True)
+        raise
+    log.unlink(missing_ok=True)
     return _read(files / "metrics.json") if task.settings["metrics"] else None
 
 

@@ -42,9 +42,10 @@ def plan_of(rows: int) -> dict[str, Any]:
         "identified": {
             "main_effects": [],
             "aliases": [],
+            "matched_pairs": [],
             "claims": [
-                {"text": "helps", "identifiable": True, "reason": ""},
-                {"text": "wins", "identifiable": False, "reason": 'row "9" is not among these rows'},
+                {"text": "helps", "identifiable": True, "reason": "", "also": ""},
+                {"text": "wins", "identifiable": False, "reason": 'row "9" is not among these rows', "also": ""},
             ],
             "one_row_more": {"factors": ["Softmax", "DIL"], "main_effects": ["DIL"], "paired": []},
         },
