@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+import warm
 from ray_nodes import RayCluster
 
 # A suite that a shell started in the background may have inherited "ignore Ctrl-C", and would hand it down to every
@@ -29,6 +30,15 @@ def _programs() -> Path | None:
     versions = sorted(_INSTALLED.glob("*/bin/postgres"), key=lambda path: float(path.parent.parent.name))
     on_path = shutil.which("postgres")
     return versions[-1].parent if versions else Path(on_path).parent if on_path else None
+
+
+@pytest.fixture(autouse=True)
+def _warm_workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forks the workers of the local executor, except in the tests that hold it to its promises."""
+    if "execute" not in request.path.parts:
+        import harness.execute.local
+
+        monkeypatch.setattr(harness.execute.local, "start_worker", warm.start_worker)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe, wait
 from threading import Lock
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 from harness.execute.protocol import Event, Outcome
 from harness.execute.schedule import RETRY_S, Schedule
@@ -179,21 +179,27 @@ class LocalExecutor:
             schedule.finish(stage, message)
 
 
+def start_worker(descriptor: int, output: IO[bytes], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """Starts a worker process that serves over the socket ``descriptor``."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness.execute.serve", str(descriptor)],
+        env=environment,
+        pass_fds=[descriptor],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        process_group=0,  # a terminal's Ctrl-C is for us alone, and its own children can be ended with it
+    )
+
+
 class _Worker:
     """A worker process and the line to it."""
 
     def __init__(self, slot: Slot) -> None:
         self.line, theirs = Pipe()
         self._output = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - lives as long as the worker
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "harness.execute.serve", str(theirs.fileno()), str(os.getpid())],
-            env={**os.environ, **slot.environment(), **_import_path()},
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=self._output,
-            process_group=0,  # a terminal's Ctrl-C is for us alone, and its own children can be ended with it
-        )
+        environment = {**os.environ, **slot.environment(), **_import_path()}
+        self._process = start_worker(theirs.fileno(), self._output, environment)
         theirs.close()
 
     @property

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 from harness.reid.data.synthetic import make_market1501
 from harness.track.store import connect, search_all_runs
@@ -166,8 +167,7 @@ def environment() -> dict[str, str]:
 
 def run_harness(place: Path, *words: str | Path, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
     """Runs ``python -m harness ...`` in a place, with more environment variables; checks the exit code."""
-    command, env = [sys.executable, "-m", "harness", *map(str, words)], environment() | variables
-    done = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, timeout=240)
+    done = warm.run(["harness", *map(str, words)], place, environment() | variables, timeout_s=240)
     assert done.returncode == code, f"exit code {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, done.stderr
     return done

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import warm
 from conftest import ABLATIONS, Command, answer
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -39,8 +40,7 @@ def commands() -> list[list[str]]:
 
 @cache
 def help_of(*command: str) -> str:
-    words = [sys.executable, "-m", "harness", *command, "--help"]
-    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    return warm.run(["harness", *command, "--help"], ABLATIONS, os.environ, timeout_s=60).stdout
 
 
 @pytest.mark.parametrize("words", commands(), ids=lambda words: " ".join(words))

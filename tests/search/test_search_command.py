@@ -13,6 +13,7 @@ from typing import Any
 import mlflow
 import optuna
 import pytest
+import warm
 
 from harness.api.listener import Listener
 from harness.api.studies import PointTrainer, prepare_search
@@ -78,14 +79,18 @@ class Place:
             shutil.rmtree(self.images / tests)
         self.tracker = f"sqlite:///{folder / 'mlflow.db'}"
 
+        self.environment = {**os.environ, "MLFLOW_TRACKING_URI": self.tracker, "OMP_NUM_THREADS": "1"}
+        self.environment.pop("HARNESS_STORE", None)
+
+    def command(self, *words: str) -> list[str]:
+        places = ["--data", str(self.images), "--workers", "1"]
+        return ["harness", "search", "margins.yaml", "--profile", "demo", *words, *places]
+
     def start(self, *words: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "harness", "search", "margins.yaml", "--profile", "demo", *words]
-        environment = {**os.environ, "MLFLOW_TRACKING_URI": self.tracker, "OMP_NUM_THREADS": "1"}
-        environment.pop("HARNESS_STORE", None)
         return subprocess.Popen(
-            [*command, "--data", str(self.images), "--workers", "1"],
+            [sys.executable, "-m", *self.command(*words)],
             cwd=self.folder,
-            env=environment,
+            env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -93,11 +98,10 @@ class Place:
         )
 
     def run(self, *words: str, code: int = 0) -> tuple[str, str]:
-        process = self.start(*words)
-        answer, notices = process.communicate(timeout=240)
-        assert process.returncode == code, notices
-        assert "Traceback" not in notices
-        return answer, notices
+        done = warm.run(self.command(*words), self.folder, self.environment, timeout_s=240)
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout, done.stderr
 
     def kill_once_it_trains(self) -> None:
         process = self.start()
@@ -291,8 +295,8 @@ def test_a_tables_report_and_runs_name_the_study_that_its_margins_come_from(
     taking = "set: {losses.quadruplet: {epsilon1: {from: margins}, epsilon2: {from: margins}}}\nrows:"
     (place.folder / "taking.yaml").write_text(TABLE.replace("rows:", taking), encoding="utf-8")
     words = ["run", "taking.yaml", "--profile", "demo", "--rows", "3", "--data", str(images), "--workers", "1"]
-    environment = {**os.environ, "MLFLOW_TRACKING_URI": place.tracker, "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-m", "harness", *words], cwd=place.folder, env=environment, check=True)
+    done = warm.run(["harness", *words], place.folder, place.environment, timeout_s=240)
+    assert done.returncode == 0, done.stderr
     (study,) = record["studies"]
     named = f"{study['study']}, tuned once"
     assert f"| study margins | {named} |" in (place.folder / "reports" / "taking.md").read_text(encoding="utf-8")

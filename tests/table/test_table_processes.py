@@ -1,10 +1,12 @@
 """The Python front end alone in a process: light to import, without the command line, from a script of its own."""
 
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import warm
 from conftest import ROOT
 
 SCRIPT = """
@@ -45,7 +47,9 @@ def test_importing_the_package_loads_nothing_heavy(folder: Path) -> None:
 
 def test_the_tour_of_the_repository_runs_and_explains_its_table(folder: Path) -> None:
     shutil.copytree(ROOT / "ablations", folder / "ablations")
-    told = python(folder, "-m", "ablations.tour")
+    done = warm.run(["ablations.tour"], folder, os.environ, timeout_s=240)
+    assert done.returncode == 0, done.stderr
+    told = done.stdout
     assert "TableRun(tour: 15 stages trained; 0 cached; report reports/tour.md)" in told
     assert "A wider hidden layer helps" in told
     assert "Width=wide vs narrow" in told

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import warm
 
 from harness.units import UNITS, read_units
 
@@ -20,13 +21,12 @@ ROOT = Path(__file__).parents[2]
 
 def words(folder: Path, table: str, *more: str) -> list[str]:
     places = ["--store", str(folder / "store"), "--out", str(folder / "reports"), "--json"]
-    return [sys.executable, "-m", "harness", "run", f"ablations/{table}.yaml", *places, *more]
+    return ["harness", "run", f"ablations/{table}.yaml", *places, *more]
 
 
 def ran(folder: Path, table: str, *more: str, **variables: str) -> Any:
     """What ``run --json`` of a table of the repository answers."""
-    environment = {**os.environ, **variables}
-    done = subprocess.run(words(folder, table, *more), cwd=ROOT, env=environment, capture_output=True, text=True)
+    done = warm.run(words(folder, table, *more), ROOT, {**os.environ, **variables}, timeout_s=240)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -77,7 +77,7 @@ def test_a_command_that_is_killed_goes_on_to_the_same_numbers(folder: Path) -> N
     (folder / "hold").touch()
     path = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     process = subprocess.Popen(
-        words(folder, "command", *row),
+        [sys.executable, "-m", *words(folder, "command", *row)],
         cwd=ROOT,
         env={**os.environ, **path},
         stdout=subprocess.DEVNULL,

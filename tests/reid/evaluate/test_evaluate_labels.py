@@ -1,12 +1,12 @@
 """Labels as other toolkits write them: text, columns and rows score as integers do."""
 
 import json
-import subprocess
-import sys
+import os
 
 import numpy as np
 import pytest
 import torch
+import warm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -121,14 +121,7 @@ def test_the_command_line_scores_text_and_columns_as_integers(tmp_path):
     np.savez(tmp_path / "plain.npz", **case)
     np.savez(tmp_path / "text.npz", **(case | {name: padded(case[name])[:, None] for name in NAMES}))
     plain, text = (
-        json.loads(
-            subprocess.run(
-                [sys.executable, "-m", "harness", "evaluate", str(tmp_path / name), "--json"],
-                check=True,
-                capture_output=True,
-                text=True,
-            ).stdout
-        )
+        json.loads(warm.run(["harness", "evaluate", name, "--json"], tmp_path, os.environ, timeout_s=240).stdout)
         for name in ("plain.npz", "text.npz")
     )
     metrics = ("mAP", "rank1", "rank5", "mINP", "valid_queries", "queries")
