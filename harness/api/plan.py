@@ -41,7 +41,8 @@ def describe_plan(
 
     Returns:
         ``rows`` with their runs and costs, ``stages``, ``sharing``, ``refused``, ``estimates`` by device,
-        ``version_differences`` of cached stages, and what the rows can tell (``identified``).
+        ``version_differences`` of cached stages, and what the rows can tell (``identified``). A stage that was
+        interrupted has ``goes_on_at`` (step and epoch), and only what is left of it counts.
     """
     plan, matrix = prepared.plan, prepared.matrix
     answer = plan_to_json(plan, matrix)
@@ -50,7 +51,8 @@ def describe_plan(
         row.update(costs[row["id"]])
     if probe:
         probe_speeds(prepared, slots, listener)
-    answer["estimates"] = _estimates(plan, known_speeds(prepared.store), len(slots))
+    begun = _add_begun(answer, prepared)
+    answer["estimates"] = _estimates(plan, known_speeds(prepared.store), len(slots), begun)
     answer["version_differences"] = [vars(difference) for difference in prepared.version_differences]
     planned = {run.row for run in plan.runs}
     settings = [row.factors for row in matrix.rows if row.id in planned]
@@ -84,7 +86,20 @@ def describe_settling(prepared: Prepared, most: int | None, slots: "Sequence[Slo
     }
 
 
-def _estimates(plan: Plan, speeds: Speeds, slots: int) -> list[dict[str, Any]]:
+def _add_begun(answer: dict[str, Any], prepared: Prepared) -> dict[str, float]:
+    """Adds where interrupted stages go on; returns the share of each that is done."""
+    from harness.execute.begun import begun_stages
+
+    begun = {} if prepared.plan.assumed else begun_stages(prepared.store, prepared.plan.to_run)
+    for stage in answer["stages"]:
+        place = begun.get(stage["fingerprint"])
+        stage["goes_on_at"] = None if place is None else {"step": place.step, "epoch": place.epoch}
+        if place is not None:
+            answer["sharing"]["epochs_to_run"] -= place.share * stage["epochs"]
+    return {fingerprint: place.share for fingerprint, place in begun.items()}
+
+
+def _estimates(plan: Plan, speeds: Speeds, slots: int, done: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
     """What the plan costs on each device that any of its stages was measured on."""
     return [
         {
@@ -97,7 +112,7 @@ def _estimates(plan: Plan, speeds: Speeds, slots: int) -> list[dict[str, Any]]:
             "probe_steps": told.probe_steps,
         }
         for device in sorted({device for device, _ in speeds})
-        for told in [estimate(plan, speeds, device, slots)]
+        for told in [estimate(plan, speeds, device, slots, done)]
         if len(told.unknown) < len(plan.to_run)
     ]
 

@@ -50,7 +50,7 @@ def _stages_table(answer: Answer) -> "Table":
     lines: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for stage in answer["stages"]:
         epochs = str(stage["epochs"]) if stage["epochs"] else "–"
-        alike = (stage["name"], _listed(stage["rows"]), epochs, f"{stage['amount']:,}", stage["state"])
+        alike = (stage["name"], _listed(stage["rows"]), epochs, f"{stage['amount']:,}", _state(stage))
         lines.setdefault(alike, []).append(stage)
     left, right = ("stage", "for rows", "seeds"), ("epochs", "work")
     table = _table("Stages, each once", left=left, right=right, last=("state", "fingerprints"))
@@ -61,6 +61,22 @@ def _stages_table(answer: Answer) -> "Table":
         shown = " ".join(names[:_FINGERPRINTS]) + (" …" if len(names) > _FINGERPRINTS else "")
         table.add_row(name, rows, seeds, epochs, amount + (" each" if len(stages) > 1 else ""), state, shown)
     return _with_rest(table, len(lines))
+
+
+def _state(stage: Mapping[str, Any]) -> str:
+    """Returns the state of a stage, or where it goes on.
+
+    >>> _state({"state": "to run", "epochs": 5, "goes_on_at": {"step": 40, "epoch": 1.25}})
+    'goes on at epoch 1.2 of 5'
+    >>> _state({"state": "to run", "epochs": 0, "goes_on_at": {"step": 40, "epoch": 40.0}})
+    'goes on after step 40'
+    """
+    place = stage["goes_on_at"]
+    if place is None:
+        return str(stage["state"])
+    if not stage["epochs"]:
+        return f"goes on after step {place['step']:,}"
+    return f"goes on at epoch {round(place['epoch'], 1):g} of {stage['epochs']}"
 
 
 def _table(title: str, *, left: tuple[str, ...], right: tuple[str, ...], last: tuple[str, ...] = ()) -> "Table":
@@ -89,7 +105,7 @@ def _told_sharing(answer: Answer) -> Iterator[str]:
             f"{stages} instead of {sharing['stages_unshared']:,}, {epochs} instead of {sharing['epochs_unshared']:,}: "
             f"sharing saves {counted(sharing['stages_saved'], 'stage')}, {counted(sharing['epochs_saved'], 'epoch')}"
         )
-    yield f"{told}. To run {when}: {counted(to_run, 'stage')}, {counted(sharing['epochs_to_run'], 'epoch')}."
+    yield f"{told}. To run {when}: {counted(to_run, 'stage')}, {counted(round(sharing['epochs_to_run']), 'epoch')}."
 
 
 def _told_estimates(answer: Answer) -> Iterator[str]:

@@ -74,7 +74,9 @@ class Estimate:
     """Steps of the shortest of these probes; 0 without one."""
 
 
-def estimate(plan: Plan, speeds: Speeds, device: str, slots: int = 1) -> Estimate:
+def estimate(
+    plan: Plan, speeds: Speeds, device: str, slots: int = 1, done: Mapping[str, float] | None = None
+) -> Estimate:
     """The cost of what must run, from measured speeds.
 
     Args:
@@ -82,7 +84,9 @@ def estimate(plan: Plan, speeds: Speeds, device: str, slots: int = 1) -> Estimat
         speeds: What is known; of other devices, too.
         device: The device's name as results tell it.
         slots: Stages that run at once.
+        done: The share of a stage's work that an interruption has left, by fingerprint.
     """
+    done = done or {}
     seconds: dict[str, float] = {}
     unknown: list[str] = []
     probes: dict[str, int] = {}
@@ -94,7 +98,8 @@ def estimate(plan: Plan, speeds: Speeds, device: str, slots: int = 1) -> Estimat
             unknown.append(name)
         elif speed.probe_steps:
             probes[name] = speed.probe_steps
-        seconds[name] = stage.amount / speed.units_per_s if speed else 0.0
+        left = stage.amount * (1.0 - done.get(name, 0.0))
+        seconds[name] = left / speed.units_per_s if speed else 0.0
         ends[name] = ends.get(stage.parent or "", 0.0) + seconds[name]
     total = sum(seconds.values())
     wall = max([total / slots, *ends.values()])

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import STAGES, TWO_AT_ONCE, Command, Filled, answer, background, run_harness, steps_of, tracked_runs
+from conftest import DEMO, STAGES, TWO_AT_ONCE, Command, Filled, answer, background, run_harness, steps_of, tracked_runs
 
 from harness.spool import read_spool
 from harness.track.words import TAG_KEY
@@ -99,11 +99,24 @@ def test_a_first_run_killed_in_each_of_its_phases_ends_as_if_never_killed(make_b
         wait_for(lambda sign=sign: any(place.glob(sign)), every_s=0.001)
         assert running.poll() is None, moment
         kill(running, psutil.Process(running.pid).children(recursive=True), everything=True)
+        if "checkpoints" in sign:
+            assert_plan_says_where_it_goes_on(place)
     answer(run_harness(place, "run", "tiny.yaml", *TWO_AT_ONCE, "--json"))
     assert_equal_to_uninterrupted(place, filled)
     assert not list(place.rglob("*.partial"))
     assert not list(place.rglob("*.tmp"))
     assert not list(place.rglob("*.part"))
+
+
+def assert_plan_says_where_it_goes_on(place: Path) -> None:
+    """The plan counts only what is left of an interrupted stage."""
+    plan = answer(run_harness(place, "plan", "tiny.yaml", *DEMO, "--json"))
+    begun = [stage for stage in plan["stages"] if stage["goes_on_at"]]
+    assert begun
+    assert all(0 < stage["goes_on_at"]["epoch"] <= stage["epochs"] for stage in begun)
+    to_run = [stage for stage in plan["stages"] if stage["state"] == "to run"]
+    done = sum(stage["goes_on_at"]["epoch"] for stage in begun)
+    assert plan["sharing"]["epochs_to_run"] == pytest.approx(sum(stage["epochs"] for stage in to_run) - done)
 
 
 def trained_so_far(place: Path) -> dict[str, list[bytes]]:
