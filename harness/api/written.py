@@ -41,7 +41,7 @@ def write_table(
     curves = stage_curves(report, snapshot.declaration, read_histories(uri, drawn, HISTORIES))
     pictures: list[tuple[str, Path]] = []
     for claim in report.claims:
-        if claim.metric == "attention_overlap" and claim.measured is not None:
+        if claim.metric == "attention_overlap" and claim.measured is not None and not claim.cited:
             with suppress(InputError):  # the metric is there, and the maps behind it are not
                 maps = write_attention(snapshot, claim.than, claim.better, out / FIGURES, ("png",))
                 pictures.append((f"Attention maps of rows {claim.than} and {claim.better}: {claim.text}", maps[0]))

@@ -1,6 +1,6 @@
 """Reading a declaration: the table file and its recipe, checked as far as that goes without a profile."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -125,7 +125,7 @@ def _check_generated(table: TableSpec, document: Document, levels: Levels) -> No
 
 
 def _check_ids(table: TableSpec, document: Document, levels: Levels) -> None:
-    """Row ids and cited methods are unique, and claims name rows that there are."""
+    """Row ids and cited methods are unique, and claims name rows and methods that there are."""
     lines: dict[str, Key] = {}
     for index, row in enumerate(table.rows):
         if row.id in lines:
@@ -137,15 +137,34 @@ def _check_ids(table: TableSpec, document: Document, levels: Levels) -> None:
             first = document.place(lines[generated.id])
             raise document.error(generated.source, f'generates a second row "{generated.id}" (the first: {first})')
         lines[generated.id] = generated.source
-    rows = list(lines)
+    _check_cited(table, document, lines)
+    _check_claims(table, document, lines)
+
+
+def _check_cited(table: TableSpec, document: Document, lines: dict[str, Key]) -> None:
+    lines = dict(lines)
     for index, cited in enumerate(table.cited):
         if cited.method in lines:
             first = document.place(lines[cited.method])
             told = f'found "{cited.method}", which is already the name of another method or row (the first: {first})'
             raise document.error(("cited", index, "method"), told)
         lines[cited.method] = ("cited", index, "method")
+
+
+def _check_claims(table: TableSpec, document: Document, rows: Collection[str]) -> None:
+    """A claim compares two rows, or a row with a cited method that has a number in its metric."""
+    cited = {one.method: one for one in table.cited}
     for index, claim in enumerate(table.claims):
         for side in ("better", "than"):
-            known(document, ("claims", index, side), getattr(claim, side), "row", rows)
+            key, name = ("claims", index, side), getattr(claim, side)
+            known(document, key, name, "row or cited method" if cited else "row", [*rows, *cited])
+            if name in cited and claim.metric not in cited[name].values:
+                told = (
+                    f'the cited method "{name}" has no {claim.metric}; expected one of {", ".join(cited[name].values)}'
+                )
+                raise document.error(key, told)
         if claim.better == claim.than:
             raise document.error(("claims", index, "than"), f'compares row "{claim.than}" with itself')
+        if {claim.better, claim.than} <= cited.keys():
+            told = f'compares two cited methods, "{claim.better}" and "{claim.than}"; expected a row on one side'
+            raise document.error(("claims", index, "than"), told)

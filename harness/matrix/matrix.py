@@ -50,7 +50,7 @@ class RefusedRow:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of the paper as a comparison of two rows.
+    """A sentence of the paper as a comparison of two rows, or of a row with a method that the table cites.
 
     ``better`` is the better one of the two, whichever direction the metric has.
 
@@ -66,6 +66,8 @@ class Claim:
     """The size that is claimed, in the unit that tables print."""
     within: float | None = None
     """A difference smaller than this is practically none; in the unit that tables print, as ``by`` is."""
+    note: str = ""
+    """What a reader of the claim should know ("the scan reads 'setting(6) and 4(8)'")."""
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,8 @@ def _mentions(value: Any) -> Any:
 
 
 RowId = Annotated[str, BeforeValidator(_row_id), AfterValidator(_readable_id)]
+Side = Annotated[str, BeforeValidator(_row_id)]
+"""A row, or a cited method, of which there is no need to be as short as a row's id."""
 Seeds = Annotated[list[int], AfterValidator(_seeds)]
 Names = Annotated[list[str], AfterValidator(_distinct)]
 Mentions = Annotated[list[str], BeforeValidator(_mentions), AfterValidator(_distinct)]
@@ -220,15 +222,21 @@ class CitedSpec(Declared):
 
 
 class ClaimSpec(Declared):
-    """A sentence of the paper as a comparison of two rows; ``better`` is the better one in that metric."""
+    """A sentence of the paper as a comparison; ``better`` is the better one in that metric.
+
+    Either side names a row; one of the two may name a method of ``cited:`` instead, whose published number then is the
+    constant to beat.
+    """
 
     text: Annotated[str, Field(min_length=1)]
-    better: RowId
-    than: RowId
+    better: Side
+    than: Side
     metric: str
     by: Annotated[float, Field(gt=0.0)] | None = None
     within: Annotated[float, Field(gt=0.0)] | None = None
     """A smaller difference is practically none."""
+    note: str = ""
+    """What a reader of the claim should know."""
 
 
 class SettleSpec(Declared):

@@ -9,21 +9,28 @@ from harness.matrix.source import Document, Key
 
 
 def settle_of(table: TableSpec, document: Document) -> Settle:
-    """What a table wants settled: all claims unless it says otherwise, the matched pairs if it claims nothing.
+    """What a table wants settled: all claims of rows unless it says otherwise, the matched pairs if there are none.
 
     Raises:
         InputError: If a claim is named that there is not, or nothing is left to settle.
     """
     spec = table.settle or SettleSpec()
+    cited = {one.method for one in table.cited}
     texts = [claim.text for claim in table.claims]
+    of_rows = [claim.text for claim in table.claims if not {claim.better, claim.than} & cited]
     if isinstance(spec.claims, list):
         for index, text in enumerate(spec.claims):
             known(document, ("settle", "claims", index), text, "claim", texts)
-    if spec.claims == "all" and not texts:
-        raise document.error(("settle", "claims"), "found all, expected claims: in this table")
+            if text not in of_rows:
+                told = (
+                    f'"{text}" compares with a cited method, which no seeds can be added to; expected a claim of rows'
+                )
+                raise document.error(("settle", "claims", index), told)
+    if spec.claims == "all" and not of_rows:
+        raise document.error(("settle", "claims"), "found all, expected claims: that compare rows of this table")
     if spec.claims == "none" and spec.pairs == "none":
         raise document.error(("settle",), "found neither claims nor pairs to settle, expected one of them")
-    chosen = spec.claims if isinstance(spec.claims, list) else [] if spec.claims == "none" else texts
+    chosen = spec.claims if isinstance(spec.claims, list) else [] if spec.claims == "none" else of_rows
     pairs = spec.pairs == "all" or not chosen
     return Settle(tuple(chosen), pairs, dict(spec.within), spec.max_seeds)
 

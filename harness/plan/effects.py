@@ -73,6 +73,7 @@ def identify(
     levels: Levels | None = None,
     claims: Iterable[Claim] = (),
     refused: Mapping[str, str] | None = None,
+    cited: Iterable[str] = (),
     beside: Mapping[str, Hashable] | None = None,
 ) -> Identified:
     """Everything that ``rows`` can tell.
@@ -82,14 +83,16 @@ def identify(
         levels: The levels of the factors that are not just on or off, the default first.
         claims: The paper's claims.
         refused: Constraint by id of each row that was refused.
+        cited: The methods whose published numbers a claim may compare with.
         beside: See ``matched_pairs``.
     """
     columns = columns_of(list(rows.values()), levels)
+    sides = {*rows, *cited}
     return Identified(
         pairs=matched_pairs(rows, levels, beside),
         main_effects=main_effects(columns),
         aliases=aliased_effects(columns),
-        claims=tuple(claim_status(claim, rows, refused or {}) for claim in claims),
+        claims=tuple(claim_status(claim, sides, refused or {}) for claim in claims),
     )
 
 
@@ -148,12 +151,12 @@ def aliased_effects(rows: Sequence[Columns]) -> tuple[Alias, ...]:
     return tuple(_alias(vector, factors) for vector in null_space(rows))
 
 
-def claim_status(claim: Claim, rows: Container[str], refused: Mapping[str, str]) -> ClaimStatus:
-    """Whether both rows of a claim will have results, and if not, which is missing and why."""
+def claim_status(claim: Claim, sides: Container[str], refused: Mapping[str, str]) -> ClaimStatus:
+    """Whether both sides of a claim will have results or are published, and if not, which is missing and why."""
     missing = [
         f'row "{row}" is refused: {refused[row]}' if row in refused else f'row "{row}" is not among these rows'
         for row in dict.fromkeys((claim.better, claim.than))
-        if row not in rows
+        if row not in sides
     ]
     return ClaimStatus(claim, not missing, "; ".join(missing))
 

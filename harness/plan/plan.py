@@ -117,6 +117,7 @@ def identify_matrix(matrix: Matrix, plan: Plan) -> Identified:
     rows = [row for row in matrix.rows if row.id in planned]
     return identify(
         {row.id: row.factors for row in rows},
+        cited=[one.method for one in matrix.cited],
         levels=matrix.levels,
         beside={row.id: repr(sorted(row.set.items())) for row in rows},
         claims=matrix.claims,

@@ -1,6 +1,8 @@
 """Verdicts on the paper's claims.
 
-A claim says that one row is better than another in a metric, perhaps by how much. Its verdict:
+A claim says that one row is better than another in a metric, or than a cited method's published number, perhaps by how
+much. A published number is a constant: the interval of the difference is the row's over its seeds, on the test set that
+both were measured on. Its verdict:
 
 - *reproduced*: the measured difference favours the claim, and its 95 % interval, widened by Holm's correction over all
   claims of the table, lies wholly above 0 (Holm's adjusted p-value is at most 0.05);
@@ -56,6 +58,12 @@ class Judgement:
     """The same for a difference of the claimed size."""
     also: str = ""
     """What the rows' trainings differ in besides, as a phrase; empty if they are alike."""
+    note: str = ""
+    """What a reader of the claim should know, as declared."""
+    cited: str = ""
+    """The side that is a cited method; empty for a claim of two rows."""
+    published: float | None = None
+    """The cited method's number."""
 
     @property
     def size(self) -> Literal["", "within", "more than claimed", "less than claimed"]:
@@ -73,34 +81,82 @@ def judge_claims(
     measurements: Measurements,
     not_comparable: str,
     budgets: Mapping[str, Sequence[StageBudget]] | None = None,
+    cited: Mapping[str, Mapping[str, float]] | None = None,
 ) -> tuple[Judgement, ...]:
     """The claims of a declaration with their verdicts; Holm's correction runs over all of them.
 
     Args:
-        claims: text, better, than, metric and by (percent points, or None) of each.
+        claims: text, better, than, metric and by (percent points, or None) of each, with a note where there is one.
         measurements: The table's runs.
         not_comparable: Why the runs are not the paper's experiment; empty if they are.
         budgets: What each row trains, by row.
+        cited: The numbers of cited methods, as tables print them, by method and metric.
     """
     trained = budgets or {}
-    claims = list(claims)
-    estimates = [
-        measurements.contrast({str(claim["better"]): 1.0, str(claim["than"]): -1.0}, claim["metric"])
-        for claim in claims
-    ]
+    read = [_Claim.read(claim, cited or {}, measurements) for claim in claims]
+    estimates = [claim.measured(measurements) for claim in read]
     adjusted = holm([measured.p_value if measured else None for measured in estimates])
     family = sum(p_holm is not None for p_holm in adjusted)
     return tuple(
         replace(
             _judge(claim, measured, p_holm, measurements, not_comparable, family),
-            also=also_differs(trained.get(str(claim["better"]), ()), trained.get(str(claim["than"]), ())),
+            also="" if claim.cited else also_differs(trained.get(claim.better, ()), trained.get(claim.than, ())),
         )
-        for claim, measured, p_holm in zip(claims, estimates, adjusted, strict=True)
+        for claim, measured, p_holm in zip(read, estimates, adjusted, strict=True)
     )
 
 
+@dataclass(frozen=True)
+class _Claim:
+    """A claim as it was declared, its numbers as fractions."""
+
+    text: str
+    better: str
+    than: str
+    metric: str
+    claimed: float | None
+    note: str
+    cited: str
+    published: float | None
+
+    @classmethod
+    def read(
+        cls, claim: Mapping[str, Any], cited: Mapping[str, Mapping[str, float]], measurements: Measurements
+    ) -> "_Claim":
+        better, than, metric, by = str(claim["better"]), str(claim["than"]), claim["metric"], claim.get("by")
+        scale = measurements.metric_of(metric).scale
+        method = next((side for side in (better, than) if side in cited), "")
+        return cls(
+            text=claim["text"],
+            better=better,
+            than=than,
+            metric=metric,
+            claimed=None if by is None else by / scale,
+            note=claim.get("note", ""),
+            cited=method,
+            published=cited[method][metric] / scale if method else None,
+        )
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        return tuple(side for side in dict.fromkeys((self.better, self.than)) if side != self.cited)
+
+    def measured(self, measurements: Measurements) -> Estimate | None:
+        if self.published is None:
+            return measurements.contrast({self.better: 1.0, self.than: -1.0}, self.metric)
+        gain = measurements.against(self.rows[0], self.metric, self.published)
+        return gain.reversed() if gain and self.cited == self.better else gain
+
+    def basis(self, measurements: Measurements) -> Basis | None:
+        found = measurements.basis(self.rows, self.metric)
+        return Basis(found.seeds, lacking=_PUBLISHED) if found and self.cited else found
+
+
+_PUBLISHED = "the published number is one of this test set, taken as it is"
+
+
 def _judge(
-    claim: Mapping[str, Any],
+    claim: _Claim,
     measured: Estimate | None,
     p_holm: float | None,
     measurements: Measurements,
@@ -112,26 +168,29 @@ def _judge(
         reason = _missing(claim, measurements)
     if not_comparable:
         verdict, reason = "not comparable", not_comparable
-    claimed = None if claim.get("by") is None else claim["by"] / measurements.metric_of(claim["metric"]).scale
+    claimed = claim.claimed
     needed = as_claimed = None
     if measured and measured.chance and verdict == "inconclusive":
         alpha = ALPHA if measured.mean > 0 else CONTRADICTS
         needed = needed_for_measured(measured, alpha=alpha / family)
         as_claimed = needed_for_size(measured.chance, claimed, alpha=ALPHA / family) if claimed else None
     return Judgement(
-        text=claim["text"],
-        better=str(claim["better"]),
-        than=str(claim["than"]),
-        metric=claim["metric"],
+        text=claim.text,
+        better=claim.better,
+        than=claim.than,
+        metric=claim.metric,
         claimed=claimed,
         verdict=verdict,
         reason=reason,
         measured=measured,
-        basis=measurements.basis((str(claim["better"]), str(claim["than"])), claim["metric"]) if measured else None,
+        basis=claim.basis(measurements) if measured else None,
         p_holm=p_holm,
         effect_size=effect_size(measured) if measured else None,
         needed=needed,
         needed_as_claimed=as_claimed,
+        note=claim.note,
+        cited=claim.cited,
+        published=claim.published,
     )
 
 
@@ -155,10 +214,9 @@ def contradicts(difference: float, p_holm: float | None) -> bool:
     return difference < 0 and p_holm is not None and p_holm <= CONTRADICTS
 
 
-def _missing(claim: Mapping[str, Any], measurements: Measurements) -> str:
-    title = measurements.metric_of(claim["metric"]).title
-    rows = list(dict.fromkeys((str(claim["better"]), str(claim["than"]))))
-    empty = [f'"{row}"' for row in rows if not measurements.values(row, claim["metric"])]
+def _missing(claim: _Claim, measurements: Measurements) -> str:
+    title, rows = measurements.metric_of(claim.metric).title, claim.rows
+    empty = [f'"{row}"' for row in rows if not measurements.values(row, claim.metric)]
     if empty:
         return f"no {title} of row {' and '.join(empty)}"
-    return measurements.other_units(rows, claim["metric"]) or f"rows {' and '.join(rows)} have no seed in common"
+    return measurements.other_units(rows, claim.metric) or f"rows {' and '.join(rows)} have no seed in common"

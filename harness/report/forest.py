@@ -21,7 +21,7 @@ from harness.report.drawing import (
 from harness.report.model import TableReport
 from harness.report.statistics import Estimate
 from harness.report.vocabulary import percent
-from harness.report.wording import interval_text, players_text, rows_of, versus
+from harness.report.wording import interval_text, players_text, rows_of, sides_text, versus
 from harness.trainer import Metric
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def draw_claims(report: TableReport) -> "Figure | None":
             continue
         metric = report.metric_of(claim.metric)
         text = textwrap.fill(claim.text, _LETTERS_A_LINE)
-        compared = f"{versus(claim.better, claim.than)}, {metric.title}"
+        compared = f"{sides_text(claim, metric)}, {metric.title}"
         verdict = "" if report.not_comparable else f": {claim.verdict}"
         claimed = None if report.not_comparable else claim.claimed
         colour = _VERDICT_COLOURS[claim.verdict]

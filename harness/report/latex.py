@@ -21,8 +21,8 @@ from harness.report.wording import (
     paper_column,
     seeds_text,
     shown_factors,
+    sides_text,
     spread_text,
-    versus,
 )
 from harness.trainer import Metric
 
@@ -106,7 +106,7 @@ def _claims(report: TableReport) -> str:
         metric = report.metric_of(claim.metric)
         texts = (
             claim.text,
-            versus(claim.better, claim.than),
+            sides_text(claim, metric),
             metric.title,
             fraction_text(claim.claimed, metric, signed=True),
             gain_text(claim, metric),

@@ -22,8 +22,8 @@ from harness.report.wording import (
     remark,
     seeds_text,
     shown_factors,
+    sides_text,
     spread_text,
-    versus,
 )
 from harness.trainer import Metric
 
@@ -175,7 +175,7 @@ def _claims(report: TableReport) -> list[str]:
         lines.append(
             [
                 escaped(claim.text),
-                escaped(versus(claim.better, claim.than)),
+                escaped(sides_text(claim, metric)),
                 metric.title,
                 fraction_text(claim.claimed, metric, signed=True),
                 escaped(gain_text(claim, metric)),

@@ -139,6 +139,24 @@ class Measurements:
         signed = {row: sign * weight for row, weight in weights.items() if weight}
         return self._combine(signed, metric, clip=False, among=seeds)
 
+    def against(self, row: str, metric: str, published: float) -> Estimate | None:
+        """A row's difference from a published number, positive where the row is better; None without results.
+
+        Over the seeds alone, whatever the runs kept by unit: the number was measured on this very test set, so it says
+        nothing of other queries. It counts as known; what it varies by itself is not published.
+
+        Args:
+            row: The row.
+            metric: The metric.
+            published: The number, in the metric's own unit (a fraction).
+        """
+        values = list(self.values(row, metric).values())
+        if not values:
+            return None
+        gains = self.metric_of(metric).gain(1.0) * (np.array(values) - published)
+        scale = max(abs(published), *(abs(value) for value in values))
+        return estimate(gains, scale=scale, share=self._share(len(values)))
+
     def other_units(self, rows: Sequence[str], metric: str) -> str:
         """Why rows cannot be paired unit by unit, as a sentence; empty if they can, or have no values by unit.
 

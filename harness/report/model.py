@@ -180,7 +180,13 @@ def build_report(snapshot: Snapshot) -> TableReport:
         ranked=ranked,
         costs=_suited_costs(rows),
         claims=settled_claims(
-            judge_claims(declared.get("claims", ()), measurements, not_comparable, declared_budgets(declared["rows"])),
+            judge_claims(
+                declared.get("claims", ()),
+                measurements,
+                not_comparable,
+                declared_budgets(declared["rows"]),
+                {entry["method"]: entry["values"] for entry in declared.get("cited", ())},
+            ),
             settlement,
         ),
         settlement=settlement,

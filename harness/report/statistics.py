@@ -31,7 +31,7 @@ Refuses: an interval from one seed (its variance is unknown), and to know what t
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -101,6 +101,10 @@ class Estimate:
         """Two-sided p-value of the mean against a value, as if there had been one look. Needs a known chance."""
         assert self.chance is not None
         return float(p_values(np.array([self.mean - value]), *_as_arrays(self.chance))[0])
+
+    def reversed(self) -> "Estimate":
+        """The difference seen from the other side."""
+        return replace(self, mean=-self.mean)
 
     @property
     def _level(self) -> float:

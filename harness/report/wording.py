@@ -97,6 +97,14 @@ def versus(better: str, than: str) -> str:
     return f"{better} vs {than}"
 
 
+def sides_text(claim: Judgement, metric: Metric) -> str:
+    """What a claim compares: ``8 vs 5``, or ``Ours vs HAN (published: 91.2)``."""
+    if claim.published is None:
+        return versus(claim.better, claim.than)
+    named = f"{claim.cited} (published: {fraction_text(claim.published, metric)})"
+    return versus(*(named if side == claim.cited else side for side in (claim.better, claim.than)))
+
+
 def differs_column(report: TableReport) -> bool:
     """Whether the table has columns of differences from the paper."""
     return any(cell.difference is not None for row in report.ours for cell in row.cells.values())
@@ -121,7 +129,7 @@ def size_text(claim: Judgement) -> str:
 
 def remark(claim: Judgement, metric: Metric) -> str:
     """What stands beside a verdict; why nothing compares is said once, by ``notice``."""
-    parts = ["" if claim.verdict == "not comparable" else claim.reason, size_text(claim)]
+    parts = [claim.note, "" if claim.verdict == "not comparable" else claim.reason, size_text(claim)]
     parts += [claim.also, claim.basis.lacking if claim.basis else ""]
     if claim.verdict == "inconclusive" and (claim.needed or claim.needed_as_claimed):
         parts.append(needed_texts(claim, metric))

@@ -168,7 +168,7 @@ def refusal_of(path: Path, **options) -> str:
             "than: 2",
             "then: 2, than: 2",
             'table.yaml:11: claims.0.then: "then" is no key here; did you mean "than"? '
-            "(one of: better, by, metric, text, than, within)",
+            "(one of: better, by, metric, note, text, than, within)",
         ),
         (
             "{mAP: 50.0}",

@@ -7,7 +7,7 @@ import pytest
 
 from harness.errors import InputError
 from harness.matrix import declarable, expand, load_matrix, matrix_to_json, read_declaration
-from harness.matrix.matrix import Assumption, RefusedRow
+from harness.matrix.matrix import Assumption, Claim, RefusedRow
 from harness.reid.stages import NO_STAGE
 from harness.reid.trainer import SyntheticSpec
 
@@ -382,3 +382,38 @@ def test_a_factor_that_a_generator_alone_names_counts_even_where_it_is_off(decla
     generate = "generate: {add_one_in: {factors: [Plain], base: [Softmax]}}\nclaims:"
     declaration = read_declaration(declare({"claims:": generate}))
     assert declaration.named_factors == ("Softmax", "DIL", "SAC", "Plain")
+
+
+CITED = "cited:\n  - {method: HAN, values: {mAP: 60.0}}\n  - {method: SVD, values: {mAP: 50.0}}\nclaims:\n"
+
+
+def test_a_claim_may_compare_with_a_cited_method_and_carry_a_note(declare):
+    claim = "better: full, than: HAN, note: as scanned, metric"
+    matrix = load_matrix(declare(table={"claims:\n": CITED, "better: full, than: 2, metric": claim}))
+    assert matrix.claims[0] == Claim("SAC helps", "full", "HAN", "mAP", by=1.0, note="as scanned")
+    assert matrix.settle.claims == ()  # no seeds can be added to a published number
+
+
+@pytest.mark.parametrize(
+    ("sides", "metric", "message"),
+    [
+        ("better: full, than: HAM", "mAP", 'than: "HAM" is no row or cited method; did you mean "HAN"?'),
+        (
+            "better: SVD, than: HAN",
+            "mAP",
+            'than: compares two cited methods, "SVD" and "HAN"; expected a row on one side',
+        ),
+        ("better: full, than: HAN", "rank1", 'than: the cited method "HAN" has no rank1; expected one of mAP'),
+    ],
+)
+def test_a_mistake_in_a_claim_with_a_cited_method_names_its_place(declare, sides, metric, message):
+    changes = {"claims:\n": CITED, "better: full, than: 2, metric: mAP": f"{sides}, metric: {metric}"}
+    with pytest.raises(InputError) as refused:
+        load_matrix(declare(table=changes))
+    assert str(refused.value).startswith(f"table.yaml:14: claims.0.{message}")
+
+
+def test_a_claim_with_a_cited_method_cannot_be_settled(declare):
+    changes = {"claims:\n": CITED.replace("cited", "settle: {claims: [SAC helps]}\ncited"), "than: 2": "than: HAN"}
+    with pytest.raises(InputError, match=r'"SAC helps" compares with a cited method, which no seeds can be added to'):
+        load_matrix(declare(table=changes))
