@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -11,6 +12,7 @@ from harness.cli.data import data_app
 from harness.cli.doctor import doctor
 from harness.cli.ending import INTERRUPTED, MESSAGE, end_on_signals
 from harness.cli.evaluate import evaluate
+from harness.cli.init import init
 from harness.cli.plan import plan
 from harness.cli.relocate import relocate
 from harness.cli.report import report
@@ -23,12 +25,31 @@ from harness.errors import InputError
 
 app = typer.Typer(
     name="harness",
-    help="Declares, trains, tracks and judges ablation tables of deep metric learning.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"harness {version('ablation-harness')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Declares, trains, tracks and judges ablation tables."""
+
+
+app.command()(init)
 app.command()(run)
 app.command()(plan)
 app.command()(search)

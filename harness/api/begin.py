@@ -1,0 +1,27 @@
+"""``harness init``: a table, a recipe and a trainer to begin with, which run as they are."""
+
+import keyword
+from importlib.resources import files
+from pathlib import Path
+
+from harness.errors import InputError
+
+_TEMPLATES = {"trainer.py": "{}.py", "recipe.yaml": "{}_recipe.yaml", "table.yaml": "{}.yaml"}
+
+
+def begin_table(name: str, folder: Path) -> tuple[Path, ...]:
+    """Writes ``name.py``, ``name_recipe.yaml`` and ``name.yaml`` into a folder; returns their paths, the table's last.
+
+    Raises:
+        InputError: If the name is no module name, or one of the files exists: nothing is overwritten.
+    """
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise InputError(f'"{name}" cannot name a Python module; expected letters, digits and _, such as my_table')
+    paths = {template: folder / pattern.format(name) for template, pattern in _TEMPLATES.items()}
+    for path in paths.values():
+        if path.exists():
+            raise InputError(f"{path}: exists already; choose another name")
+    for template, path in paths.items():
+        text = (files("harness.api") / "templates" / template).read_text(encoding="utf-8")
+        path.write_text(text.replace("NAME", name), encoding="utf-8")
+    return tuple(paths.values())
