@@ -4,6 +4,8 @@ By default two kinds of file stay as they are: those that git tracks, and the re
 new one lacks rows or seeds that were not asked for. The report then goes to the folder ``reports`` of the store.
 """
 
+import glob
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,6 +58,20 @@ def lacks_rows(snapshot: "Snapshot") -> bool:
     ended = {(run.row, run.seed) for run in snapshot.runs if run.status in _ENDED}
     declaration = snapshot.declaration
     return any((row["id"], seed) not in ended for row in declaration["rows"] for seed in declaration["seeds"])
+
+
+def files_of(folder: Path, name: str) -> list[Path]:
+    """Returns the files of a table's report in a folder: its texts, and the figures that they show."""
+    stem = file_name(name)
+    texts = [*folder.glob(f"{glob.escape(stem)}.*"), *folder.glob(f"{glob.escape(stem)}-pictures.md")]
+    shown = {
+        folder / "figures" / figure
+        for text in texts
+        if text.suffix == ".md"
+        for figure in re.findall(r"figures/([^)\s\"]+)\.", regular_file(text).read_text("utf-8", "replace"))
+    }
+    figures = (figure.with_name(f"{figure.name}.{ending}") for figure in shown for ending in ("png", "svg"))
+    return sorted([*texts, *(figure for figure in figures if figure.is_file())])
 
 
 def tracked_by_git(folder: Path, name: str) -> Sequence[str]:

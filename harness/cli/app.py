@@ -19,7 +19,7 @@ from harness.cli.report import report
 from harness.cli.run import run
 from harness.cli.search import search
 from harness.cli.sync import sync
-from harness.cli.tables import list_, show
+from harness.cli.tables import list_, remove, rename, show
 from harness.cli.ui import ui
 from harness.errors import InputError
 
@@ -56,6 +56,8 @@ app.command()(search)
 app.command()(report)
 app.command(name="list")(list_)
 app.command()(show)
+app.command()(remove)
+app.command()(rename)
 app.command()(evaluate)
 app.command()(ui)
 app.command()(sync)

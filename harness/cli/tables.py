@@ -1,4 +1,4 @@
-"""``harness list`` and ``harness show``: the tables that the tracker holds, their rows and their state."""
+"""``harness list``, ``show``, ``remove`` and ``rename``: the tables that the tracker holds."""
 
 import time
 from dataclasses import asdict
@@ -11,9 +11,9 @@ from harness.display.console import answers, print_json
 from harness.words import counted
 
 
-def list_(json: JsonOption = False) -> None:
-    """List the tables and studies that the tracker holds, the one that ran last first."""
-    from harness.api.tables import held_tables
+def list_(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
+    """List the tables and studies that the tracker holds, the one that ran last first, and the disk that all takes."""
+    from harness.api.tables import disk_of, held_tables
 
     entries = held_tables()
     if json:
@@ -29,6 +29,9 @@ def list_(json: JsonOption = False) -> None:
         ran = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.opened_ms / 1000))
         shown.add_row(entry.table, entry.kind, entry.profile, entry.dataset, entry.status, ran)
     answers().print(shown)
+    disk = disk_of(store)
+    parts = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in disk.items())
+    typer.echo(f"on disk {sum(disk.values()) / 1e6:.1f} MB: {parts}")
 
 
 def show(
@@ -55,3 +58,34 @@ def show(
         console.print(f"  {row['id']}  {'; '.join(parts)}")
     disk = f"{told['bytes'] / 1e6:.1f} MB, {told['bytes_alone'] / 1e6:.1f} MB of them used by no other table"
     console.print(f"{counted(told['stages'], 'stage')} in {store}: {disk}")
+
+
+def remove(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help="The table's name.", show_default=False)],
+    profile: ProfileOption = None,
+    store: StoreOption = DEFAULT_STORE,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove a table: its runs from the tracker, the stages that only it uses, its reports. Asks first."""
+    from harness.api.tables import plan_removal, remove_table
+
+    removal = plan_removal(table, profile, store)
+    size = sum(removal.stages.values()) / 1e6
+    runs, stages = counted(len(removal.runs), "tracked run"), counted(len(removal.stages), "stage")
+    typer.echo(f"{table}: {runs}, {stages} ({size:.1f} MB), {counted(len(removal.files), 'file')} of reports")
+    if not yes and not typer.confirm("remove them?"):
+        raise typer.Exit(1)
+    remove_table(removal, store)
+    typer.echo("removed; `mlflow gc` frees the space of removed runs in the tracker")
+
+
+def rename(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The table's name.", show_default=False)],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name.", show_default=False)],
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Give a table another name in the tracker and the store. Rename its file yourself: nothing is trained anew."""
+    from harness.api.tables import rename as rename_table
+
+    rename_table(old, new, store)
+    typer.echo(f"{old} is now {new}; write its reports: python -m harness report {new}")

@@ -12,6 +12,7 @@ from harness.track.probe import reach
 from harness.track.provenance import collect_provenance
 from harness.track.reader import TableEntry, list_tables, read_histories, read_snapshot
 from harness.track.snapshot import History, RunRecord, Snapshot
+from harness.track.tables import remove_runs, rename_table, runs_of
 from harness.track.ui import start_ui
 from harness.track.writer import Tracker, sync
 
@@ -33,7 +34,10 @@ __all__ = [
     "read_snapshot",
     "read_spool",
     "relocate",
+    "remove_runs",
+    "rename_table",
     "resolve_uri",
+    "runs_of",
     "start_ui",
     "sync",
     "without_password",

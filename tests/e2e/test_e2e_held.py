@@ -2,6 +2,7 @@
 
 import doctest
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -48,6 +49,41 @@ def test_tables_are_listed_shown_and_forgotten_by_their_plain_name(
     with pytest.raises(InputError, match='no table "tyo" is remembered'):
         call("cache", "gc", "--forget", "tyo")
     assert call("cache", "gc", "--forget", file.stem).startswith("1 stage deleted")
+
+
+def test_a_table_is_renamed_and_removed_with_its_runs_stages_and_reports(
+    toy_place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(toy_place)
+    monkeypatch.syspath_prepend(str(toy_place))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    sys.modules.pop("toy", None)
+    quick = ("--executor", "inprocess", "--rows", "plain")
+    call("run", "toy.yaml", *quick, "--seeds", "0")
+    shutil.copy("toy.yaml", "also.yaml")
+    call("run", "also.yaml", *quick, "--seeds", "0,7")  # two stages, one of them toy's too
+
+    call("rename", "also", "other")
+    assert {entry["table"] for entry in json.loads(call("list", "--json"))} == {"toy", "other"}
+    assert json.loads(call("report", "other", "--json"))["tables"][0]["table"] == "other"
+    with pytest.raises(InputError, match='an experiment "toy" already'):
+        call("rename", "other", "toy")
+    with pytest.raises(InputError, match='no table "othr" is known; did you mean "other"'):
+        call("rename", "othr", "x")
+
+    before = {path for path in Path("reports").rglob("*") if path.name.startswith("toy")}
+    declined = CliRunner().invoke(app, ["remove", "other"], input="n\n")
+    assert declined.exit_code == 1
+    assert "other: 3 tracked runs, 1 stage (" in declined.stdout  # a parent and two seeds; one stage is toy's as well
+    call("remove", "other", "--yes")
+    assert [entry["table"] for entry in json.loads(call("list", "--json"))] == ["toy"]
+    assert not list(Path("reports").rglob("other*"))
+    assert before == {path for path in Path("reports").rglob("*") if path.name.startswith("toy")}
+    assert json.loads(call("run", "toy.yaml", *quick, "--seeds", "0", "--json"))["stages"]["trained"] == 0
+    shutil.move("also.yaml", "other.yaml")
+    again = json.loads(call("run", "other.yaml", *quick, "--seeds", "0,7", "--json"))["stages"]
+    assert (again["trained"], again["cached"]) == (1, 1)
+    assert "on disk" in call("list")
 
 
 def test_a_plain_name_serves_where_it_is_unique() -> None:
