@@ -9,6 +9,7 @@ import pytest
 
 from harness.errors import InputError
 from harness.matrix import dataset_of, load_matrix, matrix_to_json, read_declaration
+from harness.matrix.source import read_yaml
 from harness.reid.recipe import Recipe
 
 ABLATIONS = Path(__file__).parents[2] / "ablations"
@@ -346,3 +347,37 @@ def test_the_room_is_imported_without_torch_numpy_or_mlflow():
     code = "import sys, harness.matrix; print([m for m in ('torch', 'numpy', 'mlflow') if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+PAPERS_TABLES = Path(__file__).parents[3] / "shared" / "paper" / "tables.yaml"
+
+
+@pytest.mark.skipif(not PAPERS_TABLES.is_file(), reason="the paper's tables as data are not beside the repository")
+def test_every_published_number_is_the_papers():
+    """Also the other way round: no number of the paper's is missing, and every size that is claimed is a difference."""
+    paper = read_yaml(PAPERS_TABLES).value
+    for table in TABLES:
+        matrix = load_matrix(ABLATIONS / f"{table}.yaml", profile="paper")
+        own = [*paper[table].get("rows", ()), *paper[table].get("ours", ())]
+        ours = {row["id"]: numbers_of(row) for row in own}
+        cited = {one["method"]: numbers_of(one) for one in paper[table].get("cited", ())}
+        assert {row.id: dict(row.paper) for row in matrix.rows} == ours
+        assert {one.method: dict(one.values) for one in matrix.cited} == cited
+        ticked = {row.id: {factor for factor, on in row.factors.items() if on} for row in matrix.rows}
+        for row in own:
+            assert "factors" not in row or ticked[row["id"]] == set(row["factors"])
+        published = ours | cited
+        for claim in matrix.claims:
+            if claim.by is not None:
+                sign = -1 if claim.metric == "error" else 1
+                size = sign * (published[claim.better][claim.metric] - published[claim.than][claim.metric])
+                assert size == pytest.approx(claim.by), claim.text
+    recipe = load_matrix(ABLATIONS / "table2.yaml", profile="paper").rows[0].recipe
+    assert recipe.losses.quadruplet.epsilon1 == paper["margins"]["epsilon1"]
+    assert recipe.losses.quadruplet.epsilon2 == paper["margins"]["epsilon2"]
+    rerank = recipe.evaluation.rerank.model_dump(by_alias=True)
+    assert {key: rerank[key] for key in paper["rerank"]} == paper["rerank"]
+
+
+def numbers_of(entry: dict) -> dict:
+    return {key: value for key, value in entry.items() if key in ("mAP", "rank1", "error")}
