@@ -11,7 +11,16 @@ from harness.matrix.generate import check_generated, generated_rows
 from harness.matrix.levels import Levels, read_mention, setting_of
 from harness.matrix.naming import named_after
 from harness.matrix.patch import Setting, read_patch
-from harness.matrix.recipe import Profile, RecipeSource, known, located, read_assumptions, read_recipe, validated
+from harness.matrix.recipe import (
+    AssumptionSource,
+    Profile,
+    RecipeSource,
+    known,
+    located,
+    read_assumptions,
+    read_recipe,
+    validated,
+)
 from harness.matrix.schema import GenerateSpec, TableSpec
 from harness.matrix.source import Document, Key, read_yaml
 
@@ -27,6 +36,8 @@ class Declaration:
     recipe: RecipeSource
     sets: Mapping[Key, tuple[Setting, ...]]
     """The settings of every ``set`` of the table file, by where it stands."""
+    assumptions: Mapping[str, AssumptionSource]
+    """The recipe's, and over them the table's own."""
 
     @property
     def profiles(self) -> Mapping[str, Profile]:
@@ -96,8 +107,8 @@ def read_declaration(source: Path | Mapping[str, Any]) -> Declaration:
             sets[key] = read_patch(document, key, change.set, recipe.tree)
     _check_generated(table, document, recipe.levels)
     _check_ids(table, document, recipe.levels)
-    read_assumptions(table.assumptions, document, recipe.tree)
-    return Declaration(path, name, table, document, recipe, sets)
+    own = read_assumptions(table.assumptions, document, recipe.tree)
+    return Declaration(path, name, table, document, recipe, sets, {**recipe.assumptions, **own})
 
 
 def _check_mentions(mentions: Sequence[str], index: int, document: Document, levels: Levels) -> None:

@@ -20,7 +20,7 @@ from harness.matrix.levels import TOGGLE, holds, mentioned, read_mention, settin
 from harness.matrix.levels import Setting as Factors
 from harness.matrix.matrix import Assumption, Cited, Claim, Matrix, RefusedRow, Row
 from harness.matrix.patch import Setting, Values, overlay, tell_origin, touches, value_at
-from harness.matrix.recipe import AssumptionSource, Factor, Profile
+from harness.matrix.recipe import Factor, Profile
 from harness.matrix.resolve import Resolver, read_overrides
 from harness.matrix.schema import MAX_SEED
 from harness.matrix.settling import named_margins, settle_of
@@ -359,9 +359,11 @@ def _assumptions(
     declaration: Declaration, profile: Profile, resolver: Resolver, rows: Sequence[Row], seeds: tuple[int, ...]
 ) -> tuple[Assumption, ...]:
     """The assumptions with their values as the rows use them; a value that the profile or --set gave says so."""
-    table = {key: AssumptionSource(key, reason.strip()) for key, reason in declaration.table.assumptions.items()}
     assumptions: list[Assumption] = []
-    for key, source in {**declaration.recipe.assumptions, **table}.items():
+    for key, source in declaration.assumptions.items():
+        if source.here:
+            assumptions.append(Assumption(key, source.here, source.reason, setting=False))
+            continue
         if key == "seeds":
             assumptions.append(Assumption(key, list(seeds), source.reason))
             continue
@@ -373,7 +375,8 @@ def _assumptions(
             if any(touches(setting, path) for setting in settings)
         ]
         reason = f"{source.reason} (here set by {' and '.join(changed_by)})" if changed_by else source.reason
-        assumptions.append(Assumption(key, value, reason))
+        alternatives = tuple(setting.value for setting in source.alternatives)
+        assumptions.append(Assumption(key, value, reason, alternatives))
     return tuple(assumptions)
 
 

@@ -21,7 +21,7 @@ def matrix_to_json(matrix: Matrix) -> dict[str, Any]:
     Keys: name, title, profile, dataset, synthetic, seeds, metrics, measured (each metric's title, direction and unit),
     levels (of the factors that are not just on or off, the default first), rows (id, label, note, factors, paper, set,
     recipe), refused (id, factors, constraint), claims (text, better, than, metric, by, within, note), cited (method,
-    values, note), assumptions (key, value, reason), overrides, notes.
+    values, note), assumptions (key, value, reason, alternatives, setting), overrides, notes.
     """
     return {
         "name": matrix.name,

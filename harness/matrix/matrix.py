@@ -12,11 +12,16 @@ from harness.trainer import Metric, Trainer
 
 @dataclass(frozen=True)
 class Assumption:
-    """A recipe value that the paper does not give."""
+    """A choice that the paper leaves open."""
 
     key: str
+    """The setting's dotted key, or the name of a choice that is no setting."""
     value: Any
+    """The setting's value, or what the code does."""
     reason: str
+    alternatives: tuple[Any, ...] = ()
+    """Other values of the setting that ``sensitivity`` tries."""
+    setting: bool = True
 
 
 @dataclass(frozen=True)

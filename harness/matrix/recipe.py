@@ -6,7 +6,7 @@ assumptions are laid over each other one by one, and a factor of the same name r
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from harness.errors import InputError, did_you_mean
 from harness.matrix.levels import Level, Levels, level_name, named, read_mention
 from harness.matrix.naming import unfit_name
 from harness.matrix.patch import Setting, overlay, read_patch
-from harness.matrix.schema import FactorSpec, ProfileSpec, RecipeHeader
+from harness.matrix.schema import AssumptionSpec, FactorSpec, ProfileSpec, RecipeHeader
 from harness.matrix.source import Document, Key, describe, read_yaml
 from harness.matrix.vocabulary import Node, key_tree, unknown_key
 from harness.matrix.wording import refuse
@@ -61,6 +61,10 @@ class AssumptionSource:
 
     key: str
     reason: str
+    here: str = ""
+    """What the code does, for a choice that is no setting."""
+    alternatives: tuple[Setting, ...] = ()
+    """Other values of the setting."""
 
 
 @dataclass(frozen=True)
@@ -329,13 +333,27 @@ def _profile(name: str, spec: ProfileSpec, document: Document, base: Profile | N
     return Profile(name, spec.description or base.description, (*base.settings, *settings), synthetic)
 
 
-def read_assumptions(declared: Mapping[str, str], document: Document, tree: Node) -> dict[str, AssumptionSource]:
-    """Reads an ``assumptions:`` block: dotted keys of settings (or ``seeds``), and why they are what they are."""
-    for key, reason in declared.items():
-        where: Key = ("assumptions", key)
-        problem = None if key == "seeds" else unknown_key(tree, tuple(key.split(".")))
-        if problem:
-            raise document.error(where, problem)
-        if not reason.strip():
-            raise document.error(where, "found no reason, expected a sentence")
-    return {key: AssumptionSource(key, reason.strip()) for key, reason in declared.items()}
+def read_assumptions(
+    declared: Mapping[str, AssumptionSpec], document: Document, tree: Node
+) -> dict[str, AssumptionSource]:
+    """Reads an ``assumptions:`` block: what is chosen (a setting, ``seeds``, or anything else), and why."""
+    return {key: _assumption(key, spec, document, tree) for key, spec in declared.items()}
+
+
+def _assumption(key: str, spec: AssumptionSpec, document: Document, tree: Node) -> AssumptionSource:
+    where: Key = ("assumptions", key)
+    problem = None if key == "seeds" else unknown_key(tree, tuple(key.split(".")))
+    if problem and not spec.here:
+        hint = "" if "." in key else "; a choice that is no setting says what is done, as here: TEXT"
+        raise document.error(where, problem + hint)
+    if spec.here and not problem:
+        raise document.error((*where, "here"), f"{key} is a setting, whose value is shown by itself: leave this out")
+    if not spec.why.strip():
+        raise document.error(where, "found no reason, expected a sentence")
+    if spec.alternatives and (spec.here or key == "seeds"):
+        raise document.error((*where, "alternatives"), "belongs to an assumption about a setting")
+    found: list[Setting] = []
+    for index, value in enumerate(spec.alternatives):
+        (setting,) = read_patch(document, (*where, "alternatives"), {key: value}, tree)
+        found.append(replace(setting, source=(*where, "alternatives", index)))
+    return AssumptionSource(key, spec.why.strip(), spec.here.strip(), tuple(found))

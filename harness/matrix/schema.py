@@ -136,6 +136,24 @@ class MetricSpec(Declared):
     """Digits behind the point: by default 1 of a percentage, else 3."""
 
 
+def _assumption(value: Any) -> Any:
+    return {"why": value} if isinstance(value, str) else value
+
+
+class AssumptionSpec(Declared):
+    """A choice that the paper leaves open: ``key: why``, or ``key: {why: ..., ...}``."""
+
+    why: str
+    here: str = ""
+    """What the code does, for a choice without a setting; its key is then a name for people."""
+    alternatives: list[Any] = []
+    """Other values of the setting, which ``sensitivity`` tries one at a time."""
+
+
+Assumptions = dict[str, Annotated[AssumptionSpec, BeforeValidator(_assumption)]]
+"""By dotted key of a setting, ``seeds``, or the name of a choice that is no setting."""
+
+
 class RecipeHeader(Declared):
     """What a recipe file says besides the trainer's settings."""
 
@@ -158,8 +176,8 @@ class RecipeHeader(Declared):
     """
     factors: dict[str, FactorSpec] = {}
     profiles: dict[str, ProfileSpec] = {}
-    assumptions: dict[str, str] = {}
-    """The dotted keys of values that the paper does not give, and why they are what they are. ``seeds`` counts."""
+    assumptions: Assumptions = {}
+    """What the paper does not give, and why it is what it is."""
 
 
 class RowProfileSpec(Declared):
@@ -275,5 +293,5 @@ class TableSpec(Declared):
     claims: list[ClaimSpec] = []
     settle: SettleSpec | None = None
     profiles: dict[str, TableProfileSpec] = {}
-    assumptions: dict[str, str] = {}
+    assumptions: Assumptions = {}
     notes: list[str] = []

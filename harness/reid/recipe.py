@@ -80,6 +80,8 @@ class ModelSpec(Spec):
     """Concatenate the pooled maps of stages 4, 5 (and 6) instead of using the last stage alone (Multi)."""
     embedding_dim: Annotated[int, Field(ge=0, le=1_000_000)] = 1024
     """Size of the feature behind pooling; 0: no fully connected layer, the pooled maps are the feature."""
+    pooling: Literal["average", "max", "gem"] = "average"
+    """Over the positions of a map; ``gem``: the generalised mean with the exponent 3 (Radenovic et al. 2018)."""
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, more time, the same bits.
 
@@ -163,6 +165,8 @@ class OptimizerSpec(Spec):
     """Multiplies the learning rate of layers that the backbone's weights do not cover."""
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     weight_decay: NonNegative = 5e-4
+    decay_all: bool = True
+    """Whether biases and the normalisations' scales and shifts decay like the other weights."""
 
 
 class ScheduleSpec(Spec):

@@ -183,6 +183,7 @@ def _data_settings(recipe: Recipe, inputs: Inputs, splits: tuple[str, ...], *, s
 
 def model_settings(model: ModelSpec) -> dict[str, Any]:
     """The architecture: keyword arguments of the network. What stage 6 is not there to read is 1 for all."""
+    pooling = {} if model.pooling == "average" else {"pooling": model.pooling}  # as before there was a choice
     return {
         "backbone": model.backbone,
         "output_stride": model.output_stride,
@@ -190,6 +191,7 @@ def model_settings(model: ModelSpec) -> dict[str, Any]:
         "stage6_dilation": model.stage6_dilation if model.stage6 else 1,
         "multi_level": model.multi_level,
         "embedding_dim": model.embedding_dim,
+        **pooling,
     }
 
 
@@ -198,7 +200,8 @@ def _loss_settings(spec: Spec) -> dict[str, Any]:
 
 
 def _optimizer_settings(spec: OptimizerSpec, *, from_scratch: bool) -> dict[str, Any]:
-    settings = spec.model_dump(exclude={"lr_from_scratch"} if spec.kind == "sgd" else {"lr_from_scratch", "momentum"})
+    unread = {"lr_from_scratch", *["momentum"] * (spec.kind != "sgd"), *["decay_all"] * spec.decay_all}
+    settings = spec.model_dump(exclude=unread)
     if from_scratch and spec.lr_from_scratch is not None:
         settings["lr"] = spec.lr_from_scratch
     return settings

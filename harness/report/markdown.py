@@ -1,6 +1,7 @@
 """A report as Markdown."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from harness.names import file_name
 from harness.report.findings import basis_text, unlike_neighbours
@@ -247,8 +248,8 @@ def _origin(report: TableReport) -> list[str]:
         changed = [f"{code(key)} = {code(value)}" for key, value in report.overrides.items()]
         parts += ["Values set on the command line:", bullets(changed)]
     if report.assumptions:
-        assumed = [[code(entry["key"]), code(entry["value"]), escaped(entry["reason"])] for entry in report.assumptions]
-        parts += ["## Assumptions: what the paper does not give", pipe_table(["value", "here", "why"], assumed)]
+        assumed = [_assumed(entry) for entry in report.assumptions]
+        parts += ["## Assumptions: what the paper does not give", pipe_table(["what", "here", "why"], assumed)]
     lines = [
         [
             escaped(row.name),
@@ -262,6 +263,11 @@ def _origin(report: TableReport) -> list[str]:
     ]
     header = ["row", "seed", "status", "MLflow run", *(metric.title for metric in report.metrics)]
     return [*parts, "## Runs", pipe_table(header, lines)] if lines else parts
+
+
+def _assumed(entry: Mapping[str, Any]) -> list[str]:
+    shown = code if entry.get("setting", True) else escaped
+    return [shown(entry["key"]), shown(entry["value"]), escaped(entry["reason"])]
 
 
 def _run_link(run_id: str, url: str | None) -> str:

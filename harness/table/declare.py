@@ -72,7 +72,7 @@ class Recipe:
     extends: str | Path | None = None
     """A recipe file whose values stand where this recipe gives none."""
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    assumptions: Mapping[str, str] = field(default_factory=dict)
+    assumptions: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)
 
 
 def plain(value: Any) -> Any:

@@ -300,7 +300,8 @@ def test_a_factor_may_be_a_function_of_the_users_own(declare, user_module):
         (
             "    recipe['model']['stage7'] = 1\n    return recipe",
             '(model.stage7): "stage7" is no key here; did you mean "stage6"? (one of: backbone, '
-            "checkpoint_activations, embedding_dim, multi_level, output_stride, stage6, stage6_dilation, weights)\n"
+            "checkpoint_activations, embedding_dim, multi_level, output_stride, pooling, stage6, stage6_dilation, "
+            "weights)\n"
             '(in row "full" of table.yaml)',
         ),
         (
@@ -417,3 +418,45 @@ def test_a_claim_with_a_cited_method_cannot_be_settled(declare):
     changes = {"claims:\n": CITED.replace("cited", "settle: {claims: [SAC helps]}\ncited"), "than: 2": "than: HAN"}
     with pytest.raises(InputError, match=r'"SAC helps" compares with a cited method, which no seeds can be added to'):
         load_matrix(declare(table=changes))
+
+
+def assumed(declare, text: str):
+    return load_matrix(declare({}, {"assumptions:\n  stages.classify.epochs: not stated\n": f"assumptions:\n{text}"}))
+
+
+def test_an_assumption_may_be_a_choice_without_a_setting_and_a_setting_may_have_alternatives(declare):
+    text = "  attention maps: {here: behind the ReLU, why: not stated}\n"
+    text += "  model.pooling: {why: which is not stated, alternatives: [max, gem]}\n"
+    matrix = assumed(declare, text)
+    assert matrix.assumptions == (
+        Assumption("attention maps", "behind the ReLU", "not stated", setting=False),
+        Assumption("model.pooling", "average", "which is not stated", ("max", "gem")),
+    )
+    assert matrix_to_json(matrix)["assumptions"][1]["alternatives"] == ("max", "gem")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "model.pooling: {here: average, why: w}",
+            "model.pooling.here: model.pooling is a setting, whose value is shown",
+        ),
+        ("attention maps: why", 'attention maps: "attention maps" is no key'),
+        ("attention maps: {here: x, why: ' '}", "attention maps: found no reason, expected a sentence"),
+        (
+            "attention maps: {here: x, why: w, alternatives: [y]}",
+            "attention maps.alternatives: belongs to an assumption",
+        ),
+        ("seeds: {why: w, alternatives: [[3]]}", "seeds.alternatives: belongs to an assumption about a setting"),
+        ("model.pooling: {why: w, alternative: [max]}", 'model.pooling.alternative: "alternative" is no key here'),
+        (
+            "model: {why: w, alternatives: [{poolin: max}]}",
+            'model.alternatives.model.poolin: "poolin" is no key of model',
+        ),
+    ],
+)
+def test_a_mistake_in_an_assumption_names_its_place(declare, text, message):
+    with pytest.raises(InputError) as refused:
+        assumed(declare, f"  {text}\n")
+    assert str(refused.value).startswith(f"recipe.yaml:29: assumptions.{message}"), str(refused.value)

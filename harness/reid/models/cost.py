@@ -31,6 +31,7 @@ def network_cost(
     classes: int | None,
     height_px: int,
     width_px: int,
+    pooling: str = "average",
 ) -> Cost:
     """The cost of a forward pass of one image at test time, for the arguments of :func:`build_network`.
 
@@ -51,6 +52,7 @@ def network_cost(
             embedding_dim=embedding_dim,
             classes=classes,
             seed=0,
+            pooling=pooling,
         ).eval()
         image = torch.empty(1, 3, height_px, width_px)
     multiply_adds = 0

@@ -20,6 +20,9 @@ from harness.reid.models.recompute import recomputed
 from harness.reid.models.weights import load_weights
 
 _CLASSIFIER_STD = 0.001
+_GEM_EXPONENT = 3.0
+_GEM_LEAST = 1e-6
+"""The root's gradient is infinite at 0, where a map is silent."""
 
 
 class Network(nn.Module):
@@ -43,6 +46,7 @@ class Network(nn.Module):
         classifier: nn.Linear | None,
         *,
         multi_level: bool,
+        pooling: str = "average",
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -50,6 +54,7 @@ class Network(nn.Module):
         self.embedding = embedding
         self.classifier = classifier
         self.multi_level = multi_level
+        self.pooling = pooling
         self.recompute = False
 
     def forward(self, images: Tensor) -> Output:
@@ -65,7 +70,7 @@ class Network(nn.Module):
         maps = tuple(of_stages[2:])
         with _full_precision(images.device):
             levels = maps if self.multi_level else maps[-1:]
-            embedding = torch.cat([_pool(level) for level in levels], dim=1)
+            embedding = torch.cat([pooled(level, self.pooling) for level in levels], dim=1)
             if self.embedding is not None:
                 embedding = self.embedding(embedding)
             logits = None if self.classifier is None else self.classifier(embedding)
@@ -89,8 +94,24 @@ def _full_precision(device: torch.device) -> AbstractContextManager[object]:
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
-def _pool(features: Tensor) -> Tensor:
-    return features.mean((2, 3), dtype=torch.promote_types(features.dtype, torch.float32))
+def pooled(features: Tensor, kind: str) -> Tensor:
+    """A map (B, C, H, W) pooled over its positions, (B, C), in float32 at least.
+
+    Args:
+        features: The map; for ``gem`` not negative, as it is behind a ReLU.
+        kind: ``average``, ``max``, or ``gem``: the generalised mean with the exponent 3, (mean(x^3))^(1/3)
+            (Radenovic, Tolias and Chum 2018, equation 3; there the exponent is learned, from 3 on).
+
+    >>> levels = torch.tensor([[[[1.0, 2.0], [3.0, 0.0]]]])  # 1 + 8 + 27 = 36; (36 / 4) ** (1 / 3) = 2.0801
+    >>> [round(float(pooled(levels, kind)), 4) for kind in ("average", "max", "gem")]
+    [1.5, 3.0, 2.0801]
+    """
+    precise = torch.promote_types(features.dtype, torch.float32)
+    if kind == "max":
+        return features.amax((2, 3)).to(precise)
+    if kind == "gem":
+        return features.to(precise).clamp(min=_GEM_LEAST).pow(_GEM_EXPONENT).mean((2, 3)).pow(1 / _GEM_EXPONENT)
+    return features.mean((2, 3), dtype=precise)
 
 
 def build_network(
@@ -104,6 +125,7 @@ def build_network(
     embedding_dim: int,
     classes: int | None,
     seed: int,
+    pooling: str = "average",
 ) -> Network:
     """A network on the CPU, in training mode. The global random state is left as it was.
 
@@ -121,6 +143,7 @@ def build_network(
         embedding_dim: Size of the feature; 0: no linear layer, the pooled maps are the feature.
         classes: Training identities; ``None``: no classifier.
         seed: Decides all random initial values.
+        pooling: ``average``, ``max`` or ``gem``; see :func:`pooled`.
 
     Raises:
         InputError: Unknown backbone, impossible stride, or weights that cannot be had or do not fit.
@@ -148,7 +171,7 @@ def build_network(
             classifier = nn.Linear(embedding_dim or features, classes)
             nn.init.normal_(classifier.weight, std=_CLASSIFIER_STD)
             nn.init.zeros_(classifier.bias)
-    return Network(stages, extra, embedding, classifier, multi_level=multi_level)
+    return Network(stages, extra, embedding, classifier, multi_level=multi_level, pooling=pooling)
 
 
 @contextmanager

@@ -286,13 +286,18 @@ class Training:
 
 
 def make_optimizer(network: Network, spec: OptimizerSpec) -> torch.optim.Optimizer:
-    """The stage's optimiser over two groups of parameters: the backbone's, and those its weights do not cover."""
+    """The stage's optimiser over two groups of parameters: the backbone's, and those its weights do not cover.
+
+    Without ``decay_all`` each is two groups: its biases and the normalisations' scales and shifts (parameters of one
+    dimension) do not decay.
+    """
     backbone, new = parameter_groups(network)
-    groups = [
-        {"params": parameters, "lr": rate}
-        for parameters, rate in ((backbone, spec.lr), (new, spec.lr * spec.new_layers_multiplier))
-        if parameters
-    ]
+    groups: list[dict[str, Any]] = []
+    for parameters, rate in ((backbone, spec.lr), (new, spec.lr * spec.new_layers_multiplier)):
+        decaying = [one for one in parameters if spec.decay_all or one.ndim > 1]
+        others = [one for one in parameters if not spec.decay_all and one.ndim <= 1]
+        groups += [{"params": decaying, "lr": rate}] if decaying else []
+        groups += [{"params": others, "lr": rate, "weight_decay": 0.0}] if others else []
     match spec.kind:
         case "sgd":
             return torch.optim.SGD(groups, momentum=spec.momentum, weight_decay=spec.weight_decay, fused=True)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from harness.errors import InputError
 from harness.reid.models import Network, Output, build_network, network_cost, parameter_groups
 from harness.reid.models.backbone import backbone_names
+from harness.reid.models.network import pooled
 
 PLAIN = {"output_stride": 32, "stage6": False, "multi_level": False}
 FULL = {"output_stride": 8, "stage6": True, "multi_level": True}
@@ -289,3 +290,22 @@ def test_recomputed_activations_give_the_same_gradients_and_statistics_to_the_la
         assert ours.grad is None or torch.equal(ours.grad, theirs.grad), key
     for key, value in recomputed.state_dict().items():
         assert torch.equal(value, kept.state_dict()[key]), key
+
+
+def test_maps_are_pooled_as_asked_and_by_the_mean_unless_asked() -> None:
+    """The feature without a fully connected layer is the pooled last map, whichever way it is pooled."""
+    pictures = images(64, 32)
+    built = {kind: network(embedding_dim=0, pooling=kind).eval() for kind in ("average", "max", "gem")}
+    assert torch.equal(network(embedding_dim=0).eval()(pictures).embedding, built["average"](pictures).embedding)
+    last = built["average"](pictures).maps[-1]
+    assert torch.equal(built["average"](pictures).embedding, last.mean((2, 3)))
+    assert torch.equal(built["max"](pictures).embedding, last.flatten(2).amax(2))
+    slow = ((last.double().clamp(min=1e-6) ** 3).sum((2, 3)) / (last.shape[2] * last.shape[3])) ** (1 / 3)
+    torch.testing.assert_close(built["gem"](pictures).embedding.double(), slow, rtol=1e-5, atol=1e-7)
+
+
+def test_the_generalised_mean_has_a_finite_gradient_where_a_map_is_silent() -> None:
+    silent = torch.zeros(1, 2, 3, 3, requires_grad=True)
+    pooled(silent, "gem").sum().backward()
+    assert silent.grad is not None
+    assert torch.isfinite(silent.grad).all()
