@@ -44,6 +44,8 @@ def choose_folder(out: Path | None, name: str, store: Path, snapshot: "Snapshot 
     way = f"the report is in {aside} (--out {folder} writes it there)"
     if tracked:
         return aside, f"note: git tracks {shown}, which stays as it is: {way}"
+    if snapshot is not None and not snapshot.parent_id and _has_another_origin(text, snapshot):
+        return aside, f"note: {text} is of other runs, and stays as it is: {way}"
     if snapshot is not None and lacks_rows(snapshot) and _is_of_another_run(text, snapshot):
         return aside, f"note: {text} is of another run, with rows that this one lacks, and stays as it is: {way}"
     return folder, ""
@@ -51,6 +53,14 @@ def choose_folder(out: Path | None, name: str, store: Path, snapshot: "Snapshot 
 
 def _is_of_another_run(text: Path, snapshot: "Snapshot") -> bool:
     return text.is_file() and snapshot.parent_id not in regular_file(text).read_text("utf-8", "replace")
+
+
+def _has_another_origin(text: Path, snapshot: "Snapshot") -> bool:
+    """Whether a report is there that is not of the file or experiment that these runs come from."""
+    from harness.report.marks import escaped
+
+    origin = escaped(f"runs from {snapshot.declaration['origin']};")
+    return text.is_file() and origin not in regular_file(text).read_text("utf-8", "replace")
 
 
 def lacks_rows(snapshot: "Snapshot") -> bool:

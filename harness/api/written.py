@@ -35,7 +35,7 @@ def write_table(
     )
     from harness.track import read_histories
 
-    if not set(formats) & {PAGE, *PICTURES}:
+    if not set(formats) & {PAGE, *PICTURES} or not snapshot.parent_id:
         return write_report(report, out, formats)
     drawn = [run.run_id for run in runs_to_draw(report).values()]
     curves = stage_curves(report, snapshot.declaration, read_histories(uri, drawn, HISTORIES))

@@ -1,6 +1,8 @@
 """``harness report``: the tables, from what the tracker holds."""
 
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +17,16 @@ from harness.cli.options import (
     listed,
 )
 from harness.display.console import notices, print_json
+from harness.display.tables import show_table
+from harness.errors import InputError
+
+if TYPE_CHECKING:
+    from harness.api.existing import Columns
+    from harness.display.listener import TerminalListener
+    from harness.report import TableReport
+
+SEPARATORS = (".csv", ".tsv")
+"""The endings of files of runs that the harness did not make."""
 
 
 def report(
@@ -47,23 +59,120 @@ def report(
             "--attention", metavar="5,8", help="Draw Figure 3: attention of a row without SAC and of one with it."
         ),
     ] = None,
+    from_mlflow: Annotated[
+        str | None,
+        typer.Option(
+            "--from-mlflow",
+            metavar="EXPERIMENT",
+            help="Instead of a table: an MLflow experiment's runs, made by whatever code. Needs --factors, --seed, "
+            "--metric.",
+            show_default=False,
+        ),
+    ] = None,
+    factors: Annotated[
+        str | None,
+        typer.Option("--factors", metavar="a,b", help="Of a CSV file or --from-mlflow: the columns of factors."),
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option("--seed", metavar="COLUMN", help="Likewise: the column of seeds, which pair runs.")
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            "--metric",
+            metavar="acc:percent,loss:lower",
+            help="Likewise: metrics; by default, higher is better.",
+        ),
+    ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            "--unit",
+            metavar="COLUMN[,COLUMN]",
+            help="Of a CSV file with a line for each unit (query, example) of a run: its column; and what of it is "
+            "drawn together.",
+        ),
+    ] = None,
+    claims: Annotated[
+        Path | None,
+        typer.Option(
+            "--claims",
+            metavar="FILE.yaml",
+            help="Of a CSV file or --from-mlflow: claims: as in a table's file, and metrics: as in a recipe's.",
+        ),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 if a claim is contradicted.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Write the reports of tables from the tracker's runs: numbers, claims, effects, provenance, figures."""
+    """Write the reports of tables from the tracker's runs: numbers, claims, effects, provenance, figures.
+
+    Of a CSV file (`report results.csv --factors lr,width --seed seed --metric val_acc`) or of any MLflow experiment
+    (`--from-mlflow NAME --factors params.lr --seed params.seed --metric val_acc`) likewise.
+    """
     from harness.api.report import Pictures, write_reports
     from harness.cli.ending import seconds_left
     from harness.display.listener import TerminalListener
     from harness.report import report_to_json
 
-    pictures = Pictures(rank_lists, row, listed(attention, "--attention"), data)
-    wanted = listed(formats, "--format") or []
+    listener, wanted = TerminalListener(seconds_left), listed(formats, "--format") or []
+    options = {"--factors": factors, "--seed": seed, "--metric": metric, "--unit": unit, "--claims": claims}
+    if source := _existing(tables, from_mlflow):
+        given = _columns(source, options)
+        made = _write_existing(source, given, claims, out, wanted, store, listener)
+    else:
+        for option, value in options.items():
+            if value is not None:
+                raise InputError(f"{option} {value}: goes with a CSV file or --from-mlflow EXPERIMENT")
+        pictures = Pictures(rank_lists, row, listed(attention, "--attention"), data)
+        made = write_reports(tables, profile, out, wanted, store, pictures, listener)
     reports, console = [], notices()
-    for built, written in write_reports(tables, profile, out, wanted, store, pictures, TerminalListener(seconds_left)):
+    for built, written in made:
         reports.append(built)
+        if source and not json:
+            show_table(built, {each.id for each in built.rows})
         console.print(f"{built.name}: {', '.join(map(str, written))}", markup=False)
     if json:
         print_json({"tables": [report_to_json(built) for built in reports]})
     if strict and any(built.has_contradiction() for built in reports):
         raise typer.Exit(1)
+
+
+def _existing(tables: list[str] | None, experiment: str | None) -> Path | str | None:
+    """The file or the experiment whose runs the harness did not make; None for tables of the tracker's."""
+    files = [name for name in tables or () if Path(name).suffix.lower() in SEPARATORS]
+    if experiment is not None:
+        if tables:
+            raise InputError(f"--from-mlflow {experiment}: found {tables[0]} beside it, expected one of the two")
+        return experiment
+    if files and len(tables or ()) > 1:
+        raise InputError(f"{files[0]}: expected one file alone, found {', '.join(tables or ())}")
+    return Path(files[0]) if files else None
+
+
+def _columns(source: Path | str, options: Mapping[str, object]) -> "Columns":
+    from harness.api.existing import Columns
+
+    for option in ("--factors", "--seed", "--metric"):
+        if options[option] is None:
+            raise InputError(f"{source}: expected {option}, and with it the columns that it names")
+    found = {option: listed(value if isinstance(value, str) else None, option) for option, value in options.items()}
+    return Columns(found["--factors"] or [], str(options["--seed"]), found["--metric"] or [], found["--unit"] or [])
+
+
+def _write_existing(
+    source: Path | str,
+    columns: "Columns",
+    claims: Path | None,
+    out: Path | None,
+    formats: list[str],
+    store: str,
+    listener: "TerminalListener",
+) -> "Iterator[tuple[TableReport, list[Path]]]":
+    from harness.api.existing import snapshot_of_experiment, snapshot_of_file, write_existing
+
+    if isinstance(source, Path):
+        snapshot = snapshot_of_file(source, columns, claims)
+    else:
+        snapshot = snapshot_of_experiment(source, columns, claims)
+    yield write_existing(snapshot, out, formats, store, listener)

@@ -10,6 +10,7 @@ mlflow. Two steps, for a caller that chooses the profile by what it finds::
 or ``load_matrix`` for both at once.
 """
 
+from harness.matrix.beside import Beside, read_beside, read_modes
 from harness.matrix.declaration import Declaration, read_declaration
 from harness.matrix.expand import dataset_of, declarable, expand, load_matrix
 from harness.matrix.export import matrix_to_json, recipe_to_yaml
@@ -18,6 +19,7 @@ from harness.matrix.recipe import Factor, Profile
 
 __all__ = [
     "Assumption",
+    "Beside",
     "Cited",
     "Claim",
     "Declaration",
@@ -32,6 +34,8 @@ __all__ = [
     "expand",
     "load_matrix",
     "matrix_to_json",
+    "read_beside",
     "read_declaration",
+    "read_modes",
     "recipe_to_yaml",
 ]

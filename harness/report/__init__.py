@@ -5,6 +5,7 @@ tracker and training; loads matplotlib only to draw.
 """
 
 from harness.report.curves import HISTORIES, StageCurves, runs_to_draw, stage_curves
+from harness.report.existing import Source, decimals_for, existing_snapshot, find_columns
 from harness.report.model import TableReport, build_report
 from harness.report.pictures import write_attention, write_rank_lists
 from harness.report.plain import report_to_json
@@ -16,9 +17,13 @@ __all__ = [
     "HISTORIES",
     "PAGE",
     "PICTURES",
+    "Source",
     "StageCurves",
     "TableReport",
     "build_report",
+    "decimals_for",
+    "existing_snapshot",
+    "find_columns",
     "report_to_json",
     "runs_to_draw",
     "stage_curves",

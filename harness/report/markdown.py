@@ -29,6 +29,7 @@ from harness.report.wording import (
 from harness.trainer import Metric
 
 _FACTS = {
+    "origin": "where the runs come from",
     "made": "how the data was made",
     "dataset": "data set",
     "dataset_fingerprint": "fingerprint of the data",
@@ -242,7 +243,8 @@ def _more(report: TableReport) -> list[str]:
 
 def _origin(report: TableReport) -> list[str]:
     facts = [[escaped(_FACTS.get(name, name)), escaped(value)] for name, value in report.provenance.items()]
-    facts.append(["MLflow parent run", _run_link(report.parent_id, report.parent_url)])
+    if report.parent_id:
+        facts.append(["MLflow parent run", _run_link(report.parent_id, report.parent_url)])
     parts = ["## Provenance", pipe_table(["fact", "value"], facts)]
     if report.overrides:
         changed = [f"{code(key)} = {code(value)}" for key, value in report.overrides.items()]
@@ -261,7 +263,13 @@ def _origin(report: TableReport) -> list[str]:
         for row in report.ours
         for run in row.runs
     ]
-    header = ["row", "seed", "status", "MLflow run", *(metric.title for metric in report.metrics)]
+    header = [
+        "row",
+        "seed",
+        "status",
+        "MLflow run" if report.parent_id else "run",
+        *(metric.title for metric in report.metrics),
+    ]
     return [*parts, "## Runs", pipe_table(header, lines)] if lines else parts
 
 

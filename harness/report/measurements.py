@@ -19,7 +19,7 @@ from harness.report.statistics import Estimate, estimate
 from harness.report.vocabulary import Floats, metric_of
 from harness.track.snapshot import RunRecord, Snapshot
 from harness.trainer import Metric
-from harness.units import UNITS, Units, read_units
+from harness.units import Units
 
 SAME = {
     "code_digest": "code version",
@@ -253,12 +253,10 @@ class Measurements:
 
     def _read(self, run: RunRecord) -> _Answers | None:
         """A run's values by unit; None, with a note where that is a surprise, if there are none to use."""
-        path = run.artifacts / UNITS if run.artifacts else None
-        if path is None or not path.exists():
-            return None
         place = f'row "{run.row}" seed {run.seed}'
         try:
-            return self._sum_up(run, read_units(path), place)
+            units = run.read_units()
+            return None if units is None else self._sum_up(run, units, place)
         except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
             self.notes.append(
                 f"{place}: its values by unit cannot be read ({error}); intervals with it are over seeds alone"

@@ -33,8 +33,11 @@ from harness.trainer import Metric
 PAPER = "paper"
 """The profile whose results may be held against the paper's."""
 
+UNKNOWN = "their code and data are unknown"
+"""What a heading says of runs that the harness did not make."""
+
 _FACTS = (
-    *("profile", "dataset", "dataset_fingerprint", "synthetic", "code_digest", "commit", "dirty", "started"),
+    *("origin", "profile", "dataset", "dataset_fingerprint", "synthetic", "code_digest", "commit", "dirty", "started"),
     *("device", "cpu", "platform", "python", "torch", "torchvision", "timm", "numpy", "mlflow"),
 )
 """The facts of provenance in the order in which they are shown; others follow by name."""
@@ -240,6 +243,8 @@ def comparability(snapshot: Snapshot) -> str:
 
 def _heading(snapshot: Snapshot, settlement: Settlement | None) -> str:
     declared = snapshot.declaration
+    if declared.get("origin"):
+        return f"runs from {declared['origin']}; {UNKNOWN}"
     data = declared["dataset"]
     if is_synthetic(snapshot):
         data += f" ({snapshot.provenance.get('made') or 'synthetic'})"

@@ -106,7 +106,9 @@ def _page_path(report: TableReport, out_dir: Path) -> Path:
 def _page(report: TableReport, out_dir: Path) -> str:
     """The name of the page of pictures if there is one of these runs, else nothing."""
     path = _page_path(report, out_dir)
-    return path.name if path.is_file() and report.parent_id in regular_file(path).read_text("utf-8", "replace") else ""
+    if not report.parent_id or not path.is_file():
+        return ""
+    return path.name if report.parent_id in regular_file(path).read_text("utf-8", "replace") else ""
 
 
 def _links(pictures: Sequence[tuple[str, Path]], out_dir: Path) -> list[tuple[str, str]]:

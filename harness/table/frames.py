@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import InputError, did_you_mean
-from harness.files import regular_file
-from harness.units import UNITS, read_units
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,11 +48,8 @@ def units_frame(report: "TableReport", metric: str) -> "pd.DataFrame":
     parts = []
     for row in report.ours:
         for run in row.runs:
-            path = run.artifacts / UNITS if run.artifacts else None
-            if run.status != "finished" or path is None or not path.exists():
-                continue
-            units = read_units(regular_file(path))
-            if metric in units.values:
+            units = run.read_units() if run.status == "finished" else None
+            if units is not None and metric in units.values:
                 columns = {"unit": units.ids, "group": units.groups, "value": units.values[metric]}
                 parts.append(pd.DataFrame({"row": row.id, "seed": run.seed, **columns}))
     if not parts:

@@ -1,15 +1,18 @@
 """A table's report in Python: its text, its page in a notebook, its files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.api import DEFAULT_REPORTS
 from harness.files import regular_file
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.api.existing import Claims
     from harness.report import TableReport
     from harness.track import Snapshot
 
@@ -22,6 +25,107 @@ class Report:
     """The numbers behind it."""
     snapshot: "Snapshot"
     """The runs that it is made of."""
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: "pd.DataFrame",
+        *,
+        factors: Sequence[str],
+        seed: str,
+        metrics: Sequence[str] | Mapping[str, Mapping[str, Any]],
+        units: Sequence[str] = (),
+        claims: "Claims" = None,
+        name: str = "results",
+    ) -> "Report":
+        """Makes the report of runs that exist already, whatever made them.
+
+        Args:
+            frame: A line for each run, or for each run and unit; as ``mlflow.search_runs`` gives it, for instance.
+            factors: The columns of factors: true and false, numbers, or names of levels.
+            seed: The column of seeds; runs of one seed are compared in pairs.
+            metrics: The columns of metrics: ``["val_acc", "val_loss:lower", "accuracy:percent"]``; or what a recipe
+                says of each: ``{"val_loss": {"title": "Loss", "better": "lower", "decimals": 2}}``.
+            units: The column of what a metric is a mean of (query, example), and that of what is drawn together.
+            claims: What is claimed of the rows, which are called as a factorial's are (``"scale + width=wide"``); or
+                a YAML file.
+            name: What the report's files are called.
+
+        Raises:
+            InputError: For a column that there is not, or a cell that cannot be read.
+        """
+        from harness.api.existing import Columns, snapshot_of_frame
+
+        return cls.of(snapshot_of_frame(frame, Columns(factors, seed, metrics, units), claims, name))
+
+    @classmethod
+    def from_csv(
+        cls,
+        path: str | Path,
+        *,
+        factors: Sequence[str],
+        seed: str,
+        metrics: Sequence[str] | Mapping[str, Mapping[str, Any]],
+        units: Sequence[str] = (),
+        claims: "Claims" = None,
+    ) -> "Report":
+        """The same from a CSV file; mistakes are told with file and line."""
+        from harness.api.existing import Columns, snapshot_of_file
+
+        return cls.of(snapshot_of_file(Path(path), Columns(factors, seed, metrics, units), claims))
+
+    @classmethod
+    def from_mlflow(
+        cls,
+        experiment: str,
+        *,
+        factors: Sequence[str],
+        seed: str,
+        metrics: Sequence[str] | Mapping[str, Mapping[str, Any]],
+        claims: "Claims" = None,
+    ) -> "Report":
+        """The same from the runs of an MLflow experiment (``factors=["params.lr"]``, ``seed="params.seed"``)."""
+        from harness.api.existing import Columns, snapshot_of_experiment
+
+        return cls.of(snapshot_of_experiment(experiment, Columns(factors, seed, metrics), claims))
+
+    @classmethod
+    def of(cls, snapshot: "Snapshot") -> "Report":
+        """Makes the report of a snapshot."""
+        from harness.report import build_report
+
+        return cls(build_report(snapshot), snapshot)
+
+    def results(self) -> "pd.DataFrame":
+        """Returns one line for each row, seed and metric: ``row``, ``seed``, the factors, ``metric``, ``value``.
+
+        Percentages are fractions, as everywhere but in print.
+        """
+        from harness.table.frames import results_frame
+
+        return results_frame(self.model)
+
+    def units(self, metric: str) -> "pd.DataFrame":
+        """Returns a metric by unit (query, example, user): ``row``, ``seed``, ``unit``, ``group``, ``value``.
+
+        Raises:
+            InputError: If the metric is not measured, or no run kept it by unit.
+        """
+        from harness.table.frames import units_frame
+
+        return units_frame(self.model, metric)
+
+    def effects(self) -> "pd.DataFrame":
+        """Returns the effects of the factors with their intervals: matched pairs, Shapley values, interactions."""
+        from harness.table.frames import effects_frame
+
+        return effects_frame(self.model)
+
+    def claims(self) -> "pd.DataFrame":
+        """Returns the claims with their verdicts."""
+        from harness.table.frames import claims_frame
+
+        return claims_frame(self.model)
 
     @property
     def markdown(self) -> str:

@@ -210,22 +210,19 @@ class Table:
             InputError: If nothing has run, or the tracker does not answer.
         """
         from harness.api.tracking import table_key
-        from harness.report import build_report
         from harness.track import read_snapshot
 
         prepared = self._prepare(None, None, Listener())
         downloads = prepared.store.root / "downloads"
         snapshot = read_snapshot(None, self.name, key=table_key(prepared), downloads=downloads)
-        return Report(build_report(snapshot), snapshot)
+        return Report.of(snapshot)
 
     def results(self) -> "pd.DataFrame":
         """Returns one line for each row, seed and metric: ``row``, ``seed``, the factors, ``metric``, ``value``.
 
         Percentages are fractions, as everywhere but in print.
         """
-        from harness.table.frames import results_frame
-
-        return results_frame(self.report().model)
+        return self.report().results()
 
     def units(self, metric: str) -> "pd.DataFrame":
         """Returns a metric by unit (query, example, user): ``row``, ``seed``, ``unit``, ``group``, ``value``.
@@ -233,21 +230,15 @@ class Table:
         Raises:
             InputError: If the metric is not measured, or no run kept it by unit.
         """
-        from harness.table.frames import units_frame
-
-        return units_frame(self.report().model, metric)
+        return self.report().units(metric)
 
     def effects(self) -> "pd.DataFrame":
         """Returns the effects of the factors with their intervals: matched pairs, Shapley values, interactions."""
-        from harness.table.frames import effects_frame
-
-        return effects_frame(self.report().model)
+        return self.report().effects()
 
     def claims(self) -> "pd.DataFrame":
         """Returns the claims with their verdicts."""
-        from harness.table.frames import claims_frame
-
-        return claims_frame(self.report().model)
+        return self.report().claims()
 
     def __getitem__(self, row: str) -> TableRow:
         if row not in self.rows:

@@ -7,6 +7,7 @@ parent process delivers them; ``read_snapshot`` gives a report its picture. Refu
 from harness.spool import SpoolRecord, SpoolWriter, last_step, read_spool
 from harness.track.address import TrackerError, resolve_uri, without_password
 from harness.track.courier import Delivery
+from harness.track.foreign import Experiment, differing, read_experiment
 from harness.track.moved import relocate
 from harness.track.probe import reach
 from harness.track.provenance import collect_provenance
@@ -18,6 +19,7 @@ from harness.track.writer import Tracker, sync
 
 __all__ = [
     "Delivery",
+    "Experiment",
     "History",
     "RunRecord",
     "Snapshot",
@@ -27,9 +29,11 @@ __all__ = [
     "Tracker",
     "TrackerError",
     "collect_provenance",
+    "differing",
     "last_step",
     "list_tables",
     "reach",
+    "read_experiment",
     "read_histories",
     "read_snapshot",
     "read_spool",

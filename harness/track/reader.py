@@ -134,7 +134,7 @@ def read_snapshot(
         declaration=declaration,
         provenance=_provenance(parent),
         runs=tuple(sorted(records, key=lambda run: (order.get(run.row, len(order)), run.row, run.seed, run.run_id))),
-        parent_url=_url(uri, parent),
+        parent_url=page_of(uri, parent),
     )
 
 
@@ -157,7 +157,12 @@ def read_histories(uri: str | None, run_ids: Iterable[str], metrics: Sequence[st
     return found
 
 
-def _url(uri: str, run: "Run") -> str | None:
+def status_of(run: "Run") -> str:
+    """finished, failed, killed or running."""
+    return _STATUSES.get(run.info.status, "running")
+
+
+def page_of(uri: str, run: "Run") -> str | None:
     """The page of a run, where the tracker is a server and so has pages."""
     return run_page(uri, run.info.experiment_id, run.info.run_id) if is_server(uri) else None
 
@@ -176,30 +181,31 @@ def _entry(uri: str, run: "Run") -> TableEntry:
         experiment_id=run.info.experiment_id,
         parent_id=run.info.run_id,
         key=tags.get(TAG_KEY, ""),
-        status=_STATUSES.get(run.info.status, "running"),
+        status=status_of(run),
         opened_ms=int(tags.get(TAG_OPENED) or run.info.start_time),
-        url=_url(uri, run),
+        url=page_of(uri, run),
     )
 
 
 def _record(uri: str, downloads: Path | None, run: "Run") -> RunRecord:
-    data, info, artifacts = run.data, run.info, _artifacts(uri, run, downloads)
+    data, info, artifacts = run.data, run.info, artifacts_of(uri, run, downloads)
     tags = {name: value for name, value in sorted(data.tags.items()) if name.startswith(TAG_PROVENANCE)}
     return RunRecord(
         run_id=info.run_id,
         row=whole_value(data.params.get("row", ""), artifacts),
         seed=int(data.params.get("seed", 0)),
-        status=_STATUSES.get(info.status, "running"),
+        status=status_of(run),
         reason=whole_value(data.tags.get(TAG_REASON, ""), artifacts),
         metrics={name: value for name, value in sorted(data.metrics.items()) if is_final(name)},
         params={name: whole_value(value, artifacts) for name, value in sorted(data.params.items())},
         tags={name: whole_value(value, artifacts) for name, value in tags.items()},
         artifacts=artifacts,
-        url=_url(uri, run),
+        url=page_of(uri, run),
     )
 
 
-def _artifacts(uri: str, run: "Run", downloads: Path | None) -> Path | None:
+def artifacts_of(uri: str, run: "Run", downloads: Path | None) -> Path | None:
+    """The folder of a run's artifacts on this machine, fetched if there is a folder for downloads; else None."""
     folder: Path | None = local_folder(run.info.artifact_uri)
     if folder is not None:
         return folder if folder.is_dir() else None

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.units import UNITS, Units, read_units
+
 History = tuple[tuple[int, float], ...]
 """A step-wise metric: (step, value), by step."""
 
@@ -27,6 +29,17 @@ class RunRecord:
     artifacts: Path | None
     """Local folder with the run's artifacts (``per_query.npz``, ``recipe.yaml``), when the tracker holds them."""
     url: str | None
+    by_unit: Units | None = None
+    """Values by unit that lie in no file, of a run that the harness did not make."""
+
+    def read_units(self) -> Units | None:
+        """The run's values by unit; None if it kept none.
+
+        Raises:
+            OSError, ValueError, KeyError, zipfile.BadZipFile: If their file cannot be read.
+        """
+        path = self.artifacts / UNITS if self.artifacts else None
+        return self.by_unit if path is None or not path.exists() else read_units(path)
 
 
 @dataclass(frozen=True)
@@ -34,9 +47,12 @@ class Snapshot:
     """A table's parent run and all its children as they were at one moment."""
 
     parent_id: str
+    """The parent run; empty for runs that the harness did not make."""
     table: str
     declaration: Mapping[str, Any]
-    """The matrix as JSON: title, profile, rows (id, label, factors, paper), claims, cited, metrics, assumptions."""
+    """The matrix as JSON: title, profile, rows (id, label, factors, paper), claims, cited, metrics, assumptions.
+
+    ``origin``, where it is there, says where runs come from that the harness did not make."""
     provenance: Mapping[str, str]
     """profile, dataset, dataset_fingerprint, synthetic, code_digest, commit, dirty, device, versions, started."""
     runs: tuple[RunRecord, ...]

@@ -11,6 +11,6 @@ recipe's ``trainer:`` may be::
 """
 
 from harness.trainers.declared import DEFAULT, Declared
-from harness.trainers.load import load_trainer
+from harness.trainers.load import load_trainer, metric_from
 
-__all__ = ["DEFAULT", "Declared", "load_trainer"]
+__all__ = ["DEFAULT", "Declared", "load_trainer", "metric_from"]

@@ -75,12 +75,13 @@ def _step(name: str, spec: _StepSpec) -> Step:
 def _steps(declared: Declared, steps: Mapping[str, Step]) -> Trainer:
     if not declared.metrics:
         raise InputError("expected metrics: the recipe declares none, and a function or a command cannot")
-    metrics = {key: _metric(key, spec) for key, spec in declared.metrics.items()}
+    metrics = {key: metric_from(key, spec) for key, spec in declared.metrics.items()}
     model = settings_model(declared.settings, [step.annotation for step in steps.values()])
     return StepTrainer(tuple(steps.values()), model, metrics, declared)
 
 
-def _metric(key: str, spec: Any) -> Metric:
+def metric_from(key: str, spec: Any) -> Metric:
+    """A metric as a recipe declares it; ``spec`` has ``title``, ``better``, ``unit`` and ``decimals``."""
     percent = spec.unit == "percent"
     decimals = spec.decimals if spec.decimals is not None else 1 if percent else 3
     return Metric(key, spec.title or key, spec.better, percent, decimals)
