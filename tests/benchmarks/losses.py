@@ -19,18 +19,22 @@ from harness.reid.losses import quadruplet_loss, softmax_loss, triplet_loss
 
 DIMENSIONS, CLASSES, IMAGES = 1024, 751, 4
 BATCHES = (72, 512)
-WARM_UP, REPEATS = 10, 100
+WARM_UP = 10
 BASE = "cross-entropy"
 
 
 def main() -> None:
     """Times every loss at every batch size."""
-    options = arguments(__doc__)
-    rows = [row for batch in BATCHES for row in rows_of(batch, options.device)]
-    tell(rows, options, note=f"medians of {REPEATS}; ratio: forward and backward over those of {BASE}, same batch")
+    options = arguments(__doc__, ("--repeats", {"type": int, "default": 100}))
+    rows = [row for batch in BATCHES for row in rows_of(batch, options.device, options.repeats)]
+    tell(
+        rows,
+        options,
+        note=f"medians of {options.repeats}; ratio: forward and backward over those of {BASE}, same batch",
+    )
 
 
-def rows_of(batch: int, device: torch.device) -> list[dict[str, Any]]:
+def rows_of(batch: int, device: torch.device, repeats: int) -> list[dict[str, Any]]:
     """All losses at one batch size."""
     generator = torch.Generator().manual_seed(0)
     embeddings = torch.randn(batch, DIMENSIONS, generator=generator).to(device).requires_grad_()
@@ -43,7 +47,7 @@ def rows_of(batch: int, device: torch.device) -> list[dict[str, Any]]:
         "triplet, batch-hard": lambda: triplet_loss(embeddings, labels, epsilon=0.5),
         "quadruplet-hard": lambda: quadruplet_loss(embeddings, labels, epsilon1=0.5, epsilon2=0.2),
     }
-    medians = {name: median_us(loss, device) for name, loss in losses.items()}
+    medians = {name: median_us(loss, device, repeats) for name, loss in losses.items()}
     base = sum(medians[BASE])
     return [
         {
@@ -57,10 +61,10 @@ def rows_of(batch: int, device: torch.device) -> list[dict[str, Any]]:
     ]
 
 
-def median_us(loss: Callable[[], Tensor], device: torch.device) -> tuple[float, float]:
+def median_us(loss: Callable[[], Tensor], device: torch.device, repeats: int) -> tuple[float, float]:
     """Median microseconds of the forward and of the backward pass, after a warm-up."""
     forward, backward = [], []
-    for repeat in range(WARM_UP + REPEATS):
+    for repeat in range(WARM_UP + repeats):
         started = now(device)
         value = loss()
         middle = now(device)

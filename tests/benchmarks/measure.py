@@ -33,6 +33,8 @@ def arguments(about: str | None, *extra: tuple[str, dict[str, Any]]) -> argparse
     for name, settings in extra:
         parser.add_argument(name, **settings)
     options = parser.parse_args()
+    if options.device.type == "cuda" and options.device.index is None:
+        options.device = torch.device("cuda", 0)  # what sets a device wants its number
     torch.set_num_threads(options.threads)
     return options
 
@@ -80,17 +82,34 @@ def tell(rows: Sequence[Row], options: argparse.Namespace, *, target: str = "", 
         target: What the figures are asked to reach.
         note: What a reader must know to read them.
     """
-    place = _circumstances(options.device)
+    place = circumstances(options.device)
     print(f"{place['device']} · torch {place['torch']} · load {place['load']}")
     for line in table_lines(rows):
         print(line)
     for line in (f"target: {target}" if target else "", note):
         if line:
             print(line)
-    if options.json is not None:
-        kept = {"command": _command(options.json), **place, "target": target, "note": note, "rows": list(rows)}
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    keep(rows, options, target=target, note=note)
+
+
+def keep(rows: Sequence[Row], options: argparse.Namespace, *, target: str = "", note: str = "", **more: Any) -> None:
+    """With ``--json``, writes the rows so far, whole or not at all; the arguments are those of ``tell``.
+
+    Args:
+        rows: One mapping a line.
+        options: From ``arguments``.
+        target: What the figures are asked to reach.
+        note: What a reader must know to read them.
+        more: Whatever else is to be kept, by name.
+    """
+    if options.json is None:
+        return
+    place = circumstances(options.device)
+    kept = {"command": _command(options.json), **place, "target": target, "note": note, "rows": list(rows), **more}
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    aside = options.json.with_name(f"{options.json.name}.tmp")
+    aside.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    aside.replace(options.json)
 
 
 def table_lines(rows: Sequence[Row]) -> list[str]:
@@ -123,9 +142,10 @@ def shown(value: Any) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _circumstances(device: torch.device) -> dict[str, Any]:
+def circumstances(device: torch.device) -> dict[str, Any]:
+    """The device, with the driver of a GPU, the versions and the load, as every file of a benchmark has them."""
     name = (
-        torch.cuda.get_device_name(device)
+        f"{torch.cuda.get_device_name(device)}, {_driver()}, CUDA {torch.version.cuda}"
         if device.type == "cuda"
         else f"CPU, {torch.get_num_threads()} of {os.cpu_count()} threads"
     )
@@ -135,6 +155,16 @@ def _circumstances(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "load": round(os.getloadavg()[0], 1),
     }
+
+
+def _driver() -> str:
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return f"driver {pynvml.nvmlSystemGetDriverVersion()}"
+    except Exception:  # without the library, or what it asks, the device is measured all the same
+        return "driver unknown"
 
 
 def _command(kept: Path) -> str:

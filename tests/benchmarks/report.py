@@ -3,7 +3,8 @@
     python tests/benchmarks/report.py FOLDER [--out reports/benchmarks.md] [--update]
 
 ``FOLDER`` holds one file for each entry of ``SECTIONS``, ``NAME.json``; the command that makes it stands in the report
-too. What is not there is *not measured*.
+too. ``gpu.json``, which ``gpu.py`` writes, holds all those that begin with ``gpu-``. What is not there is *not
+measured*.
 """
 
 import argparse
@@ -15,6 +16,8 @@ from typing import Any
 from measure import shown
 from subjects import ROOT
 
+GPU = ("tests", "demo", "step", "profile", "evaluate", "compile", "data", "checkpoint", "losses", "stages")
+"""The parts of ``gpu.py``, which keeps them all in ``gpu.json``."""
 SECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "Data: from files to augmented batches": (("data", "data.py"),),
     "Step: the training loop against the bare step": (
@@ -41,16 +44,7 @@ SECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("tracking", "tracking.py"),
         ("costs", "costs.py"),
     ),
-    "On a GPU: ResNet-50 at 256 x 128": (
-        ("gpu-data", "data.py --device cuda"),
-        ("gpu-step-float32", "step.py --device cuda --scale paper"),
-        ("gpu-step-bfloat16", "step.py --device cuda --scale paper --bfloat16"),
-        ("gpu-step-checkpointed", "step.py --device cuda --scale paper --checkpoint-activations"),
-        ("gpu-fullsize", "fullsize.py --device cuda"),
-        ("gpu-memory", "memory.py --device cuda"),
-        ("gpu-losses", "losses.py --device cuda"),
-        ("gpu-checkpoint", "checkpoint.py --device cuda"),
-    ),
+    "On a GPU: ResNet-50 at 256 x 128": tuple((f"gpu-{name}", f"gpu.py --out FOLDER --parts {name}") for name in GPU),
 }
 """Headings, each with its files (without ``.json``) and the command behind them."""
 
@@ -64,7 +58,7 @@ def main() -> None:
     parser.add_argument("--commands", action="store_true", help="print the commands that fill the folder, and stop")
     options = parser.parse_args()
     if options.commands:
-        print("\n".join(f"{command} --json {options.folder / name}.json" for name, command in _commands()))
+        print("\n".join(_commands(options.folder)))
         return
     options.out.parent.mkdir(parents=True, exist_ok=True)
     before = options.out.read_text(encoding="utf-8") if options.update else ""
@@ -75,30 +69,45 @@ def main() -> None:
 def report(folder: Path, before: str = "") -> str:
     """The whole page; sections that the folder holds nothing of are those of the page before, where it has them."""
     kept = {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in before.split("\n## ")[1:]}
+    measured = _measured(folder)
     lines = ["# Benchmarks", "", "Written by `tests/benchmarks/report.py` from what the benchmarks kept.", ""]
     for heading, files in SECTIONS.items():
         lines += [f"## {heading}", ""]
-        if heading in kept and not any((folder / f"{name}.json").is_file() for name, _ in files):
+        if heading in kept and not any(name in measured for name, _ in files):
             lines += [kept[heading], ""]
             continue
         for name, script in files:
-            lines += _section(folder / f"{name}.json", script)
+            lines += _section(measured.get(name, {}), script)
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _commands() -> list[tuple[str, str]]:
-    return [(name, f"python tests/benchmarks/{script}") for files in SECTIONS.values() for name, script in files]
+def _commands(folder: Path) -> list[str]:
+    """What fills the folder."""
+    named = [(name, script) for files in SECTIONS.values() for name, script in files]
+    alone = [f"{script} --json {folder / name}.json" for name, script in named if not name.startswith("gpu-")]
+    return [f"python tests/benchmarks/{script}" for script in (*alone, f"gpu.py --out {folder}")]
 
 
-def _section(path: Path, script: str) -> list[str]:
-    if not path.is_file():
-        return [f"`python tests/benchmarks/{script}`: *not measured*", ""]
-    kept = json.loads(path.read_text(encoding="utf-8"))
+def _measured(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """What the folder holds, by name; with a ``reason`` where a part of ``gpu.py`` is missing or not whole."""
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
+    for name, part in found.pop("gpu", {"parts": {}})["parts"].items():
+        reason = f"{part['status']}: {part['reason']}" if part["reason"] else ""
+        found[f"gpu-{name}"] = {**(part["measured"] or {}), "reason": reason}
+    return found
+
+
+def _section(kept: Mapping[str, Any], script: str) -> list[str]:
+    reason = kept.get("reason", "")
+    if not kept.get("rows"):
+        return [f"`python tests/benchmarks/{script}`: *not measured*" + (f" ({reason})" if reason else ""), ""]
     place = f"{kept['device']}, torch {kept['torch']}, Python {kept['python']}, load {kept['load']} at the end"
     told = [f"`{kept['command']}`", "", f"{place}.", "", *_table(kept["rows"]), ""]
-    for line in (f"Asked for: {kept['target']}." if kept["target"] else "", kept["note"]):
+    for line in (f"Asked for: {kept['target']}." if kept["target"] else "", kept["note"], reason):
         if line:
             told += [line[0].upper() + line[1:], ""]
+    for more in kept.get("further", ()):
+        told += [f"{more['what']}:", "", *_table(more["rows"]), ""]
     return told
 
 

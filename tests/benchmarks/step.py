@@ -38,8 +38,10 @@ def main() -> None:
         ("--scale", {"choices": ["demo", "paper"], "default": "demo"}),
         ("--steps", {"type": int, "default": None, "help": "steps in a window"}),
         ("--windows", {"type": int, "default": None, "help": "windows of each"}),
+        ("--batch", {"type": int, "default": None, "help": "images a batch instead of the recipe's"}),
         ("--checkpoint-activations", {"action": "store_true"}),
         ("--compile", {"action": "store_true"}),
+        ("--tf32", {"action": "store_true"}),
         ("--bfloat16", {"action": "store_true"}),
     )
     small = options.scale == "demo" or options.device.type == "cuda"
@@ -98,10 +100,11 @@ class BareStep:
 def compare(network: str, stage: str, options: argparse.Namespace) -> dict[str, Any]:
     """One line of the table."""
     device: torch.device = options.device
-    batch = 12 if options.scale == "paper" and device.type == "cpu" else None
+    batch = options.batch or (12 if options.scale == "paper" and device.type == "cpu" else None)
     settings = training_stage(network, stage, options.scale, batch=batch)
     precision = "bfloat16" if options.bfloat16 else settings.arithmetic.precision
-    chosen = settings.arithmetic.model_copy(update={"precision": precision, "compile": options.compile})
+    update = {"precision": precision, "compile": options.compile, "tf32": options.tf32 or settings.arithmetic.tf32}
+    chosen = settings.arithmetic.model_copy(update=update)
     settings = replace(settings, epochs=1, arithmetic=chosen)
     size = batch_size(settings)
     images, labels = random_images(size * options.steps * (options.windows + 1), settings, per_identity=4)

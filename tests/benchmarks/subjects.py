@@ -31,14 +31,18 @@ def table_plan(profile: str, *, rows: list[str] | None = None) -> tuple[Matrix, 
     """Table 1's plan, for as many images as the profile's data set has; nothing is read, nothing is cached."""
     declaration = read_declaration(TABLE)
     matrix = expand(declaration, profile=profile, rows=rows)
+    return matrix, build_plan(matrix, matrix.trainer, table_inputs(matrix), lambda _: "-", lambda _: False)
+
+
+def table_inputs(matrix: Matrix) -> Inputs:
+    """As many images as the data set of a table's profile has; nothing is read."""
     synthetic = matrix.synthetic
     counts = MARKET1501.released
     if isinstance(synthetic, SyntheticSpec):
         counts = MARKET1501.counts(synthetic.identities)
     gallery = counts.gallery_images + counts.distractors + counts.junk
     images = {"train": counts.train_images, "query": counts.queries, "gallery": gallery}
-    inputs = Inputs(matrix.dataset, dict.fromkeys(images, "-"), {**images, CLASSES: counts.train_identities})
-    return matrix, build_plan(matrix, matrix.trainer, inputs, lambda _: "-", lambda _: False)
+    return Inputs(matrix.dataset, dict.fromkeys(images, "-"), {**images, CLASSES: counts.train_identities})
 
 
 def training_stage(network: str, stage: str, scale: Scale, *, batch: int | None = None) -> TrainSettings:

@@ -194,6 +194,7 @@ def test_a_deviation_of_zero_is_refused():
         normalize(_images(1, 2, 2), MEAN, (0.0, 1.0, 1.0))
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_cpu_and_gpu_give_the_same_bits():
     images, draws = _images(32, 64, 32), _draws(32, 64, 32, pad_px=4, erase=0.5)

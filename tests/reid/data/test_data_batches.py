@@ -123,6 +123,7 @@ def test_arrays_are_fed_from_memory(tmp_path):
     assert batch.labels.tolist() == [9, 7]
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize("limit", [0, 10**9])
 def test_batches_on_a_gpu_are_the_same(images, limit):

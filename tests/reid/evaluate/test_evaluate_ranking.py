@@ -417,6 +417,7 @@ def test_a_callers_fast_float32_setting_is_neither_used_nor_lost():
         torch.set_float32_matmul_precision("highest")
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_agrees_to_the_last_bit():
     case = problem(17, queries=700, gallery=5000, dimension=256, copies=True)

@@ -212,6 +212,7 @@ def test_a_bad_gallery_row_is_named_by_the_callers_number_though_junk_stands_bef
         evaluate_reranked(*case)
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_agrees_to_the_last_bit():
     case = people(12, queries=300, gallery=3000, dimension=128, identities=100)
