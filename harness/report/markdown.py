@@ -6,6 +6,7 @@ from typing import Any
 from harness.names import file_name
 from harness.report.findings import basis_text, unlike_neighbours
 from harness.report.markdown_effects import effects_section
+from harness.report.markdown_sources import sources_section
 from harness.report.marks import NOTHING, TICK, bullets, code, escaped, link, number, picture, pipe_table, telling_table
 from harness.report.model import Cell, TableReport, TableRow
 from harness.report.settled_page import settled_section
@@ -58,6 +59,7 @@ def to_markdown(report: TableReport, figures: Sequence[tuple[str, str]] = (), pa
         *_claims(report),
         *settled_section(report),
         *effects_section(report),
+        *sources_section(report),
         *_costs(report),
         *_more(report),
         *_origin(report),

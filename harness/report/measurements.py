@@ -157,6 +157,15 @@ class Measurements:
         scale = max(abs(published), *(abs(value) for value in values))
         return estimate(gains, scale=scale, share=self._share(len(values)))
 
+    def crossed(self, weights: Mapping[str, float], metric: str) -> Floats | None:
+        """A weighted sum of rows by seed and unit of query sampling, (S, U); None without values by common units."""
+        seeds = self._shared_seeds(weights, metric)
+        if not seeds:
+            return None
+        values = {row: self.values(row, metric) for row in weights}
+        means = np.array([sum(weight * values[row][seed] for row, weight in weights.items()) for seed in seeds])
+        return self._table(weights, seeds, metric, means)
+
     def other_units(self, rows: Sequence[str], metric: str) -> str:
         """Why rows cannot be paired unit by unit, as a sentence; empty if they can, or have no values by unit.
 

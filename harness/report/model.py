@@ -25,6 +25,7 @@ from harness.report.settled import (
     settled_claims,
     settlement_of,
 )
+from harness.report.sources import Sources, sources_of
 from harness.report.statistics import Estimate
 from harness.report.vocabulary import COSTS, Cost, metric_of
 from harness.track.snapshot import RunRecord, Snapshot
@@ -111,6 +112,8 @@ class TableReport:
     settlement: Settlement | None
     """How seeds were added until the claims were decided; None where their number was declared."""
     insight: Insight
+    sources: tuple[Sources, ...]
+    """Where the variance comes from, by metric, in rows and in comparisons."""
     refused: tuple[Mapping[str, Any], ...]
     assumptions: tuple[Mapping[str, Any], ...]
     overrides: Mapping[str, Any]
@@ -170,6 +173,7 @@ def build_report(snapshot: Snapshot) -> TableReport:
     arranged = _ranked([*cited, *rows], metrics[0]) if ranked else [*cited, *rows]
     for metric in metrics:
         arranged = _marked(arranged, metric, among_cited=ranked)
+    insight = gain_insight(declared, measurements, keys)
     return TableReport(
         name=snapshot.table,
         title=declared["title"],
@@ -193,7 +197,8 @@ def build_report(snapshot: Snapshot) -> TableReport:
             settlement,
         ),
         settlement=settlement,
-        insight=gain_insight(declared, measurements, keys),
+        insight=insight,
+        sources=sources_of(measurements, keys, [row.id for row in rows], _compared(declared, insight, keys)),
         refused=tuple(declared.get("refused", ())),
         assumptions=tuple(declared.get("assumptions", ())),
         overrides=dict(declared.get("overrides", {})),
@@ -204,6 +209,22 @@ def build_report(snapshot: Snapshot) -> TableReport:
         parent_id=snapshot.parent_id,
         parent_url=snapshot.parent_url,
     )
+
+
+def _compared(
+    declared: Mapping[str, Any], insight: Insight, metrics: Sequence[str]
+) -> dict[str, list[tuple[str, str]]]:
+    """The pairs of rows that the table compares, by metric: those of its claims, and the matched ones."""
+    rows = {row["id"] for row in declared["rows"]}
+    claimed = [(str(one["better"]), str(one["than"]), one["metric"]) for one in declared.get("claims", ())]
+    matched = [(line.pair.on, line.pair.off) for line in insight.pairs]
+    return {
+        metric: [
+            *((better, than) for better, than, of in claimed if of == metric and {better, than} <= rows),
+            *matched,
+        ]
+        for metric in metrics
+    }
 
 
 def _telling_factors(rows: Sequence[Mapping[str, Any]], levels: Mapping[str, Sequence[Level]]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from harness.report.insight import Gain, GameLine, Insight
 from harness.report.model import Cell, TableReport, TableRow
 from harness.report.power import Needed
 from harness.report.settled import settlement_to_json
+from harness.report.sources import Sources
 from harness.report.statistics import Estimate
 from harness.report.wording import block_text, level_text
 
@@ -113,6 +114,7 @@ def report_to_json(report: TableReport) -> dict[str, Any]:
         "claims": [_claim(claim) for claim in report.claims],
         "settled": settlement_to_json(report.settlement),
         "effects": _insight(report.insight),
+        "variance": [_sources(one) for one in report.sources],
         "refused": [dict(row) for row in report.refused],
         "assumptions": [dict(entry) for entry in report.assumptions],
         "overrides": dict(report.overrides),
@@ -205,6 +207,25 @@ def _claim(claim: Judgement) -> dict[str, Any]:
         "reason": claim.reason,
         "seeds_needed": _needed(claim.needed),
         "seeds_needed_as_claimed": _needed(claim.needed_as_claimed),
+    }
+
+
+def _sources(one: Sources) -> dict[str, Any]:
+    parts = one.components
+    now, with_seeds, with_units = one.half_widths
+    return {
+        "metric": one.metric,
+        "of": one.subject,
+        "among": one.among,
+        "seeds": parts.seeds,
+        "units": parts.units,
+        "unit": one.unit,
+        "components": {"seed": parts.seed, "unit": parts.unit, "seed_x_unit": parts.both},
+        "shares": dict(zip(("seed", "unit", "seed_x_unit"), parts.shares, strict=True)),
+        "half_width": now,
+        "half_width_with_twice_the_seeds": with_seeds,
+        "half_width_with_twice_the_units": with_units,
+        "next": one.next,
     }
 
 

@@ -157,15 +157,23 @@ def variances(table: Floats) -> tuple[Floats, Floats]:
     (0.25, 1.0)
     """
     seeds, units = table.shape[-2:]
+    a, b, e = mean_squares(table)
+    return a / (seeds * units), np.maximum(b - e, 0.0) / (seeds * units)
+
+
+def mean_squares(table: Floats) -> tuple[Floats, Floats, Floats]:
+    """The mean squares of a crossed table: of seeds (A), of units (B), of the rest (E).
+
+    Args:
+        table: (..., S, U), any number of tables, at least two of each.
+    """
+    seeds, units = table.shape[-2:]
     centred = table - table.mean(axis=(-2, -1), keepdims=True)
     by_seed, by_unit = centred.mean(axis=-1), centred.mean(axis=-2)
     squares_a = units * np.square(by_seed).sum(axis=-1)
     squares_b = seeds * np.square(by_unit).sum(axis=-1)
     squares_e = np.maximum(np.square(centred).sum(axis=(-2, -1)) - squares_a - squares_b, 0.0)
-    a = squares_a / (seeds - 1)
-    b = squares_b / (units - 1)
-    e = squares_e / ((seeds - 1) * (units - 1))
-    return a / (seeds * units), np.maximum(b - e, 0.0) / (seeds * units)
+    return squares_a / (seeds - 1), squares_b / (units - 1), squares_e / ((seeds - 1) * (units - 1))
 
 
 def half_width(chance: Chance, level: float = LEVEL) -> float:
