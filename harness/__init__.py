@@ -11,19 +11,33 @@ from harness.errors import InputError
 
 if TYPE_CHECKING:
     from harness.table import Claim, Factor, Recipe, Report, Row, Search, Table, TableRow
+    from harness.trainers.run import Run
 
 __version__ = "0.1.0"
 
-__all__ = ["Claim", "Factor", "InputError", "Recipe", "Report", "Row", "Search", "Table", "TableRow", "__version__"]
+__all__ = [
+    "Claim",
+    "Factor",
+    "InputError",
+    "Recipe",
+    "Report",
+    "Row",
+    "Run",
+    "Search",
+    "Table",
+    "TableRow",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Imports the public names when they are first used."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from harness import table
+    import importlib
 
-    return getattr(table, name)
+    room = importlib.import_module("harness.trainers.run" if name == "Run" else "harness.table")
+    return getattr(room, name)
 
 
 def __dir__() -> list[str]:

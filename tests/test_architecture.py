@@ -31,7 +31,8 @@ EXCEPTIONS = {("api", "report"): {("reid",)}}
 """Pictures of a retrieval's images are drawn from the method's own data."""
 
 METHOD = {
-    "recipe": set(),
+    "recipe": {"metrics"},
+    "own_metrics": {"recipe"},
     "compiled": set(),
     "files": set(),
     "metrics": set(),
@@ -40,7 +41,7 @@ METHOD = {
     "losses": {"models"},
     "evaluate": {"compiled"},
     "stages": {"recipe"},
-    "train": {"recipe", "files", "metrics", "stages", "data", "models", "losses", "evaluate"},
+    "train": {"recipe", "files", "metrics", "own_metrics", "stages", "data", "models", "losses", "evaluate"},
     "trained": {"recipe", "stages", "data", "train"},
     "trainer": {"recipe", "files", "metrics", "stages", "data", "models", "trained"},
 }

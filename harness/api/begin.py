@@ -1,7 +1,7 @@
 """``harness init``: a table, a recipe and a trainer to begin with, which run as they are."""
 
 import keyword
-from importlib.resources import files
+import pkgutil
 from pathlib import Path
 
 from harness.errors import InputError
@@ -22,6 +22,7 @@ def begin_table(name: str, folder: Path) -> tuple[Path, ...]:
         if path.exists():
             raise InputError(f"{path}: exists already; choose another name")
     for template, path in paths.items():
-        text = (files("harness.api") / "templates" / template).read_text(encoding="utf-8")
-        path.write_text(text.replace("NAME", name), encoding="utf-8")
+        text = pkgutil.get_data("harness.api", f"templates/{template}")
+        assert text is not None
+        path.write_text(text.decode().replace("NAME", name), encoding="utf-8")
     return tuple(paths.values())

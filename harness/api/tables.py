@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
-
     from harness.execute import Store
     from harness.track import TableEntry
 
@@ -89,7 +87,8 @@ def _size(path: Path) -> int:
 class Removal:
     """What goes with a table."""
 
-    runs: "Sequence[Run]"
+    runs: Sequence[str]
+    """Their ids in the tracker."""
     stages: Mapping[str, int]
     """Fingerprints of the stages that no other table uses, and their bytes."""
     labels: Sequence[str]

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from harness import __version__
 from harness.cli.cache import cache_app
 from harness.cli.data import data_app
 from harness.cli.doctor import doctor
@@ -34,9 +35,7 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
-
-        typer.echo(f"harness {version('ablation-harness')}")
+        typer.echo(f"harness {__version__}")
         raise typer.Exit
 
 

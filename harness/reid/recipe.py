@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic_core import PydanticCustomError
 
 from harness.errors import did_you_mean
+from harness.reid.metrics import METRICS
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
@@ -221,6 +222,17 @@ class RerankSpec(Spec):
     model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
 
 
+class OwnMetricSpec(Spec):
+    """A metric of the user's own; see ``harness.reid.own_metrics`` for what its function is called with."""
+
+    implementation: str
+    title: str = ""
+    """In tables; default: the metric's key."""
+    better: Literal["higher", "lower"] = "higher"
+    unit: Literal["percent", "plain"] = "plain"
+    options: dict[str, float | int | bool | str] = {}
+
+
 class EvaluationSpec(Spec):
     """How a trained network is scored: ``market`` (retrieval) or ``classification`` (error rate)."""
 
@@ -230,6 +242,8 @@ class EvaluationSpec(Spec):
     epoch: Literal["last"] = "last"
     """Which epoch's weights are scored. Only the last: choosing the best one would choose it on the test images."""
     rerank: RerankSpec = RerankSpec()
+    metrics: dict[str, OwnMetricSpec] = {}
+    """By key, beside those of the protocol."""
 
 
 class Recipe(Spec):
@@ -264,6 +278,14 @@ class Recipe(Spec):
             if stage.last_epoch > stage.epochs:
                 told = f"found {stage.stop_after}, expected at most the stage's {stage.epochs} epochs"
                 raise _refusal(f"stages.{name}.stop_after", told)
+        return self
+
+    @model_validator(mode="after")
+    def _own_metrics_have_names_of_their_own(self) -> "Recipe":
+        for key in self.evaluation.metrics:
+            if key in METRICS[self.evaluation.protocol]:
+                told = f'"{key}" is a metric of the protocol {self.evaluation.protocol}; choose another name'
+                raise _refusal(f"evaluation.metrics.{key}", told)
         return self
 
     @model_validator(mode="after")

@@ -74,7 +74,7 @@ def stages_of(recipe: Recipe, seed: int, inputs: Inputs, weights_identity: str) 
         kind="evaluate",
         name="evaluate",
         settings=settings,
-        code=(CODE_ROOTS["evaluate"],),
+        code=(CODE_ROOTS["evaluate"], *sorted({own.implementation for own in recipe.evaluation.metrics.values()})),
         amount=_scored_images(recipe, inputs),
         alike=_alike(settings),
         memory_advice="run fewer workers on this device (--workers)",
@@ -217,11 +217,14 @@ def _arithmetic_settings(spec: ArithmeticSpec, *, trained: bool) -> dict[str, An
 
 
 def _evaluation_settings(spec: EvaluationSpec) -> dict[str, Any]:
-    if spec.protocol == "classification":
-        return {"protocol": spec.protocol}
-    settings = spec.model_dump(exclude={"rerank"})
-    if spec.rerank.enabled:
-        settings["rerank"] = spec.rerank.model_dump(by_alias=True)
+    settings: dict[str, Any] = {"protocol": spec.protocol}
+    if spec.protocol == "market":
+        settings = spec.model_dump(exclude={"rerank", "metrics"})
+        if spec.rerank.enabled:
+            settings["rerank"] = spec.rerank.model_dump(by_alias=True)
+    if spec.metrics:
+        computed = {"implementation", "options"}
+        settings["metrics"] = {key: own.model_dump(include=computed) for key, own in spec.metrics.items()}
     return settings
 
 

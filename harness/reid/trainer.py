@@ -37,13 +37,18 @@ class ReidTrainer(Trainer):
     work = "harness.reid.train.stage:run_stage"
     probe = "harness.reid.train.probe:run_probe"
     synthetic = SyntheticSpec
-    uniform = ("data.dataset", "evaluation.protocol")
+    uniform = ("data.dataset", "evaluation.protocol", "evaluation.metrics")
     measuring = ("data", "evaluation")
     artifacts = (PER_QUERY, ATTENTION)
 
     def metrics(self, settings: BaseModel) -> Mapping[str, Metric]:
-        """Returns the metrics of the recipe's evaluation protocol."""
-        return METRICS[_recipe(settings).evaluation.protocol]
+        """Returns the metrics of the recipe's evaluation protocol, and the user's own."""
+        evaluation = _recipe(settings).evaluation
+        own = {
+            key: Metric(key, spec.title or key, spec.better, spec.unit == "percent", 1 if spec.unit == "percent" else 3)
+            for key, spec in evaluation.metrics.items()
+        }
+        return {**METRICS[evaluation.protocol], **own}
 
     def stages(self, settings: BaseModel, seed: int, inputs: Inputs) -> Sequence[StageSpec]:
         """Returns the trainings of the recipe and their evaluation."""

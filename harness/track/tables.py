@@ -1,7 +1,6 @@
 """Removes the runs of a table from the tracker, or gives the table another name there."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from harness.errors import InputError
 from harness.track.address import resolve_uri
@@ -10,26 +9,23 @@ from harness.track.reader import TableEntry
 from harness.track.store import connect, quoted, search_all_runs
 from harness.track.words import PARENT, TAG_TABLE
 
-if TYPE_CHECKING:
-    from mlflow.entities import Run
 
-
-def runs_of(uri: str | None, entries: Iterable[TableEntry]) -> "list[Run]":
-    """Returns the parent runs of tables and all their children, parents last.
+def runs_of(uri: str | None, entries: Iterable[TableEntry]) -> list[str]:
+    """Returns the ids of the parent runs of tables and of all their children, parents last.
 
     Raises:
         TrackerError: The tracker cannot be asked.
     """
-    uri, found = resolve_uri(uri), list["Run"]()
+    uri, found = resolve_uri(uri), list[str]()
     with asking(uri):
         for entry in entries:
             query = f"tags.`{PARENT}` = {quoted(entry.parent_id)}"
-            found += search_all_runs(uri, [entry.experiment_id], query)
-            found.append(connect(uri).get_run(entry.parent_id))
+            found += (run.info.run_id for run in search_all_runs(uri, [entry.experiment_id], query))
+            found.append(entry.parent_id)
     return found
 
 
-def remove_runs(uri: str | None, runs: "Iterable[Run]") -> None:
+def remove_runs(uri: str | None, runs: Iterable[str]) -> None:
     """Marks runs as deleted, children first: reports no longer find them, ``mlflow gc`` deletes them for good.
 
     Raises:
@@ -38,7 +34,7 @@ def remove_runs(uri: str | None, runs: "Iterable[Run]") -> None:
     uri = resolve_uri(uri)
     with asking(uri):
         for run in runs:
-            connect(uri).delete_run(run.info.run_id)
+            connect(uri).delete_run(run)
 
 
 def rename_table(uri: str | None, entries: Iterable[TableEntry], new: str) -> None:
@@ -54,7 +50,7 @@ def rename_table(uri: str | None, entries: Iterable[TableEntry], new: str) -> No
         if client.get_experiment_by_name(new) is not None:
             raise InputError(f'the tracker has an experiment "{new}" already; choose another name')
         for run in runs_of(uri, entries):
-            client.set_tag(run.info.run_id, TAG_TABLE, new)
+            client.set_tag(run, TAG_TABLE, new)
         for entry in entries:
             experiment = client.get_experiment(entry.experiment_id)
             if experiment.name == entry.table:

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.neural_network import MLPClassifier
 
-from harness.trainers.run import Run
+from harness import Run
 
 
 @dataclass

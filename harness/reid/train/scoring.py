@@ -24,6 +24,7 @@ from harness.reid.metrics import RANKS
 from harness.reid.models.cost import Cost, network_cost
 from harness.reid.models.network import Network, build_network
 from harness.reid.models.output import Output
+from harness.reid.own_metrics import Floats, ScoredClassification, ScoredRetrieval, own_metrics
 from harness.reid.recipe import EvaluationSpec
 from harness.reid.train.device import DeviceMeter, HostCopy, arithmetic, prepare_device
 from harness.reid.train.images import feed, open_images
@@ -173,16 +174,30 @@ def _score_retrieval(
         gallery_ids=gallery.identities,
         gallery_cameras=_cameras(gallery),
     )
-    metrics = dict(result.metrics())
-    overlaps = None
+    metrics, valid = dict(result.metrics()), ~np.isnan(result.average_precision)
+    scored = ScoredRetrieval(
+        query_features.numpy(),
+        gallery_features.numpy(),
+        query.identities,
+        gallery.identities,
+        query_cameras,
+        gallery_cameras,
+        result.average_precision,
+        result.first_hit_rank,
+        result.top_indices,
+    )
+    own, values = own_metrics(stage.evaluation.metrics, scored, valid)
+    metrics |= own
     for maps in query_attention:
         overlaps = _keep_attention(query_images, maps, folder)
         metrics["attention_overlap"] = float(overlaps.mean())
-    _write_query_units(folder, query, result, overlaps)
+        if valid.all():
+            values["attention_overlap"] = overlaps.double().numpy()
+    _write_query_units(folder, query, result, values)
     return metrics, notes
 
 
-def _write_query_units(folder: Path, query: Split, result: RankingResult, overlaps: Tensor | None) -> None:
+def _write_query_units(folder: Path, query: Split, result: RankingResult, more: Mapping[str, Floats]) -> None:
     """Writes the queries' values of each metric; the queries of one identity are drawn together.
 
     Queries without a match count in no metric of the ranking, so only where all have one is the overlap, a mean over
@@ -191,8 +206,7 @@ def _write_query_units(folder: Path, query: Split, result: RankingResult, overla
     valid = ~np.isnan(result.average_precision)
     values = {"mAP": result.average_precision[valid], "mINP": result.inp[valid]}
     values |= {f"rank{k}": (result.first_hit_rank[valid] <= k).astype(np.float64) for k in RANKS}
-    if overlaps is not None and valid.all():
-        values["attention_overlap"] = overlaps.double().numpy()
+    values |= more
     names = np.asarray([query.image_name(int(index)) for index in np.flatnonzero(valid)])
     write_units(folder, Units(values, names, query.identities[valid], "queries", "identities"))
 
@@ -279,7 +293,10 @@ def _score_classification(
     from harness.reid.evaluate import evaluate_classification
 
     result = evaluate_classification(scores, np.where(known, positions, -1))
-    units = {"error": 1.0 - result.correct.astype(np.float64)}
+    labels = np.where(known, positions, -1)
+    scored = ScoredClassification(scores.numpy(), labels)
+    own, more = own_metrics(stage.evaluation.metrics, scored, np.ones(len(test), dtype=bool))
+    units = {"error": 1.0 - result.correct.astype(np.float64), **more}
     write_units(folder, Units(units, np.arange(len(test)), np.arange(len(test)), "images", "images"))
     notes = [] if known.all() else [f"{int((~known).sum())} test images are of classes without training images"]
-    return {"error": result.error, "top5_error": result.top5_error}, notes
+    return {"error": result.error, "top5_error": result.top5_error, **own}, notes
