@@ -57,6 +57,7 @@ class Courier:
         self._failing_since: float | None = None
         """When the tracker began not to answer; None: it answers, as far as is known."""
         self._asked = self._answered = 0
+        self._progressed_at = 0.0
         self._thread = threading.Thread(target=self._work, name="courier", daemon=True)
         self._thread.start()
 
@@ -65,12 +66,14 @@ class Courier:
         self._news.set()
 
     def flush(self, patience_s: float) -> Delivery:
-        """Waits, at most ``patience_s``, until everything said so far is delivered; more may be said afterwards."""
+        """Waits until all that was said is delivered, or nothing is for ``patience_s``; more may be said afterwards."""
         started = time.monotonic()
         self._asked += 1
         self._hurry.set()
         self._news.set()
-        while not (done := self._flushed()) and time.monotonic() < self._deadline(started, patience_s):
+        while not (done := self._flushed()) and time.monotonic() < self._deadline(
+            max(started, self._progressed_at), patience_s
+        ):
             time.sleep(_POLL_S)
         self._hurry.clear()
         return Delivery(0) if done else Delivery(max(1, self._outbox.ended_in(self._journal)), self._reason)
@@ -85,6 +88,9 @@ class Courier:
             self._thread.join(_POLL_S)
         self._abandoned.set()
         return Delivery(0) if self._delivered else Delivery(self._outbox.undelivered(), self._reason)
+
+    def _progressed(self) -> None:
+        self._progressed_at = time.monotonic()
 
     def _flushed(self) -> bool:
         """Whether a round that began after the last request went well, here or in the process that delivers."""
@@ -102,7 +108,7 @@ class Courier:
 
         from harness.track.delivery import Deliverer, TrackerUnreachableError
 
-        lock, deliverer = FileLock(self._outbox.lock), Deliverer(self._uri, self._outbox)
+        lock, deliverer = FileLock(self._outbox.lock), Deliverer(self._uri, self._outbox, self._progressed)
         pause_s, reached = 0.0, False
         try:
             while not self._delivered and not self._abandoned.is_set():

@@ -75,8 +75,10 @@ class _LiveRun:
 class Deliverer:
     """Carries out everything in an outbox. The caller holds the outbox's lock."""
 
-    def __init__(self, uri: str, outbox: Outbox) -> None:
+    def __init__(self, uri: str, outbox: Outbox, on_progress: Callable[[], None] = lambda: None) -> None:
+        """Takes the tracker's address, the outbox, and what to call after each operation that was carried out."""
         self._uri = uri
+        self._on_progress = on_progress
         self._outbox = outbox
         self._journals: dict[Path, Journal] = {}
         self._queue: deque[tuple[Journal, int, Operation]] = deque()
@@ -94,6 +96,7 @@ class Deliverer:
             while self._queue:
                 self._apply(*self._queue[0])
                 self._queue.popleft()
+                self._on_progress()
             self._drain_all()
         except TrackerUnreachableError:
             # Whether the interrupted batch was stored is unknown, and so is what will answer next.

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -215,6 +216,31 @@ def test_after_a_flush_the_table_can_be_read_and_more_can_be_said(uri: str, tmp_
     tracker.finish_table("T", succeeded=True, report="# Table 1\n")
     assert tracker.close().undelivered == 0
     assert runs_of(uri)["T"].info.status == "FINISHED"
+
+
+def test_a_flush_waits_as_long_as_something_is_delivered(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every operation takes half a minute of a clock that the test turns: all of them take longer than the patience."""
+    late_s, apply = 0.0, Deliverer._apply
+
+    def apply_slowly(self: Deliverer, *operation: Any) -> None:
+        nonlocal late_s
+        apply(self, *operation)
+        late_s += 30.0
+
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + late_s, sleep=time.sleep)
+    monkeypatch.setattr(Deliverer, "_apply", apply_slowly)
+    monkeypatch.setattr(harness.track.courier, "time", clock)
+    tracker = Tracker(uri, tmp_path / "outbox")
+    open_table(tracker)
+    for name in "abcd":
+        open_run(tracker, name)
+        tracker.finish_run(name, {"mAP": 0.5})
+    assert tracker.flush(patience_s=100.0).undelivered == 0
+    assert late_s >= 9 * 30.0
+    monkeypatch.undo()
+    tracker.close()
 
 
 def test_a_run_must_be_opened_before_anything_is_said_about_it(uri: str, tmp_path: Path, spool: Path) -> None:
