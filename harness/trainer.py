@@ -245,6 +245,21 @@ class Trainer(ABC):
         """
         return {}
 
+    def matched(self, settings: BaseModel, other: BaseModel) -> BaseModel:  # noqa: ARG002
+        """Returns settings that train as another row does (its stages, steps, samplers), with their own losses alone.
+
+        What a row gains beyond this control is not its longer training's. A trainer that knows no such control leaves
+        this out, and tables of it cannot ask for ``controls: matched``.
+
+        Args:
+            settings: Those of the row that trains less.
+            other: Those of the row that it is compared with.
+
+        Raises:
+            UntrainableError: If there is no such training, with the reason as a sentence's rest ("it trains ...").
+        """
+        raise UntrainableError("this recipe's trainer makes no matched controls")
+
     def params(self, settings: BaseModel) -> Mapping[str, Any]:  # noqa: ARG002
         """Returns the few settings that a person compares runs by in the tracker, besides the factors."""
         return {}

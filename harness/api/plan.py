@@ -57,8 +57,28 @@ def describe_plan(
     planned = {run.row for run in plan.runs}
     settings = [row.factors for row in matrix.rows if row.id in planned]
     suggestion = most_telling_row(settings, prepared.allowed, matrix.levels)
+    answer["controls"] = _controls_json(prepared)
     answer["identified"] = _identified_json(identify_matrix(matrix, plan), suggestion, budgets_of(plan))
     return answer
+
+
+def _controls_json(prepared: Prepared) -> list[dict[str, Any]]:
+    """Each control with the claims that it is for, and what it costs beyond the other rows."""
+    plan, controls = prepared.plan, [row.id for row in prepared.matrix.rows if row.control]
+    told: list[dict[str, Any]] = []
+    for row in controls:
+        own = {name for run in plan.runs if run.row == row for name in run.stages}
+        others = {name for run in plan.runs if run.row not in controls for name in run.stages}
+        extra = [stage for stage in plan.to_run if stage.fingerprint in own - others]
+        pairs = {(one.better, one.than) for one in prepared.matrix.controls if one.row == row}
+        claims = [one.text for one in prepared.matrix.claims if (one.better, one.than) in pairs]
+        epochs = sum(stage.epochs for stage in extra)
+        told.append({"row": row, "claims": claims, "reason": "", "stages_to_run": len(extra), "epochs_to_run": epochs})
+    for one in prepared.matrix.controls:
+        if not one.row:
+            claims = [c.text for c in prepared.matrix.claims if (c.better, c.than) == (one.better, one.than)]
+            told.append({"row": "", "claims": claims, "reason": one.reason, "stages_to_run": 0, "epochs_to_run": 0})
+    return told
 
 
 def describe_settling(prepared: Prepared, most: int | None, slots: "Sequence[Slot]") -> dict[str, Any]:

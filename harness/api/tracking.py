@@ -180,7 +180,8 @@ def _rows_to_add(prepared: Prepared) -> list[tuple[str, ...]]:
     """Returns the rows that would tell what the table's rows leave open; rows with another ``set`` are apart."""
     groups: dict[str, list[Mapping[str, bool | str]]] = {}
     for row in prepared.whole.rows:
-        groups.setdefault(repr(row.set), []).append(row.factors)
+        if not row.control:
+            groups.setdefault(repr(row.set), []).append(row.factors)
     found = (rows_to_add(group, prepared.allowed, prepared.whole.levels) for group in groups.values() if len(group) > 1)
     return list(dict.fromkeys(factors for rows in found for factors in rows))
 

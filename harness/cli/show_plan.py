@@ -146,10 +146,22 @@ def _told_identified(answer: Answer) -> Iterator[str]:
         if not claim["identifiable"]:
             yield f'Claim out of reach: "{claim["text"]}": {claim["reason"]}.'
     yield from _told_budgets(identified)
+    yield from _told_controls(answer)
     if (more := identified["one_row_more"]) is not None:
         gains = [("main effect of", more["main_effects"]), ("first pair of rows for", more["paired"])]
         told = "; ".join(f"{gain} {_listed(names)}" for gain, names in gains if names)
         yield f"One row more would add most: {' + '.join(more['factors'])} ({told})."
+
+
+def _told_controls(answer: Answer) -> Iterator[str]:
+    """The controls of claims whose rows are trained unequally, with what they cost beyond the table."""
+    for control in answer["controls"]:
+        texts = _listed([f'"{text}"' for text in control["claims"]])
+        if control["row"]:
+            cost = f"{counted(control['stages_to_run'], 'stage')}, {counted(control['epochs_to_run'], 'epoch')} to run"
+            yield f'Control "{control["row"]}" for {texts}: {cost}.'
+        else:
+            yield f"No control for {texts}: {control['reason']}."
 
 
 def _told_budgets(identified: Answer) -> Iterator[str]:

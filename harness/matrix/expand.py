@@ -14,13 +14,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from harness.errors import InputError, did_you_mean
+from harness.matrix.controls import matched_controls
 from harness.matrix.declaration import Declaration, read_declaration
 from harness.matrix.generate import generated_rows
 from harness.matrix.levels import TOGGLE, holds, mentioned, read_mention, setting_of
 from harness.matrix.levels import Setting as Factors
-from harness.matrix.matrix import Assumption, Cited, Claim, Matrix, RefusedRow, Row
+from harness.matrix.matrix import Assumption, Cited, Claim, Control, Matrix, RefusedRow, Row
 from harness.matrix.patch import Setting, Values, overlay, tell_origin, touches, value_at
-from harness.matrix.recipe import Factor, Profile
+from harness.matrix.recipe import Factor, Profile, located
 from harness.matrix.resolve import Resolver, read_overrides
 from harness.matrix.schema import MAX_SEED
 from harness.matrix.settling import named_margins, settle_of
@@ -84,12 +85,20 @@ def expand(
     """
     chosen = declaration.profile(profile)
     table = declaration.table
-    candidates = _selected(declaration, list(_candidates(declaration, chosen)), rows)
+    controlled = table.controls == "matched"
+    candidates = list(_candidates(declaration, chosen))
+    candidates = candidates if controlled else list(_selected(declaration, candidates, rows))
     trainer, tree = declaration.recipe.trainer, declaration.recipe.tree
     found = Studies(studies, chosen.name, tree, searched or {})
     resolver = _resolver(declaration, chosen, overrides, found)
     kept, refused = _judged(declaration, candidates, resolver)
     resolver.check_overrides()
+    claims = tuple(Claim(**claim.model_dump()) for claim in table.claims)
+    controls: tuple[Control, ...] = ()
+    if controlled:
+        with located(declaration.document, ("controls",)):
+            added, controls = matched_controls(claims, kept, trainer)
+        kept, refused = _asked_for(declaration, candidates, [*kept, *added], controls, refused, rows)
     measured = _check_rows(declaration, chosen, (*resolver.settings, *resolver.overrides), kept)
     _check_other_profiles(declaration, chosen, kept, overrides)
     run_seeds = _seeds(declaration, chosen, seeds)
@@ -103,7 +112,8 @@ def expand(
         seeds=run_seeds,
         metrics=tuple(table.metrics),
         measured=measured,
-        claims=tuple(Claim(**claim.model_dump()) for claim in table.claims),
+        claims=claims,
+        controls=controls,
         cited=tuple(Cited(**cited.model_dump()) for cited in table.cited),
         assumptions=_assumptions(declaration, chosen, resolver, kept, run_seeds),
         overrides={".".join(setting.key): setting.value for setting in resolver.overrides},
@@ -223,6 +233,23 @@ def _selected(
     if not rows:
         raise InputError("--rows: found no row, expected at least one")
     return [candidate for candidate in candidates if candidate.id in wanted]
+
+
+def _asked_for(
+    declaration: Declaration,
+    candidates: Sequence[_Candidate],
+    kept: list[Row],
+    controls: Sequence[Control],
+    refused: list[RefusedRow],
+    rows: Sequence[str] | None,
+) -> tuple[list[Row], list[RefusedRow]]:
+    """The rows that ``rows`` names, by itself or, for a control, by both sides of its comparison."""
+    if rows is None:
+        return kept, refused
+    extra = [_Candidate(row.id, row.factors, ()) for row in kept if row.control]
+    wanted = {candidate.id for candidate in _selected(declaration, [*candidates, *extra], rows)}
+    wanted |= {one.row for one in controls if {one.better, one.than} <= wanted}
+    return [row for row in kept if row.id in wanted], [row for row in refused if row.id in wanted]
 
 
 def _seeds(declaration: Declaration, profile: Profile, seeds: Sequence[int] | None) -> tuple[int, ...]:

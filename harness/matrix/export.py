@@ -20,8 +20,9 @@ def matrix_to_json(matrix: Matrix) -> dict[str, Any]:
 
     Keys: name, title, profile, dataset, synthetic, seeds, metrics, measured (each metric's title, direction and unit),
     levels (of the factors that are not just on or off, the default first), rows (id, label, note, factors, paper, set,
-    recipe), refused (id, factors, constraint), claims (text, better, than, metric, by, within, note), cited (method,
-    values, note), assumptions (key, value, reason, alternatives, setting), overrides, notes.
+    recipe, and control where it is one), refused (id, factors, constraint), controls (better, than, of, row, reason;
+    where the table asks for them), claims (text, better, than, metric, by, within, note), cited (method, values,
+    note), assumptions (key, value, reason, alternatives, setting), overrides, notes.
     """
     return {
         "name": matrix.name,
@@ -41,6 +42,7 @@ def matrix_to_json(matrix: Matrix) -> dict[str, Any]:
                 "factors": dict(row.factors),
                 "paper": dict(row.paper),
                 "set": dict(row.set),
+                **({"control": True} if row.control else {}),
                 "recipe": row.recipe.model_dump(mode="json", by_alias=True),
             }
             for row in matrix.rows
@@ -48,6 +50,7 @@ def matrix_to_json(matrix: Matrix) -> dict[str, Any]:
         "refused": [
             {"id": row.id, "factors": list(row.factors), "constraint": row.constraint} for row in matrix.refused
         ],
+        **({"controls": [asdict(control) for control in matrix.controls]} if matrix.controls else {}),
         "claims": [asdict(claim) for claim in matrix.claims],
         "cited": [{"method": cited.method, "values": dict(cited.values), "note": cited.note} for cited in matrix.cited],
         "assumptions": [asdict(assumption) for assumption in matrix.assumptions],

@@ -41,6 +41,22 @@ class Row:
     """What a reader of the table should know of this row ("ticks inferred")."""
     set: Mapping[str, Any] = field(default_factory=dict)
     """What the row changes beside its factors, by dotted key."""
+    control: bool = False
+    """Whether it was added as a control: part of no effect of a factor."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """A comparison whose rows are trained unequally, and the row that removes the difference."""
+
+    better: str
+    than: str
+    of: str = ""
+    """The side that the control stands for."""
+    row: str = ""
+    """The control: the row ``of`` with the other's training; empty if there is none."""
+    reason: str = ""
+    """Why there is none."""
 
 
 @dataclass(frozen=True)
@@ -127,5 +143,7 @@ class Matrix:
     """Remarks for people: the table's own, and what was noticed while expanding (rows of one setting)."""
     studies: Mapping[str, str] = field(default_factory=dict)
     """The searches that values were taken from, by name: which study it was."""
+    controls: tuple[Control, ...] = ()
+    """Of the claims whose rows are trained unequally, where the table asks for them."""
     settle: Settle = field(default_factory=Settle)
     """What ``--settle`` is about."""

@@ -291,6 +291,8 @@ class TableSpec(Declared):
     generate: GenerateSpec | None = None
     cited: list[CitedSpec] = []
     claims: list[ClaimSpec] = []
+    controls: Literal["none", "matched"] = "none"
+    """``matched``: for each claim whose rows are trained unequally, one row more that removes the difference."""
     settle: SettleSpec | None = None
     profiles: dict[str, TableProfileSpec] = {}
     assumptions: Assumptions = {}

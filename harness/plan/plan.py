@@ -119,7 +119,7 @@ def identify_matrix(matrix: Matrix, plan: Plan) -> Identified:
         {row.id: row.factors for row in rows},
         cited=[one.method for one in matrix.cited],
         levels=matrix.levels,
-        beside={row.id: repr(sorted(row.set.items())) for row in rows},
+        beside={row.id: (repr(sorted(row.set.items())), row.id if row.control else "") for row in rows},
         claims=matrix.claims,
         refused={row.id: row.constraint for row in plan.refused},
     )

@@ -14,7 +14,7 @@ from harness.reid.metrics import METRICS
 from harness.reid.models.sources import weights_anywhere, weights_identity
 from harness.reid.recipe import Recipe, Spec
 from harness.reid.stages import CLASSES, NO_STAGE, stages_of
-from harness.trainer import InputRequest, Inputs, Metric, Part, StageSpec, Trainer
+from harness.trainer import InputRequest, Inputs, Metric, Part, StageSpec, Trainer, UntrainableError
 
 if TYPE_CHECKING:
     from harness.reid.trained import Trained
@@ -128,6 +128,24 @@ class ReidTrainer(Trainer):
         stage = recipe.trained_stages()[-1]
         last = recipe.stages[stage].last_epoch
         return {epoch: {f"stages.{stage}.stop_after": epoch} for epoch in range(every, last, every)} | {last: {}}
+
+    def matched(self, settings: BaseModel, other: BaseModel) -> BaseModel:
+        """Returns the recipe with the other's stages, each with those of its losses that the recipe turns on.
+
+        For a row of softmax alone beside one with a metric loss: stage 2 is trained, too, on batches of identities and
+        at its own learning rate, with the losses that stage 1 had. So all that differs is the metric loss.
+        """
+        own, wanted = _recipe(settings), _recipe(other)
+        stages = wanted.trained_stages()
+        if lacking := [stage for stage in own.trained_stages() if stage not in stages]:
+            raise UntrainableError(f"it trains stage {' and '.join(lacking)}, which the other does not")
+        added = [stage for stage in stages if stage not in own.trained_stages()]
+        free = {stage: wanted.stages[stage].model_copy(update={"needs_one_of": []}) for stage in added}
+        taken = {stage: wanted.stages[stage] for stage in stages} | free
+        matched = own.model_copy(update={"stages": {**own.stages, **taken}})
+        if silent := [stage for stage in stages if stage not in matched.trained_stages()]:
+            raise UntrainableError(f"with its losses off, stage {' and '.join(silent)} has nothing to learn from")
+        return matched
 
     def params(self, settings: BaseModel) -> Mapping[str, Any]:
         """Returns backbone, image size, epochs, margins and re-ranking."""

@@ -83,7 +83,9 @@ def gain_insight(declaration: Mapping[str, Any], measurements: Measurements, met
         measurements: The table's runs.
         metrics: The metrics to measure effects in; a row counts if it has the first one.
     """
-    measured = [row for row in declaration["rows"] if measurements.values(row["id"], metrics[0])]
+    measured = [
+        row for row in declaration["rows"] if not row.get("control") and measurements.values(row["id"], metrics[0])
+    ]
     groups = [
         {row["id"]: row["factors"] for row in measured if row["id"] in group} for group in comparable_rows(measured)
     ]

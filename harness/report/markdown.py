@@ -5,6 +5,7 @@ from typing import Any
 
 from harness.names import file_name
 from harness.report.findings import basis_text, unlike_neighbours
+from harness.report.markdown_controls import controls_section
 from harness.report.markdown_effects import effects_section
 from harness.report.markdown_sources import sources_section
 from harness.report.marks import NOTHING, TICK, bullets, code, escaped, link, number, picture, pipe_table, telling_table
@@ -57,6 +58,7 @@ def to_markdown(report: TableReport, figures: Sequence[tuple[str, str]] = (), pa
         *_results(report),
         *_figures(figures, page),
         *_claims(report),
+        *controls_section(report),
         *settled_section(report),
         *effects_section(report),
         *sources_section(report),

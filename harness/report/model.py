@@ -14,6 +14,7 @@ from harness.plan.budgets import declared_budgets
 from harness.plan.columns import TOGGLE, Level, Setting
 from harness.report.cautions import cautions_of
 from harness.report.claims import Judgement, judge_claims
+from harness.report.controls import Controlled, controlled_claims
 from harness.report.findings import Basis
 from harness.report.insight import Insight, gain_insight
 from harness.report.measurements import Measurements, provenance_of
@@ -109,6 +110,8 @@ class TableReport:
     ranked: bool
     costs: tuple[Cost, ...]
     claims: tuple[Judgement, ...]
+    controls: tuple[Controlled, ...]
+    """The claims whose rows are trained unequally, without the extra training."""
     settlement: Settlement | None
     """How seeds were added until the claims were decided; None where their number was declared."""
     insight: Insight
@@ -196,6 +199,7 @@ def build_report(snapshot: Snapshot) -> TableReport:
             ),
             settlement,
         ),
+        controls=controlled_claims(declared, measurements),
         settlement=settlement,
         insight=insight,
         sources=sources_of(measurements, keys, [row.id for row in rows], _compared(declared, insight, keys)),

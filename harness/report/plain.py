@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from harness.report.claims import Judgement
+from harness.report.controls import Controlled
 from harness.report.effects import Game, GameEffect
 from harness.report.findings import Basis
 from harness.report.insight import Gain, GameLine, Insight
@@ -112,6 +113,7 @@ def report_to_json(report: TableReport) -> dict[str, Any]:
         "ranked": report.ranked,
         "rows": [_row(row) for row in report.rows],
         "claims": [_claim(claim) for claim in report.claims],
+        "controls": [_controlled(one) for one in report.controls],
         "settled": settlement_to_json(report.settlement),
         "effects": _insight(report.insight),
         "variance": [_sources(one) for one in report.sources],
@@ -207,6 +209,22 @@ def _claim(claim: Judgement) -> dict[str, Any]:
         "reason": claim.reason,
         "seeds_needed": _needed(claim.needed),
         "seeds_needed_as_claimed": _needed(claim.needed_as_claimed),
+    }
+
+
+def _controlled(one: Controlled) -> dict[str, Any]:
+    return {
+        "text": one.text,
+        "metric": one.metric,
+        "better": one.better,
+        "than": one.than,
+        "control": one.control,
+        "of": one.of,
+        "reason": one.reason,
+        "whole": _estimate(one.whole),
+        "equal_training": _estimate(one.equal),
+        "training_alone": _estimate(one.training),
+        "p_holm": one.p_holm,
     }
 
 

@@ -91,7 +91,8 @@ class Table:
             data: The folder of the data set.
             overrides: Settings laid over every row.
             store: Where stages are kept.
-            more: Further keys of a table file: ``cited``, ``assumptions``, ``set``, ``profiles``, ``notes``.
+            more: Further keys of a table file: ``cited``, ``controls``, ``assumptions``, ``set``, ``profiles``,
+                ``notes``.
 
         Raises:
             InputError: For anything that is wrong, by key.

@@ -39,6 +39,7 @@ def plan_of(rows: int) -> dict[str, Any]:
             {"id": "a", "factors": ["SAC"], "constraint": "table.yaml:5: SAC requires DIL"},
             {"id": "b", "factors": ["SAC"], "constraint": "table.yaml:5: SAC requires DIL"},
         ],
+        "controls": [],
         "identified": {
             "main_effects": [],
             "aliases": [],
