@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from measure import arguments, now, tell
-from subjects import training_stage, untrained
+from subjects import Scale, training_stage, untrained
 
 from harness.reid.train.checkpoint import CheckpointWriter, save_checkpoint
 from harness.reid.train.loop import make_optimizer
@@ -31,9 +31,10 @@ def main() -> None:
             {"type": Path, "metavar": "DIR", "help": "where to write; default: the system's temporary folder"},
         ),
         ("--repeats", {"type": int, "default": 7}),
+        ("--scale", {"choices": ["demo", "paper"], "default": "paper"}),
     )
     device: torch.device = options.device
-    state = training_state(device)
+    state = training_state(device, options.scale)
     first, still, beside = [], [], []
     with (
         tempfile.TemporaryDirectory(dir=options.folder) as name,
@@ -58,9 +59,9 @@ def main() -> None:
     tell(rows, options, note=f"{size / 1e6:,.0f} MB, every epoch; written beside it is there after {written_s:.2f} s")
 
 
-def training_state(device: torch.device) -> dict[str, Any]:
+def training_state(device: torch.device, scale: Scale) -> dict[str, Any]:
     """What a checkpoint of the stage holds once every parameter has its momentum."""
-    settings = training_stage("full", "metric", "paper")
+    settings = training_stage("full", "metric", scale)
     network = untrained(settings, CLASSES).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(network, settings.optimizer)
     for parameter in network.parameters():

@@ -45,6 +45,8 @@ def main() -> None:
         folder = Path(name)
         dataset = open_dataset("market1501", pedestrians(folder / "set", options.identities))
         split = dataset.splits["train"]
+        if len(split) < BATCH:
+            raise SystemExit(f"--identities {options.identities}: {len(split)} images to train on, expected {BATCH}")
         started = time.perf_counter()
         images = cached_images(split, dataset.root, HEIGHT, WIDTH, folder / "cache", workers=options.threads)
         decoding_s = time.perf_counter() - started

@@ -34,7 +34,7 @@ def parts(scale: str, device: str) -> list[Part]:
         return Part(name, (str(HERE / script), *on, *words, *(small if tiny else ())), budget_s)
 
     size = ("--scale", "demo", "--batch", "12") if tiny else ("--scale", "paper")
-    speed = (*size, *(("--steps", "1", "--windows", "2") if tiny else ()))
+    speed = (*size, *(("--steps", "1", "--windows", "1") if tiny else ()))
     return [
         part("tests", 90, "gpu_tests.py", small=("--select", "not two_workers and not out_of_memory")),
         part("demo", 80, "gpu_demo.py", small=("--tiny",)),
@@ -42,8 +42,8 @@ def parts(scale: str, device: str) -> list[Part]:
         part("profile", 25, "gpu_profile.py", *size, small=("--steps", "2")),
         part("evaluate", 45, "gpu_evaluate.py", small=("--shrink", "40")),
         part("compile", 50, "gpu_step.py", *speed, "--compile", small=("--networks", "plain")),
-        part("data", 25, "data.py", small=("--identities", "16", "--repeats", "1")),
-        part("checkpoint", 10, "checkpoint.py", small=("--repeats", "1")),
+        part("data", 25, "data.py", small=("--identities", "40", "--repeats", "1")),
+        part("checkpoint", 10, "checkpoint.py", small=("--scale", "demo", "--repeats", "1")),
         part("losses", 10, "losses.py", small=("--repeats", "5")),
         part("stages", 35, "gpu_stages.py", small=("--tiny",)),
     ]
@@ -120,10 +120,14 @@ def read_options() -> argparse.Namespace:
 
 
 def environment_for(device: str) -> dict[str, str]:
-    """Of the parts: the project on the path, output at once, no network, and no GPU where a CPU was asked for."""
+    """Of the parts: the project on the path, output at once, no network.
+
+    Where a CPU was asked for, no GPU, and one thread: small steps on several threads of a busy machine wait for the
+    slowest at every operation.
+    """
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     told = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "HF_HUB_OFFLINE": "1"}
-    hidden = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
+    hidden = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"} if device == "cpu" else {}
     return {**os.environ, **told, **hidden}
 
 

@@ -1,5 +1,6 @@
 """The GPU's command: its parts run in order, each in its time, and whatever becomes of one costs no other anything."""
 
+import argparse
 import json
 import os
 import signal
@@ -164,6 +165,51 @@ def test_the_page_takes_every_part_and_says_why_one_is_missing(tmp_path: Path) -
     assert "--parts demo`: *not measured* (failed: exit code 1: no)" in section
     assert "Cut short: not done after 9 s" in section
     assert "--parts stages`: *not measured*\n" in section
+
+
+def test_hours_of_table_1_are_its_plans_images_over_the_measured_speeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    import gpu_step
+
+    speeds = {"plain": {"classify": 4000.0, "metric": 2000.0}, "full": {"classify": 1000.0, "metric": 500.0}}
+    way = {"precision": "bfloat16", "way": "plain"}
+    rows = [
+        {**way, "network": network, "stage": stage, "loop images/s": speed}
+        for network, stages in speeds.items()
+        for stage, speed in stages.items()
+    ]
+    slow = [{**row, "way": "recomputed", "loop images/s": 1.0} for row in rows]
+    lacking = [{**row, "precision": "tf32"} for row in rows[1:]]
+    monkeypatch.setattr(gpu_step, "seconds_of_evaluations", lambda options: 1800.0)
+    (line,) = gpu_step.hours_of_table([*rows, *slow, *lacking], argparse.Namespace(scale="paper"))
+    # A stage shows 12,936 images 150 times. Plain: one classify (rows 1, 3 and 3(T) share it), three metric (2, 3,
+    # 3(T)); full: two classify (4 and 5 share one, 6 and 8 the other), three metric (5, 7, 8). Each under three seeds.
+    seconds = 3 * 12936 * 150 * (1 / 4000 + 3 / 2000 + 2 / 1000 + 3 / 500)
+    assert (line["precision"], line["trainings"], line["scoring h"]) == ("bfloat16", 27, 0.5)
+    assert line["GPU-hours"] == pytest.approx(seconds / 3600 + 0.5)
+
+
+def test_a_profile_says_what_bounds_the_step() -> None:
+    import gpu_profile
+
+    kernels = [
+        {"kernel": "sm90_xmma_wgrad_implicit_gemm_bf16", "calls": 40, "s": 0.6},
+        {"kernel": "void cudnn::bn_fw_tr_1C11_kernel_NCHW<|>", "calls": 20, "s": 0.3},
+        {"kernel": "void at::native::vectorized_elementwise_kernel", "calls": 9, "s": 0.05},
+    ]
+    rows, told = gpu_profile.table(kernels, wall_s=1.0, steps=10)
+    assert [row["ms a step"] for row in rows] == pytest.approx([60.0, 30.0, 5.0])
+    assert "|" not in rows[1]["kernel"]  # it ends a cell of the page
+    assert told == (
+        "the step is bound by convolutions and products: of 100 ms a step the device works 95 ms (95%), "
+        "63% of it on convolutions and products"
+    )
+    assert [line["kind"] for line in gpu_profile.by_family(kernels)] == [
+        "convolutions and products",
+        "normalisation",
+        "elementwise operations and sums",
+    ]
+    _, idle = gpu_profile.table(kernels, wall_s=4.0, steps=10)
+    assert idle.startswith("the step is bound by what keeps the device waiting")
 
 
 @pytest.mark.slow
