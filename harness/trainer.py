@@ -193,12 +193,21 @@ class Trainer(ABC):
         """Returns the dotted setting that a profile's synthetic data does not fit and a sentence; None if it fits."""
         return None
 
-    def find(self, dataset: str, candidates: Sequence[Path]) -> tuple[Path | None, Sequence[Path]]:  # noqa: ARG002
-        """Returns the first candidate folder that holds the data set, and the places looked in."""
+    def find(
+        self,
+        settings: Sequence[Mapping[str, Any]],  # noqa: ARG002
+        candidates: Sequence[Path],  # noqa: ARG002
+    ) -> tuple[Path | None, Sequence[Path]]:
+        """Returns the first candidate folder that holds the data sets that rows name, and the places looked in.
+
+        Args:
+            settings: Those of the rows, as nested mappings not yet validated.
+            candidates: The folders, in order.
+        """
         return None, ()
 
-    def release(self, dataset: str) -> Inputs | None:  # noqa: ARG002
-        """Returns a data set as its release is known to be, ``assumed``, for plans without its files; None if unknown.
+    def release(self, settings: Sequence[Mapping[str, Any]]) -> Inputs | None:  # noqa: ARG002
+        """Returns the rows' data as its release is known to be, ``assumed``, for plans without files; None if unknown.
 
         Its contents name every part that stages read; what they say of it is never used.
         """

@@ -31,19 +31,21 @@ EXCEPTIONS = {("api", "report"): {("reid",)}}
 """Pictures of a retrieval's images are drawn from the method's own data."""
 
 METHOD = {
-    "recipe": {"metrics"},
+    "spec": set(),
+    "layout": {"spec"},
+    "recipe": {"spec", "layout", "metrics"},
     "own_metrics": {"recipe"},
     "compiled": set(),
     "files": set(),
     "metrics": set(),
-    "data": {"compiled"},
+    "data": {"compiled", "layout"},
     "models": set(),
     "losses": {"models"},
     "evaluate": {"compiled"},
-    "stages": {"recipe"},
+    "stages": {"recipe", "spec"},
     "train": {"recipe", "files", "metrics", "own_metrics", "stages", "data", "models", "losses", "evaluate"},
     "trained": {"recipe", "stages", "data", "train"},
-    "trainer": {"recipe", "files", "metrics", "stages", "data", "models", "trained"},
+    "trainer": {"spec", "recipe", "files", "metrics", "stages", "data", "models", "trained"},
 }
 """The same for the rooms of the method, ``harness.reid``, which may import nothing of the harness but the shared."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
-from harness.matrix import Declaration, dataset_of
+from harness.matrix import Declaration, dataset_of, settings_of
 from harness.trainer import Inputs
 
 DATA_VARIABLE = "HARNESS_DATA"
@@ -65,20 +65,21 @@ def choose(
         InputError: If data that was named, or that the profile needs, is not found.
     """
     wanted = declaration.profile(profile)
-    dataset = dataset_of(declaration, profile=wanted.name, overrides=overrides)
+    settings = settings_of(declaration, profile=wanted.name, overrides=overrides)
+    dataset = dataset_of(declaration, settings)
     if not dataset:
         if data is not None:
             raise InputError(f"--data {data}: the trainer of {declaration.path} reads no data set")
         return Choice(wanted.name, None)
     if profile is not None and wanted.synthetic is not None and data is None:
         return Choice(wanted.name, None)
-    found, looked = declaration.recipe.trainer.find(dataset, data_candidates(data))
+    found, looked = declaration.recipe.trainer.find(settings, data_candidates(data))
     places = ", ".join(str(place) for place in looked)
     if found is not None:
         return Choice(wanted.name, found)
     synthetic = [name for name, declared in declaration.profiles.items() if declared.synthetic is not None]
     if data is not None or profile is not None or not synthetic:
-        release = declaration.recipe.trainer.release(dataset) if may_assume and data is None else None
+        release = declaration.recipe.trainer.release(settings) if may_assume and data is None else None
         if release is not None:
             return Choice(wanted.name, None, _assumption(release, places), release)
         hint = f"--profile {synthetic[0]} runs without it, on a synthetic set" if synthetic and data is None else ""

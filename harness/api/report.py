@@ -115,7 +115,7 @@ def _draw(pictures: Pictures, snapshot: "Snapshot", out: Path, store: Path) -> l
     attention = pictures.attention
     if pictures.rank_lists:
         chosen = pictures.row or str(snapshot.declaration["rows"][-1]["id"])
-        load = _loader(snapshot, pictures.data, store)
+        load = _loader(snapshot, chosen, pictures.data, store)
         drawn = write_rank_lists(snapshot, chosen, pictures.rank_lists, load, out / FIGURES)
         drawn_pictures.append(
             (f"The worst queries of row {chosen} with their ten nearest gallery images", _raster(drawn))
@@ -134,24 +134,26 @@ def _raster(paths: list[Path]) -> Path:
     return next(path for path in paths if path.suffix == ".png")
 
 
-def _loader(snapshot: "Snapshot", data: Path | None, store: Path) -> "Callable[[str, str], np.ndarray]":
+def _loader(snapshot: "Snapshot", row: str, data: Path | None, store: Path) -> "Callable[[str, str], np.ndarray]":
     """Reads images for rank lists: from --data, the store's synthetic set, or where data is looked for."""
     import numpy as np
 
-    from harness.reid.data import find_dataset, open_dataset
+    from harness.reid.data import open_dataset
     from harness.reid.data.decode import decode_image
+    from harness.reid.data.known import find_dataset, name_of
     from harness.reid.trainer import SyntheticSpec, synthetic_place
 
     made = snapshot.declaration.get("synthetic")
     places = data_candidates(data)
     if made is not None and data is None:
         places = [synthetic_place(SyntheticSpec(**made), store), *places]
-    name = str(snapshot.declaration["dataset"])
-    found, looked = find_dataset(name, places)
+    recipes = {str(declared["id"]): declared["recipe"] for declared in snapshot.declaration["rows"]}
+    dataset = recipes[row]["data"]["dataset"] if row in recipes else str(snapshot.declaration["dataset"])
+    name, (found, looked) = name_of(dataset), find_dataset(dataset, places)
     if found is None:
         told = ", ".join(map(str, looked))
         raise InputError(f"{name} was not found for the rank lists; looked in {told}. Name its folder with --data DIR")
-    root = open_dataset(name, found).root
+    root = open_dataset(dataset, found).root
 
     def load(_: str, file: str) -> "np.ndarray":
         return np.asarray(decode_image(root / file)[0])

@@ -1,13 +1,16 @@
 """``harness data make`` and ``harness data check``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.options import JsonOption
 from harness.display.console import counting, notices, print_json
 from harness.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from harness.reid.data.readers import Named
 
 data_app = typer.Typer(name="data", help="Make a synthetic data set, or check one.", no_args_is_help=True)
 
@@ -42,7 +45,11 @@ def check(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The data set's folder, or one that holds it.")],
     dataset: Annotated[
         str | None,
-        typer.Option("--dataset", metavar="NAME", help="Which data set to look for. Without it: what is found."),
+        typer.Option(
+            "--dataset",
+            metavar="NAME",
+            help="Which data set to look for, or a table (TABLE.yaml) that declares it. Without it: what is found.",
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -50,9 +57,11 @@ def check(
 
     Exit code 1 if any image cannot be read.
     """
-    from harness.reid.data import check_dataset, recognise
+    from harness.reid.data.check import check_dataset
+    from harness.reid.data.known import recognise
 
-    name = dataset or recognise(directory)
+    name = _declared_in(Path(dataset)) if dataset and Path(dataset).suffix in {".yaml", ".yml"} else dataset
+    name = name or recognise(directory)
     with counting("reading") as progress:
         found = check_dataset(name, directory, progress=progress)
     if json:
@@ -61,3 +70,14 @@ def check(
         typer.echo("\n".join(found.lines()))
     if found.unreadable:
         raise typer.Exit(1)
+
+
+def _declared_in(table: Path) -> "Named":
+    """The data set that a table's rows read."""
+    from harness.matrix import load_matrix
+    from harness.reid.recipe import Recipe
+
+    for row in load_matrix(table).rows:
+        if isinstance(row.recipe, Recipe):
+            return row.recipe.data.dataset
+    raise InputError(f"{table}: its rows name no data set")

@@ -109,7 +109,7 @@ def _disk(store: Path) -> list[Finding]:
 
 def _data_sets(data: Path | None) -> list[Finding]:
     from harness.api.places import data_candidates
-    from harness.reid.data import DATASETS, find_dataset
+    from harness.reid.data.known import DATASETS, find_dataset
 
     findings = []
     for name in DATASETS:

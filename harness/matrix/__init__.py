@@ -4,7 +4,7 @@ Owns everything between a table file and a ``Matrix``. Refuses training and trac
 mlflow. Two steps, for a caller that chooses the profile by what it finds::
 
     declaration = read_declaration(Path("ablations/table1.yaml"))
-    declaration.profiles, dataset_of(declaration, profile="paper")
+    declaration.profiles, settings_of(declaration, profile="paper")
     matrix = expand(declaration, profile="demo")
 
 or ``load_matrix`` for both at once.
@@ -12,7 +12,7 @@ or ``load_matrix`` for both at once.
 
 from harness.matrix.beside import Beside, read_beside, read_modes
 from harness.matrix.declaration import Declaration, read_declaration
-from harness.matrix.expand import dataset_of, declarable, expand, load_matrix
+from harness.matrix.expand import dataset_of, declarable, expand, load_matrix, settings_of
 from harness.matrix.export import matrix_to_json, recipe_to_yaml
 from harness.matrix.matrix import Assumption, Cited, Claim, Matrix, RefusedRow, Row, Settle
 from harness.matrix.recipe import Factor, Profile
@@ -38,4 +38,5 @@ __all__ = [
     "read_declaration",
     "read_modes",
     "recipe_to_yaml",
+    "settings_of",
 ]

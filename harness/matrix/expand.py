@@ -6,7 +6,7 @@ profile's, factors in declared order (on: ``patch``, then ``apply``; off: ``off`
 a tick in the table stays true.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,9 @@ def expand(
         assumptions=_assumptions(declaration, chosen, resolver, kept, run_seeds),
         overrides={".".join(setting.key): setting.value for setting in resolver.overrides},
         synthetic=chosen.synthetic,
-        dataset=trainer.dataset(kept[0].recipe.model_dump() if kept else overlay(resolver.base, resolver.overrides)),
+        dataset=dataset_of(
+            declaration, [row.recipe.model_dump() for row in kept] or [overlay(resolver.base, resolver.overrides)]
+        ),
         trainer=trainer,
         levels={name: own for name, own in named_levels.items() if own != TOGGLE},
         notes=(*table.notes, *_same_settings(kept), *_searched(found)),
@@ -127,26 +129,34 @@ def expand(
     )
 
 
-def dataset_of(declaration: Declaration, *, profile: str | None, overrides: Mapping[str, Any] | None = None) -> str:
-    """The data set that a table's rows name under a profile, ``--set`` laid over them; empty for none.
+def settings_of(
+    declaration: Declaration, *, profile: str | None, overrides: Mapping[str, Any] | None = None
+) -> tuple[Values, ...]:
+    """The settings of a table's rows under a profile, ``--set`` laid over them, to find by them what the rows read.
 
-    Every row of a table has the same one, so the first that no constraint refuses decides. Where its recipe is not
-    valid, which ``expand`` is to tell, its values decide as they are.
+    Rows that a constraint refuses are left out. Where no row is left, what all have in common; where a recipe is not
+    valid, which ``expand`` is to tell, its values as they are.
 
     Raises:
         InputError: For an unknown profile, or a key of ``overrides`` that the recipe does not have.
     """
     chosen = declaration.profile(profile)
-    trainer = declaration.recipe.trainer
     resolver = _resolver(declaration, chosen, overrides, Studies(None, chosen.name, declaration.recipe.tree))
-    rows = (candidate for candidate in _candidates(declaration, chosen) if not _violated(candidate, declaration))
-    first = next(rows, None)
-    if first is None:
-        return trainer.dataset(overlay(resolver.base, resolver.overrides))
-    try:
-        return trainer.dataset(resolver.recipe(first.id, first.factors, first.settings).model_dump())
-    except InputError:
-        return trainer.dataset(resolver.values(first.factors, first.settings))
+    rows = [candidate for candidate in _candidates(declaration, chosen) if not _violated(candidate, declaration)]
+    if not rows:
+        return (overlay(resolver.base, resolver.overrides),)
+    settings = list[Values]()
+    for row in rows:
+        try:
+            settings.append(resolver.recipe(row.id, row.factors, row.settings).model_dump())
+        except InputError:
+            settings.append(resolver.values(row.factors, row.settings))
+    return tuple(settings)
+
+
+def dataset_of(declaration: Declaration, settings: Iterable[Mapping[str, Any]]) -> str:
+    """The data sets that rows with these settings name, for people; empty for none."""
+    return ", ".join(dict.fromkeys(filter(None, map(declaration.recipe.trainer.dataset, settings))))
 
 
 def declarable(

@@ -25,6 +25,8 @@ class Node:
     """The models by ``kind``, where a kind chooses; pydantic then names the kind in an error's location."""
     items: "Node | None" = None
     """What stands at each place of a list."""
+    or_value: bool = False
+    """Whether a single value or a list may stand here in the mapping's place; pydantic then puts a tag between."""
     is_any_scalar: bool = False
     """Whether a number, text or a truth value may stand here."""
     optional: bool = False
@@ -50,6 +52,9 @@ def _node(annotation: Any) -> Node:
         members = [member for member in get_args(annotation) if member is not type(None)]
         if len(members) == 1:
             return replace(_node(members[0]), optional=True)
+        models = [node for node in map(_node, members) if node.is_mapping]
+        if len(models) == 1:
+            return replace(models[0], or_value=True)
         kinds = {kind: _node(member) for member in members for kind in _kinds(member)}
         fields = {name: node for member in kinds.values() for name, node in (member.fields or {}).items()}
         return Node(fields=fields, kinds=kinds) if kinds else Node(is_any_scalar=True)
@@ -111,7 +116,7 @@ def misplaced(tree: Node, key: tuple[str, ...], value: Any) -> Iterator[tuple[tu
         for name, inner in value.items():
             for where, problem in misplaced(tree, (*key, name), inner):
                 yield (name, *where), problem
-    elif node.is_mapping and not (value is None and node.optional):
+    elif node.is_mapping and not (node.or_value or (value is None and node.optional)):
         yield (), f"found {describe(value)}, expected a mapping (key: value)"
 
 
@@ -130,7 +135,7 @@ def without_tags(tree: Node, location: tuple[str | int, ...]) -> tuple[str | int
     for part in parts:
         kept.append(part)
         node = _below(node, part)
-        if node.kinds:
+        if node.kinds or node.or_value:
             next(parts, None)
         elif not node.is_mapping and node.items is None:
             break

@@ -7,23 +7,18 @@ converted, and an unknown key is an error.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from harness.errors import did_you_mean
+from harness.reid.layout import Declared
 from harness.reid.metrics import METRICS
+from harness.reid.spec import Spec, refusal
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 PositiveInt = Annotated[int, Field(gt=0, le=1_000_000)]
 Pixels = Annotated[int, Field(gt=0, le=10_000)]
 BUILT_IN_LOSSES = ("softmax", "triplet", "quadruplet", "sac")
-
-
-class Spec(BaseModel):
-    """A strict, frozen piece of a recipe; NaN and infinity are refused everywhere."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class HeldOut(Spec):
@@ -38,8 +33,8 @@ class HeldOut(Spec):
 class DataSpec(Spec):
     """Which data set, at which size. Where it lies on disk is not part of a recipe."""
 
-    dataset: str
-    """``market1501``, ``dukemtmc-reid``, ``cifar100``, or ``package.module:name`` of the user's own reader."""
+    dataset: Declared
+    """A known one by name, a layout of one's own, or ``package.module:name`` of the user's own reader."""
     height_px: Pixels
     width_px: Pixels
     held_out: HeldOut | None = None
@@ -261,23 +256,23 @@ class Recipe(Spec):
     def _stages_name_known_losses(self) -> "Recipe":
         for name in self.losses.custom:
             if name in BUILT_IN_LOSSES:
-                raise _refusal(f"losses.custom.{name}", f'"{name}" is the name of a built-in loss; choose another')
+                raise refusal(f"losses.custom.{name}", f'"{name}" is the name of a built-in loss; choose another')
         if not self.stages:
-            raise _refusal("stages", "found no stage, expected at least one")
+            raise refusal("stages", "found no stage, expected at least one")
         known = (*BUILT_IN_LOSSES, *self.losses.custom)
         for name, stage in self.stages.items():
             for loss in stage.losses:
                 if loss not in known:
-                    raise _refusal(f"stages.{name}.losses", f'"{loss}" is no loss; {did_you_mean(loss, known)}')
+                    raise refusal(f"stages.{name}.losses", f'"{loss}" is no loss; {did_you_mean(loss, known)}')
             if len(set(stage.losses)) < len(stage.losses):
-                raise _refusal(f"stages.{name}.losses", "a loss is named twice")
+                raise refusal(f"stages.{name}.losses", "a loss is named twice")
             for loss in stage.needs_one_of:
                 if loss not in stage.losses:
                     told = did_you_mean(loss, stage.losses)
-                    raise _refusal(f"stages.{name}.needs_one_of", f'"{loss}" is no loss of this stage; {told}')
+                    raise refusal(f"stages.{name}.needs_one_of", f'"{loss}" is no loss of this stage; {told}')
             if stage.last_epoch > stage.epochs:
                 told = f"found {stage.stop_after}, expected at most the stage's {stage.epochs} epochs"
-                raise _refusal(f"stages.{name}.stop_after", told)
+                raise refusal(f"stages.{name}.stop_after", told)
         return self
 
     @model_validator(mode="after")
@@ -285,7 +280,7 @@ class Recipe(Spec):
         for key in self.evaluation.metrics:
             if key in METRICS[self.evaluation.protocol]:
                 told = f'"{key}" is a metric of the protocol {self.evaluation.protocol}; choose another name'
-                raise _refusal(f"evaluation.metrics.{key}", told)
+                raise refusal(f"evaluation.metrics.{key}", told)
         return self
 
     @model_validator(mode="after")
@@ -294,7 +289,7 @@ class Recipe(Spec):
             told = (
                 "found true with arithmetic.compile true; the compiler chooses itself what to recompute: turn one off"
             )
-            raise _refusal("model.checkpoint_activations", told)
+            raise refusal("model.checkpoint_activations", told)
         return self
 
     @model_validator(mode="after")
@@ -304,7 +299,7 @@ class Recipe(Spec):
             wanted = "maps of one size from stages 4, 5 and 6: model.output_stride 8 or 16 and model.stage6 true"
             stage6 = str(self.model.stage6).lower()
             found = f"model.output_stride {self.model.output_stride} and model.stage6 {stage6}"
-            raise _refusal("losses.sac.weight", f"the self-attention constraint needs {wanted}; found {found}")
+            raise refusal("losses.sac.weight", f"the self-attention constraint needs {wanted}; found {found}")
         return self
 
     def active_losses(self, stage: str) -> dict[str, Spec]:
@@ -331,8 +326,3 @@ class Recipe(Spec):
             if any(loss in active for loss in stage.needs_one_of) if stage.needs_one_of else supervised:
                 trained.append(name)
         return tuple(trained)
-
-
-def _refusal(path: str, message: str) -> PydanticCustomError:
-    """An error of the whole recipe that still knows the dotted key it is about."""
-    return PydanticCustomError("refused", "{message}", {"message": message, "path": tuple(path.split("."))})

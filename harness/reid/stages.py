@@ -19,8 +19,8 @@ from harness.reid.recipe import (
     Recipe,
     ScheduleSpec,
     ShuffledSampler,
-    Spec,
 )
+from harness.reid.spec import Spec
 from harness.trainer import Inputs, StageSpec, UntrainableError
 
 _METRIC = frozenset({"triplet", "quadruplet"})

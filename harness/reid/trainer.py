@@ -1,5 +1,6 @@
 """The paper's trainer: what the method declares at the harness's door. Imports neither torch nor timm."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -7,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 from pydantic import BaseModel, Field
 
 from harness.errors import InputError
-from harness.reid.data import find_dataset, label_map, open_dataset, release_counts, split_fingerprint
+from harness.reid.data import label_map, open_dataset, split_fingerprint
 from harness.reid.data.dataset import Dataset
+from harness.reid.data.known import find_datasets, name_of, release_counts
+from harness.reid.data.readers import Named
 from harness.reid.files import ATTENTION, PER_QUERY
 from harness.reid.metrics import METRICS
 from harness.reid.models.sources import weights_anywhere, weights_identity
-from harness.reid.recipe import Recipe, Spec
+from harness.reid.recipe import Recipe
+from harness.reid.spec import Spec
 from harness.reid.stages import CLASSES, NO_STAGE, stages_of
 from harness.trainer import InputRequest, Inputs, Metric, Part, StageSpec, Trainer, UntrainableError
 
@@ -20,6 +24,8 @@ if TYPE_CHECKING:
     from harness.reid.trained import Trained
 
 _MAX_SEED = 2**32 - 1
+SYNTHETIC = ("market1501", "dukemtmc-reid", "cifar100")
+"""The data sets whose layout a profile can make."""
 
 
 class SyntheticSpec(Spec):
@@ -60,36 +66,42 @@ class ReidTrainer(Trainer):
         return "" if _recipe(settings).trained_stages() else NO_STAGE
 
     def dataset(self, settings: Mapping[str, Any]) -> str:
-        """Returns ``data.dataset``."""
-        data = settings.get("data")
-        name = data.get("dataset") if isinstance(data, Mapping) else None
-        return name if isinstance(name, str) else ""
+        """Returns the name of ``data.dataset``."""
+        return " → ".join(dict.fromkeys(map(name_of, _named(settings))))
 
     def misfit(self, settings: BaseModel, synthetic: BaseModel) -> tuple[str, str] | None:
-        """A synthetic set has the layout of one data set; a reader of the user's own may read any."""
+        """A synthetic set has the layout of one data set; a reader or a layout of the user's own may read any."""
         dataset, layout = _recipe(settings).data.dataset, cast(SyntheticSpec, synthetic).layout
-        if ":" in dataset or dataset == layout:
+        if dataset == layout or not isinstance(dataset, str) or dataset not in SYNTHETIC:
             return None
         return "data.dataset", f'found "{dataset}", but the profile makes a synthetic "{layout}"; expected the same'
 
-    def find(self, dataset: str, candidates: Sequence[Path]) -> tuple[Path | None, Sequence[Path]]:
+    def find(
+        self, settings: Sequence[Mapping[str, Any]], candidates: Sequence[Path]
+    ) -> tuple[Path | None, Sequence[Path]]:
         """Looks for the data set's folders in each candidate."""
-        return find_dataset(dataset, candidates)
+        return find_datasets([name for row in settings for name in _named(row)], candidates)
 
-    def release(self, dataset: str) -> Inputs | None:
+    def release(self, settings: Sequence[Mapping[str, Any]]) -> Inputs | None:
         """Returns the counts of a built-in data set's release."""
-        counts = release_counts(dataset)
-        if counts is None:
+        (name, *others) = {_key(name): name for row in settings for name in _named(row)}.values()
+        counts = release_counts(name)
+        if counts is None or others:
             return None
         sizes = {split: images for split, (images, _) in counts.items()}
         contents = dict.fromkeys(counts, "unknown")
-        return Inputs(dataset, contents, {**sizes, CLASSES: counts["train"][1]}, assumed=True)
+        return Inputs(name_of(name), contents, {**sizes, CLASSES: counts["train"][1]}, assumed=True)
 
     def inputs(self, request: InputRequest) -> Inputs:
         """Opens the data set, after rendering a synthetic one where no folder is given."""
-        name, root, made = self.dataset(request.settings[0].model_dump()), request.root, ""
+        name, root, made = _recipe(request.settings[0]).data.dataset, request.root, ""
         if root is None:
-            root = _render(cast(SyntheticSpec, request.synthetic), request)
+            spec = cast(SyntheticSpec, request.synthetic)
+            if not isinstance(name, str) or (name != spec.layout and ":" not in name):
+                called = name_of(name)
+                told = f'the profile makes a synthetic "{spec.layout}", which is no {called}'
+                raise InputError(f"data.dataset: {told}; name the folder of {called} with --data DIR")
+            root = _render(spec, request)
         dataset = open_dataset(name, root, splits=("train",) if request.training_only else None)
         if dataset.synthetic:
             made = "synthetic"
@@ -104,7 +116,7 @@ class ReidTrainer(Trainer):
         models = [_recipe(one).model for one in settings]
         root = str(inputs.root.absolute()) if inputs.root else ""  # a worker may run in another folder
         return {
-            "dataset": inputs.name,
+            "dataset": _recipe(settings[0]).data.model_dump()["dataset"] if settings else inputs.name,
             "root": root,
             "inputs": {inputs.name: root},
             "cache": str(cache),
@@ -218,6 +230,18 @@ def _render(synthetic: SyntheticSpec, request: InputRequest) -> Path:
         seed=synthetic.seed,
         progress=lambda done, total: request.progress("rendering the synthetic data set", done, total),
     )
+
+
+def _named(settings: Mapping[str, Any]) -> list[Named]:
+    """The data sets that settings name, not yet validated."""
+    data = settings.get("data")
+    name = data.get("dataset") if isinstance(data, Mapping) else None
+    return [name] if isinstance(name, str | Mapping) else []
+
+
+def _key(name: Named) -> str:
+    """What tells data sets apart."""
+    return name if isinstance(name, str) else json.dumps(name, sort_keys=True)
 
 
 def _recipe(settings: BaseModel) -> Recipe:

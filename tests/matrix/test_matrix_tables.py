@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError
-from harness.matrix import dataset_of, load_matrix, matrix_to_json, read_declaration
+from harness.matrix import dataset_of, load_matrix, matrix_to_json, read_declaration, settings_of
 from harness.matrix.source import read_yaml
 from harness.reid.recipe import Recipe
 
@@ -297,7 +297,9 @@ def test_an_assumption_tells_the_value_in_force_and_who_gave_it():
 def test_the_data_set_of_a_profile_is_told_without_expanding():
     declaration = read_declaration(ABLATIONS / "table3.yaml")
     assert list(declaration.profiles) == ["paper", "demo"]
-    assert {dataset_of(declaration, profile=name) for name in ("paper", "demo")} == {"dukemtmc-reid"}
+    assert {dataset_of(declaration, settings_of(declaration, profile=name)) for name in ("paper", "demo")} == {
+        "dukemtmc-reid"
+    }
     synthetic = declaration.profiles["demo"].synthetic
     assert synthetic is not None
     assert synthetic.layout == "dukemtmc-reid"
@@ -321,7 +323,8 @@ def test_the_data_set_of_a_profile_is_told_without_expanding():
 )
 def test_the_data_set_is_the_one_that_the_rows_read(declare, table, recipe, overrides, expected):
     declaration = read_declaration(declare(table, recipe))
-    assert dataset_of(declaration, profile="paper", overrides=overrides) == expected
+    first, *_ = settings_of(declaration, profile="paper", overrides=overrides)
+    assert dataset_of(declaration, [first]) == expected
 
 
 def test_the_data_set_that_a_factor_s_own_function_chooses_is_found(declare):
@@ -330,7 +333,8 @@ def test_the_data_set_that_a_factor_s_own_function_chooses_is_found(declare):
         "def cifar(recipe):\n    recipe['data']['dataset'] = 'cifar100'\n    return recipe\n"
     )
     table.write_text(table.read_text().replace("[Softmax", "[Cifar, Softmax"))
-    assert dataset_of(read_declaration(table), profile="demo") == "cifar100"
+    declaration = read_declaration(table)
+    assert dataset_of(declaration, settings_of(declaration, profile="demo")) == "cifar100"
 
 
 def test_what_set_mends_is_no_mistake_of_a_profile_that_is_not_chosen(declare):

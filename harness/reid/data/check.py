@@ -13,10 +13,11 @@ import numpy as np
 from harness.files import regular_file
 from harness.reid.data.cifar100 import CIFAR100, OFFICIAL_MD5
 from harness.reid.data.dataset import DISTRACTOR, JUNK, Dataset, Split, few, people
+from harness.reid.data.declared import DeclaredLayout, composition
 from harness.reid.data.decode import UnreadableImageError, decode_image
+from harness.reid.data.known import KNOWN
 from harness.reid.data.protocol import has_match, shared_identities
-from harness.reid.data.readers import read_dataset
-from harness.reid.data.reid import MARKET1501, composition
+from harness.reid.data.readers import Named, read_dataset
 
 Progress = Callable[[int, int], None]
 
@@ -66,6 +67,7 @@ class DatasetReport:
     """People who are in training and in test."""
     queries_without_match: tuple[str, ...]
     notes: tuple[str, ...] = field(default=())
+    subjects: str = "people"
 
     @property
     def usable(self) -> bool:
@@ -80,7 +82,7 @@ class DatasetReport:
         """Everything, as text for people."""
         lines = [f"{self.name} in {self.root}"]
         for name, split in self.splits.items():
-            lines.append(f"  {name:<8} {_told(split, self.task)}")
+            lines.append(f"  {name:<8} {_told(split, self.subjects)}")
         lines += [f"  problem  {problem}" for problem in self.problems]
         lines += [f"  unreadable  {line}" for line in _told_unreadable(self.unreadable)]
         if self.shared_identities:
@@ -95,7 +97,7 @@ class DatasetReport:
         return lines
 
 
-def check_dataset(name: str, root: Path, progress: Progress | None = None) -> DatasetReport:
+def check_dataset(name: Named, root: Path, progress: Progress | None = None) -> DatasetReport:
     """Reads a data set whole.
 
     Args:
@@ -109,7 +111,9 @@ def check_dataset(name: str, root: Path, progress: Progress | None = None) -> Da
     reading = read_dataset(name, root)
     dataset = reading.dataset
     looks = _look_at_files(dataset, progress)
-    reports = {split: _report(dataset.splits[split], looks.get(split)) for split in dataset.splits}
+    reports = {
+        split: _report(dataset.splits[split], looks.get(split), reid=dataset.task == "reid") for split in dataset.splits
+    }
     unreadable = tuple(image for look in looks.values() for image in look.unreadable)
     matchless: tuple[str, ...] = ()
     if all(part in dataset.splits and len(dataset.splits[part]) for part in _RANKABLE):
@@ -126,6 +130,7 @@ def check_dataset(name: str, root: Path, progress: Progress | None = None) -> Da
         shared_identities=tuple(shared_identities(dataset).tolist()),
         queries_without_match=matchless,
         notes=(*dataset.notes, *_further_notes(dataset, reports)),
+        subjects="classes" if dataset.task == "classification" else dataset.subjects,
     )
 
 
@@ -166,9 +171,9 @@ def _decode(dataset: Dataset, file: str) -> tuple[str, bool] | UnreadableImage:
     return f"{image.width}x{image.height}", mode == "RGB"
 
 
-def _report(split: Split, look: _Look | None) -> SplitReport:
+def _report(split: Split, look: _Look | None, *, reid: bool) -> SplitReport:
     labelled = split.identities
-    if split.cameras is not None:  # re-identification: 0 and -1 are nobody's identity
+    if reid:  # 0 and -1 are nobody's identity
         labelled = labelled[np.isin(labelled, people(labelled))]
     counts = np.unique(labelled, return_counts=True)[1]
     sizes: Mapping[str, int] = {}
@@ -177,7 +182,6 @@ def _report(split: Split, look: _Look | None) -> SplitReport:
     elif split.arrays is not None:
         sizes = {f"{split.arrays.shape[2]}x{split.arrays.shape[1]}": len(split)}
     cameras = () if split.cameras is None else zip(*np.unique(split.cameras, return_counts=True), strict=True)
-    reid = split.cameras is not None
     return SplitReport(
         images=len(split),
         identities=len(counts),
@@ -203,10 +207,9 @@ def _told_unreadable(images: Sequence[UnreadableImage]) -> list[str]:
     return lines
 
 
-def _told(split: SplitReport, task: str) -> str:
+def _told(split: SplitReport, subjects: str) -> str:
     fewest, most = split.images_per_identity
-    kinds = "classes" if task == "classification" else "people"
-    parts = [f"{split.images:,} images of {split.identities:,} {kinds} ({fewest} to {most} each)"]
+    parts = [f"{split.images:,} images of {split.identities:,} {subjects} ({fewest} to {most} each)"]
     if split.distractors or split.junk:
         parts.append(f"{split.distractors:,} distractors, {split.junk:,} junk")
     if split.cameras:
@@ -223,9 +226,10 @@ def _told(split: SplitReport, task: str) -> str:
 def _further_notes(dataset: Dataset, reports: Mapping[str, SplitReport]) -> list[str]:
     notes = []
     if "gallery" in reports and (reports["gallery"].distractors or reports["gallery"].junk):
-        notes.append(composition(dataset.splits["gallery"]))
-    if dataset.name == MARKET1501.dataset and MARKET1501.size_px is not None:
-        height, width = MARKET1501.size_px
+        notes.append(composition(dataset.splits["gallery"], dataset.subjects))
+    layout = KNOWN[dataset.name][0].layout if dataset.name in KNOWN else None
+    if isinstance(layout, DeclaredLayout) and layout.size_px is not None:
+        height, width = layout.size_px
         usual = f"{width}x{height}"
         for name, report in reports.items():
             odd = {size: count for size, count in report.sizes.items() if size != usual}

@@ -17,7 +17,7 @@ CIFAR100 = Layout(
     dataset="cifar100",
     folder="cifar-100-python",
     aliases=("cifar-100", "cifar"),
-    parts={"train": "train", "test": "test"},
+    parts={"train": ("train",), "test": ("test",)},
     official={"train": (50_000, 100), "test": (10_000, 100)},
 )
 OFFICIAL_MD5 = {
@@ -36,7 +36,7 @@ def read_cifar100(root: Path, splits: Sequence[str]) -> Reading:
     """
     folder = locate(CIFAR100, root, splits)
     class_names = _class_names(folder / "meta")
-    read = {name: _read_batch(folder / CIFAR100.parts[name], name, class_names) for name in splits}
+    read = {name: _read_batch(folder / name, name, class_names) for name in splits}
     problems = tuple(f"{folder / name}: no images" for name, split in read.items() if not len(split))
     dataset = Dataset(CIFAR100.dataset, folder, read, "classification", class_names=class_names)
     return Reading(replace(dataset, notes=(_counts_note(dataset),)), problems)

@@ -116,6 +116,7 @@ class Dataset:
         task: ``reid``: identities are people, scored by ranking. ``classification``: identities are classes.
         notes: Sentences that belong beside any result on this set: its counts, and what is unusual about it.
         class_names: Name of class i at place i; empty for re-identification.
+        subjects: Whose identities they are, for messages: people, vehicles.
     """
 
     name: str
@@ -124,6 +125,7 @@ class Dataset:
     task: Task
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] = field(default=())
+    subjects: str = "people"
 
     @property
     def synthetic(self) -> bool:

@@ -33,13 +33,18 @@ def held_out_split(
     Raises:
         InputError: If the training images are too few to be divided; tells how many there are.
     """
+    splits, told = divided(dataset, share, seed, part)
+    return replace(dataset, splits=splits, notes=(*dataset.notes, f"{told}, seed {seed}; the test images are not used"))
+
+
+def divided(
+    dataset: Dataset, share: float, seed: int, part: Literal["choose", "confirm"] | None = None
+) -> tuple[dict[str, Split], str]:
+    """The splits that ``held_out_split`` makes of ``dataset.splits["train"]``, and what they are, in words."""
     if not 0.0 < share < 1.0:
         raise InputError(f"held-out share {share:g}: expected a value between 0 and 1")
-    train = dataset.splits["train"]
-    generator = np.random.default_rng(seed)
     divide = _divide_classes if dataset.task == "classification" else _divide_people
-    splits, told = divide(dataset, train, share, generator, part)
-    return replace(dataset, splits=splits, notes=(*dataset.notes, f"{told}, seed {seed}; the test images are not used"))
+    return divide(dataset, dataset.splits["train"], share, np.random.default_rng(seed), part)
 
 
 def _divide_people(

@@ -24,14 +24,14 @@ class Layout:
         dataset: The reader's name.
         folder: The name of the folder inside the released archive.
         aliases: Other names that people give the folder; case and punctuation do not count.
-        parts: Folder or file of each split.
+        parts: Folders or files of each split.
         official: Images and labelled people (or classes) of each split of the release.
     """
 
     dataset: str
     folder: str
     aliases: tuple[str, ...]
-    parts: dict[str, str]
+    parts: Mapping[str, tuple[str, ...]]
     official: Mapping[str, tuple[int, int]]
 
     def is_named(self, name: str) -> bool:
@@ -48,7 +48,7 @@ def locate(layout: Layout, root: Path, splits: Sequence[str]) -> Path:
     """
     if not root.is_dir():
         raise InputError(_no_folder(layout, root))
-    wanted = [layout.parts[split] for split in splits]
+    wanted = list(dict.fromkeys(part for split in splits for part in layout.parts[split]))
     looked: list[Path] = []
     partial: list[Path] = []
     for level in _levels(layout, root):
@@ -73,13 +73,32 @@ def locate(layout: Layout, root: Path, splits: Sequence[str]) -> Path:
 def holds(layout: Layout, root: Path) -> bool:
     """Whether ``root``, or a folder in it named like the set, holds the set or a part of it (opening tells which)."""
     return root.is_dir() and any(
-        (place / part).exists() for level in _levels(layout, root) for place in level for part in layout.parts.values()
+        (place / part).exists()
+        for level in _levels(layout, root)
+        for place in level
+        for parts in layout.parts.values()
+        for part in parts
     )
+
+
+def is_whole(layout: Layout, root: Path, splits: Sequence[str]) -> bool:
+    """Whether ``root``, or a folder in it named like the set, holds all of the ``splits``."""
+    wanted = [part for split in splits for part in layout.parts[split]]
+    return root.is_dir() and any(
+        all((place / part).exists() for part in wanted) for level in _levels(layout, root) for place in level
+    )
+
+
+def parts_there(layout: Layout, root: Path) -> int:
+    """How many of a layout's folders and files are in ``root``, or in the folder in it that has most of them."""
+    parts = {part for parts in layout.parts.values() for part in parts}
+    places = [place for level in _levels(layout, root) for place in level] if root.is_dir() else []
+    return max((sum((place / part).exists() for part in parts) for place in places), default=0)
 
 
 def _levels(layout: Layout, root: Path) -> Iterator[list[Path]]:
     """Places to look in, nearest first; a split's own folder stands for the one around it."""
-    parts = layout.parts.values()
+    parts = {part for parts in layout.parts.values() for part in parts}
     level = [root.parent if root.name in parts and not any((root / part).exists() for part in parts) else root]
     yield level
     for _ in range(_DEPTH):

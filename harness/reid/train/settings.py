@@ -126,7 +126,8 @@ class EvaluateSettings:
 class Circumstances:
     """What a stage is told about where it runs; none of it can change its result."""
 
-    dataset: str
+    dataset: str | Mapping[str, Any]
+    """A known data set's name, the reference of a user's reader, or a layout."""
     root: str
     cache: str
     """Folder for decoded images and fingerprint indices."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from harness.errors import InputError
-from harness.reid.data import check_dataset
+from harness.reid.data.check import check_dataset
 
 
 def test_a_good_set_is_usable_and_its_counts_are_told(market):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from harness.errors import InputError
-from harness.reid.data import find_dataset, open_dataset, recognise
+from harness.reid.data import open_dataset
+from harness.reid.data.known import find_dataset, recognise
 from harness.reid.data.plain_pickle import load_plain_pickle
 
 

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 
 from harness.errors import InputError
-from harness.reid.data import Dataset, Split, dataset, open_dataset, reid
+from harness.reid.data import Dataset, Split, dataset, declared, open_dataset
 
 
 def test_the_examples_in_the_docstrings_hold():
-    for module in (dataset, reid):
+    for module in (dataset, declared):
         assert doctest.testmod(module).failed == 0
 
 
 def test_the_package_is_light_and_offers_what_it_lists():
     code = (
         "import sys, harness.reid.data\n"
-        "assert not {'torch', 'mlflow', 'harness.reid.data.check'} & set(sys.modules)\n"
+        "assert not {'torch', 'mlflow', 'harness.reid.data.check', 'harness.reid.data.known'} & set(sys.modules)\n"
         "assert all(hasattr(harness.reid.data, name) for name in harness.reid.data.__all__)\n"
         "assert 'torch' not in sys.modules\n"
     )

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from harness.errors import InputError
-from harness.reid.data import DATASETS, find_dataset, open_dataset, recognise
+from harness.reid.data import open_dataset
 from harness.reid.data.dataset import SYNTHETIC_RECORD
-from harness.reid.data.reid import DUKEMTMC_REID, MARKET1501, read_reid
+from harness.reid.data.declared import read_declared as read_reid
+from harness.reid.data.known import DATASETS, DUKEMTMC_REID, MARKET1501, find_dataset, recognise
 from harness.reid.data.synthetic.folder import RECORD
 
 

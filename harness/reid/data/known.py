@@ -1,0 +1,199 @@
+"""The data sets that are known by name, each by its released layout and counts, in the words of a user's own layout.
+
+A set may have several forms (``MSMT17`` before and after faces were blurred): the first whose folders are there is
+read. What cannot be declared, such as CIFAR's pickles, has a reader of its own.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from harness.errors import InputError, did_you_mean
+from harness.reid.data.cifar100 import CIFAR100, read_cifar100
+from harness.reid.data.declared import DeclaredLayout, layout_of, read_declared
+from harness.reid.data.locate import Layout, holds, is_whole, parts_there
+from harness.reid.data.protocol import Reading
+from harness.reid.data.readers import Named
+from harness.reid.layout import LayoutSpec
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form of a data set, and what reads it."""
+
+    layout: Layout
+    read: Callable[[Path, Sequence[str]], Reading]
+
+
+def form_of(layout: DeclaredLayout) -> Form:
+    """A declared layout as a form that can be read."""
+    return Form(layout, partial(read_declared, layout))
+
+
+def _boxes(name: str, pattern: str, folders: Sequence[str]) -> LayoutSpec:
+    """Three folders of boxes, as Market-1501 has them; the gallery has junk and distractors."""
+    return LayoutSpec.model_validate(
+        {
+            "name": name,
+            "folders": list(folders),
+            "splits": {"train": "bounding_box_train/*", "query": "query/*", "gallery": "bounding_box_test/*"},
+            "pattern": pattern,
+            "junk": {"identity": [-1]},
+            "distractors": {"identity": [0]},
+        }
+    )
+
+
+MARKET1501 = replace(
+    layout_of(
+        _boxes(
+            "market1501",
+            "{identity:int}_c{camera:int}s{sequence:int}_{frame:int}_{box:int}",
+            ["Market-1501", "market"],
+        ),
+        folder="Market-1501-v15.09.15",
+        official={"train": (12_936, 751), "query": (3_368, 750), "gallery": (19_732, 750)},
+    ),
+    naming="0002_c1s1_000451_03.jpg (identity or -1, camera, sequence, frame, box; any number of digits)",
+    released=re.compile(r"(-1|[0-9]{4})_c[1-6]s[0-9]+_[0-9]{6}_[0-9]{2}\.jpg"),
+    release_rule="identities of four digits or -1, cameras 1 to 6, .jpg",
+    size_px=(128, 64),
+)
+
+DUKEMTMC_REID = replace(
+    layout_of(
+        _boxes("dukemtmc-reid", "{identity:int}_c{camera:int}_f{frame:int}", ["DukeMTMC", "duke"]),
+        folder="DukeMTMC-reID",
+        official={"train": (16_522, 702), "query": (2_228, 702), "gallery": (17_661, 1_110)},
+    ),
+    naming="0005_c2_f0046985.jpg (identity or -1, camera, frame; any number of digits)",
+    released=re.compile(r"[0-9]{4}_c[1-8]_f[0-9]{7}\.jpg"),
+    release_rule="identities of four digits, cameras 1 to 8, frames of seven digits, .jpg",
+)
+
+_ALL: tuple[tuple[Form, ...], ...] = (
+    (form_of(MARKET1501),),
+    (form_of(DUKEMTMC_REID),),
+    (Form(CIFAR100, read_cifar100),),
+)
+
+KNOWN: Mapping[str, tuple[Form, ...]] = {forms[0].layout.dataset: forms for forms in _ALL}
+"""The forms of each known data set, by its name."""
+
+
+DATASETS: tuple[str, ...] = tuple(KNOWN)
+"""Their names."""
+
+
+def forms_of(dataset: Named) -> tuple[Form, ...]:
+    """The forms of a known data set by name, or the one form of a user's own layout.
+
+    Raises:
+        InputError: For an unknown name, or a layout of one's own under the name of a known set.
+    """
+    if isinstance(dataset, str):
+        if dataset not in KNOWN:
+            raise InputError(
+                f'data set "{dataset}": {did_you_mean(dataset, DATASETS)}, a layout, or package.module:function'
+            )
+        return KNOWN[dataset]
+    spec = dataset if isinstance(dataset, LayoutSpec) else LayoutSpec.model_validate(dataset)
+    if spec.name in KNOWN:
+        raise InputError(f'data.dataset.name: "{spec.name}" is a known data set; give your own layout another name')
+    return (form_of(layout_of(spec)),)
+
+
+def read_known(dataset: Named, root: Path, splits: Sequence[str] | None) -> Reading:
+    """Reads the first form of a data set that is there; see ``harness.reid.data.readers.read_dataset``.
+
+    Raises:
+        InputError: If none is found: what is missing from the form that comes nearest.
+    """
+    forms = forms_of(dataset)
+    name, parts = forms[0].layout.dataset, forms[0].layout.parts
+    for split in splits or ():
+        if split not in parts:
+            raise InputError(f'split "{split}" of {name}: {did_you_mean(split, parts)}')
+    wanted = tuple(splits or parts)
+    whole = (form for form in forms if is_whole(form.layout, root, wanted))
+    nearest = max(forms, key=lambda form: parts_there(form.layout, root))
+    return next(whole, nearest).read(root, wanted)
+
+
+def find_dataset(dataset: Named, candidates: Iterable[Path]) -> tuple[Path | None, tuple[Path, ...]]:
+    """``find_datasets`` for one set."""
+    return find_datasets([dataset], candidates)
+
+
+def find_datasets(datasets: Sequence[Named], candidates: Iterable[Path]) -> tuple[Path | None, tuple[Path, ...]]:
+    """The first of the candidate folders that holds all of the sets, or a part of each, and the places looked in.
+
+    A folder with a part counts as found, so that opening it tells what is missing instead of nobody noticing. For a
+    user's own reader the first folder that exists is taken, and so it is for a layout that is wrong in itself.
+    """
+    looked: list[Path] = []
+    for candidate in candidates:
+        looked.append(candidate)
+        if candidate.is_dir() and all(_is_in(dataset, candidate) for dataset in datasets):
+            return candidate, tuple(looked)
+    return None, tuple(looked)
+
+
+def _is_in(dataset: Named, folder: Path) -> bool:
+    if isinstance(dataset, str) and ":" in dataset:
+        return True
+    try:
+        forms = forms_of(dataset)
+    except ValidationError:
+        return True
+    return any(holds(form.layout, folder) for form in forms)
+
+
+def release_counts(dataset: Named) -> Mapping[str, tuple[int, int]] | None:
+    """Images and identities (or classes) of each split of a data set's release; None where none is known.
+
+    >>> release_counts("cifar100")
+    {'train': (50000, 100), 'test': (10000, 100)}
+    """
+    if not isinstance(dataset, str) or dataset not in KNOWN:
+        return None
+    return KNOWN[dataset][0].layout.official or None
+
+
+def name_of(dataset: Named) -> str:
+    """What a data set is called."""
+    if isinstance(dataset, str):
+        return dataset
+    return dataset.name if isinstance(dataset, LayoutSpec) else str(dataset.get("name", "a layout"))
+
+
+def recognise(root: Path) -> str:
+    """The name of the data set in a folder.
+
+    Several sets have the same folders; the names of their images tell them apart.
+
+    Raises:
+        InputError: If it is none of ``DATASETS``.
+    """
+    held = [name for name, forms in KNOWN.items() if any(holds(form.layout, root) for form in forms)]
+    if not held:
+        raise InputError(
+            f"{root}: holds none of {', '.join(DATASETS)}"
+            + ("" if root.is_dir() else ", and is no folder")
+            + "; name a folder with bounding_box_train, bounding_box_test and query, or with train, test and meta"
+        )
+    if len(held) == 1:
+        return held[0]
+    return max(held, key=lambda name: _images_read(name, root))
+
+
+def _images_read(name: str, root: Path) -> int:
+    """How many of a folder's images a reader takes; -1 if it cannot read the folder at all."""
+    try:
+        return sum(len(split) for split in read_known(name, root, None).dataset.splits.values())
+    except (InputError, OSError):
+        return -1

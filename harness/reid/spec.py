@@ -1,0 +1,16 @@
+"""What every piece of a recipe has in common: strict, frozen, plain data (pydantic)."""
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
+
+
+class Spec(BaseModel):
+    """A strict, frozen piece of a recipe; NaN and infinity are refused everywhere."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
+
+
+def refusal(path: str, message: str) -> PydanticCustomError:
+    """An error of a whole piece that still knows the dotted key it is about; empty for the piece itself."""
+    key = tuple(path.split(".")) if path else ()
+    return PydanticCustomError("refused", "{message}", {"message": message, "path": key})
