@@ -15,6 +15,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
@@ -26,8 +27,8 @@ KEPT = "gpu.json"
 HERE = Path(__file__).parent
 
 
-def parts(scale: str, device: str) -> list[Part]:
-    """All parts in order of worth; budgets are seconds of eight minutes."""
+def parts(scale: str, device: str, shared: Path) -> list[Part]:
+    """All parts in order of worth; budgets are seconds of eight minutes. Images lie in ``shared`` for more than one."""
     tiny, on = scale == "tiny", ("--device", device)
 
     def part(name: str, budget_s: float, script: str, *words: str, small: tuple[str, ...] = ()) -> Part:
@@ -37,7 +38,7 @@ def parts(scale: str, device: str) -> list[Part]:
     speed = (*size, *(("--steps", "1", "--windows", "1") if tiny else ()))
     return [
         part("tests", 90, "gpu_tests.py", small=("--select", "not two_workers and not out_of_memory")),
-        part("demo", 80, "gpu_demo.py", small=("--tiny",)),
+        part("demo", 80, "gpu_demo.py", "--shared", str(shared), small=("--tiny",)),
         part("step", 110, "gpu_step.py", *speed),
         part("profile", 25, "gpu_profile.py", *size, small=("--steps", "2")),
         part("evaluate", 45, "gpu_evaluate.py", small=("--shrink", "40")),
@@ -45,7 +46,7 @@ def parts(scale: str, device: str) -> list[Part]:
         part("data", 25, "data.py", small=("--identities", "40", "--repeats", "1")),
         part("checkpoint", 10, "checkpoint.py", small=("--scale", "demo", "--repeats", "1")),
         part("losses", 10, "losses.py", small=("--repeats", "5")),
-        part("stages", 35, "gpu_stages.py", small=("--tiny",)),
+        part("stages", 35, "gpu_stages.py", "--shared", str(shared), small=("--tiny",)),
     ]
 
 
@@ -55,7 +56,6 @@ def main() -> None:
     options = read_options()
     environment = environment_for(options.device)
     total_s = 60.0 * options.minutes
-    chosen = [part for part in parts(options.scale, options.device) if not options.parts or part.name in options.parts]
     kept: dict[str, Any] = {
         "command": f"python tests/benchmarks/gpu.py --minutes {options.minutes:g} --device {options.device} "
         f"--scale {options.scale}",
@@ -75,10 +75,14 @@ def main() -> None:
         keep(options.out / KEPT, kept)
         print(line(part, limit_s, ended, time.monotonic() - started), flush=True)
 
-    with ending_on_signals():
+    with ending_on_signals(), TemporaryDirectory(ignore_cleanup_errors=True) as shared:
+        listed = parts(options.scale, options.device, Path(shared))
         try:
             run_parts(
-                scaled(chosen, max(1.0, total_s - 2 * GRACE_S)),
+                scaled(
+                    [part for part in listed if not options.parts or part.name in options.parts],
+                    max(1.0, total_s - 2 * GRACE_S),
+                ),
                 options.out,
                 deadline=started + total_s - GRACE_S,
                 environment=environment,
@@ -106,7 +110,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=8.0, help="for all of it")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--scale", choices=["paper", "tiny"], default="paper")
-    names = [part.name for part in parts("paper", "cuda")]
+    names = [part.name for part in parts("paper", "cuda", Path())]
     parser.add_argument("--parts", nargs="+", choices=names, metavar="NAME", help=f"of {', '.join(names)}")
     options = parser.parse_args()
     if options.device == "cuda":
@@ -122,13 +126,13 @@ def read_options() -> argparse.Namespace:
 def environment_for(device: str) -> dict[str, str]:
     """Of the parts: the project on the path, output at once, no network.
 
-    Where a CPU was asked for, no GPU, and one thread: small steps on several threads of a busy machine wait for the
-    slowest at every operation.
+    Where a CPU was asked for, no GPU, no compiler (minutes for each network), and one thread: small steps on several
+    threads of a busy machine wait for the slowest at every operation.
     """
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     told = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "HF_HUB_OFFLINE": "1"}
-    hidden = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"} if device == "cpu" else {}
-    return {**os.environ, **told, **hidden}
+    on_cpu = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "TORCH_COMPILE_DISABLE": "1"}
+    return {**os.environ, **told, **(on_cpu if device == "cpu" else {})}
 
 
 if __name__ == "__main__":

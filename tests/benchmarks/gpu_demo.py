@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gpu_stages import TINY
+from gpu_stages import SHARED, TINY, share_images
 from measure import arguments, keep, tell
 from subjects import TABLE, pedestrians
 
@@ -24,10 +24,11 @@ MOST_OFF = 0.005
 
 def main() -> None:
     """Trains, reads back, and scores again."""
-    options = arguments(__doc__, ("--tiny", {"action": "store_true", "help": "smaller images, for a test"}))
+    options = arguments(__doc__, SHARED, ("--tiny", {"action": "store_true", "help": "smaller images, for a test"}))
     with tempfile.TemporaryDirectory() as name:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{name}/mlflow.db"
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+        share_images(Path(name) / "store", options.shared or Path(name) / "shared")
         os.chdir(name)
         rows, note = measured(Path(name), options.threads, tiny=options.tiny, on_gpu=options.device.type == "cuda")
         tell(rows, options, target=f"the CPU's metrics of the same weights within {MOST_OFF}", note=note)

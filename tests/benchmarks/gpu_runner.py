@@ -118,7 +118,8 @@ def _run(part: Part, folder: Path, limit_s: float, environment: Mapping[str, str
             end(process)
     seconds = time.monotonic() - started
     measured = _read(kept)
-    kept.unlink(missing_ok=True)
+    for left in folder.glob(f"{kept.name}*"):  # what a killed part was about to write, too
+        left.unlink(missing_ok=True)
     if code is None:
         return Ended("cut short", seconds, f"not done after {limit_s:.0f} s", measured)
     if code:

@@ -20,6 +20,7 @@ from subjects import TABLE, pedestrians
 from harness.api.prepare import Prepared, prepare
 from harness.execute import LocalExecutor, available_cores, share_out
 
+SHARED = ("--shared", {"type": Path, "metavar": "DIR", "help": "rendered and decoded images, kept for another run"})
 TINY = {
     "data.height_px": 32,
     "data.width_px": 16,
@@ -34,12 +35,13 @@ def main() -> None:
     options = arguments(
         __doc__,
         ("--at-once", {"type": int, "nargs": "+", "default": None, "metavar": "N"}),
+        SHARED,
         ("--tiny", {"action": "store_true", "help": "two rows on smaller images, for a test"}),
     )
     numbers = options.at_once or ([2, 1] if options.tiny else [4, 2, 8, 1])
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
-        shared = Path(name) / "shared"
+        shared = options.shared or Path(name) / "shared"
         for number in numbers:
             rows.append(filled(prepared_in(Path(name) / str(number), shared, options), number, options))
             keep(rows, options, note=summary(rows))
@@ -48,14 +50,19 @@ def main() -> None:
 
 def prepared_in(store: Path, shared: Path, options: argparse.Namespace) -> Prepared:
     """The table in a store of its own, which finds its images where the first one made them."""
-    for part in ("data", "cache"):
-        (shared / part).mkdir(parents=True, exist_ok=True)
-        store.mkdir(exist_ok=True)
-        (store / part).symlink_to(shared / part)
+    share_images(store, shared)
     rows = ["1", "2"] if options.tiny else None
     data = pedestrians(shared / "data" / "set", 16) if options.tiny else None
     overrides = TINY if options.tiny else {}
     return prepare(TABLE, profile="demo", data=data, rows=rows, seeds=[0], overrides=overrides, store=str(store))
+
+
+def share_images(store: Path, shared: Path) -> None:
+    """Makes a store whose rendered and decoded images lie in ``shared``, for other stores to find."""
+    store.mkdir(parents=True, exist_ok=True)
+    for part in ("data", "cache"):
+        (shared / part).mkdir(parents=True, exist_ok=True)
+        (store / part).symlink_to(shared.absolute() / part)
 
 
 def filled(prepared: Prepared, number: int, options: argparse.Namespace) -> dict[str, Any]:

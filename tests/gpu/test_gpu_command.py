@@ -87,13 +87,15 @@ def test_a_part_out_of_time_is_killed_with_its_children_and_keeps_what_it_had_me
     run: Any, tmp_path: Path
 ) -> None:
     started = time.monotonic()
-    ends = run(("hangs", WRITES + STUBBORN, 2.0), ("next", WRITES, 20.0), least_s=1.0)
+    half = 'Path(sys.argv[-1] + ".tmp").write_text("half")'
+    ends = run(("hangs", WRITES + half + STUBBORN, 2.0), ("next", WRITES, 20.0), least_s=1.0)
     limit_s, ended = ends["hangs"]
     assert (limit_s, ended.status, ended.measured) == (2.0, "cut short", {"rows": [{"a": 1}]})
     assert ended.reason == "not done after 2 s"
     assert ended.seconds < 2.0 + 2 * GRACE_S + 1.0
     assert ends["next"][1].status == "ok"
     assert time.monotonic() - started < 30.0
+    assert not list(tmp_path.glob(".*"))
     for pid in map(int, (tmp_path / "hangs.told").read_text().split()):
         assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
@@ -140,7 +142,7 @@ def test_the_page_takes_every_part_and_says_why_one_is_missing(tmp_path: Path) -
     import gpu
     import report
 
-    assert tuple(part.name for part in gpu.parts("paper", "cuda")) == report.GPU
+    assert tuple(part.name for part in gpu.parts("paper", "cuda", tmp_path)) == report.GPU
     place = {
         "command": "python x.py",
         "device": "D",
