@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from harness.files import regular_file
-from harness.reid.data.cifar100 import CIFAR100, OFFICIAL_MD5
+from harness.reid.data.cifar import CifarLayout
 from harness.reid.data.dataset import DISTRACTOR, JUNK, Dataset, Split, few, people
 from harness.reid.data.declared import DeclaredLayout, composition
 from harness.reid.data.decode import UnreadableImageError, decode_image
@@ -236,15 +236,15 @@ def _further_notes(dataset: Dataset, reports: Mapping[str, SplitReport]) -> list
             if odd:
                 listed = few((f"{size} ({count})" for size, count in odd.items()), most=3)
                 notes.append(f"{name}: {sum(odd.values())} images are not {usual} as in the release: {listed}")
-    if dataset.name == CIFAR100.dataset and not dataset.synthetic:
-        notes.append(_cifar_checksums(dataset.root))
+    if isinstance(layout, CifarLayout) and not dataset.synthetic:
+        notes.append(_checksums(layout, dataset.root))
     return notes
 
 
-def _cifar_checksums(root: Path) -> str:
+def _checksums(layout: CifarLayout, root: Path) -> str:
     differing = [
         name
-        for name, expected in OFFICIAL_MD5.items()
+        for name, expected in layout.md5.items()
         if hashlib.md5(regular_file(root / name).read_bytes(), usedforsecurity=False).hexdigest() != expected
     ]
     if not differing:

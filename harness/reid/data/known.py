@@ -4,20 +4,29 @@ A set may have several forms (``MSMT17`` before and after faces were blurred): t
 read. What cannot be declared, such as CIFAR's pickles, has a reader of its own.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from harness.errors import InputError, did_you_mean
-from harness.reid.data.cifar100 import CIFAR100, read_cifar100
+from harness.reid.data.cifar import CIFAR10, CIFAR100, read_cifar
 from harness.reid.data.declared import DeclaredLayout, layout_of, read_declared
 from harness.reid.data.locate import Layout, holds, is_whole, parts_there
 from harness.reid.data.protocol import Reading
 from harness.reid.data.readers import Named
+from harness.reid.data.releases import (
+    DUKEMTMC_REID,
+    MARKET1501,
+    cuhk03,
+    folders_of_identities,
+    image_folder,
+    msmt17,
+    veri,
+    with_distractors,
+)
 from harness.reid.layout import LayoutSpec
 
 
@@ -34,51 +43,24 @@ def form_of(layout: DeclaredLayout) -> Form:
     return Form(layout, partial(read_declared, layout))
 
 
-def _boxes(name: str, pattern: str, folders: Sequence[str]) -> LayoutSpec:
-    """Three folders of boxes, as Market-1501 has them; the gallery has junk and distractors."""
-    return LayoutSpec.model_validate(
-        {
-            "name": name,
-            "folders": list(folders),
-            "splits": {"train": "bounding_box_train/*", "query": "query/*", "gallery": "bounding_box_test/*"},
-            "pattern": pattern,
-            "junk": {"identity": [-1]},
-            "distractors": {"identity": [0]},
-        }
-    )
-
-
-MARKET1501 = replace(
-    layout_of(
-        _boxes(
-            "market1501",
-            "{identity:int}_c{camera:int}s{sequence:int}_{frame:int}_{box:int}",
-            ["Market-1501", "market"],
-        ),
-        folder="Market-1501-v15.09.15",
-        official={"train": (12_936, 751), "query": (3_368, 750), "gallery": (19_732, 750)},
-    ),
-    naming="0002_c1s1_000451_03.jpg (identity or -1, camera, sequence, frame, box; any number of digits)",
-    released=re.compile(r"(-1|[0-9]{4})_c[1-6]s[0-9]+_[0-9]{6}_[0-9]{2}\.jpg"),
-    release_rule="identities of four digits or -1, cameras 1 to 6, .jpg",
-    size_px=(128, 64),
-)
-
-DUKEMTMC_REID = replace(
-    layout_of(
-        _boxes("dukemtmc-reid", "{identity:int}_c{camera:int}_f{frame:int}", ["DukeMTMC", "duke"]),
-        folder="DukeMTMC-reID",
-        official={"train": (16_522, 702), "query": (2_228, 702), "gallery": (17_661, 1_110)},
-    ),
-    naming="0005_c2_f0046985.jpg (identity or -1, camera, frame; any number of digits)",
-    released=re.compile(r"[0-9]{4}_c[1-8]_f[0-9]{7}\.jpg"),
-    release_rule="identities of four digits, cameras 1 to 8, frames of seven digits, .jpg",
-)
-
 _ALL: tuple[tuple[Form, ...], ...] = (
     (form_of(MARKET1501),),
+    (form_of(with_distractors("images")), form_of(with_distractors("distractors_500k"))),
     (form_of(DUKEMTMC_REID),),
-    (Form(CIFAR100, read_cifar100),),
+    (
+        form_of(msmt17("MSMT17_V2", "mask_train_v2", "mask_test_v2", "version 2: faces are blurred")),
+        form_of(msmt17("MSMT17_V1", "train", "test", "version 1")),
+    ),
+    (form_of(cuhk03("cuhk03-detected", "detected", ["detected"], 7_365, 5_332)),),
+    (form_of(cuhk03("cuhk03-labelled", "labelled", ["labeled", "labelled"], 7_368, 5_328)),),
+    (form_of(veri(lists=True)), form_of(veri(lists=False))),
+    (
+        form_of(folders_of_identities(["train_all"], "trained on train_all/")),
+        form_of(folders_of_identities(["train", "val"], "trained on train/ and val/")),
+    ),
+    (Form(CIFAR10, partial(read_cifar, CIFAR10)),),
+    (Form(CIFAR100, partial(read_cifar, CIFAR100)),),
+    (form_of(image_folder("test")), form_of(image_folder("val"))),
 )
 
 KNOWN: Mapping[str, tuple[Form, ...]] = {forms[0].layout.dataset: forms for forms in _ALL}
@@ -188,12 +170,15 @@ def recognise(root: Path) -> str:
         )
     if len(held) == 1:
         return held[0]
-    return max(held, key=lambda name: _images_read(name, root))
+    return max(held, key=lambda name: _fit(name, root))
 
 
-def _images_read(name: str, root: Path) -> int:
-    """How many of a folder's images a reader takes; -1 if it cannot read the folder at all."""
+def _fit(name: str, root: Path) -> tuple[int, bool, bool]:
+    """How well a reader fits a folder: images read (-1: none can be), whether as many as released, whether so named."""
     try:
-        return sum(len(split) for split in read_known(name, root, None).dataset.splits.values())
+        dataset = read_known(name, root, None).dataset
     except (InputError, OSError):
-        return -1
+        return -1, False, False
+    released = any(note.startswith("the counts are those of the release") for note in dataset.notes)
+    named = any(form.layout.is_named(dataset.root.name) for form in KNOWN[name])
+    return sum(len(split) for split in dataset.splits.values()), released, named

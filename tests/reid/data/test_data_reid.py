@@ -11,7 +11,8 @@ from harness.errors import InputError
 from harness.reid.data import open_dataset
 from harness.reid.data.dataset import SYNTHETIC_RECORD
 from harness.reid.data.declared import read_declared as read_reid
-from harness.reid.data.known import DATASETS, DUKEMTMC_REID, MARKET1501, find_dataset, recognise
+from harness.reid.data.known import DATASETS, find_dataset, recognise
+from harness.reid.data.releases import DUKEMTMC_REID, MARKET1501
 from harness.reid.data.synthetic.folder import RECORD
 
 
