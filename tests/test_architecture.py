@@ -173,6 +173,7 @@ COMMANDS = [
     ["run"],
     ["plan"],
     ["search"],
+    ["sensitivity"],
     ["report"],
     ["data", "make"],
     ["data", "check"],

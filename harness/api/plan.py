@@ -52,7 +52,7 @@ def describe_plan(
     if probe:
         probe_speeds(prepared, slots, listener)
     begun = _add_begun(answer, prepared)
-    answer["estimates"] = _estimates(plan, known_speeds(prepared.store), len(slots), begun)
+    answer["estimates"] = estimates_of(plan, known_speeds(prepared.store), len(slots), begun)
     answer["version_differences"] = [vars(difference) for difference in prepared.version_differences]
     planned = {run.row for run in plan.runs}
     settings = [row.factors for row in matrix.rows if row.id in planned]
@@ -101,7 +101,7 @@ def describe_settling(prepared: Prepared, most: int | None, slots: "Sequence[Slo
         "runs_declared": len(declared.rows) * len(declared.seeds),
         "runs_at_most": len(longest.runs),
         "stages_at_most": len(longest.stages),
-        "estimates_at_most": _estimates(longest, known_speeds(prepared.store), len(slots)),
+        "estimates_at_most": estimates_of(longest, known_speeds(prepared.store), len(slots)),
         "expected": [vars(expected(declared, effect)) for effect in EFFECTS],
     }
 
@@ -119,7 +119,9 @@ def _add_begun(answer: dict[str, Any], prepared: Prepared) -> dict[str, float]:
     return {fingerprint: place.share for fingerprint, place in begun.items()}
 
 
-def _estimates(plan: Plan, speeds: Speeds, slots: int, done: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
+def estimates_of(
+    plan: Plan, speeds: Speeds, slots: int, done: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
     """What the plan costs on each device that any of its stages was measured on."""
     return [
         {

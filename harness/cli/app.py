@@ -19,6 +19,7 @@ from harness.cli.relocate import relocate
 from harness.cli.report import report
 from harness.cli.run import run
 from harness.cli.search import search
+from harness.cli.sensitivity import sensitivity
 from harness.cli.sync import sync
 from harness.cli.tables import list_, remove, rename, show
 from harness.cli.ui import ui
@@ -52,6 +53,7 @@ app.command()(init)
 app.command()(run)
 app.command()(plan)
 app.command()(search)
+app.command()(sensitivity)
 app.command()(report)
 app.command(name="list")(list_)
 app.command()(show)

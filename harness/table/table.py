@@ -204,6 +204,56 @@ class Table:
             on_event=on_event,
         )
 
+    def sensitivity(
+        self,
+        *,
+        assumptions: Sequence[str] | None = None,
+        claims: Sequence[str] | None = None,
+        seeds: Sequence[int] | None = None,
+        workers: int | None = None,
+        executor: "ExecutorName" = "local",
+        out: str | Path | None = None,
+        progress: bool = True,
+    ) -> "pd.DataFrame":
+        """Judges the claims again under each alternative of each assumption, one at a time, and writes the page.
+
+        One line for each claim under each alternative, those of the table as it is first (``assumption`` is empty):
+        ``assumption``, ``value``, ``text``, ``metric``, ``finding`` (holds, open, contrary), ``gain``, ``low``,
+        ``high``, ``p_holm``.
+
+        Args:
+            assumptions: Their settings; None: all that declare alternatives.
+            claims: The texts of claims; None: all.
+            seeds: Instead of the declared ones.
+            workers: Stages at a time.
+            executor: ``local``, ``ray`` or ``inprocess``.
+            out: The folder of the page; None: as for reports.
+            progress: Whether to show bars, in a terminal or a notebook.
+
+        Raises:
+            InputError: For what you can mend, and where there is nothing to vary.
+        """
+        import pandas as pd
+
+        from harness.api.engine import Engine
+        from harness.api.sensitivity import prepare_sensitivity, run_sensitivity
+        from harness.report.sensitivity import sensitivity_lines
+
+        listener = listener_for(progress=progress)
+        prepared = prepare_sensitivity(
+            self._declaration,
+            assumptions=assumptions,
+            claims=claims,
+            seeds=None if seeds is None else list(seeds),
+            overrides=self._overrides,
+            listener=listener,
+            profile=self._profile,
+            data=self._data,
+            store=self._store,
+        )
+        found, _ = run_sensitivity(prepared, Engine(executor, workers), None if out is None else Path(out), listener)
+        return pd.DataFrame(sensitivity_lines(found))
+
     def report(self) -> Report:
         """Returns the report of what has run so far. In a notebook it shows itself.
 

@@ -1,0 +1,259 @@
+"""What ``sensitivity`` does: the rows that claims need, trained again under each alternative of each assumption.
+
+All variations are one plan, so that what they share with the table and with each other is trained once. Results stay in
+the store, in no tracker: they are answers to "what if", and a table's own runs keep their place.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.api.engine import Engine
+from harness.api.listener import Listener
+from harness.api.outputs import choose_folder
+from harness.api.plan import estimates_of
+from harness.api.prepare import Prepared, prepare
+from harness.api.speeds import known_speeds
+from harness.api.tracking import final_metrics
+from harness.errors import InputError, did_you_mean
+from harness.matrix import Assumption, Claim, Declaration, matrix_to_json
+from harness.plan import Plan, Run
+from harness.units import UNITS
+from harness.words import counted
+
+if TYPE_CHECKING:
+    from harness.execute import Outcome, Slot
+    from harness.report.sensitivity import Sensitivity, Variation
+
+
+@dataclass(frozen=True)
+class Varied:
+    """The rows that the claims need, under one alternative or as they are."""
+
+    key: str
+    value: Any
+    prepared: Prepared
+    """Its plan holds the needed rows alone."""
+    unread: bool = False
+
+    @property
+    def mark(self) -> str:
+        """What distinguishes its rows from those of the table."""
+        return f" [{self.key} = {self.value}]" if self.key else ""
+
+
+@dataclass(frozen=True)
+class PreparedSensitivity:
+    """All variations of a table, ready to run."""
+
+    claims: tuple[Claim, ...]
+    base: Varied
+    variations: tuple[Varied, ...]
+
+    @property
+    def plan(self) -> Plan:
+        """One plan of all variations: every stage once, parents first."""
+        parts = (self.base, *self.variations)
+        stages = {name: stage for one in parts for name, stage in one.prepared.plan.stages.items()}
+        cached = frozenset[str]().union(*(one.prepared.plan.cached for one in parts))
+        runs = tuple(
+            Run(f"{run.row}{one.mark}", run.seed, run.stages) for one in parts for run in one.prepared.plan.runs
+        )
+        return Plan(stages, runs, cached, (), any(one.prepared.plan.assumed for one in parts))
+
+
+def prepare_sensitivity(
+    table: Path | Declaration,
+    *,
+    assumptions: Sequence[str] | None = None,
+    claims: Sequence[str] | None = None,
+    seeds: list[int] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    may_assume: bool = False,
+    listener: Listener | None = None,
+    **options: Any,
+) -> PreparedSensitivity:
+    """Reads a table and plans the rows that its claims need, as they are and under each alternative.
+
+    Args:
+        table: The table.
+        assumptions: Settings whose alternatives are tried; None: all that declare some.
+        claims: The texts of claims; None: all.
+        seeds: Instead of the declared ones.
+        overrides: What holds in every variation.
+        may_assume: For plans alone; see ``prepare``.
+        listener: Receives notes.
+        options: ``profile``, ``data`` and ``store``, as for ``prepare``.
+
+    Raises:
+        InputError: If a name is not one of the table's, or there is nothing to vary.
+    """
+    given = {"seeds": seeds, "may_assume": may_assume, **options}
+    first = prepare(table, overrides=overrides, listener=listener, **given)
+    chosen = _claims(first, claims)
+    cited = {one.method for one in first.matrix.cited}
+    needed = list(dict.fromkeys(side for one in chosen for side in (one.better, one.than) if side not in cited))
+    base = Varied("", None, _restricted(first, needed))
+    variations = []
+    for assumption in _assumptions(first, assumptions):
+        for value in assumption.alternatives:
+            if value == assumption.value:
+                continue
+            laid = {**(overrides or {}), assumption.key: value}
+            try:
+                prepared = _restricted(prepare(table, overrides=laid, **given), needed)
+            except InputError as error:
+                raise InputError(f"the alternative {value} of the assumption {assumption.key}: {error}") from error
+            unread = prepared.plan.stages.keys() == base.prepared.plan.stages.keys()
+            variations.append(Varied(assumption.key, value, prepared, unread))
+    if not variations:
+        raise InputError(f"{first.matrix.name}: no assumption has an alternative to its value here")
+    return PreparedSensitivity(chosen, base, tuple(variations))
+
+
+def _claims(prepared: Prepared, wanted: Sequence[str] | None) -> tuple[Claim, ...]:
+    declared = {one.text: one for one in prepared.matrix.claims}
+    for text in wanted or ():
+        if text not in declared:
+            raise InputError(
+                f'--claims: "{text}" is no claim of {prepared.matrix.name}; {did_you_mean(text, declared)}'
+            )
+    sides = {run.row for run in prepared.plan.runs} | {one.method for one in prepared.matrix.cited}
+    chosen = [one for one in prepared.matrix.claims if wanted is None or one.text in wanted]
+    if found := [one for one in chosen if {one.better, one.than} <= sides]:
+        return tuple(found)
+    raise InputError(f"{prepared.matrix.name}: no claim compares rows that can be trained, so no verdict can change")
+
+
+def _assumptions(prepared: Prepared, wanted: Sequence[str] | None) -> list[Assumption]:
+    varied = {one.key: one for one in prepared.matrix.assumptions if one.alternatives}
+    known = {one.key for one in prepared.matrix.assumptions}
+    for key in wanted or ():
+        if key in known - varied.keys():
+            raise InputError(
+                f"--assumptions: {key} declares no alternatives; add them to the recipe: alternatives: [...]"
+            )
+        if key not in varied:
+            raise InputError(f'--assumptions: "{key}" is no assumption here; {did_you_mean(key, varied)}')
+    return [one for key, one in varied.items() if wanted is None or key in wanted]
+
+
+def _restricted(prepared: Prepared, rows: Sequence[str]) -> Prepared:
+    """The table with a plan of some rows alone."""
+    plan, seeds = prepared.plan, prepared.matrix.seeds
+    runs = [run for run in plan.runs if run.row in rows and run.seed in seeds]
+    used = {name for run in runs for name in run.stages}
+    stages = {name: stage for name, stage in plan.stages.items() if name in used}
+    return replace(prepared, plan=Plan(stages, tuple(runs), plan.cached & used, (), plan.assumed))
+
+
+def describe_sensitivity(prepared: PreparedSensitivity, slots: "Sequence[Slot]") -> dict[str, Any]:
+    """What it would train, as plain data: by variation, what neither the table nor an earlier one trains."""
+    plan = prepared.plan
+    to_run = {stage.fingerprint: stage for stage in plan.to_run}
+    seen: set[str] = set()
+    lines = []
+    for one in (prepared.base, *prepared.variations):
+        own = [stage for name, stage in to_run.items() if name in one.prepared.plan.stages and name not in seen]
+        seen |= {stage.fingerprint for stage in own}
+        epochs = sum(stage.epochs for stage in own)
+        line = {"assumption": one.key, "value": one.value, "unread": one.unread}
+        lines.append({**line, "stages_to_run": len(own), "epochs_to_run": epochs})
+    return {
+        "table": prepared.base.prepared.matrix.name,
+        "claims": [one.text for one in prepared.claims],
+        "rows": list(dict.fromkeys(run.row for run in prepared.base.prepared.plan.runs)),
+        "seeds": list(prepared.base.prepared.matrix.seeds),
+        "variations": lines,
+        "stages_to_run": len(to_run),
+        "epochs_to_run": sum(stage.epochs for stage in to_run.values()),
+        "estimates": estimates_of(plan, known_speeds(prepared.base.prepared.store), len(slots)),
+    }
+
+
+def run_sensitivity(
+    prepared: PreparedSensitivity, engine: Engine, out: Path | None, listener: Listener | None = None
+) -> "tuple[Sensitivity, list[Path]]":
+    """Trains what the variations still lack and writes ``TABLE-sensitivity.md`` and ``.json``.
+
+    Called again, it goes on where it stopped.
+
+    Raises:
+        InputError: If the plan stands on an assumed data set.
+    """
+    from harness.execute.store import replace_text
+    from harness.names import file_name
+    from harness.report.sensitivity import sensitivity_to_json, sensitivity_to_markdown
+
+    listener = listener or Listener()
+    plan, first = prepared.plan, prepared.base.prepared
+    if plan.assumed:
+        raise InputError(f"{first.matrix.dataset}: its files are not here, and a plan on its counts cannot be run")
+    store, name = first.store, f"{first.matrix.name}-sensitivity"
+    store.remember(f"{name} ({first.matrix.profile}, {first.matrix.dataset})", frozenset(plan.stages))
+    recipes = [row.recipe for one in (prepared.base, *prepared.variations) for row in one.prepared.matrix.rows]
+    context = first.trainer.context(recipes, first.inputs, store.root / "cache")
+    with engine.start(store, listener) as executor, listener.watch(plan, name) as watcher:
+        outcomes = executor.execute(plan.to_execute, first.trainer.work, context, watcher)
+    found = _found(prepared, outcomes)
+    folder, told = choose_folder(out, name, store.root)
+    if told:
+        listener.note(told)
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {
+        "md": sensitivity_to_markdown(found),
+        "json": json.dumps(sensitivity_to_json(found), indent=2, ensure_ascii=False) + "\n",
+    }
+    written = []
+    for ending, text in texts.items():
+        written.append(folder / f"{file_name(name)}.{ending}")
+        replace_text(written[-1], text)
+    return found, written
+
+
+def _found(prepared: PreparedSensitivity, outcomes: "Mapping[str, Outcome]") -> "Sensitivity":
+    from harness.report.model import comparability
+    from harness.report.sensitivity import Sensitivity
+    from harness.track import Snapshot
+
+    first = prepared.base.prepared
+    declared = matrix_to_json(first.matrix)
+    made = {"synthetic": str(bool(first.inputs.made)).lower()}
+    heading = f"profile {first.matrix.profile}" + (f" on {first.matrix.dataset}" if first.matrix.dataset else "")
+    heading += f" ({first.inputs.made})" if first.inputs.made else ""
+    return Sensitivity(
+        table=first.matrix.name,
+        title=first.matrix.title,
+        heading=f"{heading} · {counted(len(first.matrix.seeds), 'seed')}",
+        not_comparable=comparability(Snapshot("", first.matrix.name, declared, made, ())),
+        measured=declared["measured"],
+        base=_variation(prepared, prepared.base, outcomes),
+        variations=tuple(_variation(prepared, one, outcomes) for one in prepared.variations),
+    )
+
+
+def _variation(prepared: PreparedSensitivity, one: Varied, outcomes: "Mapping[str, Outcome]") -> "Variation":
+    """The claims judged by the results that the store holds."""
+    from harness.report.claims import judge_claims
+    from harness.report.measurements import Measurements
+    from harness.report.sensitivity import Variation
+    from harness.track import RunRecord, Snapshot
+
+    store, matrix = one.prepared.store, one.prepared.matrix
+    runs, problems = [], []
+    for run in one.prepared.plan.runs:
+        if not store.is_complete(run.evaluation):
+            outcome = outcomes.get(run.evaluation)
+            reason = " ".join(outcome.reason.split()) if outcome and outcome.reason else "no result"
+            problems.append(f"row {run.row} seed {run.seed}: {reason}")
+            continue
+        folder, result = store.fetch(run.evaluation, (UNITS,)), final_metrics([store.result(run.evaluation)])
+        runs.append(RunRecord(run.evaluation, run.row, run.seed, "finished", "", result, {}, {}, folder, None))
+    measured = {key: asdict(metric) for key, metric in matrix.measured.items()}
+    snapshot = Snapshot("", matrix.name, {"measured": measured}, {}, tuple(runs))
+    measurements = Measurements(snapshot, dict.fromkeys(claim.metric for claim in prepared.claims))
+    cited = {method.method: method.values for method in matrix.cited}
+    judged = judge_claims([asdict(claim) for claim in prepared.claims], measurements, "", cited=cited)
+    return Variation(one.key, one.value, judged, one.unread, tuple(problems))
