@@ -38,12 +38,12 @@ def parts(scale: str, device: str, shared: Path) -> list[Part]:
     speed = (*size, *(("--steps", "1", "--windows", "1") if tiny else ()))
     return [
         part("tests", 90, "gpu_tests.py", small=("--select", "not two_workers and not out_of_memory")),
-        part("demo", 80, "gpu_demo.py", "--shared", str(shared), small=("--tiny",)),
+        part("demo", 100, "gpu_demo.py", "--shared", str(shared), small=("--tiny",)),
         part("step", 110, "gpu_step.py", *speed),
         part("profile", 25, "gpu_profile.py", *size, small=("--steps", "2")),
         part("evaluate", 45, "gpu_evaluate.py", small=("--shrink", "40")),
-        part("compile", 50, "gpu_step.py", *speed, "--compile", small=("--networks", "plain")),
-        part("data", 25, "data.py", small=("--identities", "40", "--repeats", "1")),
+        part("compile", 45, "gpu_step.py", *speed, "--compile", small=("--networks", "plain")),
+        part("data", 20, "data.py", small=("--identities", "40", "--repeats", "1")),
         part("checkpoint", 10, "checkpoint.py", small=("--scale", "demo", "--repeats", "1")),
         part("losses", 10, "losses.py", small=("--repeats", "5")),
         part("stages", 35, "gpu_stages.py", "--shared", str(shared), small=("--tiny",)),
@@ -113,6 +113,7 @@ def read_options() -> argparse.Namespace:
     names = [part.name for part in parts("paper", "cuda", Path())]
     parser.add_argument("--parts", nargs="+", choices=names, metavar="NAME", help=f"of {', '.join(names)}")
     options = parser.parse_args()
+    options.out = options.out.absolute()
     if options.device == "cuda":
         import torch
 

@@ -33,6 +33,8 @@ def arguments(about: str | None, *extra: tuple[str, dict[str, Any]]) -> argparse
     for name, settings in extra:
         parser.add_argument(name, **settings)
     options = parser.parse_args()
+    if options.json is not None:
+        options.json = options.json.absolute()  # wherever the benchmark goes
     if options.device.type == "cuda" and options.device.index is None:
         options.device = torch.device("cuda", 0)  # what sets a device wants its number
     torch.set_num_threads(options.threads)
@@ -105,7 +107,7 @@ def keep(rows: Sequence[Row], options: argparse.Namespace, *, target: str = "", 
     if options.json is None:
         return
     place = circumstances(options.device)
-    kept = {"command": _command(options.json), **place, "target": target, "note": note, "rows": list(rows), **more}
+    kept = {"command": _command(), **place, "target": target, "note": note, "rows": list(rows), **more}
     options.json.parent.mkdir(parents=True, exist_ok=True)
     aside = options.json.with_name(f"{options.json.name}.tmp")
     aside.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
@@ -167,7 +169,12 @@ def _driver() -> str:
         return "driver unknown"
 
 
-def _command(kept: Path) -> str:
+def _command() -> str:
     """The command line, but for where its JSON went."""
-    words = [word for word in sys.argv[1:] if word not in {"--json", str(kept), f"--json={kept}"}]
-    return shlex.join(["python", f"tests/benchmarks/{Path(sys.argv[0]).name}", *words])
+    words = sys.argv[1:]
+    kept = [
+        word
+        for place, word in enumerate(words)
+        if word != "--json" and not word.startswith("--json=") and words[place - 1 : place] != ["--json"]
+    ]
+    return shlex.join(["python", f"tests/benchmarks/{Path(sys.argv[0]).name}", *kept])

@@ -91,9 +91,11 @@ def _commands(folder: Path) -> list[str]:
 def _measured(folder: Path) -> dict[str, Mapping[str, Any]]:
     """What the folder holds, by name; with a ``reason`` where a part of ``gpu.py`` is missing or not whole."""
     found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
-    for name, part in found.pop("gpu", {"parts": {}})["parts"].items():
+    gpu = found.pop("gpu", {"parts": {}})
+    for name, part in gpu["parts"].items():
+        command = f"{gpu['command']} --parts {name}"
         reason = f"{part['status']}: {part['reason']}" if part["reason"] else ""
-        found[f"gpu-{name}"] = {**(part["measured"] or {}), "reason": reason}
+        found[f"gpu-{name}"] = {**(part["measured"] or {}), "command": command, "reason": reason}
     return found
 
 

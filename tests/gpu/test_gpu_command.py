@@ -158,11 +158,12 @@ def test_the_page_takes_every_part_and_says_why_one_is_missing(tmp_path: Path) -
         "demo": {"status": "failed", "reason": "exit code 1: no", "measured": None},
         "step": {"status": "cut short", "reason": "not done after 9 s", "measured": {**place, "rows": [{"a": 3}]}},
     }
-    keep(tmp_path / "gpu.json", {"parts": parts})
+    keep(tmp_path / "gpu.json", {"command": "python gpu.py --minutes 8", "parts": parts})
     page = report.report(tmp_path, "# Benchmarks\n\n## Losses\n\nas it was\n")
     assert "## Losses\n\nas it was\n" in page
     section = page.partition("## On a GPU")[2]
     assert "| a |\n| ---: |\n| 1 |" in section
+    assert "`python gpu.py --minutes 8 --parts tests`" in section
     assert "More:\n\n| b |" in section
     assert "--parts demo`: *not measured* (failed: exit code 1: no)" in section
     assert "Cut short: not done after 9 s" in section
