@@ -51,6 +51,10 @@ def check(
             help="Which data set to look for, or a table (TABLE.yaml) that declares it. Without it: what is found.",
         ),
     ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option("--sheet", metavar="PNG", help="Draw a contact sheet: some images of each split."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Read a data set whole: counts per split, unreadable files, odd identities, queries without a match.
@@ -64,6 +68,11 @@ def check(
     name = name or recognise(directory)
     with counting("reading") as progress:
         found = check_dataset(name, directory, progress=progress)
+    if sheet is not None:
+        from harness.reid.data.readers import read_dataset
+        from harness.reid.data.sheet import write_sheet
+
+        notices().print(f"{write_sheet(read_dataset(name, directory).dataset, sheet)}: images of each split")
     if json:
         print_json(found.to_json())
     else:

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -104,6 +105,7 @@ def test_the_seventh_factor_and_the_users_own_loss_of_the_readme_train(
         "ablations/recipes/smoothing.yaml",
         "my_losses.py",
         "ablations/recipes/norm.yaml",
+        "ablations/shop.yaml",
     }
     table = examples()["ablations/smoothing.yaml"]
     norm = table.replace("recipes/smoothing.yaml", "recipes/norm.yaml").replace("Smoothing]", "Norm]")
@@ -113,6 +115,22 @@ def test_the_seventh_factor_and_the_users_own_loss_of_the_readme_train(
         rows = answer(harness(*words))["rows"]
         assert [row["id"] for row in rows] == ["plain", "smooth"]
         assert rows[0]["metrics"]["mAP"] != rows[1]["metrics"]["mAP"]  # the factor does something
+
+
+def test_photographs_in_the_naming_of_the_readme_fill_its_table(
+    harness: Command, readme_place: Path, photographs: Path
+) -> None:
+    photos = readme_place / "DIR" / "photos"
+    photos.mkdir(parents=True)
+    for path in photographs.glob("bounding_box_train/*.jpg"):
+        identity, camera, frame, box = path.stem.split("_")
+        shutil.copy(path, photos / f"door{camera[:2]}-{identity}-{frame}{box}.jpg")
+    checked = harness("data", "check", "DIR", "--dataset", "ablations/shop.yaml", "--sheet", "sheet.png").stdout
+    assert checked.endswith("usable\n")
+    assert (readme_place / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    rows = answer(harness("run", "ablations/shop.yaml", "--profile", "demo", "--data", "DIR", "--json", *SMALL))["rows"]
+    assert [row["id"] for row in rows] == ["softmax", "both"]
+    assert all(0.0 < row["metrics"]["mAP"] <= 1.0 for row in rows)
 
 
 def test_a_changed_formula_never_meets_an_old_result(harness: Command, readme_place: Path, photographs: Path) -> None:

@@ -6,6 +6,7 @@ read. What cannot be declared, such as CIFAR's pickles, has a reader of its own.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 
 from harness.errors import InputError, did_you_mean
 from harness.reid.data.cifar import CIFAR10, CIFAR100, read_cifar
+from harness.reid.data.dataset import few
 from harness.reid.data.declared import DeclaredLayout, layout_of, read_declared
 from harness.reid.data.locate import Layout, holds, is_whole, parts_there
 from harness.reid.data.protocol import Reading
@@ -66,6 +68,9 @@ _ALL: tuple[tuple[Form, ...], ...] = (
 KNOWN: Mapping[str, tuple[Form, ...]] = {forms[0].layout.dataset: forms for forms in _ALL}
 """The forms of each known data set, by its name."""
 
+
+_NEAR = 0.7
+"""How alike two names are that may be meant for each other, as ``difflib`` counts it."""
 
 DATASETS: tuple[str, ...] = tuple(KNOWN)
 """Their names."""
@@ -161,16 +166,42 @@ def recognise(root: Path) -> str:
     Raises:
         InputError: If it is none of ``DATASETS``.
     """
-    held = [name for name, forms in KNOWN.items() if any(holds(form.layout, root) for form in forms)]
-    if not held:
-        raise InputError(
-            f"{root}: holds none of {', '.join(DATASETS)}"
-            + ("" if root.is_dir() else ", and is no folder")
-            + "; name a folder with bounding_box_train, bounding_box_test and query, or with train, test and meta"
-        )
-    if len(held) == 1:
-        return held[0]
-    return max(held, key=lambda name: _fit(name, root))
+    if not root.is_dir():
+        raise InputError(f"{root}: is no folder; expected that of one of {', '.join(DATASETS)}")
+    whole = [
+        name
+        for name, forms in KNOWN.items()
+        if any(is_whole(form.layout, root, tuple(form.layout.parts)) for form in forms)
+    ]
+    if len(whole) == 1:
+        return whole[0]
+    fits = {name: _fit(name, root) for name in whole}
+    if not whole or max(fits.values())[0] < 0:
+        raise InputError(_nearest(root))
+    return max(whole, key=fits.__getitem__)
+
+
+def _nearest(root: Path) -> str:
+    """What a folder that holds no data set comes nearest to, and what it lacks of that."""
+    beside = [entry.name for entry in sorted(root.iterdir())]
+
+    def likeness(layout: Layout) -> tuple[float, list[str]]:
+        parts = list(dict.fromkeys(part for parts in layout.parts.values() for part in parts))
+        missing = [part for part in parts if not (root / part).exists()]
+        near = sum(bool(get_close_matches(part, beside, n=1, cutoff=_NEAR)) for part in missing)
+        return (len(parts) - len(missing) + near / 2) / len(parts), missing
+
+    layout = max((form.layout for forms in KNOWN.values() for form in forms), key=lambda each: likeness(each)[0])
+    share, missing = likeness(layout)
+    advice = "a layout of your own is declared in a table, and checked with --dataset TABLE.yaml"
+    if share == 0:
+        return f"{root}: holds none of {', '.join(DATASETS)}; {advice}"
+    parts = ", ".join(dict.fromkeys(part for parts in layout.parts.values() for part in parts))
+    if not missing:
+        return f"{root}: looks like {layout.dataset} ({parts}), but no image in it is named so; {advice}"
+    close = [name for part in missing for name in get_close_matches(part, beside, n=1, cutoff=_NEAR)]
+    told = f" (there is {few(close)})" if close else ""
+    return f"{root}: looks like {layout.dataset}: {parts}; found no {few(missing)}{told}; {advice}"
 
 
 def _fit(name: str, root: Path) -> tuple[int, bool, bool]:

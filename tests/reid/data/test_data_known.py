@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from harness.errors import InputError
 from harness.reid.data import open_dataset
 from harness.reid.data.check import check_dataset
 from harness.reid.data.known import KNOWN, recognise, release_counts
+from harness.reid.data.sheet import write_sheet
 
 WriteImages = Callable[[Path, list[str]], Path]
 
@@ -214,3 +216,28 @@ def test_the_counts_of_the_releases_are_those_that_their_authors_give():
     assert counts["market1501-500k"] == {"train": (12936, 751), "query": (3368, 750), "gallery": (519732, 750)}
     assert counts["cifar10"] == {"train": (50000, 10), "test": (10000, 10)}
     assert counts["pytorch-folders"] is counts["imagefolder"] is None
+
+
+def test_what_is_not_known_is_told_with_the_layout_that_it_looks_like(tmp_path, write_images):
+    for name in ("image_train", "image_qurey", "image_test"):
+        write_images(tmp_path / name, ["0001_c001_00016450_0.jpg"])
+    with pytest.raises(InputError) as error:
+        recognise(tmp_path)
+    assert str(error.value).startswith(
+        f"{tmp_path}: looks like veri-776: image_train, image_query, image_test; found no image_query "
+        "(there is image_qurey); a layout of your own is declared"
+    )
+
+
+def test_a_contact_sheet_shows_images_of_each_split(tmp_path, write_images):
+    root = market_500k(tmp_path / "set", write_images)
+    dataset = open_dataset("market1501-500k", root)
+    (root / "images" / "00000002.jpg").write_bytes(b"no image")  # an empty tile
+    with Image.open(write_sheet(dataset, tmp_path / "sheet.png")) as sheet:
+        assert sheet.width > 10 * 96
+        pixels = np.asarray(sheet.convert("RGB"))
+    height = pixels.shape[0] // 3
+    for row in range(3):
+        assert len(np.unique(pixels[row * height : (row + 1) * height].reshape(-1, 3), axis=0)) > 100
+    with pytest.raises(InputError, match=r"--sheet .*sheet\.what: cannot be written .*expected a picture"):
+        write_sheet(dataset, tmp_path / "sheet.what")
