@@ -1,7 +1,10 @@
 """Services that the tests of several rooms need."""
 
-import logging
 import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch are imported: two tests at once share the cores
+
+import logging
 import secrets
 import shutil
 import signal
@@ -12,9 +15,15 @@ from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
+import hypothesis
 import pytest
 import warm
 from ray_nodes import RayCluster
+
+EXAMPLES = int(os.environ.get("HARNESS_EXAMPLES", "25"))
+"""Of each property test; more of them find more, for instance 300 before a release."""
+hypothesis.settings.register_profile("harness", max_examples=EXAMPLES, deadline=None)
+hypothesis.settings.load_profile("harness")
 
 # A suite that a shell started in the background may have inherited "ignore Ctrl-C", and would hand it down to every
 # command whose answer to Ctrl-C it tests.
@@ -30,6 +39,17 @@ def _programs() -> Path | None:
     versions = sorted(_INSTALLED.glob("*/bin/postgres"), key=lambda path: float(path.parent.parent.name))
     on_path = shutil.which("postgres")
     return versions[-1].parent if versions else Path(on_path).parent if on_path else None
+
+
+QUICK = {"matrix", "plan", "losses"}
+"""Folders whose tests take seconds; -m quick runs them and the tests of the code itself."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what to run while editing."""
+    for item in items:
+        if item.path.parent.name in QUICK or (item.path.parent.name == "tests" and item.path.stem != "test_docs"):
+            item.add_marker("quick")
 
 
 @pytest.fixture(autouse=True)

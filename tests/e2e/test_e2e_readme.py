@@ -1,4 +1,4 @@
-"""What the README shows is run: its YAML and Python examples, and the options of its commands."""
+"""What the README and the pages show is run: their YAML and Python examples, and the options of their commands."""
 
 import os
 import re
@@ -13,7 +13,9 @@ import pytest
 import warm
 from conftest import ABLATIONS, Command, answer
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "harness" / "docs").glob("*.md"))]
+README = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.M | re.S)
 
 

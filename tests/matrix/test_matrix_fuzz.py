@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import InputError
@@ -37,13 +37,11 @@ def read_or_refuse(read, *arguments, **options) -> None:
     assert 0 < len(told) < 8000
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=40).map("".join))
 def test_fragments_of_yaml_are_read_or_refused(text):
     read_or_refuse(read_text, text, "fuzz.yaml")
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200))
 def test_bytes_are_read_or_refused(folder, content):
     (folder / "bytes.yaml").write_bytes(content)
@@ -65,14 +63,12 @@ def edited(text: str, changes: list[tuple[float, int, str]]) -> str:
     return text
 
 
-@settings(max_examples=150, deadline=None)
 @given(edits)
 def test_an_edited_table_is_expanded_or_refused(folder, changes):
     (folder / "table.yaml").write_text(edited(TABLE, changes), encoding="utf-8", errors="surrogatepass")
     read_or_refuse(lambda path: matrix_to_json(load_matrix(path, profile="demo")), folder / "table.yaml")
 
 
-@settings(max_examples=100, deadline=None)
 @given(edits)
 def test_an_edited_recipe_is_expanded_or_refused(folder, changes):
     text = edited(RECIPE, changes)
@@ -105,7 +101,6 @@ keys = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.dictionaries(keys, values | st.text(max_size=8), max_size=3))
 def test_any_override_is_taken_or_refused(overrides):
     read_or_refuse(load_matrix, ABLATIONS / "table1.yaml", profile="demo", rows=["8"], overrides=overrides)

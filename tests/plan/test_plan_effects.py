@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from plan_tables import FACTORS, TABLE1
 
@@ -119,13 +119,11 @@ def test_rows_of_different_factors_are_an_error() -> None:
         main_effects([setting(factors="AB"), setting(factors="AC")])
 
 
-@settings(max_examples=80, deadline=None)
 @given(some_rows)
 def test_estimable_effects_agree_with_ranks(rows: list[dict[str, bool]]) -> None:
     assert main_effects(rows) == estimable_by_rank(rows)
 
 
-@settings(max_examples=40, deadline=None)
 @given(some_rows)
 def test_every_alias_is_a_relation_that_holds_and_covers_all_that_cannot_be_told(rows: list[dict[str, bool]]) -> None:
     told = {factor for alias in aliased_effects(rows) for factor in alias.factors}

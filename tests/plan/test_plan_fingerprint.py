@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.plan import fingerprint as compute
@@ -123,14 +123,12 @@ def test_a_key_that_is_no_text_is_refused_with_its_place() -> None:
         compute({"a": {1: 2}})
 
 
-@settings(max_examples=150, deadline=None)
 @given(plain, plain)
 def test_fingerprints_are_equal_exactly_if_values_are(left: Any, right: Any) -> None:
     assert (compute(left) == compute(right)) == same(left, right)
     assert (canonical(left) == canonical(right)) == same(left, right)
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.dictionaries(st.text(max_size=6), plain, max_size=6), st.randoms(use_true_random=False))
 def test_the_order_of_keys_says_nothing(mapping: dict[str, Any], random: Any) -> None:
     keys = list(mapping)

@@ -52,7 +52,6 @@ def test_many_factors_are_searched_near_the_declared_rows() -> None:
     assert suggestion.factors == ("P",) or len(suggestion.factors) == 1
 
 
-@settings(max_examples=40, deadline=None)
 @given(some_rows)
 def test_the_suggestion_is_the_best_of_all_rows_by_brute_force(rows: list[dict[str, bool]]) -> None:
     named = {str(number): row for number, row in enumerate(rows)}
@@ -83,7 +82,7 @@ some_of_the_factors = st.lists(st.booleans(), min_size=6, max_size=6).map(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(some_of_the_factors, min_size=1, max_size=5, unique=True))
 def test_what_is_suggested_can_be_declared_and_trains(rows: list[tuple[str, ...]], tmp_path: Path) -> None:
     declaration = read_declaration(table_of(rows, "market1501.yaml", tmp_path))

@@ -2,7 +2,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from report_world import TABLE1, table1
 
@@ -72,7 +72,6 @@ def test_a_three_way_effect_is_shared_by_three_and_halved_between_pairs() -> Non
 
 
 @given(st.integers(2, 5), st.integers(0, 2**32 - 1))
-@settings(max_examples=25, deadline=None)
 def test_shapley_values_add_up_to_the_full_row_minus_the_base_row(count: int, seed: int) -> None:
     rows = full_factorial("ABCDE"[:count])
     results = dict(zip(rows, np.random.default_rng(seed).normal(size=len(rows)), strict=True))

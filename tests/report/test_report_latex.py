@@ -53,7 +53,6 @@ def texts_of(words: tuple[str, ...]) -> str:
 
 
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=4))
-@settings(max_examples=40, deadline=None)
 def test_any_text_becomes_ascii_with_balanced_braces_and_square_rows(words: list[str]) -> None:
     text = texts_of(tuple(words))
     assert text.isascii()

@@ -1,7 +1,7 @@
 """Markdown that shows any text as it is, read by a parser that is not ours."""
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -27,7 +27,6 @@ def shown(token: Token) -> str:
 @example("h ##")
 @example("&amp;")
 @example("``|`")
-@settings(max_examples=300, deadline=None)
 def test_any_text_is_shown_as_it_is_wherever_it_stands(text: str) -> None:
     table = pipe_table(["a", "b"], [["x", escaped(text)], [code(text), "y"]])
     page = f"# {escaped(text)}\n\n- {escaped(text)}\n- x {escaped(text)}: y\n\n{escaped(text)}\n\n{table}\n\nend\n"
@@ -38,7 +37,6 @@ def test_any_text_is_shown_as_it_is_wherever_it_stands(text: str) -> None:
 
 
 @given((st.text(max_size=20) | SIGNS).map(lambda text: " ".join(text.replace("\0", "").split())).filter(bool))
-@settings(max_examples=300, deadline=None)
 def test_any_caption_stands_in_a_picture_and_in_a_link(text: str) -> None:
     for made, kind in ((picture(text, "f (1)/é~.png"), "image"), (link(text, "f (1)/é~.png"), "link_open")):
         _, inline, _ = PARSER.parse(made)

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from report_world import answers
 from scipy.special import gammaincinv, ndtr, stdtrit
@@ -142,7 +142,6 @@ def test_the_interval_over_seeds_alone_is_students() -> None:
 
 
 @given(st.integers(2, 40), st.floats(1e-6, 1e3), st.sampled_from([0.8, 0.95, 0.999]))
-@settings(max_examples=40, deadline=None)
 def test_without_queries_the_half_width_is_students_at_any_scale(seeds: int, variance: float, level: float) -> None:
     student = stdtrit(seeds - 1, (1 + level) / 2) * math.sqrt(variance)
     assert half_width(Chance(seeds, 0, variance, 0.0), level) == pytest.approx(student, rel=1e-5)
@@ -153,7 +152,6 @@ def test_without_a_seeds_part_the_half_width_is_students_over_the_units() -> Non
 
 
 @given(st.floats(0.01, 10), st.floats(0.01, 10), st.integers(2, 12))
-@settings(max_examples=40, deadline=None)
 def test_the_p_value_and_the_interval_agree(from_seeds: float, from_units: float, seeds: int) -> None:
     chance = Chance(seeds, 100, from_seeds, from_units)
     at_the_edge = Estimate(half_width(chance), 1.0, chance, seeds)
@@ -200,7 +198,6 @@ def test_holm_by_hand() -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-@settings(max_examples=60)
 def test_holm_lies_between_the_raw_value_and_bonferronis_and_keeps_the_order(p_values: list[float]) -> None:
     adjusted = holm(p_values)
     for raw, found in zip(p_values, adjusted, strict=True):

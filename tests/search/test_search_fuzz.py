@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from optuna.storages import InMemoryStorage
 
@@ -60,7 +60,6 @@ edits = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
 @given(edits)
 def test_an_edited_search_is_asked_or_refused(tmp_path_factory: Any, changes: list[tuple[float, int, str]]) -> None:
     text = TEXT
@@ -94,7 +93,6 @@ KEYS = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.dictionaries(st.sampled_from(KEYS), dimensions, min_size=1, max_size=2),
     st.sampled_from(["grid", "tpe", "random", "cmaes"]),
@@ -123,7 +121,6 @@ def _places(value: Any, key: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [key, *(place for name, item in inner for place in _places(item, (*key, name)))]
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(_places(yaml.safe_load(TEXT))[1:]), ANYTHING)
 def test_any_value_in_any_place_is_asked_or_refused_by_file(tmp_path_factory: Any, place: Any, value: Any) -> None:
     document = copy.deepcopy(yaml.safe_load(TEXT))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from settle_world import drawn, look_at
 
@@ -102,7 +102,6 @@ def test_a_shared_stage_is_paid_once() -> None:
     assert path.rounds[1].seconds == 102.0
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**6), st.data())
 def test_killed_anywhere_it_goes_the_same_way(seed: int, data: st.DataObject) -> None:
     """Results come in any order and any part of a round; what is asked for next leads to the same path."""
@@ -121,7 +120,6 @@ def test_killed_anywhere_it_goes_the_same_way(seed: int, data: st.DataObject) ->
     assert there >= whole.runs - {run for run in whole.runs if run[0] not in "abcd"}
 
 
-@settings(deadline=None, max_examples=25)
 @given(st.integers(0, 10**6), st.integers(3, 12))
 def test_more_seeds_later_go_on_with_what_was_seen(seed: int, most: int) -> None:
     all_scores = scores({"a": 0.8, "b": 0.0, "c": 0.0, "d": 0.0}, seed)

@@ -3,7 +3,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.spool import SpoolFeed, SpoolRecord, SpoolWriter, last_step, read_spool
@@ -60,7 +60,6 @@ def test_reading_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert last_step(writer.path) == 5
 
 
-@settings(max_examples=30, deadline=None)
 @given(cut=st.integers(min_value=0, max_value=400))
 def test_a_spool_cut_at_any_byte_holds_the_whole_lines_before_it(tmp_path_factory, cut: int) -> None:
     path = tmp_path_factory.mktemp("cut") / "spool"

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.transforms import functional as tv
 
@@ -42,7 +42,6 @@ def _one_by_one(images: torch.Tensor, draws: AugmentationDraws) -> torch.Tensor:
     return torch.stack(results)
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     batch=st.integers(1, 5),
     height=st.integers(2, 9),

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import InputError
@@ -28,7 +28,6 @@ def _slow_match(query: Split, gallery: Split) -> list[bool]:
 _BOXES = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 4)), min_size=2, max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
 @given(boxes=_BOXES, share=st.floats(0.05, 0.9), seed=st.integers(0, 5))
 def test_held_out_people_are_divided_into_queries_that_all_have_a_match(boxes, share, seed):
     dataset = _dataset(boxes)
@@ -50,7 +49,6 @@ def test_held_out_people_are_divided_into_queries_that_all_have_a_match(boxes, s
         assert all(_slow_match(query, gallery))
 
 
-@settings(max_examples=60, deadline=None)
 @given(boxes=_BOXES, share=st.floats(0.3, 0.9), seed=st.integers(0, 5))
 def test_the_two_parts_share_the_training_and_no_person(boxes, share, seed):
     dataset = _dataset(boxes)
@@ -83,7 +81,6 @@ def test_a_half_that_nobody_can_be_confirmed_on_is_told_before_anything_is_chose
         held_out_split(_dataset([(1, 1), (1, 2), (2, 1), (2, 2)]), 0.5, 0, "choose")
 
 
-@settings(max_examples=60, deadline=None)
 @given(query=_BOXES, gallery=_BOXES)
 def test_has_match_agrees_with_looking_at_every_pair(query, gallery):
     one, other = _dataset(query).splits["train"], _dataset(gallery).splits["train"]

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import InputError
@@ -24,7 +24,6 @@ def test_the_examples_in_the_docstrings_hold():
     assert doctest.testmod(sampler).failed == 0
 
 
-@settings(max_examples=50, deadline=None)
 @given(images=st.integers(1, 200), batch_size=st.integers(1, 50), seed=st.integers(0, 9))
 def test_a_shuffled_epoch_shows_no_image_twice_and_leaves_out_less_than_a_batch(images, batch_size, seed):
     batches = shuffled_batches(images, batch_size, _generator(seed))
@@ -46,7 +45,6 @@ def test_no_images_are_an_error():
         shuffled_batches(0, 4, _generator())
 
 
-@settings(max_examples=120, deadline=None)
 @given(labels=_LABELS, identities=st.integers(1, 6), images=st.integers(1, 5), seed=st.integers(0, 9))
 def test_every_batch_holds_p_identities_with_k_images_each(labels, identities, images, seed):
     present = np.unique(labels)

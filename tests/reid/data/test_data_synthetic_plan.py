@@ -118,7 +118,6 @@ def test_a_fifth_of_the_identities_are_siblings_within_their_split() -> None:
     assert all((person.number in train) == (person.sibling_of in train) for person in siblings)
 
 
-@settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), number=st.integers(1, 9999))
 def test_siblings_differ_in_one_detail_and_strangers_in_many(seed: int, number: int) -> None:
     def unlike(one: int, other: int, sibling_of: int | None) -> int:
@@ -129,7 +128,6 @@ def test_siblings_differ_in_one_detail_and_strangers_in_many(seed: int, number: 
     assert unlike(number, number + 1, None) > 4
 
 
-@settings(max_examples=60, deadline=None)
 @given(data=st.data(), parts=st.integers(1, 40), low=st.integers(0, 3), spread=st.integers(0, 20))
 def test_apportioned_parts_keep_their_sum_and_bounds(data: st.DataObject, parts: int, low: int, spread: int) -> None:
     total = data.draw(st.integers(parts * low, parts * (low + spread)))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from evaluate_oracles import exact_distances, rank_slowly, rerank_slowly, unit_rows
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.reid.evaluate import evaluate_ranking, evaluate_reranked, k_reciprocal_distances
@@ -68,7 +68,6 @@ def test_a_centre_is_taken_off_where_it_saves_digits_and_nowhere_else():
     metric=st.sampled_from(["euclidean", "cosine"]),
     outlier=st.booleans(),
 )
-@settings(max_examples=40, deadline=None)
 def test_scores_of_centred_rows_stay_within_their_bound(seed, spread, metric, outlier):
     query, _, _, gallery, *_ = with_offset(people(seed, queries=4, gallery=40, dimension=200), spread)
     if outlier:
@@ -90,7 +89,6 @@ def coarse(features):
 
 
 @given(seed=st.integers(0, 10**6), offset=st.sampled_from([0.0, 3.0]))
-@settings(max_examples=25, deadline=None)
 def test_multiples_of_a_row_rank_under_the_cosine_as_the_row_itself(seed, offset):
     query, ids, cameras, gallery, *labels = people(seed)
     query, gallery = coarse(query + offset), coarse(gallery + offset)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from evaluate_oracles import exact_distances, rank_slowly
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import InputError
@@ -133,7 +133,6 @@ def test_whole_numbers_serve_as_distances():
     device=st.sampled_from(["cpu", TORCH_ON_CPU]),
     whole=st.booleans(),
 )
-@settings(max_examples=40, deadline=None)
 def test_chunks_threads_and_devices_change_nothing(seed, query_chunk, gallery_chunk, threads, device, whole):
     case = problem(seed, whole=whole, copies=True)
     whole_sale = evaluate_ranking(*case, threads=1)
@@ -144,7 +143,6 @@ def test_chunks_threads_and_devices_change_nothing(seed, query_chunk, gallery_ch
 
 
 @given(seed=st.integers(0, 10**6), data=st.data())
-@settings(max_examples=25, deadline=None)
 def test_the_order_of_a_gallery_without_ties_does_not_matter(seed, data):
     query, ids, cameras, gallery, gallery_ids, gallery_cameras = problem(seed)
     order = np.array(data.draw(st.permutations(range(len(gallery)))))
@@ -155,7 +153,6 @@ def test_the_order_of_a_gallery_without_ties_does_not_matter(seed, data):
 
 
 @given(seed=st.integers(0, 10**6), distractors=st.integers(1, 30))
-@settings(max_examples=25, deadline=None)
 def test_distractors_never_help_and_junk_never_matters(seed, distractors):
     query, ids, cameras, gallery, gallery_ids, gallery_cameras = problem(seed)
     more = np.random.default_rng(seed).standard_normal((distractors, query.shape[1])).astype(np.float32)
@@ -221,7 +218,6 @@ def test_tiny_features_rank_like_large_ones():
 
 
 @given(seed=st.integers(0, 10**6), dimension=st.integers(1, 700), offset=st.floats(-100, 100))
-@settings(max_examples=40, deadline=None)
 def test_float32_scores_stay_within_their_bound(seed, dimension, offset):
     rng = np.random.default_rng(seed)
     query = (rng.standard_normal((4, dimension)) + offset).astype(np.float32)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from evaluate_oracles import rank_slowly, rerank_slowly
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import InputError
@@ -119,7 +119,6 @@ def test_cosine_takes_rows_of_length_one():
     copies=st.sampled_from([0, 40]),
     device=st.sampled_from(["cpu", TORCH_ON_CPU]),
 )
-@settings(max_examples=25, deadline=None)
 def test_neighbours_are_exact_in_any_blocks_on_any_device(seed, block, threads, copies, device):
     query, _, _, gallery, *_ = people(seed, copies=copies)
     values = np.concatenate([query, gallery])

@@ -174,7 +174,7 @@ def test_the_full_network_learns_a_batch_by_the_final_loss(precision: torch.dtyp
         classes=3,
         seed=0,
     )
-    images = torch.randn(6, 3, 64, 32, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(6, 3, 32, 16, generator=torch.Generator().manual_seed(0))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
     active = {"softmax": SOFTMAX, "quadruplet": QUADRUPLET, "sac": SAC}
     history: list[dict[str, float]] = []

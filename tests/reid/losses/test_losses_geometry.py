@@ -4,7 +4,7 @@ import doctest
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import harness.reid.losses.attention
@@ -25,7 +25,6 @@ def test_examples_of_the_docstrings_hold(module: object) -> None:
 
 
 @given(seed=st.integers(0, 10_000), count=st.integers(2, 12), size=st.integers(1, 20))
-@settings(max_examples=25, deadline=None)
 def test_distances_agree_with_differences(seed: int, count: int, size: int) -> None:
     points = torch.randn(count, size, generator=torch.Generator().manual_seed(seed))
     expected = (points[:, None].double() - points[None, :].double()).norm(dim=2)

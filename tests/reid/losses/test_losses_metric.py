@@ -77,7 +77,6 @@ def test_quadruplet_loss_of_points_on_a_line() -> None:
 
 
 @given(seed=st.integers(0, 10_000), identities=st.integers(3, 4), images=st.integers(2, 3), epsilon=st.floats(0.0, 3.0))
-@settings(max_examples=25, deadline=None)
 def test_both_losses_agree_with_the_search_over_all_quadruplets(
     seed: int, identities: int, images: int, epsilon: float
 ) -> None:
