@@ -112,7 +112,7 @@ def refusal_of(path: Path, **options) -> str:
             "seed:",
             "table.yaml:1: seeds: missing; a value is required here\n"
             'table.yaml:3: seed: "seed" is no key here; did you mean "seeds"? (one of: assumptions, cited, claims, '
-            "generate, metrics, name, notes, profiles, recipe, rows, seeds, set, settle, title)",
+            "controls, generate, metrics, name, notes, profiles, recipe, rows, seeds, set, settle, title)",
         ),
         (
             "recipe: recipe.yaml",
