@@ -94,6 +94,42 @@ def reached_modules(roots: Sequence[str]) -> dict[str, Path]:
     return found
 
 
+def code_parts(roots: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Digests of what a person knows of the code that ``code_digest`` covers, by module and name.
+
+    Names are those of functions, classes (``Net``), their methods (``Net.forward``) and variables; whatever else a
+    module does is under ``...``. Two codes of one digest have equal parts.
+    """
+    return {name: _parts(_tree(path)) for name, path in sorted(reached_modules(roots).items())}
+
+
+def _parts(tree: ast.Module) -> dict[str, str]:
+    found: dict[str, list[str]] = {}
+    for node in (node for node in tree.body if not _says_nothing(node, in_text=False)):
+        if isinstance(node, ast.ClassDef):
+            methods = [inner for inner in node.body if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef)]
+            for method in methods:
+                found.setdefault(f"{node.name}.{method.name}", []).append(normalised(method))
+            rest = [inner for inner in node.body if inner not in methods]
+            own = ast.ClassDef(node.name, node.bases, node.keywords, rest, node.decorator_list)
+            found.setdefault(node.name, []).append(normalised(own))
+        else:
+            found.setdefault(_name_of(node), []).append(normalised(node))
+    return {
+        name: hashlib.blake2b("\n".join(texts).encode(), digest_size=8).hexdigest() for name, texts in found.items()
+    }
+
+
+def _name_of(node: ast.stmt) -> str:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return node.name
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    names = [target.id for target in targets if isinstance(target, ast.Name)]
+    if names:
+        return names[0]
+    return "imports" if isinstance(node, ast.Import | ast.ImportFrom) else "..."
+
+
 def mentions(reference: str, word: str) -> bool:
     """Whether the module of ``package.module:name`` uses ``word`` as a name, an attribute or a parameter.
 

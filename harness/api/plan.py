@@ -8,6 +8,7 @@ from harness.api.listener import Listener
 from harness.api.prepare import Prepared
 from harness.api.settle import declared_of
 from harness.api.speeds import known_speeds, probe_speeds
+from harness.api.why import explain
 from harness.plan import (
     Identified,
     Plan,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def describe_plan(
-    prepared: Prepared, slots: "Sequence[Slot]", listener: Listener, *, probe: bool = False
+    prepared: Prepared, slots: "Sequence[Slot]", listener: Listener, *, probe: bool = False, why: bool = False
 ) -> dict[str, Any]:
     """Returns a plan as plain data, without running anything but probes.
 
@@ -38,6 +39,7 @@ def describe_plan(
         listener: Receives the progress of probes.
         probe: Whether to measure this machine first, by a few steps of each kind of stage, where no finished stage
             tells its speed.
+        why: Whether to add to each stage to run ``why`` it is; see ``harness.api.why``.
 
     Returns:
         ``rows`` with their runs and costs, ``stages``, ``sharing``, ``refused``, ``estimates`` by device,
@@ -52,6 +54,10 @@ def describe_plan(
     if probe:
         probe_speeds(prepared, slots, listener)
     begun = _add_begun(answer, prepared)
+    if why:
+        reasons = explain(prepared)
+        for stage in answer["stages"]:
+            stage["why"] = reasons.get(stage["fingerprint"])
     answer["estimates"] = estimates_of(plan, known_speeds(prepared.store), len(slots), begun)
     answer["version_differences"] = [vars(difference) for difference in prepared.version_differences]
     planned = {run.row for run in plan.runs}

@@ -156,9 +156,12 @@ def run_table(
 
 def _opened(prepared: Prepared, tracker: "Tracker") -> TableTracking:
     """Tells the tracker of the table and the store of its stages."""
+    from harness.execute.origins import keep_origins, origins_of
+
     store, label = prepared.store, f"{prepared.matrix.name} ({prepared.matrix.profile}, {prepared.matrix.dataset})"
     before = store.tables().get(label, frozenset()) if prepared.settling is not None else frozenset()
     store.remember(label, prepared.needed | before)
+    keep_origins(store, origins_of({**prepared.whole_plan.stages, **prepared.plan.stages}, prepared.inputs))
     tracking = TableTracking(tracker, prepared)
     tracking.open()
     return tracking

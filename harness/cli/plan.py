@@ -47,6 +47,12 @@ def plan(
             help="Measure this machine first, by a few steps of each kind of stage, where no finished stage tells.",
         ),
     ] = False,
+    why: Annotated[
+        bool,
+        typer.Option(
+            "--why", help="Say for each stage to run what the nearest finished one has otherwise: code, data, settings."
+        ),
+    ] = False,
     settle: SettleOption = False,
     max_seeds: MaxSeedsOption = None,
     json: JsonOption = False,
@@ -57,6 +63,7 @@ def plan(
     from harness.api.slots import slots_for
     from harness.cli.show_plan import show_plan
     from harness.cli.show_settling import show_settling
+    from harness.cli.show_why import show_why
     from harness.display.listener import TerminalListener
 
     refuse_without_settle(settle, max_seeds, None)
@@ -75,13 +82,15 @@ def plan(
         listener=listener,
     )
     slots = slots_for(workers)
-    answer = describe_plan(prepared, slots, listener, probe=probe)
+    answer = describe_plan(prepared, slots, listener, probe=probe, why=why)
     if settle:
         answer["settle"] = describe_settling(prepared, max_seeds, slots)
     if json:
         print_json(answer)
     else:
         show_plan(answer, _data(prepared.matrix.dataset, prepared.inputs))
+        if why:
+            show_why(answer["stages"])
         if settle:
             show_settling(answer["settle"])
 

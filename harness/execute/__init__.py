@@ -11,7 +11,7 @@ from harness.execute.protocol import Event, Executor, Outcome
 from harness.execute.shared import SharedStore
 from harness.execute.slot import Slot, available_cores, share_out
 from harness.execute.store import Collected, Entry, Store
-from harness.execute.versions import VersionDifference, library_versions
+from harness.execute.versions import VersionDifference, differences_from, library_versions
 from harness.execute.worker import run_stage
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Store",
     "VersionDifference",
     "available_cores",
+    "differences_from",
     "library_versions",
     "local_root",
     "open_store",

@@ -288,6 +288,9 @@ class SharedStore(Store):
             found[fingerprint][name] = size
         return found
 
+    def _fingerprints(self) -> Iterator[str]:
+        return (fingerprint for fingerprint, _ in self._sizes())
+
     def _sizes(self) -> Iterator[tuple[str, int]]:
         listed = self._list()
         finished = {fingerprint for fingerprint, sizes in listed.items() if MANIFEST in sizes}

@@ -292,6 +292,13 @@ class Store:
         used = self.tables()
         return tuple(self._entry(fingerprint, size, used) for fingerprint, size in sorted(self._sizes()))
 
+    def finished_stages(self) -> Iterator[Stage]:
+        """The complete stages, in no order."""
+        for fingerprint in self._fingerprints():
+            manifest, _ = self._read(fingerprint)
+            if manifest is not None:
+                yield _stage_of(manifest)
+
     def collect(self, keep: Iterable[str] = (), *, dry_run: bool = False) -> Collected:
         """Deletes the entries that no remembered table uses and that are not in ``keep``.
 
@@ -311,7 +318,7 @@ class Store:
         return Entry(
             fingerprint=fingerprint,
             folder=self.folder(fingerprint),
-            stage=Stage(**{**manifest["stage"], "code": tuple(manifest["stage"]["code"])}) if manifest else None,
+            stage=_stage_of(manifest) if manifest else None,
             result=manifest["result"] if manifest else None,
             damage=damage,
             size_bytes=size_bytes,
@@ -351,6 +358,10 @@ class Store:
         for folder in (self.root / "stages").glob("??/*"):
             if folder.is_dir():
                 yield folder.name, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+    def _fingerprints(self) -> Iterator[str]:
+        """Every stage that there is something of."""
+        return (folder.name for folder in (self.root / "stages").glob("??/*") if folder.is_dir())
 
     def _delete(self, fingerprint: str) -> None:
         folder = self.folder(fingerprint)
@@ -408,6 +419,10 @@ def tell_os_error(error: OSError, folder: Path) -> str | None:
     if error.errno == errno.ENOSYS:
         return f"{place}: this file system has no file locks, which the store needs; name a store on another disk"
     return None
+
+
+def _stage_of(manifest: Manifest) -> Stage:
+    return Stage(**{**manifest["stage"], "code": tuple(manifest["stage"]["code"])})
 
 
 def _unknown_use(place: str, found: object) -> str:

@@ -21,11 +21,15 @@ from harness.plan.plan import (
 )
 from harness.plan.stage import Plan, Run, Stage
 from harness.plan.suggest import Suggestion, most_telling_row, rows_to_add
+from harness.plan.why import Comparison, Difference, Known
 
 __all__ = [
     "CodeDigest",
+    "Comparison",
+    "Difference",
     "Estimate",
     "Identified",
+    "Known",
     "Plan",
     "Run",
     "Sharing",

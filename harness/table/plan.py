@@ -31,6 +31,25 @@ class PlanView:
         return pd.DataFrame(self.answer["stages"], columns=names)
 
     @property
+    def why(self) -> "pd.DataFrame":
+        """One line for each difference of a stage to run from the nearest finished one, of a plan made with ``why``.
+
+        ``fingerprint``, ``name``, ``nearest`` (its fingerprint), ``kind`` (setting, seed, data, code, parent),
+        ``what``, ``then``, ``now``, ``parts`` (of code, what changed in a module).
+        """
+        import pandas as pd
+
+        lines = [
+            {"fingerprint": stage["fingerprint"], "name": stage["name"], "nearest": nearest["fingerprint"], **one}
+            for stage in self.answer["stages"]
+            if (why := stage.get("why")) and (nearest := why["nearest"])
+            for one in why["differences"]
+        ]
+        return pd.DataFrame(
+            lines, columns=["fingerprint", "name", "nearest", "kind", "what", "then", "now", "parts"], dtype=object
+        )
+
+    @property
     def to_run(self) -> int:
         """How many stages are still to run."""
         return sum(stage["state"] == "to run" for stage in self.answer["stages"])

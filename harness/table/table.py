@@ -143,6 +143,7 @@ class Table:
         rows: Sequence[str] | None = None,
         seeds: Sequence[int] | None = None,
         workers: int | None = None,
+        why: bool = False,
         progress: bool = True,
     ) -> "PlanView":
         """Returns what a run would do, without running anything.
@@ -151,6 +152,7 @@ class Table:
             rows: The ids of rows; None: all.
             seeds: Instead of the declared ones.
             workers: Stages at a time, for the estimate of how long it takes.
+            why: Whether to say of each stage to run what the nearest finished one has otherwise (``.why``).
             progress: Whether to show what is done.
         """
         from harness.api.plan import describe_plan
@@ -159,7 +161,7 @@ class Table:
 
         listener = listener_for(progress=progress)
         prepared = self._prepare(rows, seeds, listener)
-        return PlanView(describe_plan(prepared, slots_for(workers), listener))
+        return PlanView(describe_plan(prepared, slots_for(workers), listener, why=why))
 
     def run(
         self,
