@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.units import UNITS, Units, read_units
+if TYPE_CHECKING:
+    from harness.units import Units
 
 History = tuple[tuple[int, float], ...]
 """A step-wise metric: (step, value), by step."""
@@ -29,15 +30,17 @@ class RunRecord:
     artifacts: Path | None
     """Local folder with the run's artifacts (``per_query.npz``, ``recipe.yaml``), when the tracker holds them."""
     url: str | None
-    by_unit: Units | None = None
+    by_unit: "Units | None" = None
     """Values by unit that lie in no file, of a run that the harness did not make."""
 
-    def read_units(self) -> Units | None:
+    def read_units(self) -> "Units | None":
         """The run's values by unit; None if it kept none.
 
         Raises:
             OSError, ValueError, KeyError, zipfile.BadZipFile: If their file cannot be read.
         """
+        from harness.units import UNITS, read_units
+
         path = self.artifacts / UNITS if self.artifacts else None
         return self.by_unit if path is None or not path.exists() else read_units(path)
 
