@@ -90,7 +90,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:
-        from harness.execute.store import tell_os_error
+        from harness.execute.disk import tell_os_error
 
         told = tell_os_error(error, Path.cwd())
         if told is None:

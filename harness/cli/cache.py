@@ -14,7 +14,7 @@ cache_app = typer.Typer(name="cache", help="List, check and clean the store of f
 @cache_app.command(name="list")
 def list_(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
     """List every stage: its state, its size and the tables that use it; then what lies beside the stages."""
-    from harness.execute import open_store
+    from harness.execute import bytes_of, open_store
 
     kept = open_store(store)
     entries = kept.list_entries()
@@ -41,7 +41,7 @@ def list_(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
     typer.echo(f"{counted(len(entries), 'stage')}, {size / 1e6:.1f} MB in {store}")
     beside = {"cache": "decoded images, indexes and measured speeds", "data": "synthetic data sets"}
     for name, what in beside.items():
-        if size := sum(path.stat().st_size for path in (kept.root / name).rglob("*") if path.is_file()):
+        if size := bytes_of(kept.root / name):
             told = f"beside them {what}, {size / 1e6:.1f} MB in {kept.root / name}"
             typer.echo(f"{told}; deleted, they are made anew when needed")
 

@@ -67,7 +67,7 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Remove a table: its runs from the tracker, the stages that only it uses, its reports. Asks first."""
-    from harness.api.tables import plan_removal, remove_table
+    from harness.api.removal import plan_removal, remove_table
 
     removal = plan_removal(table, profile, store)
     size = sum(removal.stages.values()) / 1e6
@@ -85,7 +85,7 @@ def rename(
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
     """Give a table another name in the tracker and the store. Rename its file yourself: nothing is trained anew."""
-    from harness.api.tables import rename as rename_table
+    from harness.api.removal import rename_table
 
     rename_table(old, new, store)
     typer.echo(f"{old} is now {new}; write its reports: python -m harness report {new}")

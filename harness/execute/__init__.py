@@ -5,6 +5,7 @@ computes; importing it needs neither torch nor the tracker.
 """
 
 from harness.execute.address import local_root, open_store
+from harness.execute.disk import bytes_of
 from harness.execute.inprocess import InProcessExecutor
 from harness.execute.local import LocalExecutor
 from harness.execute.protocol import Event, Executor, Outcome
@@ -27,6 +28,7 @@ __all__ = [
     "Store",
     "VersionDifference",
     "available_cores",
+    "bytes_of",
     "differences_from",
     "library_versions",
     "local_root",

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError, StageError
+from harness.execute.disk import replace_text
 from harness.execute.remote import Remote
-from harness.execute.store import replace_text
 from harness.files import regular_file
 
 PATIENCE_S = 60.0

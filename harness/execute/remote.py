@@ -16,8 +16,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.errors import InputError
+from harness.execute.disk import tell_os_error
 from harness.execute.manifest import checksum_of_stream
-from harness.execute.store import tell_os_error
 from harness.words import first_line
 
 _EXTRAS = {"s3": "s3", "s3a": "s3"}

@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
+from harness.execute.disk import writing_to
 from harness.execute.lease import PATIENCE_S, Lease
 from harness.execute.manifest import CHECKPOINTS, MANIFEST, DamagedError, Manifest, checksum_of, read_manifest
 from harness.execute.relay import SO_FAR, Follower, Sender, checkpoints_in
 from harness.execute.remote import Remote
-from harness.execute.store import Store, writing_to
+from harness.execute.store import Store
 from harness.files import regular_file
 from harness.plan.stage import Stage
 

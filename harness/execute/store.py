@@ -12,7 +12,6 @@ Layout under the root::
     tables/NAME-....json                which table uses which stages
 """
 
-import errno
 import hashlib
 import json
 import logging
@@ -27,6 +26,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from harness.errors import InputError
+from harness.execute.disk import bytes_of, replace_text, writing_to
 from harness.execute.manifest import (
     CHECKPOINTS,
     ERROR,
@@ -39,11 +39,8 @@ from harness.execute.manifest import (
     seal_manifest,
 )
 from harness.execute.versions import VersionDifference, differences_from, library_versions
-from harness.files import NotRegularFileError, regular_file
+from harness.files import regular_file
 from harness.plan.stage import Stage
-
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST})
 
 _log = logging.getLogger(__name__)
 
@@ -357,7 +354,7 @@ class Store:
         """Every stage that there is something of, and its bytes."""
         for folder in (self.root / "stages").glob("??/*"):
             if folder.is_dir():
-                yield folder.name, sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+                yield folder.name, bytes_of(folder)
 
     def _fingerprints(self) -> Iterator[str]:
         """Every stage that there is something of."""
@@ -390,37 +387,6 @@ class Store:
             yield str(path), content
 
 
-@contextmanager
-def writing_to(folder: Path) -> Iterator[None]:
-    """Turns a full disk and a folder that cannot be written to into an ``InputError`` that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        told = tell_os_error(error, folder)
-        if told is None:
-            raise
-        raise InputError(told) from error
-
-
-def tell_os_error(error: OSError, folder: Path) -> str | None:
-    """What to do about a full or unwritable disk, or what lies in a file's place; None for any other error."""
-    place = error.filename2 or error.filename or folder
-    if isinstance(error, NotRegularFileError):
-        return f"{place}: {error.strerror}; move it away, then run the same command"
-    if error.errno in _FULL:
-        return (
-            f"{place}: {error.strerror}: no more can be written. Free space (python -m harness cache gc), or name a "
-            "store on another disk, then run the same command: it goes on where it was"
-        )
-    if error.errno in _FORBIDDEN:
-        return f"{place}: {error.strerror}: expected a folder that can be written to; name another store, or mend it"
-    if error.errno == errno.EISDIR:
-        return f"{place}: {error.strerror}: expected a file, or nothing; move the folder away"
-    if error.errno == errno.ENOSYS:
-        return f"{place}: this file system has no file locks, which the store needs; name a store on another disk"
-    return None
-
-
 def _stage_of(manifest: Manifest) -> Stage:
     return Stage(**{**manifest["stage"], "code": tuple(manifest["stage"]["code"])})
 
@@ -448,21 +414,3 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size if path.is_file() else None
     except OSError:
         return None
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Writes a file aside, syncs it, and renames it into place, so that it is there whole or not at all."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

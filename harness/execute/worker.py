@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError, StageError
+from harness.execute.disk import tell_os_error
 from harness.execute.lease import StageTakenError
 from harness.execute.manifest import ERROR
 from harness.execute.protocol import BEGUN, Event, Outcome
-from harness.execute.store import Store, tell_os_error
+from harness.execute.store import Store
 from harness.plan.stage import Stage
 from harness.plugins import load_object
 from harness.trainer import Task, Work

@@ -23,14 +23,18 @@ def call(*words: str) -> str:
     return ended.stdout
 
 
-def test_tables_are_listed_shown_and_forgotten_by_their_plain_name(
-    toy_place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def here(toy_place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The toy's folder, which this process works in."""
     monkeypatch.chdir(toy_place)
     monkeypatch.syspath_prepend(str(toy_place))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     sys.modules.pop("toy", None)
-    file = toy_place / "été (a).yaml"
+    return toy_place
+
+
+def test_tables_are_listed_shown_and_forgotten_by_their_plain_name(here: Path) -> None:
+    file = here / "été (a).yaml"
     file.write_text(json.dumps({**TOY_TABLE, "title": "Another [red]toy[/red]"}), encoding="utf-8")
     assert "holds no tables yet" in call("list")
     call("run", file.name, "--executor", "inprocess", "--rows", "plain", "--seeds", "0")
@@ -51,13 +55,8 @@ def test_tables_are_listed_shown_and_forgotten_by_their_plain_name(
     assert call("cache", "gc", "--forget", file.stem).startswith("1 stage deleted")
 
 
-def test_a_table_is_renamed_and_removed_with_its_runs_stages_and_reports(
-    toy_place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(toy_place)
-    monkeypatch.syspath_prepend(str(toy_place))
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    sys.modules.pop("toy", None)
+@pytest.mark.usefixtures("here")
+def test_a_table_is_renamed_and_removed_with_its_runs_stages_and_reports() -> None:
     quick = ("--executor", "inprocess", "--rows", "plain")
     call("run", "toy.yaml", *quick, "--seeds", "0")
     shutil.copy("toy.yaml", "also.yaml")
