@@ -119,7 +119,7 @@ _server: str | None = None
 
 
 def _address() -> str:
-    """Starts the server of this process, on first use; returns its socket."""
+    """Returns the socket of this process's server, which starts on first use."""
     global _server
     if _server is not None:
         return _server

@@ -443,6 +443,7 @@ def test_no_worker_outlives_a_killed_harness(store: Store, journal: Journal) -> 
     harness.process.kill()
     harness.process.wait()
     wait_until(lambda: gone(journal.pids()))
+    assert gone(journal.pids())
 
 
 def test_a_table_killed_at_random_moments_is_finished_without_repeating_a_step(store: Store, journal: Journal) -> None:

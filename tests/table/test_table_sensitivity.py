@@ -2,12 +2,12 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 
 from harness import InputError, Table
 
@@ -50,8 +50,7 @@ def test_the_command_says_the_cost_first_and_goes_on_where_it_stopped(folder: Pa
     (folder / "toy.yaml").write_text(json.dumps(DECLARED))
 
     def harness(*options: str) -> dict[str, Any]:
-        command = [sys.executable, "-m", "harness", "sensitivity", "toy.yaml", "--json", *options]
-        ended = subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, text=True, check=False)
+        ended = warm.run(["harness", "sensitivity", "toy.yaml", "--json", *options], folder, os.environ, timeout_s=240)
         assert ended.returncode == 0, ended.stderr
         answer: dict[str, Any] = json.loads(ended.stdout)
         return answer

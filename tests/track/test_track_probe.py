@@ -265,4 +265,4 @@ except TrackerError:
     sys.exit("mlflow" in sys.modules)
 sys.exit("it answered")
 """
-    subprocess.run([sys.executable, "-c", script], check=True)
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

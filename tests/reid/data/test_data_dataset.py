@@ -22,7 +22,7 @@ def test_the_package_is_light_and_offers_what_it_lists():
         "assert all(hasattr(harness.reid.data, name) for name in harness.reid.data.__all__)\n"
         "assert 'torch' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

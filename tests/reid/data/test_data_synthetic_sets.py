@@ -220,4 +220,4 @@ def test_documented_examples_hold(module: str) -> None:
 def test_the_generator_needs_no_torch() -> None:
     code = "import sys, harness.reid.data.synthetic; sys.exit('torch' in sys.modules)"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    assert subprocess.run([sys.executable, "-c", code], check=False, env=environment).returncode == 0
