@@ -53,15 +53,19 @@ class PreparedSensitivity:
     variations: tuple[Varied, ...]
 
     @property
+    def parts(self) -> tuple[Varied, ...]:
+        """The table as it is, then every alternative."""
+        return (self.base, *self.variations)
+
+    @property
     def plan(self) -> Plan:
         """One plan of all variations: every stage once, parents first."""
-        parts = (self.base, *self.variations)
-        stages = {name: stage for one in parts for name, stage in one.prepared.plan.stages.items()}
-        cached = frozenset[str]().union(*(one.prepared.plan.cached for one in parts))
+        stages = {name: stage for one in self.parts for name, stage in one.prepared.plan.stages.items()}
+        cached = frozenset[str]().union(*(one.prepared.plan.cached for one in self.parts))
         runs = tuple(
-            Run(f"{run.row}{one.mark}", run.seed, run.stages) for one in parts for run in one.prepared.plan.runs
+            Run(f"{run.row}{one.mark}", run.seed, run.stages) for one in self.parts for run in one.prepared.plan.runs
         )
-        return Plan(stages, runs, cached, (), any(one.prepared.plan.assumed for one in parts))
+        return Plan(stages, runs, cached, (), any(one.prepared.plan.assumed for one in self.parts))
 
 
 def prepare_sensitivity(
@@ -155,7 +159,7 @@ def describe_sensitivity(prepared: PreparedSensitivity, slots: "Sequence[Slot]")
     to_run = {stage.fingerprint: stage for stage in plan.to_run}
     seen: set[str] = set()
     lines = []
-    for one in (prepared.base, *prepared.variations):
+    for one in prepared.parts:
         own = [stage for name, stage in to_run.items() if name in one.prepared.plan.stages and name not in seen]
         seen |= {stage.fingerprint for stage in own}
         epochs = sum(stage.epochs for stage in own)
@@ -193,7 +197,7 @@ def run_sensitivity(
         raise InputError(f"{first.matrix.dataset}: its files are not here, and a plan on its counts cannot be run")
     store, name = first.store, f"{first.matrix.name}-sensitivity"
     store.remember(f"{name} ({first.matrix.profile}, {first.matrix.dataset})", frozenset(plan.stages))
-    recipes = [row.recipe for one in (prepared.base, *prepared.variations) for row in one.prepared.matrix.rows]
+    recipes = [row.recipe for one in prepared.parts for row in one.prepared.matrix.rows]
     context = first.trainer.context(recipes, first.inputs, store.root / "cache")
     with engine.start(store, listener) as executor, listener.watch(plan, name) as watcher:
         outcomes = executor.execute(plan.to_execute, first.trainer.work, context, watcher)

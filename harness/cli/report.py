@@ -25,84 +25,96 @@ if TYPE_CHECKING:
     from harness.display.listener import TerminalListener
     from harness.report import TableReport
 
-SEPARATORS = (".csv", ".tsv")
-"""The endings of files of runs that the harness did not make."""
+_FORMATS = ",".join(REPORT_FORMATS)
+
+TablesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[TABLE...]", help="Tables by name or file. Without any: all in the tracker.", show_default=False
+    ),
+]
+FormatOption = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="md,html,tex,csv,json,svg,png",
+        help="What to write. html: one file to send; svg, png: figures.",
+    ),
+]
+RankListsOption = Annotated[
+    int, typer.Option("--rank-lists", metavar="N", min=0, help="Also draw N queries with their nearest images.")
+]
+RowOption = Annotated[
+    str | None, typer.Option("--row", metavar="ID", help="The row whose rank lists are drawn. Default: the last.")
+]
+AttentionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--attention", metavar="5,8", help="Draw Figure 3: attention of a row without SAC and of one with it."
+    ),
+]
+FromMlflowOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from-mlflow",
+        metavar="EXPERIMENT",
+        help="Instead of a table: an MLflow experiment's runs, made by whatever code. Needs --factors, --seed, "
+        "--metric.",
+        show_default=False,
+    ),
+]
+FactorsOption = Annotated[
+    str | None,
+    typer.Option("--factors", metavar="a,b", help="Of a CSV file or --from-mlflow: the columns of factors."),
+]
+SeedColumnOption = Annotated[
+    str | None, typer.Option("--seed", metavar="COLUMN", help="Likewise: the column of seeds, which pair runs.")
+]
+MetricsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--metric",
+        metavar="acc:percent,loss:lower",
+        help="Likewise: metrics; by default, higher is better.",
+    ),
+]
+UnitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--unit",
+        metavar="COLUMN[,COLUMN]",
+        help="Of a CSV file with a line for each unit (query, example) of a run: its column; and what of it is "
+        "drawn together.",
+    ),
+]
+ClaimsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--claims",
+        metavar="FILE.yaml",
+        help="Of a CSV file or --from-mlflow: claims: as in a table's file, and metrics: as in a recipe's.",
+    ),
+]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Exit code 1 if a claim is contradicted.")]
 
 
 def report(
-    tables: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[TABLE...]", help="Tables by name or file. Without any: all in the tracker.", show_default=False
-        ),
-    ] = None,
+    tables: TablesArgument = None,
     profile: ProfileOption = None,
     data: DataOption = None,
     out: OutOption = None,
-    formats: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="md,html,tex,csv,json,svg,png",
-            help="What to write. html: one file to send; svg, png: figures.",
-        ),
-    ] = ",".join(REPORT_FORMATS),
-    rank_lists: Annotated[
-        int, typer.Option("--rank-lists", metavar="N", min=0, help="Also draw N queries with their nearest images.")
-    ] = 0,
-    row: Annotated[
-        str | None, typer.Option("--row", metavar="ID", help="The row whose rank lists are drawn. Default: the last.")
-    ] = None,
-    attention: Annotated[
-        str | None,
-        typer.Option(
-            "--attention", metavar="5,8", help="Draw Figure 3: attention of a row without SAC and of one with it."
-        ),
-    ] = None,
-    from_mlflow: Annotated[
-        str | None,
-        typer.Option(
-            "--from-mlflow",
-            metavar="EXPERIMENT",
-            help="Instead of a table: an MLflow experiment's runs, made by whatever code. Needs --factors, --seed, "
-            "--metric.",
-            show_default=False,
-        ),
-    ] = None,
-    factors: Annotated[
-        str | None,
-        typer.Option("--factors", metavar="a,b", help="Of a CSV file or --from-mlflow: the columns of factors."),
-    ] = None,
-    seed: Annotated[
-        str | None, typer.Option("--seed", metavar="COLUMN", help="Likewise: the column of seeds, which pair runs.")
-    ] = None,
-    metric: Annotated[
-        str | None,
-        typer.Option(
-            "--metric",
-            metavar="acc:percent,loss:lower",
-            help="Likewise: metrics; by default, higher is better.",
-        ),
-    ] = None,
-    unit: Annotated[
-        str | None,
-        typer.Option(
-            "--unit",
-            metavar="COLUMN[,COLUMN]",
-            help="Of a CSV file with a line for each unit (query, example) of a run: its column; and what of it is "
-            "drawn together.",
-        ),
-    ] = None,
-    claims: Annotated[
-        Path | None,
-        typer.Option(
-            "--claims",
-            metavar="FILE.yaml",
-            help="Of a CSV file or --from-mlflow: claims: as in a table's file, and metrics: as in a recipe's.",
-        ),
-    ] = None,
+    formats: FormatOption = _FORMATS,
+    rank_lists: RankListsOption = 0,
+    row: RowOption = None,
+    attention: AttentionOption = None,
+    from_mlflow: FromMlflowOption = None,
+    factors: FactorsOption = None,
+    seed: SeedColumnOption = None,
+    metric: MetricsOption = None,
+    unit: UnitOption = None,
+    claims: ClaimsOption = None,
     store: StoreOption = DEFAULT_STORE,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 if a claim is contradicted.")] = False,
+    strict: StrictOption = False,
     json: JsonOption = False,
 ) -> None:
     """Write the reports of tables from the tracker's runs: numbers, claims, effects, provenance, figures.
@@ -140,6 +152,8 @@ def report(
 
 def _existing(tables: list[str] | None, experiment: str | None) -> Path | str | None:
     """The file or the experiment whose runs the harness did not make; None for tables of the tracker's."""
+    from harness.api.existing import SEPARATORS
+
     files = [name for name in tables or () if Path(name).suffix.lower() in SEPARATORS]
     if experiment is not None:
         if tables:

@@ -93,17 +93,14 @@ def sensitivity(
         console = notices()
         console.print(f"{found.title}: {found.summary}", markup=False)
         console.print(f"the report: {written[0]}", markup=False)
-    if any(one.problems for one in (found.base, *found.variations)):
+    if not found.whole:
         raise typer.Exit(1)
 
 
 def _show_cost(answer: dict[str, Any]) -> None:
-    from rich.console import Console
-
     def cost(line: dict[str, Any]) -> str:
         return f"{counted(line['stages_to_run'], 'stage')}, {counted(line['epochs_to_run'], 'epoch')}"
 
-    console = Console(highlight=False, soft_wrap=True)
     lines = [f"{counted(len(answer['claims']), 'claim')}, rows {', '.join(answer['rows'])}, seeds {answer['seeds']}"]
     for line in answer["variations"]:
         name = f"{line['assumption']} = {line['value']}" if line["assumption"] else "as assumed"
@@ -114,4 +111,4 @@ def _show_cost(answer: dict[str, Any]) -> None:
         for one in answer["estimates"]
     ]
     for text in lines:
-        console.print(text, markup=False)
+        typer.echo(text)

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from harness.errors import InputError, StageError
 from harness.plugins import load_object
 from harness.reid.recipe import OwnMetricSpec
+from harness.units import Floats
 from harness.words import one_line
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,7 @@ class _Claim:
     def read(
         cls, claim: Mapping[str, Any], cited: Mapping[str, Mapping[str, float]], measurements: Measurements
     ) -> "_Claim":
+        """Reads a claim of a declaration; ``cited`` has the published numbers by method, in the table's units."""
         better, than, metric, by = str(claim["better"]), str(claim["than"]), claim["metric"], claim.get("by")
         scale = measurements.metric_of(metric).scale
         method = next((side for side in (better, than) if side in cited), "")

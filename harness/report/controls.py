@@ -6,7 +6,7 @@ row, (C - than) + (better - C). Owns that split; refuses verdicts, which are on 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.report.measurements import Measurements
@@ -44,38 +44,35 @@ def controlled_claims(declaration: Mapping[str, Any], measurements: Measurements
         measurements: The table's runs.
     """
     controls = {(one["better"], one["than"]): one for one in declaration.get("controls", ())}
-    claims = [one for one in declaration.get("claims", ()) if (str(one["better"]), str(one["than"])) in controls]
-    parts = [_parts(claim, controls[str(claim["better"]), str(claim["than"])], measurements) for claim in claims]
-    adjusted = holm([equal.p_value if equal else None for _, equal, _ in parts])
-    return tuple(
-        Controlled(
-            text=claim["text"],
-            metric=claim["metric"],
-            better=str(claim["better"]),
-            than=str(claim["than"]),
-            control=control["row"],
-            of=control["of"],
-            reason=control["reason"],
-            whole=whole,
-            equal=equal,
-            training=training,
-            p_holm=p_holm,
-        )
-        for claim, (whole, equal, training), p_holm in zip(claims, parts, adjusted, strict=True)
-        for control in [controls[str(claim["better"]), str(claim["than"])]]
-    )
+    found = [
+        _controlled(claim, controls[pair], measurements)
+        for claim in declaration.get("claims", ())
+        if (pair := (str(claim["better"]), str(claim["than"]))) in controls
+    ]
+    adjusted = holm([one.equal.p_value if one.equal else None for one in found])
+    return tuple(replace(one, p_holm=p_holm) for one, p_holm in zip(found, adjusted, strict=True))
 
 
-def _parts(
-    claim: Mapping[str, Any], control: Mapping[str, str], measurements: Measurements
-) -> tuple[Estimate | None, Estimate | None, Estimate | None]:
+def _controlled(claim: Mapping[str, Any], control: Mapping[str, str], measurements: Measurements) -> Controlled:
+    """The split of one claim, its p-value not yet corrected."""
     better, than, row = str(claim["better"]), str(claim["than"]), control["row"]
 
     def difference(first: str, second: str) -> Estimate | None:
-        return measurements.contrast({first: 1.0, second: -1.0}, claim["metric"])
+        return measurements.contrast({first: 1.0, second: -1.0}, claim["metric"]) if first and second else None
 
-    if not row:
-        return difference(better, than), None, None
-    if control["of"] == than:
-        return difference(better, than), difference(better, row), difference(row, than)
-    return difference(better, than), difference(row, than), difference(better, row)
+    equal, training = difference(better, row), difference(row, than)
+    if control["of"] != than:
+        equal, training = training, equal
+    return Controlled(
+        text=claim["text"],
+        metric=claim["metric"],
+        better=better,
+        than=than,
+        control=row,
+        of=control["of"],
+        reason=control["reason"],
+        whole=difference(better, than),
+        equal=equal,
+        training=training,
+        p_holm=None,
+    )

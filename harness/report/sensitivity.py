@@ -50,6 +50,16 @@ class Sensitivity:
     variations: tuple[Variation, ...]
 
     @property
+    def columns(self) -> tuple[Variation, ...]:
+        """The table as it is, then every alternative."""
+        return (self.base, *self.variations)
+
+    @property
+    def whole(self) -> bool:
+        """Whether no run lacks its result."""
+        return not any(one.problems for one in self.columns)
+
+    @property
     def changes(self) -> tuple[tuple[Variation, Judgement, Judgement], ...]:
         """Each verdict that an alternative changes: the alternative, the claim as assumed, and with it."""
         return tuple(
@@ -63,7 +73,7 @@ class Sensitivity:
     def summary(self) -> str:
         """What a heading says."""
         tried = counted(len(self.variations), "alternative")
-        if any(one.problems for one in (self.base, *self.variations)):
+        if not self.whole:
             return f"{tried}, some without results"
         if not self.changes:
             return f"every verdict survives {'its' if len(self.variations) == 1 else 'all'} {tried}"
@@ -81,12 +91,12 @@ def finding(judged: Judgement) -> Finding:
 def sensitivity_to_markdown(found: Sensitivity) -> str:
     """The page: which verdicts change, and every claim under every alternative."""
     claims = found.base.judged
-    header = ["claim", "rows", "metric", *(escaped(one.name) for one in (found.base, *found.variations))]
+    header = ["claim", "rows", "metric", *(escaped(one.name) for one in found.columns)]
     lines = []
     for index, claim in enumerate(claims):
         metric = metric_of(found.measured, claim.metric)
         line = [escaped(claim.text), escaped(sides_text(claim, metric)), escaped(metric.title)]
-        for one in (found.base, *found.variations):
+        for one in found.columns:
             judged = one.judged[index]
             changed = finding(judged) != finding(claim)
             gain = NOTHING if judged.measured is None else escaped(gain_text(judged, metric))
@@ -97,9 +107,7 @@ def sensitivity_to_markdown(found: Sensitivity) -> str:
         for one, before, after in found.changes
     ]
     unread = [f"{code(one.name)}: no stage of these rows reads it." for one in found.variations if one.unread]
-    problems = [
-        f"{escaped(one.name)}: {escaped(text)}." for one in (found.base, *found.variations) for text in one.problems
-    ]
+    problems = [f"{escaped(one.name)}: {escaped(text)}." for one in found.columns for text in one.problems]
     notice = ""
     if found.not_comparable:
         notice = f"> **These runs are not the paper's experiment ({escaped(found.not_comparable)}).**"
@@ -129,8 +137,8 @@ def sensitivity_to_json(found: Sensitivity) -> dict[str, Any]:
         "heading": found.heading,
         "not_comparable": found.not_comparable,
         "summary": found.summary,
-        "survives": not found.changes and not any(one.problems for one in (found.base, *found.variations)),
-        "variations": [_variation(one) for one in (found.base, *found.variations)],
+        "survives": found.whole and not found.changes,
+        "variations": [_variation(one) for one in found.columns],
         "changes": [
             {
                 "assumption": one.key,
@@ -170,7 +178,5 @@ def _judged(judged: Judgement) -> dict[str, Any]:
 def sensitivity_lines(found: Sensitivity) -> Sequence[Mapping[str, Any]]:
     """One line for each claim under each alternative, for a data frame."""
     return [
-        {"assumption": one.key, "value": one.value, **_judged(judged)}
-        for one in (found.base, *found.variations)
-        for judged in one.judged
+        {"assumption": one.key, "value": one.value, **_judged(judged)} for one in found.columns for judged in one.judged
     ]

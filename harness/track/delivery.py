@@ -120,31 +120,31 @@ class Deliverer:
         return departed
 
     def _apply(self, journal: Journal, number: int, operation: Operation) -> None:
-        def carry_out() -> None:
-            match operation:
-                case Open():
-                    self._open(journal, number, operation)
-                case Follow():
-                    run = self._runs[operation.run]
-                    feed = _Feed(SpoolFeed(Path(operation.spool)), operation.step_offset)
-                    run.feeds.setdefault((operation.spool, operation.step_offset), feed)
-                    run.opened_by[journal.path].append(number)
-                case End():
-                    self._end(journal, number, operation)
-                case Sweep():
-                    self._sweep(operation)
-                    journal.mark_done([number])
-                case Close():
-                    pass
-
         key = getattr(operation, "run", None)
         if isinstance(operation, Follow | End) and (
             key not in self._runs or journal.path not in self._runs[key].opened_by
         ):
             # Its opening was refused, and told.
             journal.mark_done([number])
-        elif not self._attempt(carry_out):
+        elif not self._attempt(partial(self._carry_out, journal, number, operation)):
             journal.mark_done([number])
+
+    def _carry_out(self, journal: Journal, number: int, operation: Operation) -> None:
+        match operation:
+            case Open():
+                self._open(journal, number, operation)
+            case Follow():
+                run = self._runs[operation.run]
+                feed = _Feed(SpoolFeed(Path(operation.spool)), operation.step_offset)
+                run.feeds.setdefault((operation.spool, operation.step_offset), feed)
+                run.opened_by[journal.path].append(number)
+            case End():
+                self._end(journal, number, operation)
+            case Sweep():
+                self._sweep(operation)
+                journal.mark_done([number])
+            case Close():
+                pass
 
     def _attempt(self, action: Callable[[], None]) -> bool:
         """Runs an action against MLflow; False if it was refused for good, which is told."""

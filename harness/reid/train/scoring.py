@@ -24,14 +24,14 @@ from harness.reid.metrics import RANKS
 from harness.reid.models.cost import Cost, network_cost
 from harness.reid.models.network import Network, build_network
 from harness.reid.models.output import Output
-from harness.reid.own_metrics import Floats, ScoredClassification, ScoredRetrieval, own_metrics
+from harness.reid.own_metrics import ScoredClassification, ScoredRetrieval, own_metrics
 from harness.reid.recipe import EvaluationSpec
 from harness.reid.train.device import DeviceMeter, HostCopy, arithmetic, prepare_device
 from harness.reid.train.images import feed, open_images
 from harness.reid.train.loop import Emit
 from harness.reid.train.settings import Circumstances, EvaluateSettings
 from harness.reid.train.training import inherit
-from harness.units import Units, write_units
+from harness.units import Floats, Units, write_units
 
 BATCH = 256
 """Images that go through the network at once."""
