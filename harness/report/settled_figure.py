@@ -1,5 +1,6 @@
 """The running difference of each settled comparison with its boundary."""
 
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from harness.report.drawing import BLACK, BLUE, GREEN, GREY, PALE, VERMILLION, head, new_figure, tidy
@@ -49,7 +50,8 @@ def _draw(report: TableReport, axes: "Axes", line: Line) -> None:
     axes.plot(seeds, low, color=colour, linewidth=0.8)
     axes.plot(seeds, high, color=colour, linewidth=0.8)
     axes.plot(seeds, means, color=colour, marker="o", markersize=3)
-    reach = 1.6 * max(abs(low[-1]), abs(high[-1]), metric.scale * (one.within or 0.0), *map(abs, means), 1e-9)
+    ends = [end for end in (low[-1], high[-1]) if isfinite(end)]  # one seed alone has no interval
+    reach = 1.6 * max(map(abs, (*ends, *means, metric.scale * (one.within or 0.0), 1e-9)))
     axes.set_ylim(-reach, reach)  # the first looks' intervals may be a hundred times wider
     axes.set_title(f"{versus(one.better, one.than)}, {metric.title}: {line.verdict}", fontsize=8)
     axes.set_xlabel("seeds")

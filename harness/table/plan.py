@@ -50,6 +50,15 @@ class PlanView:
         )
 
     @property
+    def settling(self) -> Mapping[str, Any]:
+        """What settling takes at most and what to expect, of a plan made with ``settle``; empty without.
+
+        As ``harness plan --settle --json`` prints it under ``settle``.
+        """
+        settling: Mapping[str, Any] = self.answer.get("settle", {})
+        return settling
+
+    @property
     def to_run(self) -> int:
         """How many stages are still to run."""
         return sum(stage["state"] == "to run" for stage in self.answer["stages"])

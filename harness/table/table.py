@@ -144,6 +144,8 @@ class Table:
         seeds: Sequence[int] | None = None,
         workers: int | None = None,
         why: bool = False,
+        settle: bool = False,
+        max_seeds: int | None = None,
         progress: bool = True,
     ) -> "PlanView":
         """Returns what a run would do, without running anything.
@@ -153,15 +155,22 @@ class Table:
             seeds: Instead of the declared ones.
             workers: Stages at a time, for the estimate of how long it takes.
             why: Whether to say of each stage to run what the nearest finished one has otherwise (``.why``).
+            settle: Whether to work out what settling would take (``.settling``).
+            max_seeds: With ``settle``: most seeds of a row.
             progress: Whether to show what is done.
+
+        Raises:
+            InputError: For what you can mend.
         """
-        from harness.api.plan import describe_plan
+        from harness.api.plan import describe_plan, describe_settling
         from harness.api.slots import slots_for
         from harness.table.plan import PlanView
 
-        listener = listener_for(progress=progress)
+        check_settling(settle, {"rows": rows, "seeds": seeds}, {"max_seeds": max_seeds})
+        listener, slots = listener_for(progress=progress), slots_for(workers)
         prepared = self._prepare(rows, seeds, listener)
-        return PlanView(describe_plan(prepared, slots_for(workers), listener, why=why))
+        answer = describe_plan(prepared, slots, listener, why=why)
+        return PlanView({**answer, "settle": describe_settling(prepared, max_seeds, slots)} if settle else answer)
 
     def run(
         self,
@@ -172,6 +181,9 @@ class Table:
         executor: "ExecutorName" = "local",
         address: str | None = None,
         out: str | Path | None = None,
+        settle: bool = False,
+        max_seeds: int | None = None,
+        budget_s: float | None = None,
         on_event: "Callable[[Event], None] | None" = None,
         progress: bool = True,
     ) -> "TableRun":
@@ -186,6 +198,9 @@ class Table:
             executor: ``local`` (processes of this machine), ``ray`` or ``inprocess``.
             address: Of a Ray cluster.
             out: The folder of the report; None: ``reports``, unless something better stands there.
+            settle: Whether to add seeds where a comparison is open, until it is decided.
+            max_seeds: With ``settle``: most seeds of a row.
+            budget_s: With ``settle``: device seconds for seeds beyond the declared ones.
             on_event: Called with every event of the executor: a stage starts, advances, ends.
             progress: Whether to show bars, in a terminal or a notebook.
 
@@ -195,15 +210,18 @@ class Table:
         """
         from harness.api.engine import Engine
         from harness.api.run import run_table
+        from harness.api.settle import Settling
 
+        check_settling(settle, {"rows": rows, "seeds": seeds}, {"max_seeds": max_seeds, "budget_s": budget_s})
         listener = listener_for(progress=progress)
-        engine = Engine(executor, workers, address)
+        prepared = self._prepare(rows, seeds, listener)
         return run_table(
-            self._prepare(rows, seeds, listener),
-            engine,
+            prepared,
+            Engine(executor, workers, address),
             None if out is None else Path(out),
             listener,
             on_event=on_event,
+            settling=Settling(prepared, max_seeds, budget_s, listener) if settle else None,
         )
 
     def sensitivity(
@@ -314,6 +332,25 @@ class Table:
             store=self._store,
             listener=listener,
         )
+
+
+def check_settling(settle: bool, without: Mapping[str, object], only_with: Mapping[str, object]) -> None:
+    """Checks that the arguments fit ``settle``, which begins with the table's own rows and seeds.
+
+    Args:
+        settle: Whether the table is to be settled.
+        without: Arguments that go without ``settle`` alone, by name; None where not given.
+        only_with: Arguments that go with ``settle`` alone.
+
+    Raises:
+        InputError: For one that does not fit.
+    """
+    for name, value in without.items():
+        if settle and value is not None:
+            raise InputError(f"{name}={value!r}: settling begins with the table's own rows and seeds; leave it out")
+    for name, value in only_with.items():
+        if not settle and value is not None:
+            raise InputError(f"{name}={value!r}: goes with settle=True")
 
 
 def listener_for(*, progress: bool) -> Listener:
