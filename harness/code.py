@@ -31,11 +31,11 @@ _WITHOUT_INFLUENCE = tuple(
             "display",
             "errors",
             "files",
+            "formatting",
             "names",
             "plugins",
             "spool",
             "units",
-            "words",
         ),
     )
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
-from harness.words import one_line
+from harness.formatting import one_line
 
 
 def load_object(reference: str) -> Any:

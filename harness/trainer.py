@@ -128,7 +128,7 @@ class Task:
     """The finished parent's files; None for the first stage of a chain."""
     context: Mapping[str, Any]
     """Circumstances that cannot change the result: device, threads, where inputs lie, ... (in no fingerprint)."""
-    begun_folder: Path | None = None
+    prefix_folder: Path | None = None
     """The files of a stage that trained the first epochs of this one, if they are still whole."""
 
 

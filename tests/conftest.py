@@ -64,7 +64,7 @@ def _warm_workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 @pytest.fixture(scope="session")
 def empty_tracker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an MLflow database of no runs, which takes seconds to make: made once, copied for every test."""
-    from harness.track.store import connect
+    from harness.track.client import connect
 
     folder = tmp_path_factory.mktemp("tracker")
     connect(f"sqlite:///{folder}/mlflow.db")

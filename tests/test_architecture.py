@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "harness"
-SHARED = {"checkpoints", "code", "devices", "errors", "files", "names", "plugins", "spool", "trainer", "units", "words"}
+SHARED = {
+    "checkpoints",
+    "code",
+    "devices",
+    "errors",
+    "files",
+    "formatting",
+    "names",
+    "plugins",
+    "spool",
+    "trainer",
+    "units",
+}
 """Single modules that every room may use, the door among them; they themselves use each other alone."""
 
 HARNESS = {

@@ -11,7 +11,7 @@ from harness.api.report import check_formats
 from harness.api.written import write_table
 from harness.errors import InputError
 from harness.files import regular_file
-from harness.words import counted, first_line
+from harness.formatting import counted, first_line
 
 if TYPE_CHECKING:
     import pandas as pd

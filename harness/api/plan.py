@@ -53,12 +53,12 @@ def describe_plan(
         row.update(costs[row["id"]])
     if probe:
         probe_speeds(prepared, slots, listener)
-    begun = _add_begun(answer, prepared)
+    done = _add_progress(answer, prepared)
     if why:
         reasons = explain(prepared)
         for stage in answer["stages"]:
             stage["why"] = reasons.get(stage["fingerprint"])
-    answer["estimates"] = estimates_of(plan, known_speeds(prepared.store), len(slots), begun)
+    answer["estimates"] = estimates_of(plan, known_speeds(prepared.store), len(slots), done)
     answer["version_differences"] = [vars(difference) for difference in prepared.version_differences]
     planned = {run.row for run in plan.runs}
     settings = [row.factors for row in matrix.rows if row.id in planned]
@@ -112,17 +112,17 @@ def describe_settling(prepared: Prepared, most: int | None, slots: "Sequence[Slo
     }
 
 
-def _add_begun(answer: dict[str, Any], prepared: Prepared) -> dict[str, float]:
+def _add_progress(answer: dict[str, Any], prepared: Prepared) -> dict[str, float]:
     """Adds where interrupted stages go on; returns the share of each that is done."""
-    from harness.execute.begun import begun_stages
+    from harness.execute.progress import interrupted_stages
 
-    begun = {} if prepared.plan.assumed else begun_stages(prepared.store, prepared.plan.to_run)
+    interrupted = {} if prepared.plan.assumed else interrupted_stages(prepared.store, prepared.plan.to_run)
     for stage in answer["stages"]:
-        place = begun.get(stage["fingerprint"])
+        place = interrupted.get(stage["fingerprint"])
         stage["goes_on_at"] = None if place is None else {"step": place.step, "epoch": place.epoch}
         if place is not None:
-            answer["sharing"]["epochs_to_run"] -= place.share * stage["epochs"]
-    return {fingerprint: place.share for fingerprint, place in begun.items()}
+            answer["sharing"]["epochs_to_run"] -= place.fraction * stage["epochs"]
+    return {fingerprint: place.fraction for fingerprint, place in interrupted.items()}
 
 
 def estimates_of(

@@ -44,7 +44,7 @@ class Prepared:
     def with_runs(self, runs: Iterable[tuple[str, int]], settling: Mapping[str, Any] | None) -> "Prepared":
         """The table with a plan of these rows and seeds, as its settling asks for them."""
         digest = hand_kept_version if self.trusts_version else code_digest
-        plan = build_plan(self.whole, self.trainer, self.inputs, digest, self.store.survey(), runs)
+        plan = build_plan(self.whole, self.trainer, self.inputs, digest, self.store.completion_lookup(), runs)
         return replace(self, plan=plan, settling=settling)
 
     @property
@@ -101,7 +101,7 @@ def prepare(
     if choice.notice:
         listener.note(choice.notice)
     kept = open_store(store)
-    found = kept.bring(STUDIES)
+    found = kept.fetch_published(STUDIES)
     matrix = expand(declaration, profile=choice.profile, rows=rows, seeds=seeds, overrides=overrides, studies=found)
     whole = matrix
     if rows or seeds:
@@ -114,7 +114,7 @@ def prepare(
             "in the code since; the runs are marked so"
         )
         digest = hand_kept_version
-    is_complete = kept.survey()
+    is_complete = kept.completion_lookup()
     plan = build_plan(matrix, matrix.trainer, inputs, digest, is_complete)
     whole_plan = plan if whole is matrix else build_plan(whole, matrix.trainer, inputs, digest, is_complete)
     differences = kept.version_differences(sorted(plan.cached))

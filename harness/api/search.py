@@ -66,7 +66,7 @@ def _run(
             "studies": studies,
         }
         write_result(prepared.result_file, record)
-        prepared.store.share(prepared.result_file)
+        prepared.store.publish(prepared.result_file)
         folder, told = choose_folder(out, prepared.search.name, prepared.store.root)
         written = write_study(record, folder)
         if told:
@@ -97,7 +97,7 @@ def _study(
     owner = owner_of(prepared.journal.parent) if search.spec.storage else None
     study = SearchStudy(search, name, storage, owner, minimize=minimize)
     points = PointTrainer(prepared, trials, executor, listener)
-    run_study(study, points, executor.room, trials.rungs, told=lambda: tracking.tell(trials, study.records()))
+    run_study(study, points, executor.capacity, trials.rungs, told=lambda: tracking.tell(trials, study.records()))
     records = study.records()
     tracking.tell(trials, records)
     best = best_trial(records, minimize=minimize)

@@ -18,10 +18,10 @@ from harness.api.prepare import Prepared, prepare
 from harness.api.speeds import known_speeds
 from harness.api.tracking import final_metrics
 from harness.errors import InputError, did_you_mean
+from harness.formatting import counted
 from harness.matrix import Assumption, Claim, Declaration, matrix_to_json
 from harness.plan import Plan, Run
 from harness.units import UNITS
-from harness.words import counted
 
 if TYPE_CHECKING:
     from harness.execute import Outcome, Slot

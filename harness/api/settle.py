@@ -16,10 +16,10 @@ from harness.api.prepare import Prepared
 from harness.api.tracking import final_metrics, table_key
 from harness.errors import InputError
 from harness.files import regular_file
+from harness.formatting import counted
 from harness.plan import fingerprint, identify_matrix
 from harness.settle import Comparison, Costs, Declared, Path, changed, from_record, replay, to_record
 from harness.units import UNITS
-from harness.words import counted
 
 if TYPE_CHECKING:
     from harness.report.measurements import Measurements
@@ -125,7 +125,7 @@ class Settling:
         path = store.root / RECORDS / _record_name(self._prepared)
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_text(path, json.dumps(to_record(self._declared), indent=1))
-        store.share(path)
+        store.publish(path)
 
 
 def declared_of(prepared: Prepared, most: int | None, budget_s: float | None) -> Declared:
@@ -188,7 +188,7 @@ def _record_name(prepared: Prepared) -> str:
 
 
 def _read(prepared: Prepared) -> Mapping[str, Any] | None:
-    path = prepared.store.bring(RECORDS) / _record_name(prepared)
+    path = prepared.store.fetch_published(RECORDS) / _record_name(prepared)
     try:
         record: Mapping[str, Any] = json.loads(regular_file(path).read_text(encoding="utf-8"))
     except FileNotFoundError:

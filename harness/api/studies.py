@@ -104,7 +104,7 @@ def prepare_search(
             f"the study's trials are kept on this machine alone, in {kept.root / STUDIES}; for several machines at "
             f"once, name a database in {path} (storage:)"
         )
-    studies = kept.bring(STUDIES)
+    studies = kept.fetch_published(STUDIES)
     whole = expand(declaration, profile=choice.profile, studies=studies, searched=start)
     rows = {row.id: row for row in whole.rows}
     for place, name in enumerate(search.spec.rows):
@@ -144,22 +144,22 @@ class PointTrainer:
         self, points: Mapping[str, Params], seeds: Sequence[int], part: Part = "choose"
     ) -> dict[tuple[str, int], Score]:
         """Returns a score on a part of the held-out data for every point under every seed."""
-        from harness.execute.protocol import BEGUN
+        from harness.execute.protocol import PREFIXES
 
         store, prepared = self._prepared.store, self._prepared
         plan = self._trials.plan(points.items(), seeds, store.is_complete, part)
         store.remember(prepared.label, {*store.tables().get(prepared.label, ()), *plan.stages})
         chains = {(run.row, run.seed): run.stages for run in plan.runs}
-        begun = {
+        prefixes = {
             new: old
             for job, chain in chains.items()
             for new, old in zip(chain[:-1], self._newest.get(job, chain)[:-1], strict=True)
             if new != old
         }
-        context = {**prepared.context, BEGUN: begun}
+        context = {**prepared.context, PREFIXES: prefixes}
         with self._listener.watch(plan, prepared.search.name) as on_event:
             outcomes = self._executor.execute(plan.to_execute, prepared.matrix.trainer.work, context, on_event)
-        for old in begun.values():
+        for old in prefixes.values():
             store.drop(old)
         self._newest |= chains
         return {(run.row, run.seed): self._score(run, outcomes[run.evaluation]) for run in plan.runs}

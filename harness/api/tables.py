@@ -62,7 +62,7 @@ def disk_of(store: str) -> dict[str, int]:
     from harness.execute import bytes_of, open_store
     from harness.track import resolve_uri
     from harness.track.address import sqlite_path
-    from harness.track.store import artifact_folder
+    from harness.track.client import artifact_folder
 
     root = open_store(store).root
     found = {name: bytes_of(root / folder) for name, folder in _FOLDERS.items()}

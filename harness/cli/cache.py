@@ -6,7 +6,7 @@ import typer
 
 from harness.cli.options import DEFAULT_STORE, JsonOption, StoreOption
 from harness.display.console import print_json
-from harness.words import counted
+from harness.formatting import counted
 
 cache_app = typer.Typer(name="cache", help="List, check and clean the store of finished stages.", no_args_is_help=True)
 

@@ -14,9 +14,9 @@ def relocate(
     Not needed for the default tracker: mlflow.db and the mlartifacts beside it move together, with the project's
     folder or without it. For an MLflow server set MLFLOW_TRACKING_URI to its database for this command.
     """
+    from harness.formatting import counted
     from harness.track import relocate as move
     from harness.track import resolve_uri
-    from harness.words import counted
 
     changed = move(resolve_uri(), old, new)
     typer.echo(f"{counted(changed, 'place')} of artifacts changed")

@@ -24,7 +24,7 @@ from harness.cli.options import (
     seeds_of,
 )
 from harness.display.console import notices, print_json
-from harness.words import counted
+from harness.formatting import counted
 
 
 def sensitivity(

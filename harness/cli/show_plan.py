@@ -5,7 +5,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from harness.display.console import answers
-from harness.words import counted
+from harness.formatting import counted
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from harness.display.console import answers
-from harness.words import counted
+from harness.formatting import counted
 
 
 def show_settling(told: Mapping[str, Any]) -> None:

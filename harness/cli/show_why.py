@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.display.console import answers
-from harness.words import counted
+from harness.formatting import counted
 
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 _MOST_DIFFERENCES = 12

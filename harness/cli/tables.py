@@ -8,7 +8,7 @@ import typer
 
 from harness.cli.options import DEFAULT_STORE, JsonOption, ProfileOption, StoreOption
 from harness.display.console import answers, print_json
-from harness.words import counted
+from harness.formatting import counted
 
 
 def list_(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:

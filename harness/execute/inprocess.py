@@ -27,7 +27,7 @@ class InProcessExecutor:
         self._slot = slot or Slot()
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """One stage at a time."""
         return 1
 

@@ -58,7 +58,7 @@ class LocalExecutor:
         self._one_call = Lock()
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """How many stages run at once: one a slot."""
         return len(self._slots)
 

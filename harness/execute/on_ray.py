@@ -29,8 +29,8 @@ from harness.execute.shared import SharedStore
 from harness.execute.slot import process_variables
 from harness.execute.store import Store
 from harness.execute.worker import run_stage, spare_memory
+from harness.formatting import counted, first_line
 from harness.plan.stage import Stage
-from harness.words import counted, first_line
 
 _GRACE_S = 2.0
 """How long interrupted stages have to end by themselves."""
@@ -120,7 +120,7 @@ class RayExecutor:
         self._cluster = RayCluster(address)
         try:
             self._share = share_of([node["Resources"] for node in self._cluster.nodes()], cpus, gpus)
-            _ = self.room  # refuses at once what no node can ever run
+            _ = self.capacity  # refuses at once what no node can ever run
         except BaseException:
             self._cluster.leave()
             raise
@@ -134,7 +134,7 @@ class RayExecutor:
         self.close()
 
     @property
-    def room(self) -> int:
+    def capacity(self) -> int:
         """How many stages run at once, as the cluster is now.
 
         Raises:
@@ -154,7 +154,7 @@ class RayExecutor:
     @property
     def place(self) -> str:
         """Where stages run, for people."""
-        return f"{self._cluster}, {counted(self.room, 'stage')} at once, each with {self._share}"
+        return f"{self._cluster}, {counted(self.capacity, 'stage')} at once, each with {self._share}"
 
     def close(self) -> None:
         """Leaves the cluster; one that was started here ends."""
@@ -185,7 +185,7 @@ class RayExecutor:
             call = _Call(self._cluster, self._share, order, schedule, on_event)
             try:
                 while not call.schedule.done:
-                    call.hand_out(self.room)
+                    call.hand_out(self.capacity)
                     call.listen()
                 return call.schedule.outcomes
             except BaseException:

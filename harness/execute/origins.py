@@ -48,13 +48,13 @@ def keep_origins(store: Store, origins: Mapping[str, Mapping[str, Any]]) -> None
             with writing_to(folder):
                 folder.mkdir(parents=True, exist_ok=True)
                 replace_text(path, json.dumps({"digest": digest, **record}, sort_keys=True))
-            store.share(path)
+            store.publish(path)
 
 
 def read_origins(store: Store, besides: Mapping[str, Mapping[str, Any]]) -> Known:
     """All that the store keeps of digests, and ``besides``; a damaged file counts as none."""
     records = dict(besides)
-    for path in sorted(store.bring(ORIGINS).glob("*.json")):
+    for path in sorted(store.fetch_published(ORIGINS).glob("*.json")):
         try:
             record = json.loads(regular_file(path).read_bytes())
             records.setdefault(record["digest"], record)

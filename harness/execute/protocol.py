@@ -1,8 +1,9 @@
-"""What every executor promises. An executor runs a plan's stages; it does not know what a stage computes.
+"""The executor protocol. An executor runs a plan's stages; it does not know what a stage computes.
 
-Promises, checked by one contract suite on every implementation:
+One contract suite checks these promises on every implementation:
 
-- A stage starts only after its parent succeeded; if the parent failed, the stage is *not run* and says whose fault.
+- A stage starts only after its parent succeeded; if the parent failed, the stage is *not run*, for the reason that its
+  parent failed.
 - A stage that the store already holds is not run again; its outcome is ``cached``.
 - One stage's failure touches only its descendants; ``execute`` never raises for it.
 - No stage is run by two processes at once, even of different harnesses: the store's lock decides, the other waits.
@@ -15,13 +16,13 @@ from typing import Any, Literal, Protocol
 
 from harness.plan.stage import Stage
 
-BEGUN = "begun"
-"""In a context, the fingerprints of stages that did the first part of others, by the others' fingerprints."""
+PREFIXES = "prefixes"
+"""Key of a context: by a stage's fingerprint, that of the completed stage that trained the same first epochs."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something an executor tells while it works."""
+    """Progress that an executor reports while it works."""
 
     kind: Literal["starting", "started", "progress", "waiting", "succeeded", "cached", "failed", "not_run"]
     """``starting``: the stage has no process yet, and waits for one; ``started``: its work begins."""
@@ -44,8 +45,8 @@ class Executor(Protocol):
     """Runs stages; see the module's promises."""
 
     @property
-    def room(self) -> int:
-        """How many stages run at once."""
+    def capacity(self) -> int:
+        """The number of stages that can run at once."""
         ...
 
     def execute(

@@ -21,7 +21,7 @@ from typing import Any, TextIO
 from harness.errors import InputError
 from harness.execute.protocol import Event
 from harness.execute.slot import available_cores
-from harness.words import counted, first_line
+from harness.formatting import counted, first_line
 
 _OBJECT_STORE_BYTES = 80_000_000
 """Of a cluster started here; stages leave their results in the store, not in Ray."""

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from harness.errors import InputError
 from harness.execute.disk import tell_os_error
 from harness.execute.manifest import checksum_of_stream
-from harness.words import first_line
+from harness.formatting import first_line
 
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
 """Protocols whose driver an extra of this project installs."""

@@ -85,7 +85,7 @@ class SharedStore(Store):
 
     # What is finished.
 
-    def survey(self) -> Callable[[str], bool]:
+    def completion_lookup(self) -> Callable[[str], bool]:
         """What tells which stages are complete just now; made for asking for many at once."""
         listed = self._list()
         return lambda fingerprint: (
@@ -135,7 +135,7 @@ class SharedStore(Store):
                 sender.stop(_LAST_WORDS_S)
                 lease.release()
 
-    def attend(self, fingerprint: str) -> None:
+    def check_lock(self, fingerprint: str) -> None:
         """Tells what could not be sent.
 
         Raises:
@@ -245,11 +245,11 @@ class SharedStore(Store):
             if free and not (path.parent / MANIFEST).exists():
                 self._remote.fetch(f"{place}/{name}", path)
 
-    def share(self, path: Path) -> None:
-        """Lets all who use the store see a file of its root (see ``bring``), as it is now."""
+    def publish(self, path: Path) -> None:
+        """Lets all who use the store see a file of its root (see ``fetch_published``), as it is now."""
         self._remote.send(path, path.relative_to(self.root).as_posix())
 
-    def bring(self, folder: str) -> Path:
+    def fetch_published(self, folder: str) -> Path:
         """A folder of the root, with what was shared there."""
         for name in self._remote.sizes(folder):
             self._remote.fetch(f"{folder}/{name}", self.root / folder / name)

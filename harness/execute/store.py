@@ -130,21 +130,21 @@ class Store:
         """Where a file that grows while the stage is worked on can be read, wherever that is; now and then renewed."""
         return self.folder(fingerprint) / name
 
-    def survey(self) -> Callable[[str], bool]:
+    def completion_lookup(self) -> Callable[[str], bool]:
         """What tells which stages are complete just now; made for asking for many at once."""
         return self.is_complete
 
-    def attend(self, fingerprint: str) -> None:
+    def check_lock(self, fingerprint: str) -> None:
         """Called now and then by whoever works on a stage, in its own thread: tells what went wrong beside the work.
 
         Raises:
             StageTakenError: If the stage is in another machine's hands by now.
         """
 
-    def share(self, path: Path) -> None:
-        """Lets all who use the store see a file of its root (see ``bring``), as it is now."""
+    def publish(self, path: Path) -> None:
+        """Lets all who use the store see a file of its root (see ``fetch_published``), as it is now."""
 
-    def bring(self, folder: str) -> Path:
+    def fetch_published(self, folder: str) -> Path:
         """A folder of the root, with what was shared there."""
         return self.root / folder
 

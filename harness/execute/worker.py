@@ -17,12 +17,12 @@ from harness.errors import InputError, StageError
 from harness.execute.disk import tell_os_error
 from harness.execute.lease import StageTakenError
 from harness.execute.manifest import ERROR
-from harness.execute.protocol import BEGUN, Event, Outcome
+from harness.execute.protocol import PREFIXES, Event, Outcome
 from harness.execute.store import Store
+from harness.formatting import first_line
 from harness.plan.stage import Stage
 from harness.plugins import load_object
 from harness.trainer import Task, Work
-from harness.words import first_line
 
 _log = logging.getLogger(__name__)
 
@@ -82,25 +82,25 @@ def _carry_out(
     function: Work = load_object(work)
 
     def attended(detail: Mapping[str, Any]) -> None:
-        store.attend(stage.fingerprint)
+        store.check_lock(stage.fingerprint)
         emit(detail)
 
     folder = store.begin(stage.fingerprint)
-    begun_folder = _fetch_begun(store, context.get(BEGUN, {}).get(stage.fingerprint))
-    task = Task(stage.kind, stage.name, stage.settings, folder, parent_folder, context, begun_folder)
+    prefix_folder = _fetch_prefix(store, context.get(PREFIXES, {}).get(stage.fingerprint))
+    task = Task(stage.kind, stage.name, stage.settings, folder, parent_folder, context, prefix_folder)
     result = function(task, attended)
     store.finish(stage, result)
     return result
 
 
-def _fetch_begun(store: Store, begun: str | None) -> Path | None:
-    """What a stage can go on from; without it, it takes longer and ends the same."""
-    if begun is None or not store.is_complete(begun):
+def _fetch_prefix(store: Store, prefix: str | None) -> Path | None:
+    """Fetches the stage to continue from. Without it the stage takes longer; its result is the same."""
+    if prefix is None or not store.is_complete(prefix):
         return None
     try:
-        return store.fetch(begun)
+        return store.fetch(prefix)
     except InputError as error:  # a file is damaged, or the store does not answer just now
-        _log.warning("what was done of this stage cannot be used, it begins anew: %s", error)
+        _log.warning("the first epochs of this stage cannot be reused, so it starts from scratch: %s", error)
         return None
 
 

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import InputError, StageError
+from harness.formatting import one_line
 from harness.plugins import load_object
 from harness.reid.recipe import OwnMetricSpec
 from harness.units import Floats
-from harness.words import one_line
 
 
 @dataclass(frozen=True)

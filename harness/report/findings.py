@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from harness.words import counted
+from harness.formatting import counted
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 import math
 
+from harness.formatting import counted
 from harness.report.marks import escaped, telling_table
 from harness.report.model import TableReport
 from harness.report.sources import Sources
 from harness.report.vocabulary import percent, three_digits
-from harness.words import counted
 
 
 def sources_section(report: TableReport) -> list[str]:

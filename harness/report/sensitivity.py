@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from harness.formatting import counted
 from harness.report.claims import Judgement
 from harness.report.marks import NOTHING, bullets, code, escaped, pipe_table
 from harness.report.vocabulary import metric_of
 from harness.report.wording import gain_text, sides_text
-from harness.words import counted
 
 Finding = Literal["holds", "open", "contrary"]
 _FINDINGS: Mapping[str, Finding] = {"reproduced": "holds", "contradicted": "contrary"}

@@ -14,8 +14,8 @@ from harness.track.provenance import collect_provenance
 from harness.track.reader import TableEntry, list_tables, read_histories, read_snapshot
 from harness.track.snapshot import History, RunRecord, Snapshot
 from harness.track.tables import remove_runs, rename_table, runs_of
+from harness.track.tracker import Tracker, sync
 from harness.track.ui import start_ui
-from harness.track.writer import Tracker, sync
 
 __all__ = [
     "Delivery",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.files import regular_file
 from harness.names import Naming, file_name, folded_file_name, writable
-from harness.track.words import STEP_PREFIX
+from harness.track.tags import STEP_PREFIX
 
 _KEYS = Naming(escape=":", also=" _-.", most_bytes=200)
 """MLflow takes 250 characters; what stands around a user's text in a key has room in the rest."""

@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, TypeVar
 from harness.errors import InputError
 from harness.spool import SpoolFeed, SpoolRecord
 from harness.track.accepted import step_metric
+from harness.track.client import artifact_root, connect, load_mlflow, our_experiments, quoted, search_all_runs
 from harness.track.identity import Owner
 from harness.track.outbox import Close, End, Follow, Journal, Open, Operation, Outbox, Sweep
-from harness.track.store import artifact_root, connect, load_mlflow, our_experiments, quoted, search_all_runs
-from harness.track.view import VIEW_TAG, view_state
-from harness.track.words import (
+from harness.track.tags import (
     EXPERIMENT_TAGS,
     MARKER,
     PARENT,
@@ -31,6 +30,7 @@ from harness.track.words import (
     TAG_OWNER,
     TAG_REASON,
 )
+from harness.track.view import VIEW_TAG, view_state
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from harness.errors import InputError, did_you_mean
 from harness.track.address import resolve_uri, sqlite_path, without_password
+from harness.track.client import connect, search_all_runs
 from harness.track.probe import asking
 from harness.track.reader import artifacts_of, page_of, status_of
 from harness.track.snapshot import RunRecord
-from harness.track.store import connect, search_all_runs
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

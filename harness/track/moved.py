@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from harness.errors import InputError
 from harness.track.address import TrackerError, is_server, sqlite_path, without_password
+from harness.track.client import ARTIFACTS, artifact_folder, local_folder
 from harness.track.probe import asking
-from harness.track.store import ARTIFACTS, artifact_folder, local_folder
 
 _MOST_SHOWN = 5
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.files import regular_file
+from harness.formatting import first_line
 from harness.track.address import (
     OLDER_SCHEMA,
     TrackerError,
@@ -26,7 +27,6 @@ from harness.track.address import (
     sqlite_path,
     without_password,
 )
-from harness.words import first_line
 
 _PATIENCE_S = 8.0
 _CONNECT_S = 5.0

@@ -13,17 +13,16 @@ from harness.errors import InputError, did_you_mean
 from harness.files import regular_file
 from harness.track.accepted import is_final, text_of_key, whole_value
 from harness.track.address import is_server, resolve_uri, sqlite_path, without_password
-from harness.track.probe import asking
-from harness.track.snapshot import History, RunRecord, Snapshot
-from harness.track.store import (
+from harness.track.client import (
     connect,
     local_folder,
     our_experiments,
     quoted,
     search_all_runs,
 )
-from harness.track.view import run_page
-from harness.track.words import (
+from harness.track.probe import asking
+from harness.track.snapshot import History, RunRecord, Snapshot
+from harness.track.tags import (
     BOOKKEEPING,
     DECLARATION,
     PARENT,
@@ -34,6 +33,7 @@ from harness.track.words import (
     TAG_REASON,
     TAG_TABLE,
 )
+from harness.track.view import run_page
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from harness.errors import InputError
 from harness.track.address import resolve_uri
+from harness.track.client import connect, quoted, search_all_runs
 from harness.track.probe import asking
 from harness.track.reader import TableEntry
-from harness.track.store import connect, quoted, search_all_runs
-from harness.track.words import PARENT, TAG_TABLE
+from harness.track.tags import PARENT, TAG_TABLE
 
 
 def runs_of(uri: str | None, entries: Iterable[TableEntry]) -> list[str]:

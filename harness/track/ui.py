@@ -16,9 +16,9 @@ from urllib.request import urlopen
 from harness.errors import InputError
 from harness.files import regular_file
 from harness.track.address import is_server, resolve_uri, sqlite_path, without_password
+from harness.track.client import artifact_folder, prepare_environment
 from harness.track.probe import reach
 from harness.track.reader import TableEntry, list_tables
-from harness.track.store import artifact_folder, prepare_environment
 from harness.track.view import runs_page
 
 _HOST = "127.0.0.1"

@@ -11,7 +11,7 @@ from typing import Any
 from harness.track.accepted import factor_key, key_name
 from harness.track.address import without_password
 from harness.track.outbox import Open
-from harness.track.words import PARENT
+from harness.track.tags import PARENT
 
 _KEY = "harness"
 VIEW_TAG = f"mlflow.sharedViewState.{_KEY}"

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError, StageError
+from harness.formatting import one_line
 from harness.plugins import load_object
 from harness.trainer import Task
 from harness.trainers.run import Run
 from harness.trainers.settings import annotation_of, settings_for
-from harness.words import one_line
 
 
 def call_function(task: Task, run: Run) -> Any:

@@ -16,13 +16,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError, did_you_mean
+from harness.formatting import first_line
 from harness.plugins import load_object
 from harness.trainer import PARTS, InputRequest, Inputs, Metric, Part, StageSpec, Trainer
 from harness.trainers.contents import contents_digest
 from harness.trainers.declared import Declared
 from harness.trainers.placeholders import check_placeholders
 from harness.trainers.settings import annotation_of, settings_for
-from harness.words import first_line
 
 WORK = "harness.trainers.work:run_step"
 _SUMMED, _COMPARED = ("epochs", "steps", "iterations"), ("batch_size", "sampler")

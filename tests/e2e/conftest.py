@@ -16,8 +16,8 @@ import pytest
 import warm
 
 from harness.reid.data.synthetic import make_market1501
-from harness.track.store import connect, search_all_runs
-from harness.track.words import MARKER
+from harness.track.client import connect, search_all_runs
+from harness.track.tags import MARKER
 
 ABLATIONS = Path(__file__).parents[2] / "ablations"
 

@@ -17,7 +17,7 @@ import pytest
 from conftest import DEMO, STAGES, TWO_AT_ONCE, Command, Filled, answer, background, run_harness, steps_of, tracked_runs
 
 from harness.spool import read_spool
-from harness.track.words import TAG_KEY
+from harness.track.tags import TAG_KEY
 from harness.trainer import SPOOL
 
 KILLS = int(os.environ.get("HARNESS_KILLS", "4"))

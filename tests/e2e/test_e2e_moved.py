@@ -21,8 +21,8 @@ from harness.api.studies import prepare_search
 from harness.errors import InputError
 from harness.execute import open_store
 from harness.track import TrackerError, relocate, resolve_uri, sync
+from harness.track.client import local_folder
 from harness.track.identity import Owner
-from harness.track.store import local_folder
 
 pytestmark = pytest.mark.slow
 

@@ -30,7 +30,7 @@ from harness.report.latex import _text
 from harness.track import Tracker, read_snapshot
 from harness.track.accepted import OWN_PARAMS, text_of_key
 from harness.track.address import resolve_uri
-from harness.track.store import connect
+from harness.track.client import connect
 from harness.trainer import Emit, Task
 
 RECIPE: dict[str, Any] = {

@@ -44,7 +44,7 @@ def local(workers: LocalExecutor, store: Store) -> LocalExecutor:
 def ray_driver(ray_cluster: RayCluster) -> Iterator[RayExecutor]:
     """The one connection to Ray that a process can have; each test gives it its own store."""
     with RayExecutor(Store(Path()), address=ray_cluster.address) as executor:
-        wait_for(lambda: executor.room == 2, 60)
+        wait_for(lambda: executor.capacity == 2, 60)
         yield executor
 
 

@@ -18,7 +18,7 @@ from toy_harness import chains
 from toy_work import WORK, stage
 
 from harness.execute import Event, Executor, InProcessExecutor, LocalExecutor, Outcome, Slot, Store, share_out
-from harness.execute.protocol import BEGUN
+from harness.execute.protocol import PREFIXES
 from harness.execute.schedule import Schedule
 
 
@@ -169,7 +169,7 @@ def test_a_stage_is_handed_what_another_began_of_it_as_long_as_that_is_whole(
     executor: Executor, store: Store, events: Events
 ) -> None:
     began, first, second, other = stage("began"), *(stage(name, "take_up") for name in ("first", "second", "other"))
-    context = {BEGUN: {first.fingerprint: began.fingerprint, second.fingerprint: began.fingerprint}}
+    context = {PREFIXES: {first.fingerprint: began.fingerprint, second.fingerprint: began.fingerprint}}
     executor.execute([began], WORK, context, events.append)
     outcomes = executor.execute([first, other], WORK, context, events.append)
     (store.folder(began.fingerprint) / "weights.bin").unlink()

@@ -175,7 +175,7 @@ def test_a_killed_node_costs_no_more_than_the_steps_since_its_last_checkpoint(
     on_ray: RayExecutor, ray_cluster: RayCluster, journal: Journal, events: Events, tmp_path: Path
 ) -> None:
     node = ray_cluster.add_node()
-    wait_for(lambda: on_ray.room == 3, 60)
+    wait_for(lambda: on_ray.capacity == 3, 60)
     counting = [stage(f"counting{number}", "count", steps=10, holds_at=4) for number in range(3)]
     gate = tmp_path / "gate"
 
@@ -189,7 +189,7 @@ def test_a_killed_node_costs_no_more_than_the_steps_since_its_last_checkpoint(
     outcomes = on_ray.execute(counting, WORK, {**journal.context, "gate": str(gate)}, kill)
     assert {outcome.status for outcome in outcomes.values()} == {"succeeded"}
     assert sorted(outcome.result["steps_here"] for outcome in outcomes.values() if outcome.result) == [6, 10, 10]
-    wait_for(lambda: on_ray.room == 2, 60)
+    wait_for(lambda: on_ray.capacity == 2, 60)
 
 
 class Driver:

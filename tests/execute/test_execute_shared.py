@@ -102,7 +102,7 @@ def test_a_survey_lists_once_for_any_number_of_stages(
     looked = []
     sizes = Remote.sizes
     monkeypatch.setattr(Remote, "sizes", lambda self, name="": looked.append(name) or sizes(self, name))
-    is_complete = other.survey()
+    is_complete = other.completion_lookup()
     missing = [stage(f"missing{number}").fingerprint for number in range(50)]
     assert [is_complete(name) for name in (done.fingerprint, *missing)] == [True] + 50 * [False]
     assert looked == ["stages", below(done.fingerprint)]
@@ -489,9 +489,9 @@ def test_what_was_shared_is_brought_to_other_machines(shelf: RemoteShelf, other:
     path = shelf.store.root / "studies" / "margins.json"
     path.parent.mkdir(parents=True)
     path.write_text("{}")
-    shelf.store.share(path)
-    assert (other.bring("studies") / "margins.json").read_text() == "{}"
-    assert other.bring("nothing") == other.root / "nothing"
+    shelf.store.publish(path)
+    assert (other.fetch_published("studies") / "margins.json").read_text() == "{}"
+    assert other.fetch_published("nothing") == other.root / "nothing"
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def record(task: Task, emit: Emit) -> dict[str, Any]:
 
 def take_up(task: Task, emit: Emit) -> dict[str, Any]:
     """Tells what the stage that began this one left."""
-    return {"found": None if task.begun_folder is None else (task.begun_folder / "weights.bin").read_text()}
+    return {"found": None if task.prefix_folder is None else (task.prefix_folder / "weights.bin").read_text()}
 
 
 def die(task: Task, emit: Emit) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from harness.track.address import resolve_uri
-from harness.track.store import connect
+from harness.track.client import connect
 
 
 @pytest.fixture(scope="session")

@@ -13,13 +13,13 @@ import pytest
 
 import harness.track.courier
 import harness.track.delivery
-import harness.track.writer
+import harness.track.tracker
 from harness.errors import InputError
 from harness.track import Delivery, SpoolWriter, Tracker, last_step, list_tables, read_snapshot, sync
+from harness.track.client import connect
 from harness.track.delivery import Deliverer, TrackerUnreachableError
 from harness.track.identity import Owner
 from harness.track.outbox import Open, Outbox
-from harness.track.store import connect
 
 NOW = 1_700_000_000_000
 FACTORS = ("Softmax", "Quadruplet", "SAC")
@@ -364,7 +364,7 @@ class NoCourier:
 def silent_tracker(uri: str, outbox: Path) -> Tracker:
     """A tracker that only journals."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(harness.track.writer, "Courier", NoCourier)
+        patch.setattr(harness.track.tracker, "Courier", NoCourier)
         return Tracker(uri, outbox)
 
 
@@ -466,8 +466,8 @@ def test_a_tracker_that_is_down_costs_no_time_and_what_waits_is_delivered_once_w
 
     # The tracker is back: what answers at its address is, here, a file.
     monkeypatch.setattr(harness.track.delivery, "connect", lambda _: connect(uri))
-    monkeypatch.setattr(harness.track.store, "connect", lambda _: connect(uri))
-    for module in (harness.track.courier, harness.track.writer):
+    monkeypatch.setattr(harness.track.client, "connect", lambda _: connect(uri))
+    for module in (harness.track.courier, harness.track.tracker):
         monkeypatch.setattr(module, "reach", lambda _: None)
     for _ in range(2):
         assert sync(CLOSED_PORT, tmp_path / "outbox").undelivered == 0

@@ -222,7 +222,7 @@ def test_importing_the_room_imports_nothing_heavy() -> None:
 BOTH = """
 import threading
 from harness.track.delivery import Deliverer
-from harness.track.store import connect
+from harness.track.client import connect
 
 uri, told, together = {uri!r}, [], threading.Barrier(2)
 

@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 
 from harness.track import SpoolWriter, Tracker, read_snapshot
-from harness.track.store import connect
+from harness.track.client import connect
 
 DECLARATION = {"title": "Ablation", "metrics": ["mAP"], "rows": [{"id": "8", "factors": {"SAC": True}}]}
 PROVENANCE = {"profile": "demo", "dataset": "market1501"}

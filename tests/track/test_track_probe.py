@@ -25,7 +25,7 @@ from harness.track import (
     start_ui,
     sync,
 )
-from harness.track.store import connect
+from harness.track.client import connect
 
 PASSWORD = "s3cret"
 USER = f"me:{PASSWORD}@"

@@ -10,7 +10,7 @@ import pytest
 import harness.track.courier
 from harness.errors import InputError
 from harness.track import SpoolWriter, Tracker, read_snapshot, start_ui, sync
-from harness.track.store import connect
+from harness.track.client import connect
 from harness.track.ui import Ui
 
 DECLARATION = {"title": "Ablation", "metrics": ["mAP"], "rows": [{"id": "8", "factors": {"SAC": True}}]}

@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.errors import InputError
 from harness.files import regular_file
+from harness.formatting import counted
 from harness.reid.data.dataset import DISTRACTOR, JUNK, SYNTHETIC_RECORD, Dataset, Split, few, people
 from harness.reid.data.held_out import divided
 from harness.reid.data.locate import Layout, locate
@@ -22,7 +23,6 @@ from harness.reid.data.naming import Entry, Marks, Names, numbered
 from harness.reid.data.places import files_at, fixed_part, is_image, listed_files
 from harness.reid.data.protocol import Reading
 from harness.reid.layout import DrawSpec, LayoutSpec, SplitSpec
-from harness.words import counted
 
 _FEW = 3
 """Names shown of many like ones."""

@@ -18,7 +18,7 @@ def run_stage(task: Task, emit: Emit) -> dict[str, Any]:
     if task.kind == "train":
         from harness.reid.train.training import train_stage
 
-        return train_stage(task.settings, task.context, task.folder, task.parent_folder, emit, begun=task.begun_folder)
+        return train_stage(task.settings, task.context, task.folder, task.parent_folder, emit, begun=task.prefix_folder)
     from harness.reid.train.scoring import evaluate_stage
 
     if task.parent_folder is None:

@@ -12,7 +12,7 @@ from typing import Any
 from lost_machine import DEADLINE_S, PATIENCE_S
 
 from harness.execute import Event, SharedStore, Store, run_stage
-from harness.execute.protocol import BEGUN
+from harness.execute.protocol import PREFIXES
 from harness.execute.remote import Remote
 from harness.plan import Stage, fingerprint
 from harness.reid.files import WEIGHTS
@@ -75,7 +75,7 @@ def test_what_one_machine_began_another_goes_on_with_to_the_same_bits(
     run_stage(SharedStore(s3_bucket, tmp_path / "one"), begun, TRAINER.work, context, lambda event: None)
     events: list[Event] = []
     other = SharedStore(s3_bucket, tmp_path / "other")
-    going_on = {**context, BEGUN: {stage.fingerprint: begun.fingerprint}}
+    going_on = {**context, PREFIXES: {stage.fingerprint: begun.fingerprint}}
     run_stage(other, stage, TRAINER.work, going_on, events.append)
     assert min(event.detail["epoch"] for event in events if "epoch" in event.detail) > 1.0
 

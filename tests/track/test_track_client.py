@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError
-from harness.track.store import connect, load_mlflow
+from harness.track.client import connect, load_mlflow
 
 
 def make_and_die(uri: str, at_call: int) -> None:

@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from harness.errors import InputError
+from harness.formatting import first_line
 from harness.track.accepted import folder_name
 from harness.track.address import OLDER_SCHEMA, TrackerError, is_server, older_schema, sqlite_path
-from harness.track.words import EXPERIMENT_TAGS, TAG_KIND
-from harness.words import first_line
+from harness.track.tags import EXPERIMENT_TAGS, TAG_KIND
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

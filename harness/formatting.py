@@ -1,8 +1,8 @@
-"""How numbers and errors are told."""
+"""Formats numbers and errors for messages."""
 
 
 def counted(number: float, what: str) -> str:
-    """A number with its noun.
+    """Formats a number with its noun.
 
     >>> counted(1, "CPU"), counted(0.5, "GPU"), counted(11_110, "epoch")
     ('1 CPU', '0.5 GPUs', '11,110 epochs')
@@ -12,18 +12,18 @@ def counted(number: float, what: str) -> str:
 
 
 def one_line(error: BaseException, most: int = 500) -> str:
-    """What an error says as one line of at most ``most`` characters; empty if it says nothing, or fails to.
+    """Returns an error's message as one line of at most ``most`` characters; empty if it has none or raises itself.
 
     >>> one_line(ValueError("no such corpus:\n  train.txt"))
     'no such corpus: train.txt'
     """
     try:
-        said = " ".join(str(error).split())
+        message = " ".join(str(error).split())
     except Exception:
         return ""
-    return said if len(said) <= most else f"{said[:most]} ..."
+    return message if len(message) <= most else f"{message[:most]} ..."
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says; its type if it says nothing."""
+    """Returns the first line of an error's message, or its type if the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -6,7 +6,7 @@ import pytest
 
 from harness.checkpoints import FOLDER, write_checkpoint
 from harness.execute import Store
-from harness.execute.begun import Begun, begun_stages
+from harness.execute.progress import Progress, interrupted_stages
 from harness.plan.stage import Stage
 from harness.spool import SpoolWriter
 from harness.trainer import SPOOL
@@ -28,16 +28,16 @@ def test_a_stage_goes_on_from_its_newest_checkpoint_not_from_what_it_logged_last
     write_checkpoint(folder / FOLDER, 8, b"")
     write_checkpoint(folder / FOLDER, 12, b"")
     # Step 12 is epoch 1.2, of 5: 0.24 of the work.
-    assert begun_stages(Store(tmp_path), [STAGE]) == {STAGE.fingerprint: Begun(12, 1.2, pytest.approx(0.24))}
+    assert interrupted_stages(Store(tmp_path), [STAGE]) == {STAGE.fingerprint: Progress(12, 1.2, pytest.approx(0.24))}
 
 
 def test_a_stage_without_a_checkpoint_begins_anew(tmp_path: Path, folder: Path) -> None:
     (folder / FOLDER).mkdir()
-    assert begun_stages(Store(tmp_path), [STAGE]) == {}
+    assert interrupted_stages(Store(tmp_path), [STAGE]) == {}
 
 
 def test_a_command_s_own_checkpoint_goes_on_behind_what_it_logged(tmp_path: Path, folder: Path) -> None:
     (folder / FOLDER).mkdir()
     (folder / FOLDER / "state").write_text("mine")
     no_epochs = Stage(STAGE.fingerprint, "command", "run", {}, None)
-    assert begun_stages(Store(tmp_path), [no_epochs]) == {STAGE.fingerprint: Begun(16, 1.6, 0.0)}
+    assert interrupted_stages(Store(tmp_path), [no_epochs]) == {STAGE.fingerprint: Progress(16, 1.6, 0.0)}

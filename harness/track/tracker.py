@@ -15,6 +15,7 @@ from threading import Lock
 from typing import Any
 from urllib.parse import unquote
 
+from harness.formatting import counted
 from harness.names import writable
 from harness.track.accepted import (
     MOST_OF_A_DATASET_NAME,
@@ -31,8 +32,7 @@ from harness.track.address import check_address, resolve_uri
 from harness.track.courier import Courier, Delivery
 from harness.track.outbox import End, Follow, Kind, Open, Operation, Outbox, Status, Sweep, other_addresses
 from harness.track.probe import reach
-from harness.track.view import columns_of, study_columns
-from harness.track.words import (
+from harness.track.tags import (
     DECLARATION,
     DESCRIPTION,
     DESCRIPTION_LIMIT,
@@ -41,7 +41,7 @@ from harness.track.words import (
     TAG_REASON,
     TAG_TABLE,
 )
-from harness.words import counted
+from harness.track.view import columns_of, study_columns
 
 logger = logging.getLogger(__name__)
 
