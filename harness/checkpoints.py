@@ -1,15 +1,14 @@
-"""Whole checkpoints: files that are written aside, synced and renamed, with a checksum; the newest whole one counts.
+"""Checkpoint files: written whole or not at all, with a checksum; a stage resumes from the newest intact one.
 
-A checkpoint file is a 32-byte BLAKE2b digest of the rest, then the rest, whose format is its trainer's business. A file
-that does not match its digest (a torn write, a bad disk) is skipped with a warning.
+A checkpoint file is a 32-byte BLAKE2b digest followed by the payload, whose format its trainer chooses. A file that
+does not match its digest (a torn write, a bad disk) is skipped with a warning.
 """
 
 import hashlib
-import os
 import warnings
 from pathlib import Path
 
-from harness.files import NotRegularFileError, regular_file
+from harness.files import NotRegularFileError, regular_file, replacing
 
 FOLDER = "checkpoints"
 """The folder of checkpoints in a stage's folder; gone once the stage is finished."""
@@ -19,34 +18,27 @@ _KEPT = 2
 
 
 def write_checkpoint(folder: Path, step: int, payload: bytes | memoryview) -> Path:
-    """Writes the checkpoint of ``step`` and drops all but the newest two.
+    """Writes the checkpoint of ``step`` and removes all but the newest two.
 
     Args:
-        folder: Where checkpoints live; made if need be.
-        step: Steps done so far in the stage; names the file and orders checkpoints.
+        folder: Where checkpoints live; created if it does not exist.
+        step: Steps done so far in the stage; it names the file, and so orders checkpoints.
         payload: The state.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:09d}.pt"
-    aside = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        with aside.open("wb") as file:
-            file.write(hashlib.blake2b(payload, digest_size=_DIGEST_BYTES).digest())
-            file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with replacing(path) as aside, aside.open("wb") as file:
+        file.write(hashlib.blake2b(payload, digest_size=_DIGEST_BYTES).digest())
+        file.write(payload)
     for old in sorted(folder.glob("step-*.pt"))[:-_KEPT]:
         old.unlink(missing_ok=True)
     return path
 
 
 def newest_checkpoint(folder: Path) -> memoryview | None:
-    """Returns the payload of the newest whole checkpoint; None if there is none.
+    """Returns the payload of the newest intact checkpoint; None if there is none.
 
-    A damaged checkpoint is named by a warning, and the next older one is tried.
+    Warns about a damaged checkpoint and tries the next older one.
     """
     for path in sorted(folder.glob("step-*.pt"), reverse=True):
         try:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 
 def device_name(device: str) -> str:
-    """Returns what a device calls itself: the model of the GPU or the CPU.
+    """Returns the model of the GPU or the CPU.
 
     Args:
-        device: As torch names it: ``cpu``, ``cuda:0``. Torch is imported for a GPU alone.
+        device: As torch names it: ``cpu``, ``cuda:0``. Torch is imported only for a GPU.
     """
     if device.startswith("cuda"):
         import torch

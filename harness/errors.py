@@ -1,4 +1,4 @@
-"""The errors that are told in a sentence, without a traceback."""
+"""Errors that are shown as one sentence, without a traceback."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -7,17 +7,17 @@ from difflib import get_close_matches
 class InputError(Exception):
     """Bad usage or bad input: a declaration, a file, a folder, an option. Exit code 2.
 
-    The message names the place (file and line, key or option), what was found, what was expected and, where there is
-    one, the nearest valid name.
+    The message names the place (file and line, key or option), what was found, what was expected and, if there is one,
+    the nearest valid name.
     """
 
 
 class StageError(Exception):
-    """A stage that failed for a known reason, told in one paragraph that a person can act on; no traceback needed."""
+    """A stage that failed for a known reason. The message is a paragraph: what happened and what to do about it."""
 
 
 def nearest(name: str, valid: Iterable[str]) -> str | None:
-    """The valid name that is most like ``name``, whatever the case of its letters; None if none is much like it.
+    """Returns the valid name closest to ``name``, ignoring case; None if none is close.
 
     >>> nearest("map", ["mAP", "error"])
     'mAP'
@@ -28,7 +28,7 @@ def nearest(name: str, valid: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
-    """A sentence that offers the nearest valid name and lists the valid ones.
+    """Suggests the nearest valid name and lists the valid ones.
 
     >>> did_you_mean("Sofmax", ["Softmax", "SAC"])
     'did you mean "Softmax"? (one of: SAC, Softmax)'

@@ -1,7 +1,15 @@
-"""Guards every file that the harness reads: opening a named pipe waits for ever for somebody to write into it."""
+"""Reading and writing files safely: nothing but regular files is opened, and what is written is whole or not there.
+
+Opening a named pipe would wait forever for somebody to write into it. A file that is written in place is torn if the
+process dies, so every file that others read is written beside its place, synced and renamed.
+"""
 
 import errno
+import os
+import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _KINDS = {
@@ -14,7 +22,7 @@ _KINDS = {
 
 
 class NotRegularFileError(OSError):
-    """A path that leads to something other than a regular file; ``found`` says to what."""
+    """A path that leads to something other than a regular file; ``found`` names what it leads to."""
 
     def __init__(self, path: Path, found: str) -> None:
         super().__init__(errno.EINVAL, f"found {found}, expected a regular file", str(path))
@@ -26,9 +34,47 @@ def regular_file(path: Path) -> Path:
 
     Raises:
         NotRegularFileError: It leads to a folder, a named pipe, a socket or a device.
-        OSError: It does not exist or cannot be looked at.
+        OSError: It does not exist or cannot be accessed.
     """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
         raise NotRegularFileError(path, _KINDS.get(stat.S_IFMT(mode), "a special file"))
     return path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside ``path``; on leaving, syncs what was written there and renames it to ``path``.
+
+    Whoever reads ``path`` finds the old content or the new one, also after a crash. After an error in the block the
+    old content stays and the temporary file, whose name ends in ``.tmp``, is removed.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    aside = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        yield aside
+        _sync(aside)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    _sync(path.parent)  # the rename itself
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replaces the content of a file in one step; see ``replacing``.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    with replacing(path) as aside:
+        aside.write_bytes(text.encode())
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,9 +1,9 @@
-"""Names for outside systems: any text becomes a name that a system accepts, and can be read back from it.
+"""Names for outside systems: encodes any text as a name that a system accepts, and decodes it again.
 
-What a system accepts stays as it is; every other character becomes its UTF-8 bytes, each written as the escape
-character and two hexadecimal digits, as in a URL. Two texts never share a name. A name that would be too long is cut,
-and ends with the escape character twice and a digest of the whole text; reading it back takes the texts it may come
-from. Refuses to decide what a user may call things: that is ``harness.matrix``'s.
+Characters that the system accepts are kept; any other becomes its UTF-8 bytes, each written as the escape character and
+two hexadecimal digits, as in a URL. Two texts never share a name. A name that would be too long is truncated and ends
+with the escape character twice and a digest of the whole text; decoding it needs the candidate texts. Refuses to decide
+what a user may call things: that is up to ``harness.matrix``.
 """
 
 import hashlib
@@ -13,12 +13,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 _DIGEST = 16
-"""Hexadecimal digits of the digest at the end of a name that was cut."""
+"""Hexadecimal digits of the digest at the end of a truncated name."""
 
 
 @dataclass(frozen=True)
 class Naming:
-    """How one kind of system wants its names.
+    """The names that one kind of system accepts.
 
     >>> keys = Naming(escape=":", also=" _-.", most_bytes=40)
     >>> keys.encode("3(T) größer"), keys.decode("3:28T:29 größer")
@@ -28,17 +28,17 @@ class Naming:
     """
 
     escape: str
-    """One character that the system accepts; itself always escaped."""
+    """A character that the system accepts; in a text it is always escaped itself."""
     also: str
-    """Characters that stay as they are, besides letters and digits."""
+    """Characters that are kept besides letters and digits."""
     most_bytes: int
-    """Of UTF-8 in a whole name."""
+    """The longest name, in bytes of UTF-8."""
     folds_case: bool = False
-    """Whether the system may take names for equal that differ in the case of their letters alone."""
+    """Whether the system may treat names as equal that differ in case alone."""
     ascii_only: bool = False
 
     def encode(self, text: str, avoid: Collection[str] = ()) -> str:
-        """The name of a text; never one of ``avoid``, never empty, and never beginning with a full stop."""
+        """Returns the name of a text; never one of ``avoid``, never empty, and never starting with a full stop."""
         is_composed = unicodedata.is_normalized("NFC", text)
         pieces = [letter if self._stays(letter, is_composed) else self._escaped(letter) for letter in text]
         if text and (text[0] == "." or "".join(pieces) in avoid):
@@ -47,16 +47,16 @@ class Naming:
         if len(name.encode()) <= self.most_bytes:
             return name
         end = 2 * self.escape + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
-        kept, room = [], self.most_bytes - len(end.encode())
+        kept, left = [], self.most_bytes - len(end.encode())
         for piece in pieces:
-            room -= len(piece.encode())
-            if room < 0:
+            left -= len(piece.encode())
+            if left < 0:
                 break
             kept.append(piece)
         return "".join(kept) + end
 
     def decode(self, name: str, known: Iterable[str] = ()) -> str:
-        """The text of a name. One that was cut is looked for among ``known`` texts; what no text gives stays as it is.
+        """Returns the text of a name. A truncated one is looked up among ``known`` texts; if absent, it is returned.
 
         >>> keys = Naming(escape=":", also=" ", most_bytes=24)
         >>> text = "a text that is much too long for these keys"
@@ -80,7 +80,7 @@ class Naming:
             return True
         if self.folds_case and letter != letter.casefold():
             return False
-        # Some file systems compose letters and accents; what they would change is escaped.
+        # Some file systems compose letters and accents; characters that they would change are escaped.
         return letter.isalnum() and (letter.isascii() or (is_composed and not self.ascii_only))
 
     def _escaped(self, letter: str) -> str:
@@ -95,7 +95,7 @@ _FOLDED_FILES = Naming(escape="~", also="_-.", most_bytes=100, folds_case=True)
 
 
 def file_name(text: str) -> str:
-    """A part of a file name, at most 100 bytes, that keeps its letters' case: for what is a file's name already.
+    """Returns a part of a file name, of at most 100 bytes, that keeps upper and lower case.
 
     >>> file_name("table1"), file_name("50% of it"), file_name("a/b")
     ('table1', '50~25~20of~20it', 'a~2Fb')
@@ -104,7 +104,7 @@ def file_name(text: str) -> str:
 
 
 def folded_file_name(text: str) -> str:
-    """The same for names that stand side by side and may differ in their letters' case alone.
+    """The same for names in one folder that may differ in case alone: upper-case letters are escaped.
 
     >>> folded_file_name("3(T)"), folded_file_name("3(t)")
     ('3~28~54~29', '3~28t~29')
@@ -116,7 +116,7 @@ _UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def writable(text: str) -> str:
-    r"""Text without what no file in UTF-8 and no database takes (NUL, halves of characters), those shown as escapes.
+    r"""Escapes the characters that UTF-8 files and databases refuse: NUL and lone surrogates.
 
     >>> writable("a\x00b"), writable("img_\udcff.jpg")
     ('a\\u0000b', 'img_\\udcff.jpg')

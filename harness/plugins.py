@@ -1,4 +1,4 @@
-"""Finds a user's own object by the reference ``package.module:name`` that a declaration gives."""
+"""Loads a user's own object by its reference ``package.module:name`` in a declaration."""
 
 import importlib
 import sys
@@ -11,10 +11,10 @@ from harness.formatting import one_line
 
 
 def load_object(reference: str) -> Any:
-    """The object that ``reference`` names: a module, a colon, and a name inside it (dots reach into classes).
+    """Returns the object that ``reference`` names: a module, a colon, and a name inside it (dots reach into classes).
 
-    The current working directory joins the end of the import path for good, so that a file beside the declaration can
-    be named, what it imports later is found too, and nothing that is installed is shadowed.
+    Appends the current working directory to the import path, permanently: a file beside the declaration can be named,
+    its later imports are found too, and no installed package is shadowed.
 
     Raises:
         InputError: The reference is malformed, its module is missing or fails to import, or the name is not in it.
@@ -36,11 +36,11 @@ def load_object(reference: str) -> Any:
             raise InputError(f'"{reference}": no module "{error.name}" in {folder} or on the import path') from error
         raise InputError(f'"{reference}": importing {module_name} failed: {error}') from error
     except SystemExit as error:
-        told = f'it ended the process: sys.exit({error.code!r}); put what is to run under `if __name__ == "__main__":`'
-        raise InputError(f'"{reference}": importing {module_name} failed: {told}') from error
+        message = f'it ended the process: sys.exit({error.code!r}); put its code under `if __name__ == "__main__":`'
+        raise InputError(f'"{reference}": importing {module_name} failed: {message}') from error
     except Exception as error:  # the user's module may raise anything while it is imported
-        told = f"{type(error).__name__}: {one_line(error)}"
-        raise InputError(f'"{reference}": importing {module_name} failed: {told}') from error
+        message = f"{type(error).__name__}: {one_line(error)}"
+        raise InputError(f'"{reference}": importing {module_name} failed: {message}') from error
     for part in name.split("."):
         if not hasattr(found, part):
             near = get_close_matches(part, dir(found), n=1)

@@ -1,9 +1,9 @@
-"""The spool: step-wise figures in an append-only file beside a stage's checkpoints, one JSON object a line.
+"""The spool: a stage's step-wise metrics in an append-only file, one JSON object per line.
 
 A line is ``{"step": 1, "epoch": 0.25, "time_ms": 1700000000000, "metrics": {"loss": 2.3}}``; ``step`` counts from 1
-within the stage. Written by the one worker that trains the stage, read by whoever delivers to the tracker. A worker may
-die at any byte: a torn last line is no record, and is cut off before anything is appended. Owns the file's format;
-refuses to know of runs or of MLflow.
+within the stage. The one worker that trains the stage writes it, and the process that delivers to the tracker reads it.
+A worker may die at any byte: a torn last line is not a record, and is cut off before the next one is appended. Owns the
+file's format; refuses to know about runs or MLflow.
 """
 
 import json
@@ -22,20 +22,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SpoolRecord:
-    """The figures of one step."""
+    """The metrics of one step."""
 
     step: int
     """1-based within the stage."""
     epoch: float
     time_ms: int
-    """Unix time; a record keeps it for ever, so that delivering it twice is the same point twice."""
+    """Unix time, stored with the record: delivering a record twice gives the same point twice."""
     metrics: Mapping[str, float]
 
 
 class SpoolWriter:
-    """Appends records to a spool; every record is handed to the operating system before ``write`` returns.
+    """Appends records to a spool; ``write`` returns once the operating system has the record.
 
-    Opening an existing spool cuts off a torn last line and goes on behind it.
+    Opening an existing spool cuts off a torn last line and appends after the whole ones.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,20 +47,20 @@ class SpoolWriter:
         self._file.seek(self._position)
 
     def write(self, step: int, epoch: float, metrics: Mapping[str, float], time_ms: int) -> None:
-        """Appends one record; values are stored exactly (NaN and infinities too)."""
+        """Appends one record; values are stored exactly, NaN and infinities included."""
         line = json.dumps(asdict(SpoolRecord(step, epoch, time_ms, dict(metrics))), separators=(",", ":")) + "\n"
         self._file.write(line.encode())
         self._file.flush()
         self._position += len(line)
 
     def position(self) -> int:
-        """Bytes written so far: what a checkpoint stores, and ``truncate`` takes back."""
+        """Returns the bytes written so far; a checkpoint stores them, for ``truncate``."""
         return self._position
 
     def truncate(self, position: int) -> None:
-        """Forgets the records behind ``position``, the steps that a resumed stage will replay.
+        """Removes the records after ``position``: the steps that a resumed stage will repeat.
 
-        A spool shorter than ``position`` lost lines (a power cut, a foreign hand): what is there is kept, and told.
+        A spool shorter than ``position`` has lost lines (a power cut, an edit): it is kept as it is, with a warning.
         """
         if position > self._position:
             logger.warning(
@@ -75,7 +75,7 @@ class SpoolWriter:
         self._position = position
 
     def close(self) -> None:
-        """Makes the spool durable and closes it."""
+        """Syncs the spool to disk and closes it."""
         if not self._file.closed:
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -91,26 +91,26 @@ class SpoolWriter:
 
 
 def read_spool(path: Path, offset: int = 0) -> tuple[list[SpoolRecord], int]:
-    """The whole records at and behind byte ``offset``, and the offset to read on from.
+    """Returns the whole records from byte ``offset`` on, and the offset to continue from.
 
-    A missing file holds no records; a torn last line waits for its rest. A line that is no record (the remains of a
-    full disk) is skipped and told.
+    A missing file has no records; a torn last line is left for the next call. A line that is not a record (after a full
+    disk) is skipped with a warning.
     """
     lines, end = read_lines(path, offset)
     return [record for line in lines if (record := _record(line, path)) is not None], end
 
 
 def last_step(path: Path) -> int:
-    """The largest step in a spool, 0 for none: what the next stage of a run adds to its own steps."""
+    """Returns the largest step in a spool, 0 if it has none; the next stage of a run adds it to its own steps."""
     records, _ = read_spool(path)
     return max((record.step for record in records), default=0)
 
 
 class SpoolFeed:
-    """Reads a spool as it grows, and notices when it was cut back and written anew.
+    """Reads a spool as it grows, and notices when it was truncated and rewritten.
 
-    Before reading on it looks whether the line it read last still stands where it stood; if not, it starts again from
-    the top. Whoever consumes the feed must therefore drop the steps it has seen.
+    Before each read it checks that the last line it read is still in its place; if not, it starts over from the top.
+    The consumer must therefore skip steps that it has seen.
     """
 
     def __init__(self, path: Path) -> None:
@@ -119,7 +119,7 @@ class SpoolFeed:
         self._last_line = b""
 
     def read(self) -> list[SpoolRecord]:
-        """The records that were added since the last call, or all of them after a rewrite."""
+        """Returns the records added since the last call, or all of them after a rewrite."""
         if not self._unchanged():
             self._offset, self._last_line = 0, b""
         lines, end = read_lines(self.path, self._offset)
@@ -139,7 +139,7 @@ class SpoolFeed:
 
 
 def read_lines(path: Path, offset: int) -> tuple[list[bytes], int]:
-    """The whole lines (without their newline) of a file from ``offset`` on, and the offset behind the last one."""
+    """Returns the whole lines of a file from ``offset`` on, without newlines, and the offset after the last one."""
     try:
         with regular_file(path).open("rb") as file:
             file.seek(offset)
@@ -156,7 +156,7 @@ def _record(line: bytes, path: Path) -> SpoolRecord | None:
         metrics = {str(name): float(value) for name, value in fields["metrics"].items()}
         return SpoolRecord(int(fields["step"]), float(fields["epoch"]), int(fields["time_ms"]), metrics)
     except (ValueError, KeyError, TypeError, AttributeError):
-        logger.warning("%s: skipping a line that is no record: %.80r", path, line)
+        logger.warning("%s: skipped a line that is not a record: %.80r", path, line)
         return None
 
 

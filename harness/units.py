@@ -1,6 +1,6 @@
-"""Values by unit: what a metric is a mean of (queries, test examples, users), in a file beside a run's result.
+"""Values by unit, the values that a metric is the mean of (queries, test examples, users): a file with a run's result.
 
-The file holds the units' ids, the groups they are drawn in (the queries of one identity are one draw), and one value
+The file holds the units' ids, the groups they are sampled in (the queries of one identity are one draw), and one value
 per metric and unit. Owns the file's format. Refuses statistics.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.files import regular_file
+from harness.files import regular_file, replacing
 
 UNITS = "units.npz"
 
@@ -28,7 +28,7 @@ class Units:
     ids: NDArray[Any]
     """(U,) integers or text: equal ids in two runs are the same unit."""
     groups: NDArray[Any]
-    """(U,) integers or text: units of one group are drawn together."""
+    """(U,) integers or text: units of one group are sampled together."""
     unit: str = "units"
     """What a unit is called, in the plural ("queries")."""
     group: str = "units"
@@ -36,7 +36,7 @@ class Units:
 
 
 def write_units(folder: Path, units: Units) -> None:
-    """Writes ``units.npz`` into a stage's folder, aside first.
+    """Writes ``units.npz`` into a stage's folder, whole or not at all.
 
     Raises:
         ValueError: If a metric has another number of values than there are units.
@@ -44,8 +44,7 @@ def write_units(folder: Path, units: Units) -> None:
     for key, values in units.values.items():
         if values.shape != units.ids.shape:
             raise ValueError(f"{key} has values of shape {values.shape} for ids of shape {units.ids.shape}")
-    aside = folder / f"{UNITS}.tmp"
-    with aside.open("wb") as file:
+    with replacing(folder / UNITS) as aside, aside.open("wb") as file:
         np.savez_compressed(
             file,
             keys=np.array(list(units.values), dtype=str),
@@ -54,11 +53,10 @@ def write_units(folder: Path, units: Units) -> None:
             groups=units.groups,
             names=np.array([units.unit, units.group], dtype=str),
         )
-    aside.replace(folder / UNITS)
 
 
 def read_units(path: Path) -> Units:
-    """Reads what ``write_units`` wrote.
+    """Reads a file that ``write_units`` wrote.
 
     Raises:
         OSError, ValueError, KeyError, zipfile.BadZipFile: If it cannot be read.

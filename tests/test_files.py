@@ -4,6 +4,7 @@ import os
 import socket
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from harness.errors import InputError
 from harness.execute import Store
 from harness.execute.manifest import checksum_of
-from harness.files import NotRegularFileError, regular_file
+from harness.files import NotRegularFileError, regular_file, replace_text, replacing
 from harness.matrix.source import read_yaml
 from harness.reid.data import Split
 from harness.reid.data.cache import cached_images
@@ -153,3 +154,33 @@ def small_jpeg() -> bytes:
     buffer = io.BytesIO()
     Image.new("RGB", (2, 4), "red").save(buffer, "JPEG")
     return buffer.getvalue()
+
+
+def test_a_replaced_file_is_whole_or_as_before(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    replace_text(path, "first\n")
+    with suppress(ZeroDivisionError), replacing(path) as aside:
+        aside.write_text("half of the sec")
+        raise ZeroDivisionError
+    assert path.read_bytes() == b"first\n"
+    replace_text(path, "second, größer\n")
+    assert path.read_bytes() == "second, größer\n".encode()
+    assert list(tmp_path.iterdir()) == [path]  # no temporary file is left
+
+
+def test_a_replaced_file_is_synced_before_it_is_renamed_and_its_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, synced = tmp_path / "a.txt", list[tuple[int, bool]]()
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append((os.fstat(file).st_ino, path.exists())), sync(file)))
+    replace_text(path, "text")
+    assert synced == [(path.stat().st_ino, False), (tmp_path.stat().st_ino, True)]
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with replacing(path) as first, replacing(path) as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"  # the outer block is left last

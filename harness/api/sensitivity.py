@@ -187,7 +187,7 @@ def run_sensitivity(
     Raises:
         InputError: If the plan stands on an assumed data set.
     """
-    from harness.execute.disk import replace_text
+    from harness.files import replace_text
     from harness.names import file_name
     from harness.report.sensitivity import sensitivity_to_json, sensitivity_to_markdown
 

@@ -119,7 +119,7 @@ class Settling:
 
     def _keep(self) -> None:
         """Writes the record down for whoever runs or reports the table next."""
-        from harness.execute.disk import replace_text
+        from harness.files import replace_text
 
         store = self._prepared.store
         path = store.root / RECORDS / _record_name(self._prepared)

@@ -10,7 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from harness.api.listener import Listener
-from harness.files import regular_file
+from harness.files import regular_file, replace_text
 from harness.plan import Plan, Speed, Stage, fingerprint, measured_speeds, speed_key, unmeasured
 
 if TYPE_CHECKING:
@@ -90,13 +90,11 @@ def _probes(key: str, stage: Stage, slots: "Sequence[Slot]") -> list[Stage]:
 
 
 def _keep(store: "Store", name: str, key: str, result: Mapping[str, Any]) -> None:
-    """Renames a probe's record into place; a new probe of the kind on the device takes its place."""
+    """Stores a probe's record, in place of an older one of this kind of work on this device."""
     folder = _folder(store)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{fingerprint([result['device'], name])}.json"
-    aside = path.with_suffix(".tmp")
-    aside.write_text(json.dumps({"key": key, **result}), encoding="utf-8")
-    aside.replace(path)
+    replace_text(path, json.dumps({"key": key, **result}))
 
 
 def _folder(store: "Store") -> Path:

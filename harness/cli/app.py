@@ -90,9 +90,9 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:
-        from harness.execute.disk import tell_os_error
+        from harness.execute.disk import explain_os_error
 
-        told = tell_os_error(error, Path.cwd())
+        told = explain_os_error(error, Path.cwd())
         if told is None:
             raise
         print(f"error: {told}", file=sys.stderr)

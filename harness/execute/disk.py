@@ -1,7 +1,6 @@
-"""A disk: writes that are whole or not there at all, what to do where it refuses them, and what lies on it."""
+"""Disk errors that a user can fix, and disk usage."""
 
 import errno
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,25 +14,25 @@ _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, e
 
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """Turns a full disk and a folder that cannot be written to into an ``InputError`` that says what to do."""
+    """Turns errors of a full or unwritable disk into an ``InputError`` that names the remedy."""
     try:
         yield
     except OSError as error:
-        told = tell_os_error(error, folder)
-        if told is None:
+        message = explain_os_error(error, folder)
+        if message is None:
             raise
-        raise InputError(told) from error
+        raise InputError(message) from error
 
 
-def tell_os_error(error: OSError, folder: Path) -> str | None:
-    """What to do about a full or unwritable disk, or what lies in a file's place; None for any other error."""
+def explain_os_error(error: OSError, folder: Path) -> str | None:
+    """Explains a full or unwritable disk, or something in a file's place, with its remedy; None for other errors."""
     place = error.filename2 or error.filename or folder
     if isinstance(error, NotRegularFileError):
         return f"{place}: {error.strerror}; move it away, then run the same command"
     if error.errno in _FULL:
         return (
-            f"{place}: {error.strerror}: no more can be written. Free space (python -m harness cache gc), or name a "
-            "store on another disk, then run the same command: it goes on where it was"
+            f"{place}: {error.strerror}: nothing more can be written. Free space (python -m harness cache gc), or name "
+            "a store on another disk, then run the same command: it resumes where it stopped"
         )
     if error.errno in _FORBIDDEN:
         return f"{place}: {error.strerror}: expected a folder that can be written to; name another store, or mend it"
@@ -42,24 +41,6 @@ def tell_os_error(error: OSError, folder: Path) -> str | None:
     if error.errno == errno.ENOSYS:
         return f"{place}: this file system has no file locks, which the store needs; name a store on another disk"
     return None
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Writes a file aside, syncs it, and renames it into place, so that it is there whole or not at all."""
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with aside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def bytes_of(place: Path) -> int:

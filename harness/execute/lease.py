@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError, StageError
-from harness.execute.disk import replace_text
 from harness.execute.remote import Remote
-from harness.files import regular_file
+from harness.files import regular_file, replace_text
 
 PATIENCE_S = 60.0
 """How long a beat must stand still until its holder counts as dead."""

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.code import code_parts
-from harness.execute.disk import replace_text, writing_to
+from harness.execute.disk import writing_to
 from harness.execute.store import Store
-from harness.files import regular_file
+from harness.files import regular_file, replace_text
 from harness.names import file_name
 from harness.plan.stage import Stage
 from harness.plan.why import Known

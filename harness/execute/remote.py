@@ -6,7 +6,6 @@ is found by the checksums of whoever reads it.
 """
 
 import inspect
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -16,8 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness.errors import InputError
-from harness.execute.disk import tell_os_error
+from harness.execute.disk import explain_os_error
 from harness.execute.manifest import checksum_of_stream
+from harness.files import replacing
 from harness.formatting import first_line
 
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
@@ -89,7 +89,7 @@ class Remote:
         """
         system, root = self._connected
         retries = getattr(system, "retries", None)
-        with self._telling():
+        with self._translating_errors():
             try:
                 if retries is not None:
                     system.retries = 1
@@ -107,7 +107,7 @@ class Remote:
         """The bytes of every object below a name, by its name from there."""
         system, root = self._connected
         top = f"{root}/{below}".rstrip("/")
-        with self._telling():
+        with self._translating_errors():
             try:
                 found = system.find(top, detail=True)
             except FileNotFoundError:
@@ -117,7 +117,7 @@ class Remote:
     def read(self, name: str) -> bytes | None:
         """An object's contents; None if there is none."""
         system, root = self._connected
-        with self._telling():
+        with self._translating_errors():
             try:
                 return bytes(system.cat_file(f"{root}/{name}"))
             except FileNotFoundError:
@@ -129,13 +129,13 @@ class Remote:
         paths = {f"{root}/{name}": name for name in names}
         if not paths:
             return {}
-        with self._telling():
+        with self._translating_errors():
             found = system.cat(list(paths), on_error="omit")
         return {paths[path]: bytes(content) for path, content in found.items()}
 
     def write(self, name: str, content: bytes) -> None:
         """Puts an object in place, whatever was there."""
-        with self._telling():
+        with self._translating_errors():
             self._put(name, lambda system, path: system.pipe_file(path, content))
 
     def create(self, name: str, content: bytes) -> bool:
@@ -143,7 +143,7 @@ class Remote:
 
         An attempt whose answer was lost is told by what is there afterwards, so ``content`` must be like no other's.
         """
-        with self._telling():
+        with self._translating_errors():
             try:
                 self._put(name, lambda system, path: system.pipe_file(path, content, mode="create"))
             except FileExistsError:
@@ -161,29 +161,26 @@ class Remote:
         Raises:
             FileNotFoundError: If the file is gone.
         """
-        with self._telling(path):
+        with self._translating_errors(path):
             path.stat()
             self._put(name, lambda system, place: system.put_file(str(path), place))
 
     def fetch(self, name: str, path: Path) -> bool:
         """Copies an object here, renamed into place whole; whether there was one."""
         system, root = self._connected
-        aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
         try:
-            with self._telling(path):
+            with self._translating_errors(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                system.get_file(f"{root}/{name}", str(aside))
-                aside.replace(path)
-            return True
+                with replacing(path) as aside:
+                    system.get_file(f"{root}/{name}", str(aside))
         except FileNotFoundError:
             return False
-        finally:
-            aside.unlink(missing_ok=True)
+        return True
 
     def checksum(self, name: str) -> str:
         """An object's checksum; empty if there is none."""
         system, root = self._connected
-        with self._telling():
+        with self._translating_errors():
             try:
                 with system.open(f"{root}/{name}", "rb") as file:
                     return checksum_of_stream(file)
@@ -193,7 +190,7 @@ class Remote:
     def remove(self, names: Iterable[str]) -> None:
         """Removes objects, in this order; those that are gone already are passed over."""
         system, root = self._connected
-        with self._telling():
+        with self._translating_errors():
             for name in names:
                 with suppress(FileNotFoundError):
                     system.rm_file(f"{root}/{name}")
@@ -211,7 +208,7 @@ class Remote:
             put(system, path)
 
     @contextmanager
-    def _telling(self, path: Path | None = None) -> Iterator[None]:
+    def _translating_errors(self, path: Path | None = None) -> Iterator[None]:
         """Turns whatever a driver raises into an ``InputError``, a full disk of this machine included."""
         try:
             yield
@@ -219,11 +216,11 @@ class Remote:
             raise
         except PermissionError as error:
             if error.errno is not None and path is not None:
-                raise InputError(tell_os_error(error, path)) from error
+                raise InputError(explain_os_error(error, path)) from error
             told = f"access denied ({first_line(error)}); expected credentials that may list, read, write and delete"
             raise InputError(f"{self}: {told}") from error
         except Exception as error:  # every driver has its own kinds
-            full = tell_os_error(error, path) if isinstance(error, OSError) and path is not None else None
+            full = explain_os_error(error, path) if isinstance(error, OSError) and path is not None else None
             raise InputError(full or f"{self}: {_explain(error)}") from error
 
 

@@ -26,7 +26,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from harness.errors import InputError
-from harness.execute.disk import bytes_of, replace_text, writing_to
+from harness.execute.disk import bytes_of, writing_to
 from harness.execute.manifest import (
     CHECKPOINTS,
     ERROR,
@@ -39,7 +39,7 @@ from harness.execute.manifest import (
     seal_manifest,
 )
 from harness.execute.versions import VersionDifference, differences_from, library_versions
-from harness.files import regular_file
+from harness.files import regular_file, replace_text
 from harness.plan.stage import Stage
 
 _log = logging.getLogger(__name__)

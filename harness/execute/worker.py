@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError, StageError
-from harness.execute.disk import tell_os_error
+from harness.execute.disk import explain_os_error
 from harness.execute.lease import StageTakenError
 from harness.execute.manifest import ERROR
 from harness.execute.protocol import PREFIXES, Event, Outcome
@@ -126,7 +126,7 @@ def _explain(error: Exception, store: Store, stage: Stage, context: Mapping[str,
     folder = store.folder(stage.fingerprint)
     if isinstance(error, InputError | StageError):
         return str(error)
-    if isinstance(error, OSError) and (told := tell_os_error(error, folder)):
+    if isinstance(error, OSError) and (told := explain_os_error(error, folder)):
         return told
     if _is_out_of_memory(error):
         return f"out of memory on {context.get('device', 'cpu')}: {spare_memory(stage)} ({first_line(error)})"

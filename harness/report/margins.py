@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import stdev
 from typing import Any
 
+from harness.files import replace_text
 from harness.names import file_name
 from harness.report.drawing import save
 from harness.report.findings import basis_text
@@ -43,9 +44,7 @@ def write_study(record: Mapping[str, Any], out_dir: Path, endings: Sequence[str]
         drawn += paths
         links.append(os.path.relpath(paths[0], out_dir).replace(os.sep, "/") if paths else "")
     path = out_dir / f"{name}.md"
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(study_to_markdown(record, links), encoding="utf-8", newline="\n")
-    part.replace(path)
+    replace_text(path, study_to_markdown(record, links))
     return [path, *drawn]
 
 

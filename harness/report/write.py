@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from harness.errors import InputError, did_you_mean
-from harness.files import regular_file
+from harness.files import regular_file, replace_text
 from harness.names import file_name
 from harness.report.curves import StageCurves
 from harness.report.latex import to_latex
@@ -117,7 +117,5 @@ def _links(pictures: Sequence[tuple[str, Path]], out_dir: Path) -> list[tuple[st
 
 
 def _write(path: Path, text: str) -> Path:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8", newline="\n")
-    part.replace(path)
+    replace_text(path, text)
     return path

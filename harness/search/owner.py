@@ -6,7 +6,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from harness.files import regular_file
+from harness.files import regular_file, replace_text
 
 _NAME = "owner"
 
@@ -26,7 +26,5 @@ def owner_of(studies: Path) -> str:
         if not name or (Path(at) / _NAME).exists():
             name = secrets.token_hex(8)
         studies.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f"{_NAME}.{os.getpid()}.tmp")
-        aside.write_text(json.dumps({"name": name, "at": here}) + "\n", encoding="utf-8")
-        aside.replace(path)
+        replace_text(path, json.dumps({"name": name, "at": here}) + "\n")
     return f"{os.uname().nodename}:{name}"

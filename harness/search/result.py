@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness.files import replace_text
 from harness.search.declaration import Search
 from harness.search.noise import noise_of
 
@@ -91,9 +92,7 @@ def describe_search(search: Search) -> dict[str, Any]:
 def write_result(path: Path, record: Mapping[str, Any]) -> None:
     """Writes a study's outcome, renamed into place whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8")
-    part.replace(path)
+    replace_text(path, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def _told(dimension: Mapping[str, Any]) -> str:

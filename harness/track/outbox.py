@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.files import regular_file
+from harness.files import regular_file, replace_text
 from harness.spool import read_lines
 from harness.track.address import sqlite_path, without_password
 from harness.track.identity import Owner
@@ -117,9 +117,7 @@ class Outbox:
         self.lock = self.folder / "lock"
         address, lines = self.folder / "address", _address_lines(root, uri)
         if not address.exists() or _lines_of(address) not in ([], lines):
-            aside = address.with_name(f"address.{os.getpid()}.{secrets.token_hex(4)}")
-            aside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-            aside.replace(address)
+            replace_text(address, "".join(f"{line}\n" for line in lines))
 
     def journals(self) -> list["Journal"]:
         """All journals, oldest first."""

@@ -184,8 +184,8 @@ def test_a_full_disk_fails_the_rows_with_what_to_do_and_the_same_command_goes_on
         done = subprocess.run(command, cwd=place, env=environment(), capture_output=True, text=True, timeout=240)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
-    assert "no more can be written. Free space" in json.loads(done.stdout)["rows"][0]["reason"]
-    assert "no more can be written" in (place / "reports" / "tiny.md").read_text(encoding="utf-8")
+    assert "nothing more can be written. Free space" in json.loads(done.stdout)["rows"][0]["reason"]
+    assert "nothing more can be written" in (place / "reports" / "tiny.md").read_text(encoding="utf-8")
 
     healed = answer(harness("run", "tiny.yaml", *DEMO, "--rows", "1", "--data", photographs, "--json"))
     assert healed["rows"][0]["metrics"] == filled.answer["rows"][0]["metrics"]

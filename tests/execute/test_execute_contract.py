@@ -96,7 +96,7 @@ def test_a_failed_stage_is_tried_again_by_the_next_call(executor: Executor, jour
     [
         ("bad_input", "data/a.jpg: found no image, expected a JPEG"),
         ("diverge", 'stage "metric" diverged at step 7: loss = nan; learning rate 0.1'),
-        ("full_disk", "/data/x.pt: No space left on device: no more can be written. Free space"),
+        ("full_disk", "/data/x.pt: No space left on device: nothing more can be written. Free space"),
         ("memory_error", "out of memory on cpu: run fewer workers on this device (--workers)"),
         ("torch_memory_error", "out of memory on cpu: run fewer workers on this device (--workers) (tried to allocate"),
         ("cuda_memory_error", "out of memory on cpu: run fewer workers"),

@@ -371,7 +371,7 @@ def test_a_full_disk_leaves_the_stage_unfinished_and_says_what_to_do(store: Stor
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))  # a file that outgrows it fails as on a full disk
     try:
-        with pytest.raises(InputError, match=r"File too large: no more can be written. Free space .* goes on where"):
+        with pytest.raises(InputError, match=r"nothing more can be written. Free space .* resumes where"):
             store.finish(each, {"note": "x" * 1000})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

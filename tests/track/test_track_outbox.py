@@ -207,7 +207,7 @@ def test_a_folder_that_is_no_checkout_has_no_commit(tmp_path: Path) -> None:
     assert all(facts.values())
 
 
-@pytest.mark.parametrize("name", ["accepted", "address", "view", "writer"])
+@pytest.mark.parametrize("name", ["accepted", "address", "view", "tracker"])
 def test_the_examples_of_the_docstrings_hold(name: str) -> None:
     outcome = doctest.testmod(importlib.import_module(f"harness.track.{name}"))
     assert (outcome.failed, outcome.attempted > 0) == (0, True)

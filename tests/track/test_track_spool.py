@@ -107,7 +107,7 @@ def test_a_line_that_is_no_record_is_skipped_and_told(tmp_path: Path, caplog) ->
     good = json.dumps({"step": 1, "epoch": 0.1, "time_ms": NOW, "metrics": {}})
     path.write_text(f'{good}\n\x00\x00\n{{"step": 2}}\n[]\n{good}\n')
     assert steps(read_spool(path)[0]) == [1, 1]
-    assert caplog.text.count("no record") == 3
+    assert caplog.text.count("not a record") == 3
 
 
 @pytest.mark.parametrize("replay_shift_ms", [0, 500_000])

@@ -6,14 +6,13 @@ Digests of files are remembered in an index, so that asking again costs a look a
 import hashlib
 import json
 import logging
-import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.files import regular_file
+from harness.files import regular_file, replace_text
 from harness.reid.data.dataset import Split
 
 _DIGEST_BYTES = 16
@@ -104,19 +103,13 @@ def _load(path: Path) -> _Index:
 
 
 def _save(path: Path, index: _Index) -> None:
-    """Renames a complete index into place. An index that cannot be written (a full disk) costs time only."""
+    """Replaces the index. An index that cannot be written (a full disk) costs time only."""
     files = {name: [stamp, digest] for name, (stamp, digest) in sorted(index.items())}
-    temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, suffix=".tmp", delete=False, encoding="utf-8") as file:
-            temporary = file.name
-            json.dump({"version": _INDEX_VERSION, "check": _check(files), "files": files}, file)
-        Path(temporary).replace(path)
+        replace_text(path, json.dumps({"version": _INDEX_VERSION, "check": _check(files), "files": files}))
     except OSError as error:
         _log.warning("%s: the index of file digests was not written (%s)", path, error)
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
 
 
 def _check(files: object) -> str:

@@ -4,7 +4,6 @@ Training goes on while its state is written: ``CheckpointWriter``. The file arou
 """
 
 import io
-import os
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from harness.checkpoints import newest_checkpoint, write_checkpoint
+from harness.files import replacing
 from harness.reid.train.device import HostCopy
 
 
@@ -81,12 +81,8 @@ def copy_newest_checkpoint(source: Path, folder: Path) -> None:
     """Copies the newest checkpoint of ``source`` into ``folder``; nothing if there is none."""
     for path in sorted(source.glob("step-*.pt"))[-1:]:
         folder.mkdir(parents=True, exist_ok=True)
-        aside = (folder / path.name).with_suffix(f".{os.getpid()}.tmp")
-        try:
+        with replacing(folder / path.name) as aside:
             shutil.copyfile(path, aside)
-            aside.replace(folder / path.name)
-        finally:
-            aside.unlink(missing_ok=True)
 
 
 def load_newest_checkpoint(folder: Path) -> dict[str, Any] | None:

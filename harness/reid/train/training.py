@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from harness.devices import device_name
-from harness.files import regular_file
+from harness.files import regular_file, replacing
 from harness.reid.data import label_map
 from harness.reid.files import STATE, WEIGHTS
 from harness.reid.losses import load_custom_losses
@@ -80,9 +80,8 @@ def train_stage(
         emit({"doing": "compiling the network" if stage.arithmetic.compile else "training the first steps"})
         measured = training.run()
     weights = {name: value.detach().cpu().contiguous() for name, value in training.network.state_dict().items()}
-    aside = folder / f"{WEIGHTS}.tmp"
-    save_file(weights, aside)
-    aside.replace(folder / WEIGHTS)
+    with replacing(folder / WEIGHTS) as aside:
+        save_file(weights, aside)
     if stage.stop_after is not None:
         copy_newest_checkpoint(checkpoints, folder / STATE)
     return {
