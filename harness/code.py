@@ -1,23 +1,24 @@
-"""The identity of code: a digest of the syntax trees of everything that a stage runs.
+"""The identity of code: a digest of the syntax trees of all modules that a stage runs.
 
-Owns which modules those are (imports followed statically, nothing is executed) and what in them counts: a comment, a
-docstring or a reformatting changes nothing, a changed formula changes the digest. The same on every Python that the
-project supports. Refuses to follow imports into installed libraries: their versions are recorded, not hashed.
+Owns which modules those are: imports are followed statically, nothing is executed. A changed formula changes the
+digest; a comment, a docstring or a new layout does not (``syntax``). Refuses to follow imports into installed
+libraries: their versions are recorded, not hashed.
 """
 
 import ast
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 from harness.errors import InputError
 from harness.files import regular_file
+from harness.syntax import has_no_effect, normalised
 
 CODE_VERSION = "1"
-"""Raised by hand when results change with the code: what stands for the digests where a user asks for it."""
+"""Used instead of the digests if a user asks for it; incremented manually when a code change alters results."""
 
 _OUR_PACKAGE = "harness"
 _WITHOUT_INFLUENCE = tuple(
@@ -35,23 +36,24 @@ _WITHOUT_INFLUENCE = tuple(
             "names",
             "plugins",
             "spool",
+            "syntax",
             "units",
         ),
     )
 )
-"""Rooms that by the project's own walls cannot change what a stage computes: they declare, place, record or read."""
+"""Packages and modules that cannot change what a stage computes, by the import rules that a test enforces."""
 
 _DIGEST_BYTES = 16
 
 
 def code_digest(roots: tuple[str, ...]) -> str:
-    """The digest of the modules named by ``roots`` and of all code that they import, at any depth.
+    """Returns the digest of the modules named by ``roots`` and of all code that they import, at any depth.
 
-    Imports are followed inside the root's own top-level package and, for a loose script or a project folder, among
-    its neighbours in the same folder. Those inside functions count, and so do those under ``if TYPE_CHECKING``: a
-    package that imports lazily names its modules there. The rooms of this package that cannot change a result are left
-    out, and so is its ``__init__`` (its version). Files are read anew once they have changed, so that a notebook may go
-    on after an edit; whoever asks often about one state of the code keeps the answers.
+    Imports are followed inside the root's own top-level package and, for a loose script or a project folder, among its
+    neighbours in the same folder. Imports inside functions count, and so do those under ``if TYPE_CHECKING``, where a
+    package that imports lazily names its modules. Left out are the parts of this package that cannot change a result,
+    and its ``__init__`` (its version). Changed files are read again, so that a notebook can continue after an edit; a
+    caller that asks often about one state of the code should keep the answers.
 
     Args:
         roots: Module names (``harness.reid.train.stage``) or references to a user's code (``package.module:name``).
@@ -67,7 +69,7 @@ def code_digest(roots: tuple[str, ...]) -> str:
 
 
 def reached_modules(roots: Sequence[str]) -> dict[str, Path]:
-    """The modules whose code ``code_digest`` covers, by name, with their files."""
+    """Returns the modules whose code ``code_digest`` covers: their files by name."""
     found: dict[str, Path] = {}
     waiting: list[str] = []
     for root in roots:
@@ -95,17 +97,17 @@ def reached_modules(roots: Sequence[str]) -> dict[str, Path]:
 
 
 def code_parts(roots: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Digests of what a person knows of the code that ``code_digest`` covers, by module and name.
+    """Returns digests of the named parts of the code that ``code_digest`` covers, by module and name.
 
-    Names are those of functions, classes (``Net``), their methods (``Net.forward``) and variables; whatever else a
-    module does is under ``...``. Two codes of one digest have equal parts.
+    Names are those of functions, classes (``Net``), methods (``Net.forward``) and variables; any other statement of a
+    module is under ``...``. Code with equal ``code_digest`` has equal parts.
     """
     return {name: _parts(_tree(path)) for name, path in sorted(reached_modules(roots).items())}
 
 
 def _parts(tree: ast.Module) -> dict[str, str]:
     found: dict[str, list[str]] = {}
-    for node in (node for node in tree.body if not _says_nothing(node, in_text=False)):
+    for node in (node for node in tree.body if not has_no_effect(node, in_text=False)):
         if isinstance(node, ast.ClassDef):
             methods = [inner for inner in node.body if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef)]
             for method in methods:
@@ -144,7 +146,7 @@ def mentions(reference: str, word: str) -> bool:
 
 
 def locate_module(name: str) -> Path | None:
-    """The source file of a module, found without importing it or its packages; None if there is none."""
+    """Returns the source file of a module without importing it or its packages; None if there is none."""
     top, *rest = name.split(".")
     folder: Path | None
     path: Path | None
@@ -173,7 +175,7 @@ def _module_file(folder: Path, name: str) -> Path | None:
 
 
 def _neighbourhood(name: str, path: Path) -> Path | None:
-    """The folder whose modules belong to the same author; None for an installed package's."""
+    """Returns the folder whose modules are the user's own as well; None for an installed package."""
     folder = path.parents[name.count(".") + (path.name == "__init__.py")]
     installed = {"site-packages", "dist-packages"} & {part.name for part in (folder, *folder.parents)}
     standard = folder.is_relative_to(Path(ast.__file__).parent)
@@ -181,13 +183,13 @@ def _neighbourhood(name: str, path: Path) -> Path | None:
 
 
 def _with_packages(name: str) -> Iterator[str]:
-    """The module and the packages it lies in, whose ``__init__`` runs as well."""
+    """Returns the module and the packages that contain it, whose ``__init__`` runs as well."""
     parts = name.split(".")
     return (".".join(parts[: count + 1]) for count in range(len(parts)))
 
 
 _State = tuple[int, int, int, int]
-"""What changes with a file's contents."""
+"""Changes whenever a file's contents do."""
 
 
 def _state(path: Path) -> _State:
@@ -208,7 +210,7 @@ def _parsed(path: Path, state: _State) -> ast.Module:  # noqa: ARG001 - the stat
 
 
 def _imports(name: str, path: Path) -> frozenset[str]:
-    """Everything that a module may import: modules, and names in them that may be modules."""
+    """Returns all that a module may import: modules, and names in them that may be modules."""
     return _imports_of(name, path, _state(path))
 
 
@@ -239,67 +241,3 @@ def _module_digest(path: Path) -> str:
 @lru_cache(maxsize=1024)
 def _digest_of(path: Path, state: _State) -> str:
     return hashlib.blake2b(normalised(_parsed(path, state)).encode(), digest_size=_DIGEST_BYTES).hexdigest()
-
-
-def normalised(tree: ast.AST) -> str:
-    """A syntax tree as text: what it does, without how it is written.
-
-    Left out: positions, docstrings and other bare strings, ``pass``, fields that are empty (newer Pythons add some),
-    load and store contexts (the place of a node tells them). Annotations stay: dataclasses and pydantic run on them.
-
-    >>> normalised(ast.parse("def f(x):\\n    'Doubles.'\\n    return 2 * x")) == normalised(
-    ...     ast.parse("def f( x ): return (2*x)  # doubled")
-    ... )
-    True
-    """
-    pieces: list[str] = []
-    _write(tree, pieces)
-    return "".join(pieces)
-
-
-_SKIPPED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
-
-
-def _write(node: ast.AST, pieces: list[str]) -> None:
-    pieces.append(type(node).__name__)
-    pieces.append("(")
-    for name in node._fields:
-        value = getattr(node, name, None)
-        if value is None or name in _SKIPPED_FIELDS:
-            if isinstance(node, ast.Constant) and name == "value":
-                pieces.append("None")
-            continue
-        kind = type(value)
-        if kind is list:
-            kept = [item for item in value if not _says_nothing(item, in_text=isinstance(node, ast.JoinedStr))]
-            if kept:
-                pieces.append(f"{name}=[")
-                _write_all(kept, pieces)
-                pieces.append("]")
-        elif isinstance(value, ast.AST):
-            pieces.append(f"{name}=")
-            _write(value, pieces)
-        else:  # an identifier, a constant, or the small integers of FormattedValue, AnnAssign and comprehensions
-            pieces.append(f"{name}={kind.__name__}:{value!a},")
-    pieces.append(")")
-
-
-def _write_all(items: Iterable[object], pieces: list[str]) -> None:
-    for item in items:
-        if isinstance(item, ast.AST):
-            _write(item, pieces)
-        else:  # names of ``global`` and ``nonlocal``; None for ``**mapping`` in a dict and an absent default
-            pieces.append(ascii(item))
-        pieces.append(",")
-
-
-def _says_nothing(item: object, *, in_text: bool) -> bool:
-    """Whether a statement has no effect: a docstring or another bare string, ``pass``.
-
-    Or, ``in_text``, an empty part of an f-string, which Python 3.12 adds and its neighbours do not.
-    """
-    if in_text:
-        return isinstance(item, ast.Constant) and item.value == ""
-    if isinstance(item, ast.Expr):
-        return isinstance(item.value, ast.Constant) and isinstance(item.value.value, str)
-    return isinstance(item, ast.Pass)

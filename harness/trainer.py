@@ -1,16 +1,15 @@
-"""The door between the harness and whatever it trains: what a trainer declares, and what its work is given.
+"""The interface between the harness and the code that it trains.
 
-A *trainer* is any code that takes settings and a seed and gives metrics. It declares its settings (a pydantic model),
-its metrics, and for each run the chain of stages that produces the run's numbers. A stage names every setting that can
-change its result and the code that computes it: stages that are equal in both, in their seed and in their parent are
-trained once and shared. The harness plans, executes, tracks, searches and reports without knowing what a stage
-computes.
+A *trainer* is any code that takes settings and a seed and returns metrics. It declares its settings (a pydantic model),
+its metrics and, for each run, the chain of stages that produces the run's numbers. A stage declares every setting that
+can change its result, and the code that computes it: stages with equal settings, code, seed and parent are trained once
+and shared. The harness plans, executes, tracks, searches and reports without knowing what a stage computes.
 
-Three kinds of trainer come with the harness: the paper's (``harness.reid.trainer``), a user's Python function and a
+The harness comes with three kinds of trainer: the paper's (``harness.reid.trainer``), a user's Python function and a
 user's command (both ``harness.trainers``). A trainer of your own is a subclass of :class:`Trainer`, named in a recipe
 as ``trainer: package.module:name``.
 
-This module owns the words that both sides share. It refuses any field's vocabulary, and imports nothing heavy.
+This module owns the types that both sides share. It uses no research field's vocabulary and imports nothing heavy.
 """
 
 from abc import ABC, abstractmethod
@@ -24,12 +23,12 @@ from pydantic import BaseModel
 from harness.errors import InputError
 
 SPOOL = "spool.jsonl"
-"""The file in a stage's folder with its step-wise figures; see ``harness.spool``."""
+"""The file of step-wise metrics in a stage's folder; see ``harness.spool``."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric as tables show it, and which direction is better."""
+    """A metric: how tables show it, and which direction is better."""
 
     key: str
     title: str
@@ -37,7 +36,7 @@ class Metric:
     percent: bool = True
     """Whether values are fractions that reports print as percentages."""
     decimals: int = 1
-    """Digits behind the point, of a percentage where ``percent``."""
+    """Digits after the decimal point, of the percentage if ``percent``."""
 
     @property
     def lower_is_better(self) -> bool:
@@ -46,33 +45,32 @@ class Metric:
 
     @property
     def scale(self) -> float:
-        """Multiplies a value for people: 100 for a percentage."""
+        """The factor from a value to the printed number: 100 for a percentage."""
         return 100.0 if self.percent else 1.0
 
     def gain(self, difference: float) -> float:
-        """A difference with its sign turned so that positive is better."""
+        """Returns a difference with its sign set so that positive is better."""
         return -difference if self.lower_is_better else difference
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a trainer reads besides its settings: identified by content, never by where it lies."""
+    """What a trainer reads besides its settings, identified by content rather than by path."""
 
     name: str = ""
-    """The data set's name, for people; empty for a trainer that reads none."""
+    """The data set's display name; empty for a trainer that reads none."""
     contents: Mapping[str, str] = field(default_factory=dict)
     """A digest of the contents of each part (``train``, ``query``; a file's declared path)."""
     sizes: Mapping[str, int] = field(default_factory=dict)
-    """How many there are of what the trainer counts (images of a split, classes)."""
+    """Counts that the trainer reports (images of a split, classes)."""
     root: Path | None = None
-    """Where the data lies on this machine."""
+    """The folder of the data on this machine."""
     made: str = ""
-    """What a synthetic data set is ("synthetic, 300 identities, seed 0"); empty for real data."""
+    """Describes synthetic data ("synthetic, 300 identities, seed 0"); empty for real data."""
     notes: tuple[str, ...] = ()
-    """What a reader of the results should know of the data."""
+    """What a reader of the results should know about the data."""
     assumed: bool = False
-    """Whether nothing was read: the sizes are those of a release, the contents are unknown. Such inputs can be planned
-    with, and never run."""
+    """Whether nothing was read: sizes are a release's, contents unknown. Such inputs can be planned with, never run."""
 
 
 @dataclass(frozen=True)
@@ -80,93 +78,93 @@ class StageSpec:
     """One stage of a run, as its trainer declares it. Its parent is the stage before it in the chain."""
 
     kind: str
-    """What the stage does, for instance ``train`` or ``evaluate``."""
+    """What the stage does, such as ``train`` or ``evaluate``."""
     name: str
-    """For people: the recipe's name of the stage."""
+    """Display name: the recipe's name for the stage."""
     settings: Mapping[str, Any]
-    """Plain data: everything that can change the result, apart from the code and the parent's result."""
+    """Plain data: everything that can change the result besides the code and the parent's result."""
     code: tuple[str, ...]
-    """Modules or ``package.module:name`` references whose code, with all that it imports, decides the result."""
+    """Modules or ``package.module:name`` references whose code, imports included, computes the result."""
     epochs: int = 0
     """Epochs that the stage trains."""
     amount: int = 1
-    """Units of work: whatever its duration is proportional to (images seen)."""
+    """Units of work, to which the duration is proportional (images seen)."""
     alike: Mapping[str, Any] = field(default_factory=dict)
-    """What a unit of work costs: stages of equal ``kind`` and ``alike`` run at the same speed."""
+    """Settings that decide the speed: stages of equal ``kind`` and ``alike`` are equally fast per unit of work."""
     memory_advice: str = ""
-    """Which setting to lower when memory runs out."""
+    """Advice for a user when memory runs out: which setting to lower."""
     budget: Mapping[str, Any] = field(default_factory=dict)
-    """What a fair comparison of two rows keeps alike besides ``epochs``, by its name for people (steps, sampler).
+    """What a fair comparison of two rows keeps equal besides ``epochs``, by display name (steps, sampler).
 
-    Part of no fingerprint. Plans and reports mention beside an effect or a claim what its rows do not have alike.
+    Not part of the fingerprint. Plans and reports mention with an effect or a claim in what its rows differ.
     """
 
 
 Part = Literal["choose", "confirm"]
-"""Of the data that a search holds out: what its trials are scored on, and what measures the chosen point afterwards."""
+"""Parts of a search's held-out data: trials are scored on one, the chosen point is measured on the other."""
 
 PARTS: tuple[Part, ...] = get_args(Part)
 
 Emit = Callable[[Mapping[str, Any]], None]
-"""Called inside a stage with its progress, any subset of: epoch, epochs, step, steps, loss, images_per_s.
+"""Callback for a stage's progress, any subset of: epoch, epochs, step, steps, loss, images_per_s.
 
-Where nothing of that is known yet: ``doing``, what goes on, in words, and where it can be counted, ``done`` and ``of``.
+Before the first step: ``doing``, a description, and if countable ``done`` and ``of``.
 """
 
 
 @dataclass(frozen=True)
 class Task:
-    """What the work of a stage is given."""
+    """The arguments of a stage's work."""
 
     kind: str
     name: str
     settings: Mapping[str, Any]
-    """As declared in ``StageSpec``, with ``code``: the digest of the code."""
+    """As declared in ``StageSpec``, plus ``code``: the digest of the code."""
     folder: Path
-    """The stage's own folder; checkpoints, the spool and the results live here."""
+    """The stage's own folder, for checkpoints, the spool and the results."""
     parent_folder: Path | None
-    """The finished parent's files; None for the first stage of a chain."""
+    """The folder of the finished parent; None for the first stage of a chain."""
     context: Mapping[str, Any]
-    """Circumstances that cannot change the result: device, threads, where inputs lie, ... (in no fingerprint)."""
+    """What cannot change the result, and is in no fingerprint: device, threads, paths of inputs."""
     prefix_folder: Path | None = None
-    """The files of a stage that trained the first epochs of this one, if they are still whole."""
+    """The folder of a finished stage that trained the first epochs of this one, if there is one."""
 
 
 Work = Callable[[Task, Emit], dict[str, Any]]
-"""Carries out one stage: leaves its files in ``task.folder`` and returns its result, plain JSON data.
+"""Runs one stage: writes its files to ``task.folder`` and returns its result, plain JSON data.
 
-The result of a run's last stage holds ``metrics`` (name: number). Any stage's may hold ``seconds``, ``device``,
+The result of a run's last stage has ``metrics`` (name: number). Any stage's may have ``seconds``, ``device``,
 ``notes`` (sentences), ``steps`` (lines in the spool) and costs: ``parameters``, ``multiply_adds``, ``images_per_s``,
-``peak_memory_mb``, ``energy_wh``, ``gpu_utilisation``. Where metrics are means over units (queries, examples), the
-values by unit go into ``units.npz``; see ``harness.units``. Must be importable by name: workers are other processes.
+``peak_memory_mb``, ``energy_wh``, ``gpu_utilisation``. If metrics are means over units (queries, examples), the
+values by unit go to ``units.npz``; see ``harness.units``. It must be importable by name: workers are other processes.
 
 Raises:
-    InputError: For what the user can mend.
+    InputError: For a mistake that the user can fix.
     StageError: For a failure with a known reason.
 """
 
 
 class UntrainableError(InputError):
-    """Raised by ``Trainer.stages`` for settings from which nothing can be trained; the row is refused."""
+    """Raised by ``Trainer.stages`` for settings that train nothing; the row is refused."""
 
 
 class Trainer(ABC):
-    """What the harness asks of a trainer; see the module. Only ``settings``, ``work`` and two methods are required."""
+    """The base class of trainers; see the module. Only ``settings``, ``work`` and two methods are required."""
 
     settings: type[BaseModel]
     """The model that a recipe's values are validated against."""
     work: str
     """``package.module:function``: the :data:`Work` of every stage."""
     probe: str = ""
-    """``package.module:function`` that measures a stage's speed in a few steps; empty if there is none."""
+    """``package.module:function`` that measures a stage's speed in a few steps; empty for none."""
     synthetic: type[BaseModel] | None = None
-    """The model of a profile's ``synthetic:`` block; None if the trainer makes no data."""
+    """The model of a profile's ``synthetic:`` block; None if the trainer generates no data."""
     uniform: tuple[str, ...] = ()
     """Dotted settings that all rows of a table must share."""
     measuring: tuple[str, ...] = ()
-    """Sections of the settings that decide how a result is measured: no search may vary them."""
+    """Sections of the settings that define how results are measured; a search must not vary them."""
     artifacts: tuple[str, ...] = ()
-    """Files of a run's last stage that the tracker keeps, besides ``units.npz``."""
+    """Files of a run's last stage that are logged to the tracker, besides ``units.npz``."""
 
     @abstractmethod
     def metrics(self, settings: BaseModel) -> Mapping[str, Metric]:
@@ -174,7 +172,7 @@ class Trainer(ABC):
 
     @abstractmethod
     def stages(self, settings: BaseModel, seed: int, inputs: Inputs) -> Sequence[StageSpec]:
-        """Returns the chain of stages that gives a run's numbers, the last one holding its metrics.
+        """Returns the chain of stages that produces a run's numbers; the last one's result has its metrics.
 
         Raises:
             UntrainableError: If these settings train nothing.
@@ -182,15 +180,15 @@ class Trainer(ABC):
         """
 
     def untrainable(self, settings: BaseModel) -> str:  # noqa: ARG002
-        """Returns why these settings train nothing, before any input is known; empty if they do."""
+        """Returns why these settings train nothing, without knowing the inputs; empty if they train."""
         return ""
 
     def dataset(self, settings: Mapping[str, Any]) -> str:  # noqa: ARG002
-        """Returns the name of the data set that settings name, as nested mappings not yet validated; empty for none."""
+        """Returns the data set that settings (nested mappings, not yet validated) name; empty for none."""
         return ""
 
     def misfit(self, settings: BaseModel, synthetic: BaseModel) -> tuple[str, str] | None:  # noqa: ARG002
-        """Returns the dotted setting that a profile's synthetic data does not fit and a sentence; None if it fits."""
+        """Returns the dotted setting that a profile's synthetic data contradicts, and why; None if it fits."""
         return None
 
     def find(
@@ -198,23 +196,23 @@ class Trainer(ABC):
         settings: Sequence[Mapping[str, Any]],  # noqa: ARG002
         candidates: Sequence[Path],  # noqa: ARG002
     ) -> tuple[Path | None, Sequence[Path]]:
-        """Returns the first candidate folder that holds the data sets that rows name, and the places looked in.
+        """Returns the first candidate folder with the data sets that rows name, and the places searched.
 
         Args:
-            settings: Those of the rows, as nested mappings not yet validated.
+            settings: The rows' settings, nested mappings that are not yet validated.
             candidates: The folders, in order.
         """
         return None, ()
 
     def release(self, settings: Sequence[Mapping[str, Any]]) -> Inputs | None:  # noqa: ARG002
-        """Returns the rows' data as its release is known to be, ``assumed``, for plans without files; None if unknown.
+        """Returns ``assumed`` inputs, known from the data's release, for plans without the files; None if unknown.
 
-        Its contents name every part that stages read; what they say of it is never used.
+        The contents have a key for every part that stages read; their values are never used.
         """
         return None
 
     def inputs(self, request: "InputRequest") -> Inputs:  # noqa: ARG002
-        """Opens (or makes) and identifies what the stages read.
+        """Opens (or generates) and identifies what the stages read.
 
         Raises:
             InputError: If something is missing or damaged.
@@ -222,25 +220,25 @@ class Trainer(ABC):
         return Inputs()
 
     def context(self, settings: Sequence[BaseModel], inputs: Inputs, cache: Path) -> dict[str, Any]:  # noqa: ARG002
-        """Returns the trainer's part of a task's context: where inputs lie, and what changes no result.
+        """Returns the trainer's part of a task's context: paths of inputs, and options that change no result.
 
         Args:
-            settings: Those of all rows of the table.
-            inputs: What was opened.
+            settings: The settings of all rows.
+            inputs: As ``inputs`` returned them.
             cache: The store's folder for decoded or converted inputs.
         """
         return {}
 
     def hold_out(self, settings: BaseModel, held_out: Mapping[str, Any], part: Part) -> BaseModel:  # noqa: ARG002
-        """Returns the settings with part of the training data held out to score on, for a search.
+        """Returns the settings with part of the training data held out for scoring, for a search.
 
-        Data that helped to choose a point favours it, so what confirms the point should be other data. A trainer that
-        cannot divide what it holds out returns the same for both parts, and the search's report says so.
+        A score on data that chose a point is biased in its favour, so other data should confirm it. A trainer that
+        cannot split its held-out data returns the same settings for both parts, and the search's report says so.
 
         Args:
-            settings: Those of a point.
-            held_out: What the search's file says under ``held_out:``.
-            part: Which part to score on. Neither is trained on, whichever is scored.
+            settings: The settings of a point.
+            held_out: The ``held_out:`` block of the search's file.
+            part: The part to score on. Neither part is trained on.
 
         Raises:
             InputError: If the trainer holds nothing out.
@@ -248,67 +246,67 @@ class Trainer(ABC):
         raise InputError("this trainer declares no held-out data, so there is nothing to choose values on")
 
     def stops(self, settings: BaseModel, every: int) -> Mapping[int, Mapping[str, Any]]:  # noqa: ARG002
-        """Returns the settings, by dotted key, with which the last stage stops after each multiple of ``every`` epochs.
+        """Returns, by epoch, the settings (by dotted key) that stop the last stage every ``every`` epochs.
 
-        By epoch, the whole stage last with no settings. Without stops a search prunes nothing.
+        The last entry is the whole stage, with no settings. Without stops a search prunes nothing.
         """
         return {}
 
     def matched(self, settings: BaseModel, other: BaseModel) -> BaseModel:  # noqa: ARG002
-        """Returns settings that train as another row does (its stages, steps, samplers), with their own losses alone.
+        """Returns settings that train as another row does (its stages, steps, samplers) but keep their own losses.
 
-        What a row gains beyond this control is not its longer training's. A trainer that knows no such control leaves
-        this out, and tables of it cannot ask for ``controls: matched``.
+        A row's gain over this control is not due to longer training. A trainer without such controls does not override
+        this, and its tables cannot ask for ``controls: matched``.
 
         Args:
-            settings: Those of the row that trains less.
-            other: Those of the row that it is compared with.
+            settings: The settings of the row that trains less.
+            other: The settings of the row that it is compared with.
 
         Raises:
-            UntrainableError: If there is no such training, with the reason as a sentence's rest ("it trains ...").
+            UntrainableError: If there is no such training; the reason continues a sentence ("it trains ...").
         """
         raise UntrainableError("this recipe's trainer makes no matched controls")
 
     def params(self, settings: BaseModel) -> Mapping[str, Any]:  # noqa: ARG002
-        """Returns the few settings that a person compares runs by in the tracker, besides the factors."""
+        """Returns the few settings, besides the factors, by which runs are compared in the tracker."""
         return {}
 
     def costs(self, stages: Sequence[Mapping[str, Any]], inputs: Inputs) -> Mapping[str, int]:  # noqa: ARG002
-        """Returns costs of a run that need no training: ``parameters``, ``multiply_adds`` (one input, test time).
+        """Returns costs that are known without training: ``parameters``, ``multiply_adds`` (one input, test time).
 
         Args:
             stages: The settings of the run's stages, in order.
-            inputs: What they read.
+            inputs: The inputs that they read.
         """
         return {}
 
     def load(self, settings: BaseModel, folders: Sequence[Path]) -> Any:  # noqa: ARG002
-        """Returns what a finished run left, ready to use; by default the folder of its last stage.
+        """Loads a finished run's product, such as a model; by default returns the folder of its last stage.
 
         Args:
-            settings: Those of the row.
-            folders: Those of the run's stages, in order.
+            settings: The settings of the row.
+            folders: The folders of the run's stages, in order.
         """
         return folders[-1]
 
     def cost_key(self, stages: Sequence[Mapping[str, Any]], inputs: Inputs) -> Any:  # noqa: ARG002
-        """Returns plain data that ``costs`` depends on, so that they are counted once; None for nothing to count."""
+        """Returns plain data that decides ``costs``, as their cache key; None if there are no costs."""
         return None
 
 
 @dataclass(frozen=True)
 class InputRequest:
-    """What ``Trainer.inputs`` is asked for."""
+    """The arguments of ``Trainer.inputs``."""
 
     settings: Sequence[BaseModel]
-    """Those of all rows of the table."""
+    """The settings of all rows of the table."""
     root: Path | None
-    """The folder that was found; None: make the synthetic data, or read what the settings name."""
+    """The folder that ``find`` returned; None: generate the synthetic data, or read what the settings name."""
     synthetic: BaseModel | None
     """The profile's ``synthetic:`` block."""
     store: Path
-    """The store's folder on this machine: its ``cache`` and ``data`` are for trainers to keep things in."""
+    """The store's folder on this machine; trainers may write to its ``cache`` and ``data``."""
     training_only: bool = False
-    """Whether only training data may be looked at, for a search."""
+    """Whether only training data may be read, for a search."""
     progress: Callable[[str, int, int], None] = lambda _what, _done, _all: None
-    """Called with what is being done, how much is done, and of how much."""
+    """Callback: a description of the work, how much is done, and of how much."""

@@ -20,6 +20,7 @@ SHARED = {
     "plugins",
     "spool",
     "trainer",
+    "syntax",
     "units",
 }
 """Single modules that every room may use, the door among them; they themselves use each other alone."""

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness import code as code_module
-from harness.code import code_digest, mentions, normalised, reached_modules
+from harness.code import code_digest, mentions, reached_modules
 from harness.errors import InputError
+from harness.syntax import normalised
 
 WORK_ROOTS = ("harness.reid.train.training", "harness.reid.train.scoring")
 

@@ -137,8 +137,8 @@ def test_the_order_of_keys_says_nothing(mapping: dict[str, Any], random: Any) ->
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
-    from harness.code import normalised
     from harness.plan import effects
+    from harness.syntax import normalised
 
     module = sys.modules["harness.plan.fingerprint"]
     assert doctest.testmod(module).failed == 0
