@@ -1,6 +1,6 @@
-"""Running a plan's stages, wherever that is, and keeping what they leave.
+"""Runs a plan's stages, on one machine or many, and stores their results.
 
-Owns the executors behind one protocol, the artifact store, and what a failure means. Refuses knowing what a stage
+Owns the executors behind one protocol, the artifact store, and the meaning of a failure. Refuses to know what a stage
 computes; importing it needs neither torch nor the tracker.
 """
 

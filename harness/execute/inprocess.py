@@ -1,4 +1,4 @@
-"""The executor without processes: one stage after another, here, where a debugger and prints can see it."""
+"""The executor without worker processes: stages run one by one in this process, within reach of a debugger."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +15,11 @@ from harness.plan.stage import Stage
 class InProcessExecutor:
     """Runs stages in the calling process; see ``Executor`` for the promises.
 
-    A stage that kills its process kills this one; everything finished stays finished.
+    A stage that kills its process kills this one; finished stages stay finished.
 
     Args:
         store: Where results live.
-        slot: The device and threads that stages are told to use.
+        slot: The device and threads for stages.
     """
 
     def __init__(self, store: Store, slot: Slot | None = None) -> None:
@@ -28,7 +28,7 @@ class InProcessExecutor:
 
     @property
     def capacity(self) -> int:
-        """One stage at a time."""
+        """One."""
         return 1
 
     def execute(
@@ -38,7 +38,7 @@ class InProcessExecutor:
         context: Mapping[str, Any],
         on_event: Callable[[Event], None],
     ) -> dict[str, Outcome]:
-        """Runs ``stages`` (parents first) with the work named ``module:function``; an outcome for each fingerprint.
+        """Runs ``stages`` (parents first) with the work ``module:function``; returns their outcomes by fingerprint.
 
         Raises:
             KeyboardInterrupt: On Ctrl-C, at once.

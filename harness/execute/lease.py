@@ -1,10 +1,10 @@
-"""A lock across machines: an object that one of them makes, keeps fresh, and takes away.
+"""A lock across machines: an object that its holder creates, renews and deletes.
 
-Objects cannot be locked, and the clocks of machines do not agree. So a holder renews a beat in its object, and whoever
-sees the same beat for a patience of its *own* monotonic clock takes over, by making the next object in a row: of
-several who try at once, the file system lets one succeed. A holder that was only slow or cut off finds the newer object
-and stops. Between the two, a stage may be worked on twice: since stages are addressed by their contents and
-deterministic, that wastes work and corrupts nothing.
+Objects cannot be locked, and the clocks of machines disagree. So the holder writes a heartbeat to its object. A machine
+that sees no new heartbeat for a timeout on its *own* monotonic clock takes over by creating the next object in a
+numbered series: if several try at once, the file system lets one succeed. A holder that was only slow or offline finds
+the newer object and stops. Until then two machines may run the same stage; since stages are deterministic and addressed
+by content, that wastes work and corrupts nothing.
 """
 
 import json
@@ -22,43 +22,43 @@ from harness.errors import InputError, StageError
 from harness.execute.remote import Remote
 from harness.files import regular_file, replace_text
 
-PATIENCE_S = 60.0
-"""How long a beat must stand still until its holder counts as dead."""
-_BEATS = 6
-"""Beats within the patience, so that a few may be late or lost."""
+LEASE_TIMEOUT_S = 60.0
+"""The holder counts as dead after this time without a new heartbeat."""
+_BEATS_PER_TIMEOUT = 6
+"""Heartbeats per timeout, so that a few may be late or lost."""
 
 _log = logging.getLogger(__name__)
 
 
 class StageTakenError(StageError):
-    """Another machine took a stage over while this one was not heard of."""
+    """Another machine took over a stage, since this one sent no heartbeat."""
 
 
 class Lease:
     """One attempt to hold one name.
 
     Args:
-        remote: Where the machines meet.
-        name: What is locked.
-        scratch: The scratch folder. Its lock of the same name, which the kernel frees at a kill, is already held, so
-            that a lease which was taken under this scratch folder is a dead process's.
-        patience_s: See ``PATIENCE_S``.
+        remote: Where the objects live.
+        name: The name of the lock.
+        scratch: This machine's working folder. The caller holds its local lock of the same name, which the kernel frees
+            when a process dies: so any lease from this scratch folder belongs to a dead process.
+        timeout_s: See ``LEASE_TIMEOUT_S``.
     """
 
-    def __init__(self, remote: Remote, name: str, scratch: Path, patience_s: float) -> None:
+    def __init__(self, remote: Remote, name: str, scratch: Path, timeout_s: float) -> None:
         self._remote, self._name = remote, name
         self._scratch = _identity(scratch / "locks")
         self._seen = scratch / "locks" / f"{name}.seen"
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._token = uuid.uuid4().hex
         self._number = 0
         self._beats = 0
         self._taken_by: str | None = None
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name=f"lease {name[:8]}", daemon=True)
+        self._thread = threading.Thread(target=self._renew, name=f"lease {name[:8]}", daemon=True)
 
     def acquire(self) -> bool:
-        """Tries to take the lease, without waiting; whether it was free, or its holder is dead."""
+        """Tries to take the lease without waiting; returns whether it was free or its holder dead."""
         numbers = self._numbers()
         newest = max(numbers, default=0)
         if newest and not self._is_dead(newest):
@@ -66,7 +66,7 @@ class Lease:
         if not self._remote.creates_exclusively:
             _warn_once(
                 f"{self._remote}: this file system cannot create a file exclusively: two machines may now and "
-                "then work on one stage, which wastes time and damages nothing"
+                "then run the same stage, which wastes time and damages nothing"
             )
         self._number = newest + 1
         if not self._remote.create(self._object(self._number), self._content()):
@@ -78,35 +78,38 @@ class Lease:
 
     @property
     def is_held(self) -> bool:
-        """Whether it is still held, as of the last beat."""
+        """Whether the lease is still held, as of the last heartbeat."""
         return self._taken_by is None
 
     def check(self, *, now: bool = False) -> None:
-        """Looks whether the lease is still held, as of the last beat or, if asked and if that can be told, ``now``.
+        """Checks that the lease is still held, as of the last heartbeat.
+
+        Args:
+            now: Send a heartbeat first; if the remote does not answer, the last one counts.
 
         Raises:
-            StageTakenError: If it is not.
+            StageTakenError: If it is not held any more.
         """
         if now:
             with suppress(InputError):
                 self._beat()
         if self._taken_by is not None:
             raise StageTakenError(
-                f"{self._taken_by} took this stage over, since this machine was not heard of for {self._patience_s:g} s"
-                "; what was done here since is dropped, and the stage goes on there"
+                f"{self._taken_by} took over this stage, since this machine sent no heartbeat for {self._timeout_s:g} s"
+                "; work done here since then is dropped, and the stage continues there"
             )
 
     def release(self) -> None:
-        """Lets others have it."""
+        """Releases the lease."""
         self._ended.set()
         self._thread.join()
         if self._taken_by is None:
-            with suppress(InputError):  # a place that cannot be reached: others take over after their patience
+            with suppress(InputError):  # unreachable: others take over after the timeout
                 self._remote.remove([self._object(self._number)])
 
-    def _keep(self) -> None:
-        while not self._ended.wait(self._patience_s / _BEATS) and self._taken_by is None:
-            with suppress(InputError):  # cut off: if that lasts, another takes over, which the next beat finds
+    def _renew(self) -> None:
+        while not self._ended.wait(self._timeout_s / _BEATS_PER_TIMEOUT) and self._taken_by is None:
+            with suppress(InputError):  # offline: if that lasts, another machine takes over, and the next beat notices
                 self._beat()
 
     def _beat(self) -> None:
@@ -119,10 +122,10 @@ class Lease:
             self._taken_by = str(held.get("host", "another machine"))
 
     def _is_dead(self, number: int) -> bool:
-        """Whether the holder's beat has stood still for long enough; what was seen is kept for the next look.
+        """Whether the holder has sent no heartbeat for the timeout, as far as this machine has observed.
 
-        Kept in a file, since the next look may be another process's. The monotonic clock counts from the machine's
-        start: after a restart it shows less time than has passed, never more.
+        The observation is stored in a file, since another process may make the next one. The monotonic clock starts at
+        boot: after a reboot it shows less time than has passed, never more.
         """
         content = self._remote.read(self._object(number))
         if content is None:
@@ -130,12 +133,12 @@ class Lease:
         held = _holder(content)
         if held.get("scratch") == self._scratch:
             return True
-        patience_s = float(held.get("patience_s", self._patience_s))  # its holder's, which renews it accordingly
+        timeout_s = float(held.get("patience_s", self._timeout_s))  # the holder's own timeout, which it renews by
         now, beat = time.monotonic(), [number, content.decode(errors="replace")]
         with suppress(OSError, ValueError, KeyError, TypeError):
             seen = json.loads(regular_file(self._seen).read_bytes())
             if seen["beat"] == beat and seen["since"] <= now:
-                return bool(now - seen["since"] >= patience_s)
+                return bool(now - seen["since"] >= timeout_s)
         replace_text(self._seen, json.dumps({"beat": beat, "since": now}))
         return False
 
@@ -147,12 +150,12 @@ class Lease:
 
     def _content(self) -> bytes:
         holder = {"host": socket.gethostname(), "pid": os.getpid(), "scratch": self._scratch}
-        renewal = {"token": self._token, "beat": self._beats, "patience_s": self._patience_s}
+        renewal = {"token": self._token, "beat": self._beats, "patience_s": self._timeout_s}
         return json.dumps({**holder, **renewal}).encode()
 
 
 def _holder(content: bytes) -> dict[str, Any]:
-    """Who made a lease's object; nothing if that cannot be read, and whoever wrote it does not renew it either."""
+    """Returns a lease object's holder; empty if it is unreadable (then nobody renews it either)."""
     try:
         held = json.loads(content)
     except ValueError:
@@ -161,17 +164,17 @@ def _holder(content: bytes) -> dict[str, Any]:
 
 
 def _identity(folder: Path) -> str:
-    """What tells a folder of this machine, as long as it is up, from every other machine's."""
+    """Identifies a folder of this machine until its next reboot, and differs from every other machine's."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     machine = regular_file(boot).read_text(encoding="ascii").strip() if boot.exists() else f"{uuid.getnode():x}"
-    told = folder.stat()
-    return f"{machine}:{told.st_dev:x}:{told.st_ino:x}"
+    status = folder.stat()
+    return f"{machine}:{status.st_dev:x}:{status.st_ino:x}"
 
 
 _warned: set[str] = set()
 
 
-def _warn_once(told: str) -> None:
-    if told not in _warned:
-        _warned.add(told)
-        _log.warning(told)
+def _warn_once(message: str) -> None:
+    if message not in _warned:
+        _warned.add(message)
+        _log.warning(message)

@@ -1,11 +1,11 @@
 """The executor of one machine: a worker process for each slot, alive from stage to stage.
 
-Owns worker processes: starting, feeding, losing, interrupting. Refuses the choice of what runs next (``schedule``) and
-what a stage's end means (``worker``).
+Owns worker processes: starting, feeding, losing and interrupting them. Refuses the choice of the next stage
+(``schedule``) and the meaning of a stage's end (``worker``).
 
-A worker is a fresh interpreter with the slot's thread variables in its environment before any library is imported. It
-stays alive between stages and between calls, since importing torch takes seconds. Each talks over a socket of its own:
-one that is killed in mid-sentence can garble no other.
+A worker is a fresh interpreter whose environment has the slot's thread variables before any library is imported. It
+stays alive between stages and between calls, since importing torch takes seconds. Each has its own socket: one that is
+killed in the middle of a message cannot garble another's.
 """
 
 import os
@@ -29,13 +29,13 @@ from harness.execute.worker import explain_death
 from harness.plan.stage import Stage
 
 _GRACE_S = 2.0
-"""How long interrupted workers have to end by themselves."""
+"""Seconds that interrupted workers have to exit by themselves."""
 _ATTEMPTS = 2
-"""How often a stage is tried whose worker is lost; it resumes from its newest checkpoint."""
+"""Attempts at a stage whose worker is lost; each resumes from the newest checkpoint."""
 _MOST_OUTPUT_BYTES = 16 * 2**20
-"""Of what a worker prints, on disk: more is dropped, the oldest first."""
+"""Most output of a worker that is kept on disk; the oldest is dropped."""
 _LAST_WORDS = 500
-"""Characters of a lost worker's output that its stage's reason quotes."""
+"""Characters of a lost worker's output that the failure's reason quotes."""
 
 
 class LocalExecutor:
@@ -46,7 +46,7 @@ class LocalExecutor:
 
     Args:
         store: Where results live.
-        slots: One worker each; see ``share_out``.
+        slots: One worker runs in each; see ``share_out``.
     """
 
     def __init__(self, store: Store, slots: Sequence[Slot]) -> None:
@@ -59,7 +59,7 @@ class LocalExecutor:
 
     @property
     def capacity(self) -> int:
-        """How many stages run at once: one a slot."""
+        """The number of slots."""
         return len(self._slots)
 
     def __enter__(self) -> "LocalExecutor":
@@ -77,7 +77,7 @@ class LocalExecutor:
         context: Mapping[str, Any],
         on_event: Callable[[Event], None],
     ) -> dict[str, Outcome]:
-        """Runs ``stages`` (parents first) with the work named ``module:function``; an outcome for each fingerprint.
+        """Runs ``stages`` (parents first) with the work ``module:function``; returns their outcomes by fingerprint.
 
         One call at a time; a second one from another thread waits for the first.
 
@@ -90,13 +90,13 @@ class LocalExecutor:
                 busy: dict[int, Stage] = {}
                 losses: dict[str, int] = {}
                 while not schedule.done:
-                    self._hand_out(schedule, busy, work, context, on_event)
+                    self._assign(schedule, busy, work, context, on_event)
                     if not busy:
-                        time.sleep(RETRY_S / 5)  # all that is ready is in another process's hands
+                        time.sleep(RETRY_S / 5)  # every ready stage is locked by another process
                         continue
                     for number in busy:
                         self._workers[number].drop_old_output()
-                    for number in self._speaking(busy):
+                    for number in self._with_messages(busy):
                         self._listen(number, schedule, busy, losses, on_event)
                 return schedule.outcomes
             except BaseException:
@@ -104,7 +104,7 @@ class LocalExecutor:
                 raise
 
     def close(self) -> None:
-        """Asks all workers to end, waits a little, then kills. An interruption during the wait kills at once."""
+        """Interrupts all workers, waits briefly, then kills them. An interruption during the wait kills at once."""
         workers = list(self._workers.values())
         self._workers.clear()
         try:
@@ -117,7 +117,7 @@ class LocalExecutor:
             for worker in workers:
                 worker.kill()
 
-    def _hand_out(
+    def _assign(
         self,
         schedule: Schedule,
         busy: dict[int, Stage],
@@ -125,7 +125,7 @@ class LocalExecutor:
         context: Mapping[str, Any],
         on_event: Callable[[Event], None],
     ) -> None:
-        """Gives every idle slot a stage, as far as there are any ready."""
+        """Assigns ready stages to idle slots."""
         for number, slot in enumerate(self._slots):
             if number in busy:
                 continue
@@ -134,16 +134,18 @@ class LocalExecutor:
                 return
             busy[number] = stage
             worker = self._workers.get(number)
-            if worker is None or not worker.lives():
+            if worker is None or not worker.is_alive():
                 on_event(Event("starting", stage.fingerprint, {"name": stage.name, "doing": "starting a worker"}))
                 worker = self._workers[number] = _Worker(slot)
-            worker.ask(self.store, stage, work, slot.fill(context))
+            worker.send(self.store, stage, work, slot.fill(context))
 
-    def _speaking(self, busy: Mapping[int, Stage]) -> list[int]:
-        """The busy slots whose workers have something to say, or have ended."""
-        lines = {self._workers[number].line: number for number in busy}
-        ready = [lines[line] for line in wait(list(lines), timeout=RETRY_S) if isinstance(line, Connection)]
-        return [*ready, *(number for number in busy if number not in ready and not self._workers[number].lives())]
+    def _with_messages(self, busy: Mapping[int, Stage]) -> list[int]:
+        """Returns the busy slots whose workers have sent a message or have ended."""
+        by_connection = {self._workers[number].connection: number for number in busy}
+        ready = [
+            by_connection[each] for each in wait(list(by_connection), timeout=RETRY_S) if isinstance(each, Connection)
+        ]
+        return [*ready, *(number for number in busy if number not in ready and not self._workers[number].is_alive())]
 
     def _listen(
         self,
@@ -153,17 +155,17 @@ class LocalExecutor:
         losses: dict[str, int],
         on_event: Callable[[Event], None],
     ) -> None:
-        """Takes one message of a worker, or its end."""
+        """Handles one message of a worker, or its end."""
         worker, stage = self._workers[number], busy[number]
         try:
-            message = worker.hear()
+            message = worker.receive()
         except (EOFError, OSError):
             del busy[number], self._workers[number]
             worker.kill()
             losses[stage.fingerprint] = losses.get(stage.fingerprint, 0) + 1
             reason = explain_death(worker.exit_code, stage, worker.last_words())
             if losses[stage.fingerprint] < _ATTEMPTS:
-                detail = {"name": stage.name, "warning": f"{reason}; it is tried once more in a fresh process"}
+                detail = {"name": stage.name, "warning": f"{reason}; it is retried in a fresh process"}
                 on_event(Event("progress", stage.fingerprint, detail))
                 schedule.put_back(stage)
             else:
@@ -188,15 +190,15 @@ def start_worker(descriptor: int, output: IO[bytes], environment: Mapping[str, s
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        process_group=0,  # a terminal's Ctrl-C is for us alone, and its own children can be ended with it
+        process_group=0,  # keeps a terminal's Ctrl-C away, and lets us kill its children with it
     )
 
 
 class _Worker:
-    """A worker process and the line to it."""
+    """A worker process and the connection to it."""
 
     def __init__(self, slot: Slot) -> None:
-        self.line, theirs = Pipe()
+        self.connection, theirs = Pipe()
         self._output = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - lives as long as the worker
         environment = {**os.environ, **slot.environment(), **_import_path()}
         self._process = start_worker(theirs.fileno(), self._output, environment)
@@ -206,27 +208,27 @@ class _Worker:
     def exit_code(self) -> int | None:
         return self._process.returncode
 
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, store: Store, stage: Stage, work: str, context: Mapping[str, Any]) -> None:
-        with suppress(BrokenPipeError, ConnectionResetError):  # it just died: hearing it will tell
-            self.line.send((store, stage, work, context))
+    def send(self, store: Store, stage: Stage, work: str, context: Mapping[str, Any]) -> None:
+        with suppress(BrokenPipeError, ConnectionResetError):  # it just died, which receive() will find
+            self.connection.send((store, stage, work, context))
 
-    def hear(self) -> Event | Outcome | None:
-        """The next message: an event, or the end of the stage (None: another process has it). EOFError if it ended."""
-        if not self.line.poll() and not self.lives():
-            raise EOFError  # a child that it left behind may hold the line open
-        message: Event | Outcome | None = self.line.recv()
+    def receive(self) -> Event | Outcome | None:
+        """Returns an event, or the outcome of the stage (None: it is locked). EOFError if the process ended."""
+        if not self.connection.poll() and not self.is_alive():
+            raise EOFError  # a child that it left may keep the connection open
+        message: Event | Outcome | None = self.connection.recv()
         return message
 
     def drop_old_output(self) -> None:
-        """Empties the file of what it has printed once that is large; it goes on at the end, wherever that is."""
+        """Truncates the file of its output once that is large; later output is appended."""
         if os.fstat(self._output.fileno()).st_size > _MOST_OUTPUT_BYTES:
             os.ftruncate(self._output.fileno(), 0)
 
     def last_words(self) -> str:
-        """The end of what it wrote to its standard output and error, or how a crash inside a library begins."""
+        """Returns the end of its standard output and error, or the start of a crash report."""
         size = self._output.seek(0, os.SEEK_END)
         self._output.seek(max(0, size - 8192))
         text = " ".join(self._output.read().decode("utf-8", "replace").split())
@@ -241,13 +243,13 @@ class _Worker:
             self._process.wait(timeout_s)
 
     def kill(self) -> None:
-        """Ends the worker at once and its own children, which may outlive one that was killed."""
+        """Kills the worker and its children, which may outlive it."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self.line.close()
+        self.connection.close()
 
 
 def _import_path() -> dict[str, str]:
-    """What lets a worker import all that this process can, and nothing from its working directory by accident."""
+    """Lets a worker import what this process can, and nothing from its working directory by accident."""
     return {"PYTHONPATH": os.pathsep.join(path or os.curdir for path in sys.path), "PYTHONSAFEPATH": "1"}

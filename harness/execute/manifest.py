@@ -1,7 +1,7 @@
-"""What makes a stage complete: a manifest with its result and with the size and checksum of every file.
+"""The manifest that makes a stage complete: its result, and the size and checksum of every file.
 
-Owns the manifest's format, and which of a folder's files are products. Refuses places: a manifest reads the same from a
-disk and from a store elsewhere.
+Owns the manifest's format, and which files of a folder belong to the result. Independent of location: a manifest reads
+the same from a disk and from a remote store.
 """
 
 import hashlib
@@ -15,9 +15,9 @@ from harness.files import regular_file
 
 MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"
-"""A stage's folder for what only a resumed stage needs."""
+"""The subfolder with what only a resumed stage needs."""
 ERROR = "error.txt"
-"""The traceback of a stage that failed last time."""
+"""The file with the traceback of the last failure."""
 
 Manifest = dict[str, Any]
 """``format``, ``stage``, ``result``, ``versions``, and ``files``: bytes and blake2b by name."""
@@ -27,7 +27,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 def seal_manifest(body: Mapping[str, Any]) -> str:
-    """The text of a manifest, with its checksum."""
+    """Serialises a manifest with its checksum."""
     content = json.dumps({**body, "format": _FORMAT}, sort_keys=True)
     checksum = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
     return json.dumps({"checksum": checksum, "content": content})
@@ -36,13 +36,13 @@ def seal_manifest(body: Mapping[str, Any]) -> str:
 def read_manifest(
     fingerprint: str, place: str, text: bytes, size_of: Callable[[str], int | None]
 ) -> tuple[Manifest | None, str]:
-    """A complete stage's manifest, or None and what is wrong with it or with the sizes of its files.
+    """Parses a complete stage's manifest; or returns None and what is wrong with it or with the sizes of its files.
 
     Args:
-        fingerprint: The stage that it must be of.
-        place: Where the stage lies, for people.
-        text: What was found there as its manifest.
-        size_of: The size of the stage's file of that name; None if there is none.
+        fingerprint: The stage that it must belong to.
+        place: The stage's location, for messages.
+        text: The content of the manifest file.
+        size_of: Returns the size of the stage's file of that name; None if there is none.
     """
     path = f"{place}/{MANIFEST}"
     try:
@@ -56,7 +56,7 @@ def read_manifest(
     if manifest["format"] != _FORMAT:
         return None, f"{path} has format {manifest['format']}; this version reads {_FORMAT}"
     if manifest["stage"]["fingerprint"] != fingerprint:
-        return None, f"{path} is of another stage: {manifest['stage']['fingerprint']}"
+        return None, f"{path} belongs to another stage: {manifest['stage']['fingerprint']}"
     for name, kept in manifest["files"].items():
         size = size_of(name)
         if size != kept["bytes"]:
@@ -66,7 +66,7 @@ def read_manifest(
 
 
 class DamagedError(InputError):
-    """A finished stage's file turned out to be damaged when it was needed."""
+    """A file of a finished stage is damaged."""
 
     def __init__(self, place: str, found: str) -> None:
         self.damage = f"{place} is damaged: {found}; the stage counts as not done"
@@ -74,7 +74,7 @@ class DamagedError(InputError):
 
 
 def products(folder: Path) -> list[Path]:
-    """The files that a finished stage keeps."""
+    """Returns the files that belong to the stage's result."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -85,13 +85,13 @@ def products(folder: Path) -> list[Path]:
 
 
 def checksum_of(path: Path) -> str:
-    """The checksum of a file, as manifests hold it."""
+    """Returns the checksum of a file, as manifests hold it."""
     with regular_file(path).open("rb") as file:
         return checksum_of_stream(file)
 
 
 def checksum_of_stream(file: BinaryIO) -> str:
-    """The checksum of what is left to read of an open file."""
+    """Returns the checksum of an open file from its position to its end."""
     digest = hashlib.blake2b(digest_size=16)
     while chunk := file.read(_CHUNK_BYTES):
         digest.update(chunk)

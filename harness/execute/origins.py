@@ -1,8 +1,8 @@
-"""What the digests in a stage's identity stand for: the functions of its code, the parts of its data.
+"""The origins of the digests in a stage's identity: the functions of its code, the parts of its data.
 
-A store keeps a small file for each digest, written when a table first uses it, so that a later plan can say what has
-changed since. Owns the format and the folder. A digest of which nothing is kept (a stage of an older version) is simply
-not there. Refuses comparing.
+A store has a small file for each digest, written when a table first uses it, so that a later plan can say what has
+changed since. A digest without a file (of a stage made by an older version) is unknown. Owns the files' format and
+folder; refuses to compare (``harness.plan.why``).
 """
 
 import json
@@ -19,11 +19,11 @@ from harness.plan.why import Known
 from harness.trainer import Inputs
 
 ORIGINS = "origins"
-"""The store's folder of them."""
+"""The store's folder of origins."""
 
 
 def origins_of(stages: Mapping[str, Stage], inputs: Inputs) -> dict[str, dict[str, Any]]:
-    """What the digests of these stages stand for: ``code`` (by module and name), or ``part`` and ``count``."""
+    """Returns the origin of each digest of these stages: ``code`` (by module and name), or ``part`` and ``count``."""
     found: dict[str, dict[str, Any]] = {}
     for stage in stages.values():
         digest = str(stage.settings["code"])
@@ -36,7 +36,7 @@ def origins_of(stages: Mapping[str, Stage], inputs: Inputs) -> dict[str, dict[st
 
 
 def keep_origins(store: Store, origins: Mapping[str, Mapping[str, Any]]) -> None:
-    """Keeps what digests stand for; those that are kept already stay as they are.
+    """Stores origins of digests, except those that are stored already.
 
     Raises:
         InputError: If the store cannot be written to.
@@ -52,7 +52,7 @@ def keep_origins(store: Store, origins: Mapping[str, Mapping[str, Any]]) -> None
 
 
 def read_origins(store: Store, besides: Mapping[str, Mapping[str, Any]]) -> Known:
-    """All that the store keeps of digests, and ``besides``; a damaged file counts as none."""
+    """Returns all stored origins, and ``besides``; damaged files are ignored."""
     records = dict(besides)
     for path in sorted(store.fetch_published(ORIGINS).glob("*.json")):
         try:

@@ -6,7 +6,7 @@ One contract suite checks these promises on every implementation:
   parent failed.
 - A stage that the store already holds is not run again; its outcome is ``cached``.
 - One stage's failure touches only its descendants; ``execute`` never raises for it.
-- No stage is run by two processes at once, even of different harnesses: the store's lock decides, the other waits.
+- No two processes run a stage at once, not even of different commands: one gets the store's lock, the other waits.
 - Interrupting (Ctrl-C) stops workers cleanly within seconds; finished stages stay finished.
 """
 
@@ -25,7 +25,7 @@ class Event:
     """Progress that an executor reports while it works."""
 
     kind: Literal["starting", "started", "progress", "waiting", "succeeded", "cached", "failed", "not_run"]
-    """``starting``: the stage has no process yet, and waits for one; ``started``: its work begins."""
+    """``starting``: the stage waits for a worker process; ``started``: its work begins."""
     fingerprint: str
     detail: Mapping[str, Any]
 
@@ -37,7 +37,7 @@ class Outcome:
     status: Literal["succeeded", "cached", "failed", "not_run"]
     result: Mapping[str, Any] | None = None
     reason: str = ""
-    """For failed and not_run: one paragraph a person can act on."""
+    """For failed and not_run: a paragraph that says what to do."""
     seconds: float = 0.0
 
 
@@ -56,5 +56,5 @@ class Executor(Protocol):
         context: Mapping[str, Any],
         on_event: Callable[[Event], None],
     ) -> dict[str, Outcome]:
-        """Runs ``stages`` (parents first) with the work named ``module:function``; an outcome for each fingerprint."""
+        """Runs ``stages`` (parents first) with the work ``module:function``; returns their outcomes by fingerprint."""
         ...

@@ -1,7 +1,7 @@
-"""What travels beside a stage's work: its checkpoints up as they appear, and down what others write as it grows.
+"""Background transfers of a running stage: uploads its checkpoints, and downloads the growing logs of other machines.
 
-Owns two background threads, so that no step waits for the network. Neither fails anything by itself: what could not be
-sent is told as a warning and tried again; what could not be fetched is fetched the next time.
+Owns two background threads, so that no training step waits for the network. Neither makes a stage fail: a failed upload
+is reported as a warning and retried; a failed download is retried next time.
 """
 
 import threading
@@ -14,30 +14,30 @@ from harness.execute.manifest import CHECKPOINTS, products
 from harness.execute.remote import Remote
 
 SO_FAR = "so-far"
-"""Where the logs of a stage that is worked on lie, below its place: never among a finished one's files."""
+"""The remote subfolder for logs of a running stage, apart from the files of a finished one."""
 LOG = ".jsonl"
-"""The ending of files that grow while a stage works, and that it cuts back to its checkpoint when it goes on."""
+"""The suffix of files that grow while a stage runs; a resumed stage truncates them to its checkpoint."""
 
 _LOOK_S = 0.5
-"""How often the sender looks for a new checkpoint."""
+"""Seconds between checks for a new checkpoint."""
 _LONGEST_PAUSE_S = 30.0
 """The longest wait between attempts to send one."""
 _FOLLOW_S = 10.0
-"""How often files that grow elsewhere are asked for."""
+"""Seconds between downloads of files that grow on other machines."""
 _KEPT = 2
-"""Checkpoints that stay there, as here."""
+"""Number of checkpoints kept remotely; the same as locally."""
 
 
 class Sender:
-    """Sends a stage's newest checkpoint whenever there is a new one, with its logs as far as they are written.
+    """Sends each new checkpoint of a stage, with its logs so far.
 
-    The logs go first: a log that is there is never shorter than the newest checkpoint there expects.
+    The logs go first: a remote log is never shorter than the newest remote checkpoint expects.
 
     Args:
-        remote: Where to.
+        remote: Where to send them.
         folder: The stage's folder.
-        below: What its objects' names begin with.
-        is_held: Whether the stage is still this machine's; if not, nothing more is sent.
+        below: The prefix of its objects' names.
+        is_held: Whether this machine still holds the stage; if not, nothing more is sent.
     """
 
     def __init__(self, remote: Remote, folder: Path, below: str, is_held: Callable[[], bool]) -> None:
@@ -48,7 +48,7 @@ class Sender:
         self._thread: threading.Thread | None = None
 
     def start(self, there: Iterable[str]) -> None:
-        """Starts to look for checkpoints; ``there``: the names of those that need not be sent."""
+        """Starts watching for checkpoints; ``there`` names those that are remote already."""
         for name in there:
             with suppress(FileNotFoundError):
                 self._sent[name] = self._state(name)
@@ -56,15 +56,15 @@ class Sender:
         self._thread.start()
 
     def stop(self, timeout_s: float | None = None) -> None:
-        """Ends it, once what is being sent has arrived or ``timeout_s`` has passed."""
+        """Stops, after a running transfer or ``timeout_s``."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join(timeout_s)
 
     def warnings(self) -> list[str]:
-        """What went wrong since the last call."""
-        told, self._warnings = self._warnings, []
-        return told
+        """Returns the warnings since the last call."""
+        warnings, self._warnings = self._warnings, []
+        return warnings
 
     def _work(self) -> None:
         failures = 0
@@ -73,10 +73,10 @@ class Sender:
                 self._send_newest()
                 failures = 0
             except FileNotFoundError:
-                pass  # a newer checkpoint has just taken its place
+                pass  # a newer checkpoint has just replaced it
             except InputError as error:
                 if not failures:
-                    self._warnings.append(f"a checkpoint could not be sent, which is tried again: {error}")
+                    self._warnings.append(f"a checkpoint could not be sent and will be retried: {error}")
                 failures += 1
 
     def _send_newest(self) -> None:
@@ -92,12 +92,12 @@ class Sender:
         self._remote.remove(f"{self._below}/{CHECKPOINTS}/{name}" for name in there[:-_KEPT])
 
     def _state(self, name: str) -> tuple[int, int, int]:
-        told = (self._folder / name).stat()
-        return told.st_ino, told.st_size, told.st_mtime_ns
+        status = (self._folder / name).stat()
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def checkpoints_in(folder: Path) -> dict[str, int]:
-    """The bytes of the whole checkpoints in a stage's folder, by name below it; names are in the order of progress."""
+    """Returns the sizes of the checkpoints in a stage's folder, by relative name; names sort by progress."""
     found = {}
     with suppress(FileNotFoundError):
         for path in (folder / CHECKPOINTS).iterdir():
@@ -108,7 +108,7 @@ def checkpoints_in(folder: Path) -> dict[str, int]:
 
 
 class Follower:
-    """Calls ``renew`` for every followed stage, now and then, in a thread that ends with the process."""
+    """Calls ``renew`` periodically for every followed file, in a daemon thread."""
 
     def __init__(self, renew: Callable[[str, str], None]) -> None:
         self._renew = renew
@@ -117,7 +117,7 @@ class Follower:
         self._thread: threading.Thread | None = None
 
     def follow(self, fingerprint: str, name: str) -> None:
-        """Has a file of a stage renewed from now on."""
+        """Starts renewing a file of a stage."""
         with self._lock:
             self._followed.add((fingerprint, name))
             if self._thread is None:
@@ -125,7 +125,7 @@ class Follower:
                 self._thread.start()
 
     def drop(self, fingerprint: str) -> None:
-        """Ends that for a stage."""
+        """Stops renewing a stage's files."""
         with self._lock:
             self._followed = {followed for followed in self._followed if followed[0] != fingerprint}
 
@@ -135,5 +135,5 @@ class Follower:
             with self._lock:
                 followed = sorted(self._followed)
             for fingerprint, name in followed:
-                with suppress(InputError):  # unreachable just now: the whole file comes when the stage is complete
+                with suppress(InputError):  # unreachable now: the whole file follows when the stage is complete
                     self._renew(fingerprint, name)

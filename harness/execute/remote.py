@@ -1,8 +1,8 @@
-"""Objects at an address elsewhere: the one door to fsspec, whose drivers do the transport.
+"""Objects at a remote address. The only module that uses fsspec, whose drivers do the transport.
 
-Owns connecting, the few operations that a shared store needs, and telling a driver's errors in a sentence. Refuses
-knowing what the objects are. Object stores put an object there whole or not at all; on other file systems a torn one
-is found by the checksums of whoever reads it.
+Owns the connection, the few operations that a shared store needs, and the translation of drivers' errors. Refuses to
+know what the objects are. Object stores write an object whole or not at all; on other file systems, readers detect a
+torn one by its checksum.
 """
 
 import inspect
@@ -23,15 +23,15 @@ from harness.formatting import first_line
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
 """Protocols whose driver an extra of this project installs."""
 _OPTIONS: Mapping[str, Any] = {"config_kwargs": {"retries": {"total_max_attempts": 2}}}
-"""For S3. Its driver tries five times as well; together, a place that does not answer is given up in seconds."""
+"""For S3, whose driver makes five attempts itself: together they give up on a dead address within seconds."""
 _BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "adl", "oss", "oci"})
-"""Protocols of object stores: they need no folders, and their buckets are the user's to make."""
+"""Protocols of object stores: they need no folders, and users create their buckets."""
 _SETTLING_S = 1.0
-"""How long a file system without exclusive creation is given to show another's attempt."""
+"""How long a file system without exclusive creation may take to show another machine's attempt."""
 
 
 class Remote:
-    """The objects under one address; connected to when first used.
+    """The objects below one address; connects on first use.
 
     Args:
         address: As fsspec reads it: ``s3://bucket/prefix``.
@@ -49,18 +49,18 @@ class Remote:
 
     @cached_property
     def _connected(self) -> tuple[Any, str]:
-        """The file system and the path that all names are below."""
+        """Returns the file system and the path below which all names are."""
         import fsspec
 
         protocol = self._protocol
         try:
-            # A remembered listing would hide what other machines do.
+            # A cached listing would hide what other machines do.
             options = _OPTIONS if protocol in _EXTRAS else {}
             system, root = fsspec.core.url_to_fs(self.address, use_listings_cache=False, **options)
             return system, str(root)
         except ImportError as error:
             extra = _EXTRAS.get(protocol)
-            how = f"run it with: uv run --extra {extra} ..." if extra else "install it beside this project"
+            how = f"run the command with: uv run --extra {extra} ..." if extra else "install it in this environment"
             raise InputError(f"{self}: the driver of {protocol}:// is not installed ({error}); {how}") from error
         except ValueError as error:
             if protocol in fsspec.available_protocols():
@@ -69,12 +69,12 @@ class Remote:
 
     @property
     def lives_in_process(self) -> bool:
-        """Whether no other process can see what is written here."""
+        """Whether the objects are invisible to other processes."""
         return bool("memory" in self._connected[0].protocol)
 
     @property
     def creates_exclusively(self) -> bool:
-        """Whether of several that create one object at once, exactly one succeeds."""
+        """Whether exactly one succeeds if several create one object at once."""
         from fsspec.spec import AbstractFileSystem
 
         kind = type(self._connected[0])
@@ -82,7 +82,7 @@ class Remote:
         return method is not AbstractFileSystem.pipe_file and "mode" in inspect.signature(method).parameters
 
     def reach(self) -> None:
-        """Looks whether the place answers and may be read.
+        """Checks that the address answers and can be read.
 
         Raises:
             InputError: If not, within seconds.
@@ -95,16 +95,16 @@ class Remote:
                     system.retries = 1
                 system.ls(root, detail=False)
             except FileNotFoundError as error:
-                # Else nothing was written below the prefix yet, which is well.
+                # With a bucket, nothing has been written below the prefix yet.
                 bucket = root.partition("/")[0]
                 if self._protocol in _BUCKETS and not system.exists(bucket):
-                    raise InputError(f'{self}: there is no bucket "{bucket}"; make it, or name another') from error
+                    raise InputError(f'{self}: there is no bucket "{bucket}"; create it, or name another') from error
             finally:
                 if retries is not None:
                     system.retries = retries
 
     def sizes(self, below: str = "") -> dict[str, int]:
-        """The bytes of every object below a name, by its name from there."""
+        """Returns the size in bytes of every object below a name, by the rest of its name."""
         system, root = self._connected
         top = f"{root}/{below}".rstrip("/")
         with self._translating_errors():
@@ -112,10 +112,10 @@ class Remote:
                 found = system.find(top, detail=True)
             except FileNotFoundError:
                 return {}
-            return {str(path)[len(top) + 1 :]: int(told["size"]) for path, told in found.items() if path != top}
+            return {str(path)[len(top) + 1 :]: int(entry["size"]) for path, entry in found.items() if path != top}
 
     def read(self, name: str) -> bytes | None:
-        """An object's contents; None if there is none."""
+        """Returns an object's content; None if it does not exist."""
         system, root = self._connected
         with self._translating_errors():
             try:
@@ -124,7 +124,7 @@ class Remote:
                 return None
 
     def read_many(self, names: Iterable[str]) -> dict[str, bytes]:
-        """The contents of many objects at once, by name; what cannot be read is left out."""
+        """Returns the contents of many objects at once, by name, without those that cannot be read."""
         system, root = self._connected
         paths = {f"{root}/{name}": name for name in names}
         if not paths:
@@ -134,14 +134,14 @@ class Remote:
         return {paths[path]: bytes(content) for path, content in found.items()}
 
     def write(self, name: str, content: bytes) -> None:
-        """Puts an object in place, whatever was there."""
+        """Writes an object, replacing an old one."""
         with self._translating_errors():
             self._put(name, lambda system, path: system.pipe_file(path, content))
 
     def create(self, name: str, content: bytes) -> bool:
-        """Makes an object that must not be there yet; whether it is now ours.
+        """Creates an object that must not exist yet; returns whether this call created it.
 
-        An attempt whose answer was lost is told by what is there afterwards, so ``content`` must be like no other's.
+        If the answer is lost, the object's content decides, so ``content`` must be unique to the caller.
         """
         with self._translating_errors():
             try:
@@ -156,17 +156,17 @@ class Remote:
         return self.read(name) == content
 
     def send(self, path: Path, name: str) -> None:
-        """Copies a file there, whole.
+        """Uploads a file.
 
         Raises:
-            FileNotFoundError: If the file is gone.
+            FileNotFoundError: If the file does not exist.
         """
         with self._translating_errors(path):
             path.stat()
             self._put(name, lambda system, place: system.put_file(str(path), place))
 
     def fetch(self, name: str, path: Path) -> bool:
-        """Copies an object here, renamed into place whole; whether there was one."""
+        """Downloads an object, whole or not at all; returns whether it exists."""
         system, root = self._connected
         try:
             with self._translating_errors(path):
@@ -178,7 +178,7 @@ class Remote:
         return True
 
     def checksum(self, name: str) -> str:
-        """An object's checksum; empty if there is none."""
+        """Returns an object's checksum; empty if it does not exist."""
         system, root = self._connected
         with self._translating_errors():
             try:
@@ -188,7 +188,7 @@ class Remote:
                 return ""
 
     def remove(self, names: Iterable[str]) -> None:
-        """Removes objects, in this order; those that are gone already are passed over."""
+        """Removes objects in this order; ignores those that do not exist."""
         system, root = self._connected
         with self._translating_errors():
             for name in names:
@@ -196,7 +196,7 @@ class Remote:
                     system.rm_file(f"{root}/{name}")
 
     def _put(self, name: str, put: Callable[[Any, str], None]) -> None:
-        """Calls ``put``, once more with its folder made on file systems that have folders."""
+        """Calls ``put``; on file systems with folders, creates a missing folder and tries again."""
         system, root = self._connected
         path = f"{root}/{name}"
         try:
@@ -209,7 +209,7 @@ class Remote:
 
     @contextmanager
     def _translating_errors(self, path: Path | None = None) -> Iterator[None]:
-        """Turns whatever a driver raises into an ``InputError``, a full disk of this machine included."""
+        """Turns any error of a driver, or of this machine's disk, into an ``InputError``."""
         try:
             yield
         except (InputError, FileNotFoundError, FileExistsError):
@@ -217,9 +217,9 @@ class Remote:
         except PermissionError as error:
             if error.errno is not None and path is not None:
                 raise InputError(explain_os_error(error, path)) from error
-            told = f"access denied ({first_line(error)}); expected credentials that may list, read, write and delete"
-            raise InputError(f"{self}: {told}") from error
-        except Exception as error:  # every driver has its own kinds
+            expected = "expected credentials that may list, read, write and delete"
+            raise InputError(f"{self}: access denied ({first_line(error)}); {expected}") from error
+        except Exception as error:  # every driver raises its own classes
             full = explain_os_error(error, path) if isinstance(error, OSError) and path is not None else None
             raise InputError(full or f"{self}: {_explain(error)}") from error
 
@@ -228,8 +228,8 @@ def _explain(error: Exception) -> str:
     if "NoCredentials" in type(error).__name__:
         return "no credentials; set those that its driver reads (for s3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
     return (
-        f"it does not answer as it should ({type(error).__name__}: {first_line(error)}); check the address and the "
-        "network, then run the same command: it goes on where it was"
+        f"it does not answer as expected ({type(error).__name__}: {first_line(error)}); check the address and the "
+        "network, then run the same command: it resumes where it stopped"
     )
 
 

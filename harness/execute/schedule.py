@@ -1,6 +1,6 @@
-"""Which stage runs next and what became of the others: the logic that every executor shares.
+"""The scheduling that all executors share: which stage runs next, and the outcomes so far.
 
-Owns the order (longest remaining chain first), stages that another process holds, and the spreading of failures.
+Owns the order (longest remaining chain first), stages that another process has locked, and the propagation of failures.
 Refuses processes and devices.
 """
 
@@ -13,7 +13,7 @@ from harness.execute.store import Store
 from harness.plan.stage import Stage
 
 RETRY_S = 0.5
-"""How long a stage that another process works on is left alone before it is tried again."""
+"""Seconds before a stage that another process has locked is tried again."""
 
 _log = logging.getLogger(__name__)
 
@@ -23,8 +23,8 @@ class Schedule:
 
     Args:
         stages: Parents before children; a stage listed twice runs once.
-        store: Told whether a stage is complete already.
-        on_event: Told of every stage's end.
+        store: Where stages may be complete already.
+        on_event: Called at the end of every stage.
     """
 
     def __init__(self, stages: Sequence[Stage], store: Store, on_event: Callable[[Event], None]) -> None:
@@ -54,7 +54,7 @@ class Schedule:
         return not self._open
 
     def take(self, now: float) -> Stage | None:
-        """The stage to run next, which counts as running from here; None if none is ready at ``now`` (monotonic)."""
+        """Returns the next stage to run and marks it as running; None if none is ready at ``now`` (monotonic)."""
         ready = [name for name in self._open if self._is_ready(name, now)]
         if not ready:
             return None
@@ -63,18 +63,18 @@ class Schedule:
         return self._stages[name]
 
     def postpone(self, stage: Stage, now: float) -> None:
-        """Puts back a stage that another process works on; others are taken before it is tried again."""
+        """Puts back a stage that another process has locked; others go first before it is retried."""
         self._running.discard(stage.fingerprint)
         if stage.fingerprint not in self._not_before:
             self._on_event(Event("waiting", stage.fingerprint, {"name": stage.name}))
         self._not_before[stage.fingerprint] = now + RETRY_S
 
     def put_back(self, stage: Stage) -> None:
-        """Puts back a stage whose worker was lost, to be taken again."""
+        """Puts back a stage whose worker was lost, so that it runs again."""
         self._running.discard(stage.fingerprint)
 
     def finish(self, stage: Stage, outcome: Outcome) -> None:
-        """Records how a stage ended, tells it, and marks as not run what needed it and now cannot."""
+        """Records and reports a stage's outcome; if it failed, marks its descendants as not run."""
         self._running.discard(stage.fingerprint)
         self._open.pop(stage.fingerprint, None)
         self.outcomes[stage.fingerprint] = outcome
@@ -95,11 +95,11 @@ class Schedule:
     def _was_done(self, name: str) -> bool:
         """Whether a stage was complete before.
 
-        The files of a stage that no other builds on are read by whoever asked for it: their checksums are compared
-        here, where it can still be done again.
+        The caller reads the files of stages without children, so their checksums are verified here, where a damaged
+        stage can still be rerun.
 
         Raises:
-            InputError: If a store elsewhere does not answer.
+            InputError: If a remote store does not answer.
         """
         if not self._store.is_complete(name):
             return False

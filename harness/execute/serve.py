@@ -1,8 +1,8 @@
 """The worker process of the local executor: ``python -m harness.execute.serve FD``.
 
-Takes stages from its parent, one after another, over the socket that it inherited as ``FD``, and answers with events
-and outcomes. Owns its own end: SIGTERM interrupts the stage, SIGINT is ignored (Ctrl-C is the parent's to handle), and
-it ends together with its parent, however that ends, so that no orphan trains on.
+Receives stages one by one over the socket that it inherited as ``FD``, and answers with events and outcomes. SIGTERM
+interrupts the stage; SIGINT is ignored, since the parent handles Ctrl-C. It ends when its parent does, for whatever
+reason, so that no orphan keeps training.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from harness.execute.worker import run_stage
 def serve(connection: "Connection[Any, Any]") -> None:
     """Answers each request (store, stage, work, context) with events and then an outcome, until the parent hangs up."""
 
-    def tell(event: Event) -> None:
+    def report(event: Event) -> None:
         connection.send(event)
 
     while True:
@@ -31,13 +31,13 @@ def serve(connection: "Connection[Any, Any]") -> None:
             store, stage, work, context = connection.recv()
         except EOFError:
             return
-        connection.send(run_stage(store, stage, work, context, tell))
+        connection.send(run_stage(store, stage, work, context, report))
 
 
 def _end_with_parent(descriptor: int) -> None:
-    """Ends this process and its children once its parent, who alone has the other end, is gone.
+    """Kills this process and its children once the parent, which alone has the other end, is gone.
 
-    The store is safe at any moment.
+    The store survives a kill at any moment.
     """
     line = select.poll()
     line.register(descriptor, select.POLLHUP)
@@ -46,7 +46,7 @@ def _end_with_parent(descriptor: int) -> None:
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # one is enough: a second would interrupt the cleaning up
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the cleanup
     raise KeyboardInterrupt
 
 
@@ -54,7 +54,7 @@ def main(descriptor: int) -> None:
     """Serves over an inherited socket until the parent hangs up or an interruption."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _interrupt)
-    faulthandler.enable()  # the last words of a crash inside a library
+    faulthandler.enable()  # shows where a library crashed
     threading.Thread(target=_end_with_parent, args=(descriptor,), daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt, BrokenPipeError, ConnectionResetError):
         serve(Connection(descriptor))

@@ -1,16 +1,16 @@
 """A store that many machines share: at any address that fsspec reads, with a scratch folder on each machine.
 
-Owns what is where: what is finished, the newest checkpoints, leases and tables lie at the address; every stage is
-worked on in the scratch folder, which is a plain store. Refuses the transport (``remote``).
+Owns what is where: finished stages, the newest checkpoints, leases and table records are at the address; stages run in
+the scratch folder, which is a plain store. Refuses the transport (``remote``).
 
-Layout at the address, as in a plain store but for the locks::
+Layout at the address, the same as in a plain store except for the locks::
 
-    stages/ab/abcdef.../manifest.json   put there last
-    stages/ab/abcdef.../checkpoints/    the newest two of a stage that is worked on,
+    stages/ab/abcdef.../manifest.json   written last
+    stages/ab/abcdef.../checkpoints/    the newest two of a running stage
     stages/ab/abcdef.../so-far/         and its logs
     locks/abcdef.../000000001           see ``lease``
     tables/NAME-....json
-    studies/NAME.json                   what was shared besides
+    studies/NAME.json                   a published file
 """
 
 import logging
@@ -24,7 +24,7 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.execute.disk import writing_to
-from harness.execute.lease import PATIENCE_S, Lease
+from harness.execute.lease import LEASE_TIMEOUT_S, Lease
 from harness.execute.manifest import CHECKPOINTS, MANIFEST, DamagedError, Manifest, checksum_of, read_manifest
 from harness.execute.relay import SO_FAR, Follower, Sender, checkpoints_in
 from harness.execute.remote import Remote
@@ -33,31 +33,31 @@ from harness.files import regular_file
 from harness.plan.stage import Stage
 
 _ATTEMPTS = 2
-"""How often a file is fetched whose checksum differs: the fault may be the way's."""
-_LAST_WORDS_S = 2.0
-"""How long a stage that ended without a result waits for what is being sent."""
+"""Attempts to download a file whose checksum differs, since the transfer may be at fault."""
+_LAST_UPLOAD_S = 2.0
+"""Seconds that a stage without a result waits for running uploads."""
 
 _log = logging.getLogger(__name__)
 
 
 class SharedStore(Store):
-    """See the module. Everything that ``Store`` promises holds, across machines.
+    """See the module. Keeps all promises of ``Store``, across machines.
 
-    A stage that was finished in the scratch folder and is missing at the address (its machine was cut off, or the stage
-    was made for a plain store) is sent there instead of being trained again.
+    A stage that is finished in the scratch folder but missing at the address (the machine was offline, or ran it for a
+    plain store) is sent there instead of being trained again.
 
     Args:
         address: As fsspec reads it: ``s3://bucket/prefix``.
-        root: The scratch folder; one for any number of processes and addresses.
-        patience_s: See ``lease``.
+        root: The scratch folder; any number of processes and addresses may share it.
+        lease_timeout_s: See ``lease``.
     """
 
-    def __init__(self, address: str, root: Path, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, address: str, root: Path, lease_timeout_s: float = LEASE_TIMEOUT_S) -> None:
         super().__init__(root)
         self._remote = Remote(address)
-        self._patience_s = patience_s
+        self._lease_timeout_s = lease_timeout_s
         self._known: dict[str, Manifest] = {}
-        """Manifests of stages that were complete when they were last looked at: what is complete stays so."""
+        """Cached manifests of complete stages: a complete stage stays complete."""
         self._held: dict[str, tuple[Lease, Sender]] = {}
         self._follower = Follower(self._renew)
 
@@ -66,16 +66,16 @@ class SharedStore(Store):
 
     def __reduce__(self) -> tuple[Callable[..., "SharedStore"], tuple[str, Path, float]]:
         if self._remote.lives_in_process:
-            raise InputError(f"{self._remote} lives in one process, and stages run in others; name another store")
-        return open_shared, (self._remote.address, self.root, self._patience_s)
+            raise InputError(f"{self._remote} exists in one process only, and stages run in others; name another store")
+        return open_shared, (self._remote.address, self.root, self._lease_timeout_s)
 
     @property
     def address(self) -> str:
-        """What ``open_store`` finds the same store by, for processes and for people."""
+        """The address that ``open_store`` opens the same store by."""
         return self._remote.address
 
     def reach(self) -> "SharedStore":
-        """This store, once its address was found to answer.
+        """Checks that the address answers, and returns this store.
 
         Raises:
             InputError: If it does not.
@@ -83,21 +83,21 @@ class SharedStore(Store):
         self._remote.reach()
         return self
 
-    # What is finished.
+    # Finished stages.
 
     def completion_lookup(self) -> Callable[[str], bool]:
-        """What tells which stages are complete just now; made for asking for many at once."""
+        """Returns a function that looks up whether a stage is complete; lists the remote objects once."""
         listed = self._list()
         return lambda fingerprint: (
             fingerprint in self._known or (MANIFEST in listed.get(fingerprint, ()) and self.is_complete(fingerprint))
         )
 
     def verify(self, fingerprint: str) -> str:
-        """What is wrong with a finished stage, every checksum compared; empty if nothing is, or if it is unfinished."""
+        """Compares all checksums of a finished stage; returns what is wrong, or nothing (also for an unfinished stage)."""
         self._known.pop(fingerprint, None)
         return super().verify(fingerprint)
 
-    def _bring_whole(self, fingerprint: str, name: str, checksum: str) -> None:
+    def _fetch_file(self, fingerprint: str, name: str, checksum: str) -> None:
         path = self.folder(fingerprint) / name
         if path.is_file() and checksum_of(path) == checksum:
             return
@@ -109,19 +109,19 @@ class SharedStore(Store):
             path.unlink(missing_ok=True)
         self._known.pop(fingerprint, None)
         self._remote.remove([f"{_below(fingerprint)}/{MANIFEST}"])
-        told = "its checksum differs from the manifest's" if there else "it is missing"
-        raise DamagedError(place, told)
+        found = "its checksum differs from the manifest's" if there else "it is missing"
+        raise DamagedError(place, found)
 
-    # A stage's life.
+    # Running stages.
 
     @contextmanager
     def lock(self, fingerprint: str) -> Iterator[bool]:
-        """Tries to take a stage's lock, without waiting; whether it was free.
+        """Tries to lock a stage without waiting; yields whether it was free.
 
-        Released on leaving. After a kill it is free at once for this machine, and for others after the patience.
+        Unlocks on leaving. After a kill it is free at once for this machine, for others after the lease's timeout.
         """
         with super().lock(fingerprint) as free:
-            lease = Lease(self._remote, fingerprint, self.root, self._patience_s) if free else None
+            lease = Lease(self._remote, fingerprint, self.root, self._lease_timeout_s) if free else None
             if lease is None or not lease.acquire():
                 yield False
                 return
@@ -132,14 +132,14 @@ class SharedStore(Store):
                 yield True
             finally:
                 del self._held[fingerprint]
-                sender.stop(_LAST_WORDS_S)
+                sender.stop(_LAST_UPLOAD_S)
                 lease.release()
 
     def check_lock(self, fingerprint: str) -> None:
-        """Tells what could not be sent.
+        """Checks that this machine still holds a running stage, and logs failed uploads.
 
         Raises:
-            StageTakenError: If the stage is in another machine's hands by now.
+            StageTakenError: If another machine has taken the stage over.
         """
         if fingerprint in self._held:
             lease, sender = self._held[fingerprint]
@@ -148,7 +148,7 @@ class SharedStore(Store):
             lease.check()
 
     def begin(self, fingerprint: str) -> Path:
-        """Makes a stage's folder ready to work in, with the newest checkpoints of whichever machine has them."""
+        """Prepares a stage's folder for a run, with the newest checkpoints, whichever machine wrote them."""
         sizes = self._remote.sizes(_below(fingerprint))
         _, damage = self._judge(fingerprint, sizes)
         if damage:
@@ -157,7 +157,7 @@ class SharedStore(Store):
         folder = self.folder(fingerprint)
         with writing_to(folder):
             if (folder / MANIFEST).exists():
-                shutil.rmtree(folder)  # whole, it would have been sent
+                shutil.rmtree(folder)  # an intact one would have been sent
             folder.mkdir(parents=True, exist_ok=True)
         there = {name: size for name, size in sizes.items() if name.startswith(f"{CHECKPOINTS}/")}
         here = checkpoints_in(folder)
@@ -171,12 +171,12 @@ class SharedStore(Store):
         return folder
 
     def finish(self, stage: Stage, result: Mapping[str, Any]) -> None:
-        """Makes a stage complete: here as in a plain store, then there, the manifest last.
+        """Completes a stage in the scratch folder, then at the address, the manifest last.
 
         Raises:
             TypeError: If the result is not JSON-able.
-            InputError: If something cannot be sent. The stage is finished here, and sent by whoever takes it up here.
-            StageTakenError: If the stage is in another machine's hands by now.
+            InputError: If an upload fails. The stage is finished locally, and this machine sends it when it next runs it.
+            StageTakenError: If another machine has taken the stage over.
         """
         if stage.fingerprint in self._held:
             lease, sender = self._held[stage.fingerprint]
@@ -187,7 +187,7 @@ class SharedStore(Store):
             self._send(stage.fingerprint)
 
     def sweep(self, fingerprint: str) -> None:
-        """Drops what a finished stage no longer needs, here and, once it is complete there, there."""
+        """Removes what a finished stage no longer needs, locally and, if it is complete there, at the address."""
         super().sweep(fingerprint)
         if self.is_complete(fingerprint):
             needed = {MANIFEST, *self._known[fingerprint]["files"]}
@@ -195,7 +195,7 @@ class SharedStore(Store):
             self._remote.remove(f"{_below(fingerprint)}/{name}" for name in left)
 
     def _send_left_over(self, fingerprint: str) -> None:
-        """Sends a stage that was finished here and is not complete there."""
+        """Sends a stage that is complete locally but not at the address."""
         folder = self.folder(fingerprint)
         if (folder / MANIFEST).exists() and not self.is_complete(fingerprint):
             manifest, _ = super()._read(fingerprint)
@@ -208,7 +208,7 @@ class SharedStore(Store):
         text = regular_file(self.folder(fingerprint) / MANIFEST).read_bytes()
         manifest, _ = super()._read(fingerprint)
         if manifest is None:
-            raise InputError(f"{self.folder(fingerprint)} changed while it was sent; run the same command again")
+            raise InputError(f"{self.folder(fingerprint)} changed during the upload; run the same command again")
         below = _below(fingerprint)
         for name in manifest["files"]:
             if fingerprint in self._held:
@@ -217,16 +217,16 @@ class SharedStore(Store):
         sizes = self._remote.sizes(below)
         for name, kept in manifest["files"].items():
             if sizes.get(name) != kept["bytes"]:
-                raise InputError(f"{self._place(fingerprint)}/{name} did not arrive whole; run the same command again")
+                raise InputError(f"{self._place(fingerprint)}/{name} arrived incomplete; run the same command again")
         self._remote.write(f"{below}/{MANIFEST}", text)
         self._known[fingerprint] = manifest
         self._here.update((fingerprint, name) for name in manifest["files"])
         self.sweep(fingerprint)
 
-    # What others write.
+    # Files from other machines.
 
     def follow(self, fingerprint: str, name: str) -> Path:
-        """Where a file that grows while the stage is worked on can be read, wherever that is; now and then renewed."""
+        """Returns the local path of a file that grows while the stage runs; downloads it regularly from another machine."""
         if fingerprint in self._known:
             self._follower.drop(fingerprint)
             self.fetch(fingerprint, [name])
@@ -235,7 +235,7 @@ class SharedStore(Store):
         return super().follow(fingerprint, name)
 
     def _renew(self, fingerprint: str, name: str) -> None:
-        """Brings a file of a stage that is worked on elsewhere, unless this machine works, or has worked, on it too."""
+        """Downloads a file of a stage that runs on another machine, unless this machine runs, or ran, it too."""
         path = self.folder(fingerprint) / name
         here = path.stat().st_size if path.exists() else 0
         place = f"{_below(fingerprint)}/{SO_FAR}"
@@ -246,16 +246,16 @@ class SharedStore(Store):
                 self._remote.fetch(f"{place}/{name}", path)
 
     def publish(self, path: Path) -> None:
-        """Lets all who use the store see a file of its root (see ``fetch_published``), as it is now."""
+        """Makes the current version of a file below the root visible to all users of the store; see ``fetch_published``."""
         self._remote.send(path, path.relative_to(self.root).as_posix())
 
     def fetch_published(self, folder: str) -> Path:
-        """A folder of the root, with what was shared there."""
+        """Returns a folder below the root, with the files that were published there."""
         for name in self._remote.sizes(folder):
             self._remote.fetch(f"{folder}/{name}", self.root / folder / name)
         return self.root / folder
 
-    # What a plain store does on its disk.
+    # Overrides of what a plain store does on its disk.
 
     def _read(self, fingerprint: str) -> tuple[Manifest | None, str]:
         if fingerprint in self._known:
@@ -265,7 +265,7 @@ class SharedStore(Store):
     def _judge(
         self, fingerprint: str, sizes: Mapping[str, int], text: bytes | None = None
     ) -> tuple[Manifest | None, str]:
-        """As ``_read``, for a stage that is not known to be complete, from what lies there."""
+        """As ``_read``, for a stage without a cached manifest; ``sizes`` are those of its objects."""
         if text is None and MANIFEST in sizes:
             text = self._remote.read(f"{_below(fingerprint)}/{MANIFEST}")
         if text is None:
@@ -282,7 +282,7 @@ class SharedStore(Store):
         return f"{self._remote}/{_below(fingerprint)}"
 
     def _list(self) -> dict[str, dict[str, int]]:
-        """The names and bytes of all objects of every stage, by fingerprint."""
+        """Returns the names and sizes of all objects of every stage, by fingerprint."""
         found: dict[str, dict[str, int]] = defaultdict(dict)
         for path, size in self._remote.sizes("stages").items():
             _, fingerprint, name = path.split("/", 2)
@@ -306,7 +306,7 @@ class SharedStore(Store):
         shutil.rmtree(self.folder(fingerprint), ignore_errors=True)
 
     def _remove(self, fingerprint: str, names: Iterable[str]) -> None:
-        """Removes a stage's objects, the manifest first: half a deletion is never complete."""
+        """Removes a stage's objects, the manifest first, so that half a deletion is never complete."""
         self._known.pop(fingerprint, None)
         self._here = {here for here in self._here if here[0] != fingerprint}
         below = _below(fingerprint)
@@ -326,11 +326,11 @@ class SharedStore(Store):
 
 
 def _below(fingerprint: str) -> str:
-    """What the names of a stage's objects begin with."""
+    """Returns the prefix of the names of a stage's objects."""
     return f"stages/{fingerprint[:2]}/{fingerprint}"
 
 
 @lru_cache(maxsize=8)
-def open_shared(address: str, root: Path, patience_s: float = PATIENCE_S) -> SharedStore:
-    """The shared store of this process at an address: what it knows of finished stages is asked for once."""
-    return SharedStore(address, root, patience_s)
+def open_shared(address: str, root: Path, lease_timeout_s: float = LEASE_TIMEOUT_S) -> SharedStore:
+    """Returns this process's shared store at an address; one instance each, since it caches manifests."""
+    return SharedStore(address, root, lease_timeout_s)

@@ -1,4 +1,4 @@
-"""A place where one stage runs at a time: a device, or a share of one, and a fair part of the machine's threads."""
+"""A worker's slot: a device or a fraction of one, and a fair part of the machine's threads."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -8,48 +8,48 @@ from typing import Any
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 _KEEP_FREED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 * 2**20), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
-"""For the GNU C library: what is freed stays with the process, since every step of a training frees the buffers that
-the next one takes; handing them back in between costs a small network on a CPU a fifth of its time in page faults."""
+"""Makes the GNU C library keep freed memory: every training step frees the buffers that the next one allocates, and
+returning them to the system in between costs a small network on a CPU a fifth of its time in page faults."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One worker's place."""
+    """What one worker may use."""
 
     device: str = "cpu"
     """As torch names it: ``cpu``, ``cuda:0``."""
     threads: int = 1
     fraction: float = 1.0
-    """Share of the device's memory that this slot may use."""
+    """The fraction of the device's memory that this slot may use."""
 
     def fill(self, context: Mapping[str, Any]) -> dict[str, Any]:
-        """A context with this slot's ``device``, ``threads`` and ``memory_fraction``."""
+        """Returns the context with this slot's ``device``, ``threads`` and ``memory_fraction``."""
         return {**context, "device": self.device, "threads": self.threads, "memory_fraction": self.fraction}
 
     def environment(self) -> dict[str, str]:
-        """Variables that numerical libraries read when they are first imported, and the C library at the start."""
+        """Returns the environment for the slot's worker process."""
         return process_variables(self.threads)
 
 
 def process_variables(threads: int) -> dict[str, str]:
-    """The environment that a process which runs stages is to be started with.
+    """Returns the environment for a process that runs stages.
 
-    It holds numerical libraries to a number of threads, and has the C library keep freed memory.
+    It limits the threads of numerical libraries, and makes the C library keep freed memory.
     """
     return {**dict.fromkeys(_THREAD_VARIABLES, str(threads)), **_KEEP_FREED_MEMORY}
 
 
 def available_cores() -> int:
-    """CPU cores that this process may use."""
+    """Returns the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def share_out(devices: Sequence[str], workers: int, cores: int | None = None) -> tuple[Slot, ...]:
-    """One slot for each of ``workers``, spread evenly over ``devices``, with the cores divided fairly.
+    """Returns a slot for each of ``workers``, spread evenly over ``devices``, with the cores divided fairly.
 
     Args:
         devices: Device names: ``["cpu"]``, or ``["cuda:0", "cuda:1"]``.
-        workers: Number of slots. More than there are GPUs means that workers share one, memory divided among them.
+        workers: Number of slots. If there are more than devices, workers share a device and its memory.
         cores: CPU cores to divide; default: those this process may use.
 
     >>> share_out(["cpu"], 2, cores=5)

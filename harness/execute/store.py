@@ -1,15 +1,15 @@
-"""The artifact store: one folder for each stage, whole or not there at all.
+"""The artifact store: one folder per stage, complete or absent.
 
-Owns the layout, completeness, locks and what may be deleted. A stage is complete because its manifest, with the size
-and checksum of every file, was synced and renamed into place last. Refuses knowing what a stage computes; nothing
-depends on the clock.
+Owns the layout, completeness, locks, and what may be deleted. A stage is complete once its manifest, with the size and
+checksum of every file, is in place: it is written last. Refuses to know what a stage computes; nothing depends on the
+clock.
 
 Layout under the root::
 
-    stages/ab/abcdef.../manifest.json   the result, and what the folder must hold
+    stages/ab/abcdef.../manifest.json   the result, and the files that the folder must have
     stages/ab/abcdef.../checkpoints/    gone once the stage is complete
-    locks/abcdef....lock                held while a process works on the stage; the kernel frees it at a kill
-    tables/NAME-....json                which table uses which stages
+    locks/abcdef....lock                held while a process runs the stage; the kernel frees it after a kill
+    tables/NAME-....json                the stages that a table uses
 """
 
 import hashlib
@@ -47,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Entry:
-    """What the store holds of one stage."""
+    """A stage in the store."""
 
     fingerprint: str
     folder: Path
@@ -55,7 +55,7 @@ class Entry:
     """None unless the entry is complete."""
     result: Mapping[str, Any] | None
     damage: str
-    """What is wrong with an entry that was complete once; empty for a whole one and for an unfinished one."""
+    """What is wrong with an entry that was complete once; empty for a complete and for an unfinished one."""
     size_bytes: int
     tables: tuple[str, ...]
     """The tables that use it."""
@@ -68,53 +68,53 @@ class Entry:
 
 @dataclass(frozen=True)
 class Collected:
-    """What a collection deleted (or would delete)."""
+    """The result of a garbage collection, or of its dry run."""
 
     entries: tuple[Entry, ...]
     busy: tuple[Entry, ...]
-    """Unused entries left alone since a process works on them."""
+    """Unused entries that were kept, since a process is running them."""
 
     @property
     def size_bytes(self) -> int:
-        """Bytes that the deleted entries took."""
+        """The total size of the deleted entries."""
         return sum(entry.size_bytes for entry in self.entries)
 
 
 class Store:
-    """Finished stages, unfinished ones and their locks, under one root folder that any number of processes share.
+    """Finished and unfinished stages and their locks, in one folder that any number of processes share.
 
     Args:
-        root: The store's folder; made when something is first written to it.
+        root: The store's folder; created by the first write.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._here: set[tuple[str, str]] = set()
-        """Files of complete stages that are here, with their checksums compared."""
+        """Files of complete stages that are local and whose checksums were verified."""
 
     def __repr__(self) -> str:
         return f"Store({str(self.root)!r})"
 
     @property
     def address(self) -> str:
-        """What ``open_store`` finds the same store by, for processes and for people."""
+        """The address that ``open_store`` opens the same store by."""
         return str(self.root)
 
     def folder(self, fingerprint: str) -> Path:
-        """Where a stage is worked on, on this machine; not necessarily there yet. What is finished: see ``fetch``."""
+        """Returns the folder of this machine in which a stage runs; it may not exist yet. For results, use ``fetch``."""
         return self.root / "stages" / fingerprint[:2] / fingerprint
 
     def fetch(self, fingerprint: str, names: Iterable[str] | None = None) -> Path:
-        """The folder with a complete stage's files on this machine, brought here if need be, checksums compared.
+        """Returns the local folder of a complete stage, its files downloaded if need be and their checksums verified.
 
         Args:
             fingerprint: A complete stage.
-            names: The files that are wanted, as far as the stage has them; default: all.
+            names: The files to fetch, those that the stage does not have ignored; default: all.
 
         Raises:
             DamagedError: If a file is damaged; the stage then counts as not done.
-            InputError: Of a store elsewhere, if its address does not answer, or the disk is full.
+            InputError: If a remote store does not answer, or the disk is full.
             KeyError: If the stage is not complete.
         """
         manifest, _ = self._read(fingerprint)
@@ -122,45 +122,45 @@ class Store:
             raise KeyError(fingerprint)
         for name in manifest["files"] if names is None else manifest["files"].keys() & set(names):
             if (fingerprint, name) not in self._here:
-                self._bring_whole(fingerprint, name, manifest["files"][name]["blake2b"])
+                self._fetch_file(fingerprint, name, manifest["files"][name]["blake2b"])
                 self._here.add((fingerprint, name))
         return self.folder(fingerprint)
 
     def follow(self, fingerprint: str, name: str) -> Path:
-        """Where a file that grows while the stage is worked on can be read, wherever that is; now and then renewed."""
+        """Returns the local path of a file that grows while the stage runs, here or on another machine."""
         return self.folder(fingerprint) / name
 
     def completion_lookup(self) -> Callable[[str], bool]:
-        """What tells which stages are complete just now; made for asking for many at once."""
+        """Returns a function that looks up whether a stage is complete; the quick way to ask about many."""
         return self.is_complete
 
     def check_lock(self, fingerprint: str) -> None:
-        """Called now and then by whoever works on a stage, in its own thread: tells what went wrong beside the work.
+        """Checks that a running stage is still locked by this process, and logs failed transfers; called with progress.
 
         Raises:
-            StageTakenError: If the stage is in another machine's hands by now.
+            StageTakenError: If another machine has taken the stage over.
         """
 
     def publish(self, path: Path) -> None:
-        """Lets all who use the store see a file of its root (see ``fetch_published``), as it is now."""
+        """Makes the current version of a file below the root visible to all users of the store; see ``fetch_published``."""
 
     def fetch_published(self, folder: str) -> Path:
-        """A folder of the root, with what was shared there."""
+        """Returns a folder below the root, with the files that were published there."""
         return self.root / folder
 
     def is_complete(self, fingerprint: str) -> bool:
-        """Whether the stage's result is there: its manifest is whole, its files exist and have their sizes.
+        """Whether the stage has a result: its manifest is intact, and its files exist with the right sizes.
 
-        A damaged entry counts as absent, and a warning names what is wrong with it.
+        A damaged entry counts as absent, with a warning.
         """
         manifest, damage = self._read(fingerprint)
-        if damage and damage not in self._told:
-            self._told.add(damage)
+        if damage and damage not in self._warned:
+            self._warned.add(damage)
             _log.warning("%s; the stage counts as not done", damage)
         return manifest is not None
 
     def verify(self, fingerprint: str) -> str:
-        """What is wrong with a finished stage, every checksum compared; empty if nothing is, or if it is unfinished."""
+        """Compares all checksums of a finished stage; returns what is wrong, or nothing (also for an unfinished stage)."""
         manifest, damage = self._read(fingerprint)
         if manifest is None:
             return damage
@@ -170,7 +170,7 @@ class Store:
         return ""
 
     def result(self, fingerprint: str) -> dict[str, Any]:
-        """The result of a complete stage.
+        """Returns the result of a complete stage.
 
         Raises:
             KeyError: If the stage is not complete.
@@ -182,18 +182,18 @@ class Store:
         return result
 
     def versions(self, fingerprint: str) -> dict[str, str]:
-        """The versions of Python and the libraries that a complete stage ran with."""
+        """Returns the versions of Python and the libraries that a complete stage ran with."""
         manifest, _ = self._read(fingerprint)
         return dict(manifest["versions"]) if manifest else {}
 
     def version_differences(self, fingerprints: Iterable[str]) -> tuple[VersionDifference, ...]:
-        """How the libraries that complete stages ran with differ from those installed now, each difference once."""
+        """Returns how the libraries that complete stages ran with differ from the installed ones, each difference once."""
         return differences_from(library_versions(), (self.versions(fingerprint) for fingerprint in fingerprints))
 
     def begin(self, fingerprint: str) -> Path:
-        """Makes a stage's folder ready to work in: what a damaged entry left is dropped, checkpoints stay.
+        """Prepares a stage's folder for a run: removes a damaged entry, keeps checkpoints.
 
-        Call it with the stage's lock held.
+        The caller holds the stage's lock.
         """
         folder = self.folder(fingerprint)
         with writing_to(folder):
@@ -203,10 +203,9 @@ class Store:
         return folder
 
     def finish(self, stage: Stage, result: Mapping[str, Any]) -> None:
-        """Makes a stage complete: syncs its files, puts the manifest in place last, then drops the checkpoints.
+        """Completes a stage: syncs its files, writes the manifest last, then removes the checkpoints.
 
-        Everything in the folder is kept but ``checkpoints/``, ``error.txt`` and ``*.tmp``. Call it with the stage's
-        lock held.
+        Keeps all files but ``checkpoints/``, ``error.txt`` and ``*.tmp``. The caller holds the stage's lock.
 
         Raises:
             TypeError: If the result is not JSON-able.
@@ -218,14 +217,14 @@ class Store:
             "result": dict(result),
             "versions": library_versions(),
         }
-        json.dumps(body)  # a result that is none shows before anything is written
+        json.dumps(body)  # raises before anything is written
         with writing_to(folder):
             files = {path.relative_to(folder).as_posix(): _sync(path) for path in products(folder)}
             replace_text(folder / MANIFEST, seal_manifest({**body, "files": files}))
         self.sweep(stage.fingerprint)
 
     def sweep(self, fingerprint: str) -> None:
-        """Drops what a finished stage no longer needs; a process killed between manifest and sweep left it behind."""
+        """Removes what a finished stage no longer needs, also what a process left that was killed before doing so."""
         folder = self.folder(fingerprint)
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         for path in (folder / ERROR, *folder.glob("*.tmp")):
@@ -233,7 +232,7 @@ class Store:
 
     @contextmanager
     def lock(self, fingerprint: str) -> Iterator[bool]:
-        """Tries to take a stage's lock, without waiting; whether it was free. Released on leaving, and by a kill.
+        """Tries to lock a stage without waiting; yields whether it was free. Unlocks on leaving, and after a kill.
 
         Raises:
             InputError: If the folder cannot be written to, or its file system has no locks.
@@ -250,23 +249,23 @@ class Store:
             lock.release()
 
     def remember(self, table: str, fingerprints: Iterable[str]) -> None:
-        """Records which stages a table uses, in the place of what was recorded for it before.
+        """Records which stages a table uses, replacing its previous record.
 
         Args:
-            table: What tells tables apart: name, profile and data set.
-            fingerprints: All of the table's stages, also those that this process does not run.
+            table: Identifies the table: name, profile and data set.
+            fingerprints: All stages of the table, also those that this process does not run.
         """
         self._keep_record(_record_name(table), json.dumps({"table": table, "stages": sorted(set(fingerprints))}))
 
     def forget(self, table: str) -> None:
-        """Drops what was recorded for a table; its stages become collectable unless another table uses them."""
+        """Removes a table's record; its stages can then be collected unless another table uses them."""
         self._drop_record(_record_name(table))
 
     def tables(self) -> dict[str, frozenset[str]]:
-        """The stages that each remembered table uses.
+        """Returns the stages that each recorded table uses.
 
         Raises:
-            InputError: If a record is damaged: what it protects is unknown.
+            InputError: If a record is damaged, since the stages that it protects are unknown.
         """
         used = {}
         for place, content in self._records():
@@ -278,28 +277,28 @@ class Store:
         return used
 
     def drop(self, fingerprint: str) -> bool:
-        """Deletes what is kept of a stage; False if a process works on it, which is left alone."""
+        """Deletes a stage; returns False, and keeps it, if a process is running it."""
         with self.lock(fingerprint) as free:
             if free:
                 self._delete(fingerprint)
         return free
 
     def list_entries(self) -> tuple[Entry, ...]:
-        """Everything that the store holds, by fingerprint."""
+        """Returns all entries of the store, by fingerprint."""
         used = self.tables()
         return tuple(self._entry(fingerprint, size, used) for fingerprint, size in sorted(self._sizes()))
 
     def finished_stages(self) -> Iterator[Stage]:
-        """The complete stages, in no order."""
+        """Yields the complete stages, in no order."""
         for fingerprint in self._fingerprints():
             manifest, _ = self._read(fingerprint)
             if manifest is not None:
                 yield _stage_of(manifest)
 
     def collect(self, keep: Iterable[str] = (), *, dry_run: bool = False) -> Collected:
-        """Deletes the entries that no remembered table uses and that are not in ``keep``.
+        """Deletes the entries that no recorded table uses and that are not in ``keep``.
 
-        An entry that a process works on is left alone. ``dry_run`` deletes nothing and tells what would go.
+        Keeps an entry that a process is running. ``dry_run`` deletes nothing and returns what would go.
         """
         kept = set(keep)
         deleted: list[Entry] = []
@@ -322,10 +321,10 @@ class Store:
             tables=tuple(table for table, stages in used.items() if fingerprint in stages),
         )
 
-    # What a store elsewhere does in its own way.
+    # What ``SharedStore`` overrides.
 
     def _read(self, fingerprint: str) -> tuple[Manifest | None, str]:
-        """A complete stage's manifest, or None and, if the stage was complete once, what is wrong with it."""
+        """Returns a complete stage's manifest; or None and, if the stage was complete once, what is wrong with it."""
         folder = self.folder(fingerprint)
         try:
             text = regular_file(folder / MANIFEST).read_bytes()
@@ -335,11 +334,11 @@ class Store:
             return None, f"{folder / MANIFEST} is damaged: {error.strerror}"
         return read_manifest(fingerprint, str(folder), text, lambda name: _size(folder / name))
 
-    def _bring_whole(self, fingerprint: str, name: str, checksum: str) -> None:
-        """Sees to it that a file of a complete stage is here and whole; drops the stage if it cannot be."""
+    def _fetch_file(self, fingerprint: str, name: str, checksum: str) -> None:
+        """Makes sure that a file of a complete stage is local and intact; drops the stage if that is impossible."""
         if self._checksum(fingerprint, name) == checksum:
             return
-        with suppress(InputError):  # where nothing can be written, it stays
+        with suppress(InputError):  # a store that cannot be written to keeps it
             self.drop(fingerprint)
         raise DamagedError(f"{self._place(fingerprint)}/{name}", "its checksum differs from the manifest's")
 
@@ -347,23 +346,23 @@ class Store:
         return checksum_of(self.folder(fingerprint) / name)
 
     def _place(self, fingerprint: str) -> str:
-        """Where a complete stage lies, for people."""
+        """Returns the location of a complete stage, for messages."""
         return str(self.folder(fingerprint))
 
     def _sizes(self) -> Iterator[tuple[str, int]]:
-        """Every stage that there is something of, and its bytes."""
+        """Yields every stage with any file, and its size."""
         for folder in (self.root / "stages").glob("??/*"):
             if folder.is_dir():
                 yield folder.name, bytes_of(folder)
 
     def _fingerprints(self) -> Iterator[str]:
-        """Every stage that there is something of."""
+        """Yields every stage with any file."""
         return (folder.name for folder in (self.root / "stages").glob("??/*") if folder.is_dir())
 
     def _delete(self, fingerprint: str) -> None:
         folder = self.folder(fingerprint)
         with writing_to(folder), suppress(FileNotFoundError):
-            (folder / MANIFEST).unlink(missing_ok=True)  # first: half a deletion is never complete
+            (folder / MANIFEST).unlink(missing_ok=True)  # first, so that half a deletion is never complete
             if folder.exists():
                 shutil.rmtree(folder)
 
@@ -378,7 +377,7 @@ class Store:
             (self.root / "tables" / name).unlink(missing_ok=True)
 
     def _records(self) -> Iterator[tuple[str, bytes]]:
-        """The place and the content of every table's record."""
+        """Yields the location and the content of every table's record."""
         for path in sorted((self.root / "tables").glob("*.json")):
             try:
                 content = regular_file(path).read_bytes()
@@ -392,18 +391,18 @@ def _stage_of(manifest: Manifest) -> Stage:
 
 
 def _unknown_use(place: str, found: object) -> str:
-    told = f"{place} is damaged ({found}), so that the stages its table uses are unknown"
-    return f"{told}; delete it, then run the table again"
+    problem = f"{place} is damaged ({found}), so that the stages its table uses are unknown"
+    return f"{problem}; delete it, then run the table again"
 
 
 def _record_name(table: str) -> str:
-    """The name of the file that remembers a table."""
+    """Returns the name of a table's record."""
     readable = "".join(letter if letter.isalnum() else "-" for letter in table)[:60]
     return f"{readable}-{hashlib.blake2b(table.encode(), digest_size=4).hexdigest()}.json"
 
 
 def _sync(path: Path) -> dict[str, Any]:
-    """Makes a file's contents durable; its size and checksum."""
+    """Syncs a file to disk; returns its size and checksum."""
     with regular_file(path).open("rb") as file:
         os.fsync(file.fileno())
     return {"bytes": path.stat().st_size, "blake2b": checksum_of(path)}

@@ -1,4 +1,4 @@
-"""The versions of the libraries that a stage ran with, and how they differ from those installed now."""
+"""Library versions: those that a stage ran with, and how they differ from those installed now."""
 
 import platform
 from collections import Counter
@@ -12,7 +12,7 @@ _LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "pillow")
 
 @dataclass(frozen=True)
 class VersionDifference:
-    """A library that finished stages ran with in another version than the installed one."""
+    """A library whose installed version is not the one that finished stages ran with."""
 
     library: str
     then: str
@@ -26,7 +26,7 @@ class VersionDifference:
 
 @lru_cache(maxsize=1)
 def library_versions() -> dict[str, str]:
-    """The versions of Python and of the libraries that a result may depend on."""
+    """Returns the versions of Python and of the libraries that a result may depend on."""
     versions = {"python": platform.python_version()}
     for library in _LIBRARIES:
         try:
@@ -39,7 +39,7 @@ def library_versions() -> dict[str, str]:
 def differences_from(
     installed: Mapping[str, str], stages: Iterable[Mapping[str, str]]
 ) -> tuple[VersionDifference, ...]:
-    """How the versions that ``stages`` ran with differ from those ``installed``, each difference once."""
+    """Returns how the versions that ``stages`` ran with differ from those ``installed``, each difference once."""
     counted = Counter(
         (library, then, installed[library])
         for versions in stages

@@ -1,6 +1,6 @@
-"""One stage, carried out in this process: lock, work, finish; and every way in which it can fail, told in a sentence.
+"""Runs one stage in this process: lock, work, finish; and explains every way in which it can fail.
 
-Owns the walk from a stage to its outcome, the same in every executor. Refuses order, processes and devices.
+Owns the way from a stage to its outcome, which is the same in every executor. Refuses order, processes and devices.
 """
 
 import logging
@@ -33,20 +33,20 @@ _OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot alloca
 def run_stage(
     store: Store, stage: Stage, work: str, context: Mapping[str, Any], on_event: Callable[[Event], None]
 ) -> Outcome | None:
-    """Carries out one stage unless it is complete already or in other hands.
+    """Runs one stage unless it is already complete or locked by another process.
 
-    Tells ``started`` and ``progress``; warnings that the work gives are told as progress with a ``warning``.
+    Reports ``started`` and ``progress``; warnings from the work become progress events with a ``warning``.
 
     Args:
-        store: Where the stage's folder lives.
+        store: Where the stage's folder is.
         stage: The stage; its parent, if any, is complete.
         work: The work function, ``module:function``.
-        context: Circumstances for the work: device, threads, folders.
-        on_event: Told of start and progress.
+        context: Options for the work that change no result: device, threads, folders.
+        on_event: Called for the start and for progress.
 
     Returns:
-        ``succeeded``, ``cached`` or ``failed``; None if another process works on it, be it that another machine took
-        the stage over meanwhile. An interruption (KeyboardInterrupt) is no outcome and passes through.
+        ``succeeded``, ``cached`` or ``failed``; None if another process has locked the stage, or another machine took
+        it over meanwhile. An interruption (KeyboardInterrupt) is not an outcome and propagates.
     """
     started = time.monotonic()
 
@@ -56,7 +56,7 @@ def run_stage(
     try:
         if store.is_complete(stage.fingerprint):
             return Outcome("cached", store.result(stage.fingerprint))
-        with _telling_warnings(emit), store.lock(stage.fingerprint) as free:
+        with _warnings_as_events(emit), store.lock(stage.fingerprint) as free:
             if not free:
                 return None
             if store.is_complete(stage.fingerprint):
@@ -64,16 +64,16 @@ def run_stage(
                 return Outcome("cached", store.result(stage.fingerprint))
             where = {"name": stage.name, "device": context.get("device", "cpu"), "pid": os.getpid()}
             on_event(Event("started", stage.fingerprint, where))
-            result = _carry_out(store, stage, work, context, emit)
+            result = _run(store, stage, work, context, emit)
             return Outcome("succeeded", result, seconds=time.monotonic() - started)
     except StageTakenError as taken:
         emit({"warning": str(taken)})
         return None
-    except Exception as error:  # whatever a stage raises is its outcome, never the executor's end
+    except Exception as error:  # whatever a stage raises is its outcome and never ends the executor
         return Outcome("failed", reason=_explain(error, store, stage, context), seconds=time.monotonic() - started)
 
 
-def _carry_out(
+def _run(
     store: Store, stage: Stage, work: str, context: Mapping[str, Any], emit: Callable[[Mapping[str, Any]], None]
 ) -> dict[str, Any]:
     if stage.parent is not None and not store.is_complete(stage.parent):
@@ -81,14 +81,14 @@ def _carry_out(
     parent_folder = None if stage.parent is None else store.fetch(stage.parent)
     function: Work = load_object(work)
 
-    def attended(detail: Mapping[str, Any]) -> None:
+    def report(detail: Mapping[str, Any]) -> None:
         store.check_lock(stage.fingerprint)
         emit(detail)
 
     folder = store.begin(stage.fingerprint)
     prefix_folder = _fetch_prefix(store, context.get(PREFIXES, {}).get(stage.fingerprint))
     task = Task(stage.kind, stage.name, stage.settings, folder, parent_folder, context, prefix_folder)
-    result = function(task, attended)
+    result = function(task, report)
     store.finish(stage, result)
     return result
 
@@ -105,42 +105,42 @@ def _fetch_prefix(store: Store, prefix: str | None) -> Path | None:
 
 
 def explain_death(exit_code: int | None, stage: Stage, last_words: str) -> str:
-    """Why a worker process ended without an outcome, as far as its end tells.
+    """Explains why a worker process ended without an outcome, judging by its exit code and its output.
 
     Args:
-        exit_code: As ``subprocess`` tells it: minus the signal's number, for a process that a signal ended.
-        stage: What it worked on.
-        last_words: The end of what it wrote to its standard error.
+        exit_code: As in ``subprocess``: the negative signal number for a process that a signal killed.
+        stage: The stage that it ran.
+        last_words: The end of its output.
     """
     if exit_code == -9:
-        told = f"its worker was killed (SIGKILL), most often by the system when memory runs out; {spare_memory(stage)}"
+        message = f"its worker was killed (SIGKILL), mostly by the system when memory runs out; {spare_memory(stage)}"
     elif exit_code is not None and exit_code < 0:
-        told = f"its worker was ended by signal {-exit_code}"
+        message = f"its worker was killed by signal {-exit_code}"
     else:
-        told = f"its worker ended without a result (exit code {exit_code})"
-    return f"{told} (last words: {last_words})" if last_words else told
+        message = f"its worker ended without a result (exit code {exit_code})"
+    return f"{message} (last words: {last_words})" if last_words else message
 
 
 def _explain(error: Exception, store: Store, stage: Stage, context: Mapping[str, Any]) -> str:
-    """The reason that a person can act on; for the unexpected, the traceback goes to ``error.txt`` in the folder."""
+    """Explains an error to the user; the traceback of an unexpected one goes to ``error.txt`` in the folder."""
     folder = store.folder(stage.fingerprint)
     if isinstance(error, InputError | StageError):
         return str(error)
-    if isinstance(error, OSError) and (told := explain_os_error(error, folder)):
-        return told
+    if isinstance(error, OSError) and (message := explain_os_error(error, folder)):
+        return message
     if _is_out_of_memory(error):
         return f"out of memory on {context.get('device', 'cpu')}: {spare_memory(stage)} ({first_line(error)})"
     kept = ""
     try:
         (folder / ERROR).write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        kept = f"; the whole traceback is in {folder / ERROR}"
+        kept = f"; the full traceback is in {folder / ERROR}"
     except OSError as failure:
-        kept = f"; its traceback could not be kept ({failure})"
+        kept = f"; its traceback could not be written ({failure})"
     return f"{type(error).__name__}: {first_line(error)} ({_place(error)}){kept}"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Recognised by name and message, since torch, whose error it mostly is, is not imported here."""
+    """Judged by name and message: it is mostly torch's error, and torch is not imported here."""
     names = {kind.__name__ for kind in type(error).__mro__}
     return bool(names & _OUT_OF_MEMORY_NAMES) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY_WORDS)
@@ -148,12 +148,12 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def spare_memory(stage: Stage) -> str:
-    """Returns which setting to change for a stage to need less memory."""
+    """Returns advice on how to make a stage use less memory."""
     return stage.memory_advice or "run fewer workers on this device (--workers)"
 
 
 def _place(error: BaseException) -> str:
-    """``folder/file.py:line`` of the innermost call."""
+    """Returns ``folder/file.py:line`` of the innermost call."""
     frames = traceback.extract_tb(error.__traceback__)
     if not frames:
         return "no traceback"
@@ -162,21 +162,21 @@ def _place(error: BaseException) -> str:
 
 
 @contextmanager
-def _telling_warnings(emit: Callable[[Mapping[str, Any]], None]) -> Iterator[None]:
-    """Tells warnings, and what the house logs from the level of a warning up, where the progress is told."""
+def _warnings_as_events(emit: Callable[[Mapping[str, Any]], None]) -> Iterator[None]:
+    """Emits Python warnings, and the harness's log records of level WARNING and above, as progress."""
 
-    class Teller(logging.Handler):
+    class EventHandler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             emit({"warning": record.getMessage()})
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         emit({"warning": str(message)})
 
-    house, teller = logging.getLogger("harness"), Teller(logging.WARNING)
-    house.addHandler(teller)
+    logger, handler = logging.getLogger("harness"), EventHandler(logging.WARNING)
+    logger.addHandler(handler)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show
             yield
     finally:
-        house.removeHandler(teller)
+        logger.removeHandler(handler)

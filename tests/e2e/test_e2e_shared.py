@@ -34,4 +34,4 @@ def test_a_second_machine_trains_nothing_and_tracks_the_same(
 
 def test_a_bucket_that_is_not_there_is_told_in_a_sentence(tmp_path: Path, s3_environment: None) -> None:
     told = run_harness(tmp_path, "cache", "list", "--store", "s3://nowhere/x", code=2).stderr
-    assert told == 'error: s3://nowhere/x: there is no bucket "nowhere"; make it, or name another\n'
+    assert told == 'error: s3://nowhere/x: there is no bucket "nowhere"; create it, or name another\n'

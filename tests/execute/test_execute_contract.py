@@ -128,7 +128,7 @@ def test_the_traceback_of_an_unexpected_error_is_kept_until_the_stage_succeeds(
     bad = stage("bad", "fail")
     outcome = run(executor, [bad], journal, events)[bad.fingerprint]
     kept = store.folder(bad.fingerprint) / "error.txt"
-    assert outcome.reason.endswith(f"the whole traceback is in {kept}")
+    assert outcome.reason.endswith(f"the full traceback is in {kept}")
     assert "in fail\n    raise KeyError" in kept.read_text()
     store.finish(bad, {})
     assert not kept.exists()
@@ -339,7 +339,7 @@ def test_a_killed_worker_fails_its_stage_after_one_more_try_and_touches_no_other
     assert outcomes[child.fingerprint].status == "not_run"
     assert outcomes[after.fingerprint].result == {"value": 2}
     (told,) = [event.detail["warning"] for event in events if "warning" in event.detail]
-    assert told.endswith("; it is tried once more in a fresh process")
+    assert told.endswith("; it is retried in a fresh process")
 
 
 def test_a_stage_whose_worker_was_killed_once_goes_on_from_its_checkpoint(
@@ -354,7 +354,7 @@ def test_a_stage_whose_worker_was_killed_once_goes_on_from_its_checkpoint(
 @pytest.mark.parametrize(
     ("behaviour", "expected"),
     [
-        ("crash", "its worker was ended by signal 11 (last words: Fatal Python error: Segmentation fault"),
+        ("crash", "its worker was killed by signal 11 (last words: Fatal Python error: Segmentation fault"),
         ("exit_quietly", "its worker ended without a result (exit code 3) (last words: disk on fire); it was tried"),
     ],
 )

@@ -271,7 +271,7 @@ def test_a_checkpoint_that_cannot_be_sent_is_told_once_and_tried_again(
     assert outcome is not None
     assert outcome.status == "succeeded"
     assert [event.detail["warning"] for event in events if "warning" in event.detail] == [
-        "a checkpoint could not be sent, which is tried again: the network is down"
+        "a checkpoint could not be sent and will be retried: the network is down"
     ]
     assert len(failures) == 3
     assert sent
@@ -409,7 +409,7 @@ def test_a_holder_that_lost_its_lease_stops_and_the_stage_ends_where_it_went(
     assert finished.result["steps_here"] < 60
     assert outcomes == [None], "neither failed nor done: the other's result will do"
     (told,) = [event.detail["warning"] for event in events if "warning" in event.detail]
-    assert "took this stage over, since this machine was not heard of for 0.3 s" in told
+    assert "took over this stage, since this machine sent no heartbeat for 0.3 s" in told
     assert run(shelf.store, each, journal) == Outcome("cached", finished.result)
 
 
@@ -498,7 +498,7 @@ def test_what_was_shared_is_brought_to_other_machines(shelf: RemoteShelf, other:
     ("address", "told"),
     [
         ("s3:/bucket/x", r'store "s3:/bucket/x": found one slash, expected two: s3://bucket/x'),
-        ("s3://", r'store "s3://": expected a bucket or a folder behind "://"'),
+        ("s3://", r'store "s3://": expected a bucket or a folder after "://"'),
         ("s5://bucket", r"s5://bucket: no such protocol; expected a folder, s3://bucket/prefix or the like"),
         ("gs://bucket", r"gs://bucket: the driver of gs:// is not installed \(.*gcsfs.*\); install it beside"),
         ("sftp://me:secret@host/x", r"sftp://me:\*\*\*@host/x: the driver of sftp:// is not installed"),
@@ -514,12 +514,12 @@ def test_a_missing_driver_of_s3_names_the_extra(tmp_path: Path, monkeypatch: pyt
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr("fsspec.core.url_to_fs", missing)
-    with pytest.raises(InputError, match=r"is not installed \(.*\); run it with: uv run --extra s3 \.\.\."):
+    with pytest.raises(InputError, match=r"is not installed \(.*\); run the command with: uv run --extra s3 \.\.\."):
         open_store("s3://no-driver", tmp_path)
 
 
 def test_a_missing_bucket_is_named(s3_environment: None, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r's3://nowhere/x: there is no bucket "nowhere"; make it, or name another'):
+    with pytest.raises(InputError, match=r's3://nowhere/x: there is no bucket "nowhere"; create it, or name another'):
         open_store("s3://nowhere/x", tmp_path)
 
 
@@ -565,7 +565,7 @@ def test_a_place_that_does_not_answer_is_given_up_soon(
     s3_environment: None, fresh_clients: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(InputError, match=r"s3://silent/x: it does not answer as it should .*; check the address and"):
+    with pytest.raises(InputError, match=r"s3://silent/x: it does not answer as expected .*; check the address and"):
         open_store("s3://silent/x", tmp_path)
 
 

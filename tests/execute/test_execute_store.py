@@ -121,7 +121,7 @@ def test_a_manifest_of_another_shape_is_told(shelf: Shelf, content: str) -> None
 def test_a_manifest_of_another_stage_is_told(shelf: Shelf) -> None:
     finished(shelf.store, each := stage("a"))
     shelf.write(f"{below('cd' * 16)}/manifest.json", shelf.read(f"{below(each.fingerprint)}/manifest.json"))
-    assert f"is of another stage: {each.fingerprint}" in shelf.store.verify("cd" * 16)
+    assert f"belongs to another stage: {each.fingerprint}" in shelf.store.verify("cd" * 16)
 
 
 @pytest.mark.parametrize("damage", ["truncate", "remove"])
