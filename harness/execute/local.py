@@ -141,10 +141,8 @@ class LocalExecutor:
 
     def _with_messages(self, busy: Mapping[int, Stage]) -> list[int]:
         """Returns the busy slots whose workers have sent a message or have ended."""
-        by_connection = {self._workers[number].connection: number for number in busy}
-        ready = [
-            by_connection[each] for each in wait(list(by_connection), timeout=RETRY_S) if isinstance(each, Connection)
-        ]
+        numbers = {self._workers[number].connection: number for number in busy}
+        ready = [numbers[each] for each in wait(list(numbers), timeout=RETRY_S) if isinstance(each, Connection)]
         return [*ready, *(number for number in busy if number not in ready and not self._workers[number].is_alive())]
 
     def _listen(

@@ -1,7 +1,7 @@
-"""Whether the machines of a cluster can run a call's stages, asked before anything is trained.
+"""Checks, before anything is trained, that the nodes of a cluster can run a call's stages.
 
-Owns what a node must have in common with this machine: the code, the libraries, the store, the data set. Refuses the
-connection (``ray_cluster``) and running the stages (``on_ray``).
+Owns what a node must have in common with this machine: code, libraries, store, data set. Refuses the connection
+(``ray_cluster``) and running the stages (``on_ray``).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,12 +16,12 @@ from harness.execute.versions import library_versions
 from harness.plan.stage import Stage
 
 _NAMED = 5
-"""How many nodes with the same trouble are named."""
+"""Nodes with the same problem that a message names."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What the stages of a call need wherever they run."""
+    """What the stages of a call need on every node."""
 
     store: Store
     token: Path | None
@@ -29,7 +29,7 @@ class Needs:
     inputs: tuple[str, ...]
     """The files and folders that the work reads."""
     code: tuple[str, ...]
-    """References to the code behind the results: with other code, they would bear a wrong name."""
+    """References to the code behind the results, which must be equal: fingerprints name it."""
 
 
 def code_behind(work: str, stages: Iterable[Stage]) -> tuple[str, ...]:
@@ -39,17 +39,17 @@ def code_behind(work: str, stages: Iterable[Stage]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Found:
-    """What a machine has of what is needed."""
+    """What a machine has of the needs."""
 
     digest: str
-    """Of the code; empty if some of it is missing, which ``lacks`` tells."""
+    """Of the code; empty if some of it is missing (see ``lacks``)."""
     versions: Mapping[str, str]
     lacks: tuple[str, ...]
-    """What it has not got, each behind the machine's name a sentence."""
+    """What is missing; each continues a sentence that starts with the machine's name."""
 
 
-def look(needs: Needs) -> Found:
-    """What this machine has; cheap enough to be asked before every stage."""
+def check_node(needs: Needs) -> Found:
+    """Returns what this machine has; fast enough to call before every stage."""
     lacks = []
     if needs.token is not None and not needs.token.exists():
         lacks.append(
@@ -69,25 +69,25 @@ def look(needs: Needs) -> Found:
     return Found(digest, library_versions(), tuple(lacks))
 
 
-def look_far(needs: Needs) -> Found:
-    """As ``look``, and whether a store elsewhere answers this machine; asked once."""
-    found, lacks = look(needs), []
+def check_node_and_store(needs: Needs) -> Found:
+    """As ``check_node``; also checks that a remote store answers this machine. Called once per node."""
+    found, lacks = check_node(needs), []
     if isinstance(needs.store, SharedStore):
         try:
             needs.store.reach()
         except InputError as error:
-            lacks.append(f"does not reach the store: {error}")
+            lacks.append(f"cannot reach the store: {error}")
     return Found(found.digest, found.versions, (*found.lacks, *lacks))
 
 
 def differences(here: Found, there: Found) -> list[str]:
-    """Why the machine ``there`` must not run stages that were planned ``here``; each behind its name a sentence.
+    """Returns why the machine ``there`` cannot run stages planned ``here``; each continues a sentence after its name.
 
-    A build's own mark counts for nothing (``2.13.0+cu130``): a login node without a GPU may have another one.
+    Ignores local version labels (``2.13.0+cu130``): a login node without a GPU may have another build.
     """
-    told = list(there.lacks)
+    problems = list(there.lacks)
     if there.digest not in ("", here.digest):
-        told.append("has other code than this machine; install one version on both")
+        problems.append("has other code than this machine; install one version on both")
     versions = (
         (library, ours, there.versions.get(library, "not installed")) for library, ours in here.versions.items()
     )
@@ -95,25 +95,25 @@ def differences(here: Found, there: Found) -> list[str]:
         f"{library} {theirs} (here {ours})" for library, ours, theirs in versions if _public(theirs) != _public(ours)
     ]
     if unlike:
-        told.append(f"has {', '.join(unlike)}; install one version on both")
-    return told
+        problems.append(f"has {', '.join(unlike)}; install one version on both")
+    return problems
 
 
-def refuse(trouble: Mapping[str, Sequence[str]]) -> None:
-    """Names the machines with trouble and what it is, those with the same trouble together.
+def refuse(problems: Mapping[str, Sequence[str]]) -> None:
+    """Raises if any node has problems; the message groups the nodes with equal ones.
 
     Args:
-        trouble: What is wrong with a node, by its name; nothing for one that is well.
+        problems: Each node's problems, by its name.
 
     Raises:
-        InputError: If anything is.
+        InputError: If there are any.
     """
     alike: dict[str, dict[str, None]] = {}
-    for host, complaints in trouble.items():
-        for complaint in complaints:
-            alike.setdefault(complaint, {})[host] = None
+    for host, found in problems.items():
+        for problem in found:
+            alike.setdefault(problem, {})[host] = None
     if alike:
-        lines = (f"{_names(list(hosts))}: {complaint}" for complaint, hosts in alike.items())
+        lines = (f"{_names(list(hosts))}: {problem}" for problem, hosts in alike.items())
         raise InputError("the cluster cannot run these stages, and none was started:\n" + "\n".join(lines))
 
 

@@ -1,7 +1,7 @@
-"""The way to and from Ray: joining a cluster or starting one of this machine, and hearing what its tasks tell.
+"""The connection to Ray: joins a cluster or starts a local one, and receives the events of its tasks.
 
-Owns everything of Ray's that wants care: the order of its settings and its import, its signal handlers, what it prints.
-Ray is imported when a connection is made, since it is an extra and takes its time.
+Owns Ray's peculiarities: the order of its settings and its import, its signal handlers, its output. Ray is imported
+when a connection is made, since it is an optional dependency and slow to import.
 """
 
 import io
@@ -24,15 +24,15 @@ from harness.execute.slot import available_cores
 from harness.formatting import counted, first_line
 
 _OBJECT_STORE_BYTES = 80_000_000
-"""Of a cluster started here; stages leave their results in the store, not in Ray."""
+"""Of a local cluster; results go to the store, not to Ray."""
 _EVENTS_KEPT = 100_000
-_KNOCK_S = 10.0
+_CONNECT_S = 10.0
 _ANSWER_S = 60.0
-"""How long a node has to start a process and answer."""
+"""Seconds that a node has to start a process and answer."""
 
 
 class RayCluster:
-    """The connection to Ray, and the cluster of this process if it started one."""
+    """The connection to Ray, and this process's own cluster if it started one."""
 
     def __init__(self, address: str | None) -> None:
         address = address or os.environ.get("RAY_ADDRESS") or "local"
@@ -42,10 +42,10 @@ class RayCluster:
                 "cluster, with --address auto"
             )
         if address not in ("auto", "local"):
-            _knock(address)
+            _check_listening(address)
         self._folder = Path(tempfile.mkdtemp(prefix="harness-ray-")) if address == "local" else None
         if self._folder is not None:
-            # A token keeps other users of this machine out; in the environment, no file of it is left.
+            # The token locks out other users of this machine; set in the environment, it is not written to a file.
             os.environ.setdefault("RAY_AUTH_MODE", "token")
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         self.ray = _import_ray()
@@ -53,16 +53,16 @@ class RayCluster:
         sys.stdout = _WithoutRay(sys.stdout)
         try:
             with _signals_kept():
-                self.ray.init(address=address, log_to_driver=False, logging_level="ERROR", **self._beginning())
+                self.ray.init(address=address, log_to_driver=False, logging_level="ERROR", **self._options())
         except (ConnectionError, RuntimeError) as error:
-            raise _cannot_join(address, error) from error
+            raise cannot_join(address, error) from error
         self.queue = EventQueue()
 
     def __str__(self) -> str:
         return "Ray on this machine" if self._folder else f"a Ray cluster of {counted(len(self.nodes()), 'node')}"
 
     def nodes(self) -> list[dict[str, Any]]:
-        """The nodes that are alive, as Ray describes them."""
+        """Returns Ray's descriptions of the nodes that are alive."""
         return [node for node in self.ray.nodes() if node["Alive"]]
 
     def ask(
@@ -72,7 +72,7 @@ class RayCluster:
         about: Any,
         environment: Mapping[str, str],
     ) -> dict[str, Any]:
-        """Calls ``question(about)`` once on each node: what it answers by the node's id, or the error in its place."""
+        """Calls ``question(about)`` once on each node; returns the answers, or errors in their place, by node id."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         ray, asked = self.ray, {}
@@ -95,30 +95,30 @@ class RayCluster:
             return error
 
     @contextmanager
-    def telling_its_loss(self) -> Iterator[None]:
-        """Turns what Ray raises when its head, or the node of this process, is gone into an ``InputError``."""
+    def reporting_loss(self) -> Iterator[None]:
+        """Turns Ray's errors after the loss of its head, or of this process's node, into an ``InputError``."""
         try:
             yield
         except self.ray.exceptions.RayError as error:
             raise InputError(
-                f"the Ray cluster does not answer any more ({first_line(error)}); start it again, then run the same "
-                "command: it goes on where it was"
+                f"the Ray cluster no longer answers ({first_line(error)}); start it again, then run the same "
+                "command: it resumes where it stopped"
             ) from error
 
     def leave(self) -> None:
-        """Ends the connection, and the cluster if it is this process's own."""
+        """Closes the connection, and shuts down this process's own cluster."""
         try:
-            with _signals_kept(), redirect_stdout(io.StringIO()):  # Ray prints once more what its listener has
+            with _signals_kept(), redirect_stdout(io.StringIO()):  # Ray repeats what its listener printed
                 self.ray.shutdown()
-        finally:  # an interruption may come in between
+        finally:  # also after an interruption
             if isinstance(sys.stdout, _WithoutRay):
                 sys.stdout = self._stdout
             if self._folder is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)
                 self._folder = None
 
-    def _beginning(self) -> dict[str, Any]:
-        """What a cluster of this process is started with; nothing for one that is joined."""
+    def _options(self) -> dict[str, Any]:
+        """Returns the options of this process's own cluster; none for one that it joins."""
         if self._folder is None:
             return {}
         return {
@@ -131,7 +131,7 @@ class RayCluster:
 
 
 class _WithoutRay(io.TextIOBase):
-    """The standard output without what Ray's listener prints of lost workers: it may hold JSON, and they are told."""
+    """Standard output without the lines of Ray's listener about lost workers: it may hold JSON, and we report them."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -147,7 +147,7 @@ class _WithoutRay(io.TextIOBase):
 
 
 class EventQueue:
-    """What tasks tell, in the order of each; Ray's own queue on the node of this process."""
+    """The events of tasks, in order for each task: a Ray queue on this process's node."""
 
     def __init__(self) -> None:
         import ray
@@ -157,19 +157,19 @@ class EventQueue:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self._queue = Queue(_EVENTS_KEPT, actor_options={"num_cpus": 0, "scheduling_strategy": here})
 
-    def tell(self, host: str, event: Event) -> None:
-        """Called by a task on a node: what it has to say."""
+    def put(self, host: str, event: Event) -> None:
+        """Sends an event; called by a task on the node ``host``."""
         self._queue.put((host, event))
 
     def take(self) -> list[tuple[str, Event]]:
-        """What was told since the last call, with the host that told it."""
+        """Returns the events since the last call, each with its host."""
         count = self._queue.qsize()
         return list(self._queue.get_nowait_batch(count)) if count else []
 
 
 @contextmanager
 def _signals_kept() -> Iterator[None]:
-    """Ray installs a handler of its own for SIGTERM; the program's stays."""
+    """Restores the program's signal handlers, which Ray replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -181,13 +181,13 @@ def _signals_kept() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _knock(address: str) -> None:
-    """Whether anybody listens at ``HOST:PORT``, since Ray itself tries for minutes."""
+def _check_listening(address: str) -> None:
+    """Raises unless something listens at ``HOST:PORT``; Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
         raise InputError(f'--address "{address}": expected auto, local or HOST:PORT of the head')
     try:
-        socket.create_connection((host, int(port)), _KNOCK_S).close()
+        socket.create_connection((host, int(port)), _CONNECT_S).close()
     except OSError as error:
         raise _no_answer(address, error.strerror or str(error)) from error
 
@@ -199,11 +199,11 @@ def _no_answer(address: str, why: str) -> InputError:
     )
 
 
-def _cannot_join(address: str, error: ConnectionError | RuntimeError) -> InputError:
-    """What kept Ray from joining a cluster that listens: another token, other versions, or a head that is ending."""
+def cannot_join(address: str, error: ConnectionError | RuntimeError) -> InputError:
+    """Explains why Ray could not join a listening cluster: another token, other versions, or a head that is ending."""
     if "InvalidAuthToken" in f"{error} {error.__cause__}":
         return InputError(
-            f"--address {address}: this Ray cluster has a token, and this is not it; set RAY_AUTH_MODE=token and "
+            f"--address {address}: this Ray cluster has another token than this process; set RAY_AUTH_MODE=token and "
             "RAY_AUTH_TOKEN as on its nodes"
         )
     if isinstance(error, RuntimeError):
@@ -213,12 +213,12 @@ def _cannot_join(address: str, error: ConnectionError | RuntimeError) -> InputEr
 
 def _import_ray() -> Any:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    # Under `uv run`, Ray would send this folder to every node and build an environment there; nodes have their own.
+    # Under `uv run`, Ray would copy this folder to every node and build an environment there; nodes have their own.
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
     try:
         import ray
     except ImportError:
         raise InputError(
-            "--executor ray: Ray is not installed; uv run --extra ray ... (or pip install ray) brings it"
+            "--executor ray: Ray is not installed; run the command with: uv run --extra ray ... (or pip install ray)"
         ) from None
     return ray

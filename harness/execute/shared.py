@@ -93,7 +93,7 @@ class SharedStore(Store):
         )
 
     def verify(self, fingerprint: str) -> str:
-        """Compares all checksums of a finished stage; returns what is wrong, or nothing (also for an unfinished stage)."""
+        """Compares all checksums of a finished stage; returns what is wrong, empty for nothing or if unfinished."""
         self._known.pop(fingerprint, None)
         return super().verify(fingerprint)
 
@@ -175,7 +175,7 @@ class SharedStore(Store):
 
         Raises:
             TypeError: If the result is not JSON-able.
-            InputError: If an upload fails. The stage is finished locally, and this machine sends it when it next runs it.
+            InputError: If an upload fails. The stage is finished locally, and sent when this machine next runs it.
             StageTakenError: If another machine has taken the stage over.
         """
         if stage.fingerprint in self._held:
@@ -226,7 +226,7 @@ class SharedStore(Store):
     # Files from other machines.
 
     def follow(self, fingerprint: str, name: str) -> Path:
-        """Returns the local path of a file that grows while the stage runs; downloads it regularly from another machine."""
+        """Returns the local path of a file that grows while the stage runs; renews it while another machine runs it."""
         if fingerprint in self._known:
             self._follower.drop(fingerprint)
             self.fetch(fingerprint, [name])
@@ -246,7 +246,7 @@ class SharedStore(Store):
                 self._remote.fetch(f"{place}/{name}", path)
 
     def publish(self, path: Path) -> None:
-        """Makes the current version of a file below the root visible to all users of the store; see ``fetch_published``."""
+        """Makes a file below the root, as it is now, available to all users of the store (``fetch_published``)."""
         self._remote.send(path, path.relative_to(self.root).as_posix())
 
     def fetch_published(self, folder: str) -> Path:

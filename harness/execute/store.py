@@ -102,7 +102,7 @@ class Store:
         return str(self.root)
 
     def folder(self, fingerprint: str) -> Path:
-        """Returns the folder of this machine in which a stage runs; it may not exist yet. For results, use ``fetch``."""
+        """Returns the local folder in which a stage runs, which may not exist yet; for results, use ``fetch``."""
         return self.root / "stages" / fingerprint[:2] / fingerprint
 
     def fetch(self, fingerprint: str, names: Iterable[str] | None = None) -> Path:
@@ -142,7 +142,7 @@ class Store:
         """
 
     def publish(self, path: Path) -> None:
-        """Makes the current version of a file below the root visible to all users of the store; see ``fetch_published``."""
+        """Makes a file below the root, as it is now, available to all users of the store (``fetch_published``)."""
 
     def fetch_published(self, folder: str) -> Path:
         """Returns a folder below the root, with the files that were published there."""
@@ -160,7 +160,7 @@ class Store:
         return manifest is not None
 
     def verify(self, fingerprint: str) -> str:
-        """Compares all checksums of a finished stage; returns what is wrong, or nothing (also for an unfinished stage)."""
+        """Compares all checksums of a finished stage; returns what is wrong, empty for nothing or if unfinished."""
         manifest, damage = self._read(fingerprint)
         if manifest is None:
             return damage
@@ -187,7 +187,7 @@ class Store:
         return dict(manifest["versions"]) if manifest else {}
 
     def version_differences(self, fingerprints: Iterable[str]) -> tuple[VersionDifference, ...]:
-        """Returns how the libraries that complete stages ran with differ from the installed ones, each difference once."""
+        """Returns how the libraries that stages ran with differ from the installed ones, each difference once."""
         return differences_from(library_versions(), (self.versions(fingerprint) for fingerprint in fingerprints))
 
     def begin(self, fingerprint: str) -> Path:

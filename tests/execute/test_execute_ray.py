@@ -19,9 +19,11 @@ from toy_work import WORK, stage
 from harness.code import code_digest
 from harness.errors import InputError
 from harness.execute import Event, Store, library_versions
-from harness.execute.on_ray import RayExecutor, Share, _carry_out, _Order, share_of
-from harness.execute.ray_check import Found, Needs, code_behind, differences, look, refuse
-from harness.execute.ray_cluster import _cannot_join
+from harness.execute.on_ray import RayExecutor
+from harness.execute.ray_call import Order, run_task
+from harness.execute.ray_check import Found, Needs, check_node, code_behind, differences, refuse
+from harness.execute.ray_cluster import cannot_join
+from harness.execute.ray_resources import StageResources, stage_resources
 
 
 def run(executor: RayExecutor, stages: list, journal: Journal, events: Events) -> dict:
@@ -42,38 +44,38 @@ def test_a_stage_that_waits_for_a_worker_is_told_before_it_starts(
 
 
 @pytest.mark.parametrize(
-    ("share", "node", "expected"),
+    ("resources", "node", "expected"),
     [
-        (Share(1), {"CPU": 4.0}, 4),
-        (Share(3), {"CPU": 4.0}, 1),
-        (Share(8), {"CPU": 4.0}, 0),
-        (Share(1, 0.25), {"CPU": 16.0, "GPU": 2.0}, 8),
-        (Share(1, 1.0), {"CPU": 16.0}, 0),
-        (Share(4, 0.1), {"CPU": 16.0, "GPU": 1.0}, 4),
-        (Share(1, 0.1), {"CPU": 16.0, "GPU": 1.0}, 10),
+        (StageResources(1), {"CPU": 4.0}, 4),
+        (StageResources(3), {"CPU": 4.0}, 1),
+        (StageResources(8), {"CPU": 4.0}, 0),
+        (StageResources(1, 0.25), {"CPU": 16.0, "GPU": 2.0}, 8),
+        (StageResources(1, 1.0), {"CPU": 16.0}, 0),
+        (StageResources(4, 0.1), {"CPU": 16.0, "GPU": 1.0}, 4),
+        (StageResources(1, 0.1), {"CPU": 16.0, "GPU": 1.0}, 10),
     ],
 )
 def test_a_node_has_room_for_as_many_stages_as_its_scarcest_resource_allows(
-    share: Share, node: dict, expected: int
+    resources: StageResources, node: dict, expected: int
 ) -> None:
-    assert share.fits(node) == expected
+    assert resources.fits(node) == expected
 
 
 def test_a_share_tells_the_stage_its_device_threads_and_memory() -> None:
-    assert Share(2).fill({"device": "x", "root": "r"}) == {
+    assert StageResources(2).fill({"device": "x", "root": "r"}) == {
         "device": "cpu",
         "threads": 2,
         "memory_fraction": 1.0,
         "root": "r",
     }
-    assert Share(4, 0.5).fill({}) == {"device": "cuda:0", "threads": 4, "memory_fraction": 0.5}
+    assert StageResources(4, 0.5).fill({}) == {"device": "cuda:0", "threads": 4, "memory_fraction": 0.5}
 
 
 def test_without_gpus_a_stage_asks_for_a_cpu_and_with_them_for_a_gpu_and_its_part_of_the_cpus() -> None:
-    assert share_of([{"CPU": 2.0}], None, None) == Share(1, 0.0)
-    assert share_of([{"CPU": 64.0, "GPU": 8.0}, {"CPU": 12.0, "GPU": 2.0}], None, None) == Share(6, 1.0)
-    assert share_of([{"CPU": 64.0, "GPU": 1.0}], None, None) == Share(8, 1.0)
-    assert share_of([{"CPU": 2.0}], 2, 0.5) == Share(2, 0.5)
+    assert stage_resources([{"CPU": 2.0}], None, None) == StageResources(1, 0.0)
+    assert stage_resources([{"CPU": 64.0, "GPU": 8.0}, {"CPU": 12.0, "GPU": 2.0}], None, None) == StageResources(6, 1.0)
+    assert stage_resources([{"CPU": 64.0, "GPU": 1.0}], None, None) == StageResources(8, 1.0)
+    assert stage_resources([{"CPU": 2.0}], 2, 0.5) == StageResources(2, 0.5)
 
 
 # --- what a node is told ----------------------------------------------------------------------------------------------
@@ -115,7 +117,7 @@ def test_nodes_with_the_same_trouble_are_named_together() -> None:
 
 
 def test_a_machine_tells_what_it_lacks(store: Store, tmp_path: Path) -> None:
-    found = look(Needs(store, tmp_path / "token", (str(tmp_path / "market"),), (WORK, "no_such_module:loss")))
+    found = check_node(Needs(store, tmp_path / "token", (str(tmp_path / "market"),), (WORK, "no_such_module:loss")))
     assert [told.partition(";")[0] for told in found.lacks] == [
         f"does not see the store {store.address}",
         f"does not see the data {tmp_path}/market",
@@ -123,7 +125,7 @@ def test_a_machine_tells_what_it_lacks(store: Store, tmp_path: Path) -> None:
         "import path",
     ]
     (tmp_path / "token").touch()
-    well = look(Needs(store, tmp_path / "token", (str(tmp_path),), (WORK,)))
+    well = check_node(Needs(store, tmp_path / "token", (str(tmp_path),), (WORK,)))
     assert (well.digest, well.versions, well.lacks) == (code_digest((WORK,)), library_versions(), ())
 
 
@@ -134,12 +136,12 @@ def test_the_code_that_stages_declare_counts() -> None:
 
 def test_a_node_that_joined_later_is_looked_at_before_its_stage(store: Store) -> None:
     class Nobody:
-        def tell(self, host: str, event: object) -> None:
+        def put(self, host: str, event: object) -> None:
             raise AssertionError("nothing may start")
 
     needs = Needs(store, None, (), (WORK,))
-    order = _Order(needs, replace(look(needs), digest="0" * 32), WORK, {})
-    outcome = _carry_out(order, stage("first"), Nobody())  # type: ignore[arg-type]
+    order = Order(needs, replace(check_node(needs), digest="0" * 32), WORK, {})
+    outcome = run_task(order, stage("first"), Nobody())  # type: ignore[arg-type]
     assert outcome is not None
     expected = f"node {socket.gethostname()} has other code than this machine; install one version on both"
     assert outcome.reason == expected
@@ -157,7 +159,7 @@ def test_a_worker_that_is_killed_once_goes_on_from_its_checkpoint(
     assert outcome.result == {"value": 1, "steps_here": 2}
     assert [journal.count(f"step-{step}")["counting"] for step in range(6)] == [1] * 6
     (told,) = [event.detail["warning"] for event in events if "warning" in event.detail]
-    assert told.endswith("; it goes on from its newest checkpoint")
+    assert told.endswith("; it resumes from its newest checkpoint")
 
 
 def test_a_stage_whose_worker_always_dies_fails_alone(on_ray: RayExecutor, journal: Journal, events: Events) -> None:
@@ -232,7 +234,7 @@ def test_no_stage_outlives_a_killed_driver(driver: Driver, journal: Journal) -> 
 def test_what_no_node_can_ever_run_is_refused_at_once_with_what_there_is(
     on_ray: RayExecutor, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(on_ray, "_share", Share(1, 0.5))
+    monkeypatch.setattr(on_ray, "_share", StageResources(1, 0.5))
     with pytest.raises(
         InputError, match=r"a stage asks for 1 CPU and 0\.5 GPUs, which no node of the cluster has"
     ) as told:
@@ -268,8 +270,8 @@ def chained(error: BaseException, cause: str) -> BaseException:
                 "Failed to connect to GCS. Last connection error: Traceback (most recent call last):\n"
                 "ray.exceptions.AuthenticationError: RPC error: InvalidAuthToken: Authentication token is missing",
             ),
-            "this Ray cluster has a token, and this is not it; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as on its "
-            "nodes",
+            "this Ray cluster has another token than this process; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as on "
+            "its nodes",
         ),
         (
             RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.60.0\n    Python: 3.12.1\n"),
@@ -283,7 +285,7 @@ def chained(error: BaseException, cause: str) -> BaseException:
     ],
 )
 def test_what_keeps_ray_from_joining_a_cluster_is_told(raised: ConnectionError | RuntimeError, told: str) -> None:
-    assert str(_cannot_join("10.0.0.1:6379", raised)) == f"--address 10.0.0.1:6379: {told}"
+    assert str(cannot_join("10.0.0.1:6379", raised)) == f"--address 10.0.0.1:6379: {told}"
 
 
 def test_a_cluster_that_does_not_answer_is_named(store: Store) -> None:

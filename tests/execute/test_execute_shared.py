@@ -21,7 +21,6 @@ from toy_work import WORK, stage
 
 from harness.errors import InputError
 from harness.execute import InProcessExecutor, LocalExecutor, Outcome, SharedStore, Store, local_root, open_store
-from harness.execute.lease import Lease
 from harness.execute.remote import Remote
 from harness.execute.worker import run_stage
 from harness.plan import Stage
@@ -382,7 +381,6 @@ def test_a_dead_holder_is_followed_at_once_on_its_machine_and_after_its_patience
 def test_a_holder_that_lost_its_lease_stops_and_the_stage_ends_where_it_went(
     shelf: RemoteShelf, other: SharedStore, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Lease, "_keep", lambda self: None)  # as if cut off: no beat is renewed
     each, events = stage("each", "record", steps=60), Events()
     outcomes: list[Outcome | None] = []
 
@@ -395,14 +393,18 @@ def test_a_holder_that_lost_its_lease_stops_and_the_stage_ends_where_it_went(
     wait_until(lambda: any(name.startswith("checkpoints/") for name in shelf.names(below(each.fingerprint))))
     assert not outcomes
 
-    def beat_again(self: Lease) -> None:
-        while not self._ended.wait(0.05) and self._taken_by is None:
-            self._beat()
+    (heartbeat,) = [thread for thread in threading.enumerate() if thread.name.startswith("lease ")]
+    offline, sizes = threading.Event(), Remote.sizes
 
-    monkeypatch.setattr(Lease, "_keep", beat_again)
+    def sizes_unless_offline(self: Remote, below: str = "") -> dict[str, int]:
+        if threading.current_thread() is heartbeat and offline.is_set():
+            raise InputError("the network is down")
+        return sizes(self, below)
+
+    monkeypatch.setattr(Remote, "sizes", sizes_unless_offline)
+    offline.set()
     finished = run(other, each, journal)
-    (held,) = [lease for lease, _ in shelf.store._held.values()]
-    held._beat()
+    offline.clear()  # the next heartbeat finds that the lease was taken over
     slow.join()
     assert finished.status == "succeeded"
     assert finished.result is not None
@@ -459,7 +461,7 @@ def test_a_store_that_lives_in_one_process_is_refused_by_worker_processes(
     workers: LocalExecutor, tmp_path: Path, events: Events
 ) -> None:
     workers.store = SharedStore("memory://x", tmp_path / "a")
-    with pytest.raises(InputError, match="memory://x lives in one process, and stages run in others"):
+    with pytest.raises(InputError, match="memory://x exists in one process only, and stages run in others"):
         workers.execute([stage("a")], WORK, {}, events.append)
 
 
@@ -500,7 +502,7 @@ def test_what_was_shared_is_brought_to_other_machines(shelf: RemoteShelf, other:
         ("s3:/bucket/x", r'store "s3:/bucket/x": found one slash, expected two: s3://bucket/x'),
         ("s3://", r'store "s3://": expected a bucket or a folder after "://"'),
         ("s5://bucket", r"s5://bucket: no such protocol; expected a folder, s3://bucket/prefix or the like"),
-        ("gs://bucket", r"gs://bucket: the driver of gs:// is not installed \(.*gcsfs.*\); install it beside"),
+        ("gs://bucket", r"gs://bucket: the driver of gs:// is not installed \(.*gcsfs.*\); install it in this"),
         ("sftp://me:secret@host/x", r"sftp://me:\*\*\*@host/x: the driver of sftp:// is not installed"),
     ],
 )
