@@ -188,6 +188,7 @@ COMMANDS = [
     ["search"],
     ["sensitivity"],
     ["report"],
+    ["compare"],
     ["data", "make"],
     ["data", "check"],
     ["evaluate"],

@@ -65,7 +65,7 @@ def write_reports(
     from harness.track import list_tables, read_snapshot
 
     check_formats(formats)
-    names = [_table_name(table) for table in tables or ()]
+    names = [table_name(table) for table in tables or ()]
     if not names:
         names = list(dict.fromkeys(entry.table for entry in list_tables()))
         if not names:
@@ -115,7 +115,7 @@ def _draw(pictures: Pictures, snapshot: "Snapshot", out: Path, store: Path) -> l
     attention = pictures.attention
     if pictures.rank_lists:
         chosen = pictures.row or str(snapshot.declaration["rows"][-1]["id"])
-        load = _loader(snapshot, chosen, pictures.data, store)
+        load = image_loader(snapshot, chosen, pictures.data, store)
         drawn = write_rank_lists(snapshot, chosen, pictures.rank_lists, load, out / FIGURES)
         drawn_pictures.append(
             (f"The worst queries of row {chosen} with their ten nearest gallery images", _raster(drawn))
@@ -134,8 +134,12 @@ def _raster(paths: list[Path]) -> Path:
     return next(path for path in paths if path.suffix == ".png")
 
 
-def _loader(snapshot: "Snapshot", row: str, data: Path | None, store: Path) -> "Callable[[str, str], np.ndarray]":
-    """Reads images for rank lists: from --data, the store's synthetic set, or where data is looked for."""
+def image_loader(snapshot: "Snapshot", row: str, data: Path | None, store: Path) -> "Callable[[str, str], np.ndarray]":
+    """Reads images for rank lists: from --data, the store's synthetic set, or where data is looked for.
+
+    Raises:
+        InputError: If the row's data set is not found.
+    """
     import numpy as np
 
     from harness.reid.data import open_dataset
@@ -161,7 +165,7 @@ def _loader(snapshot: "Snapshot", row: str, data: Path | None, store: Path) -> "
     return load
 
 
-def _table_name(text: str) -> str:
+def table_name(text: str) -> str:
     """A table's name, from its name or its file."""
     if Path(text).suffix in {".yaml", ".yml"}:
         from harness.matrix import read_declaration

@@ -9,6 +9,7 @@ import typer
 
 from harness import __version__
 from harness.cli.cache import cache_app
+from harness.cli.compare import compare
 from harness.cli.data import data_app
 from harness.cli.doctor import doctor
 from harness.cli.ending import INTERRUPTED, MESSAGE, end_on_signals
@@ -55,6 +56,7 @@ app.command()(plan)
 app.command()(search)
 app.command()(sensitivity)
 app.command()(report)
+app.command()(compare)
 app.command(name="list")(list_)
 app.command()(show)
 app.command()(remove)

@@ -21,7 +21,7 @@ from harness.plan.plan import (
 )
 from harness.plan.stage import Plan, Run, Stage
 from harness.plan.suggest import Suggestion, most_telling_row, rows_to_add
-from harness.plan.why import Comparison, Difference, Known
+from harness.plan.why import Comparison, Difference, Known, code_behind, code_differences, setting_differences
 
 __all__ = [
     "CodeDigest",
@@ -42,6 +42,8 @@ __all__ = [
     "budgets_of",
     "build_plan",
     "chain_of",
+    "code_behind",
+    "code_differences",
     "code_of",
     "declared_budgets",
     "estimate",
@@ -52,6 +54,7 @@ __all__ = [
     "most_telling_row",
     "plan_to_json",
     "rows_to_add",
+    "setting_differences",
     "sharing_of",
     "speed_key",
     "unmeasured",

@@ -8,8 +8,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
+from math import comb
 from typing import Any, Literal
 
+from harness.plan.fingerprint import fingerprint
 from harness.plan.stage import Stage
 
 Kind = Literal["setting", "seed", "data", "code", "parent"]
@@ -18,6 +21,10 @@ CodeParts = Mapping[str, Mapping[str, str]]
 
 _ORDER: tuple[Kind, ...] = ("code", "data", "parent", "setting", "seed")
 """Of two stages equally far, the nearer: the one that is the same work but for its code comes first."""
+
+_MOST_CODES = 4
+"""Stages of different code that a table has at most, for its digest to be taken apart."""
+_MOST_TRIED = 50_000
 
 
 @dataclass(frozen=True)
@@ -132,15 +139,43 @@ class Comparison:
         if then is None or now is None:
             yield Difference("code", "", *digests)
             return
-        for module in sorted({*then, *now}):
-            before, after = then.get(module), now.get(module)
-            if before == after:
-                continue
-            if before is None or after is None:
-                yield Difference("code", module, before is not None, after is not None)
-                continue
-            names = {name for name, _ in before.items() ^ after.items()}
-            yield Difference("code", module, True, True, tuple(name for name in {**before, **after} if name in names))
+        yield from code_differences(then, now)
+
+
+def code_behind(digest: str, known: Known) -> CodeParts | None:
+    """The code of a whole table, whose digest is that of its stages' digests (``code_of``); None if it was not kept.
+
+    A tracker keeps the one digest alone, so sets of kept digests are tried, the smallest first.
+    """
+    for size in range(1, _MOST_CODES + 1):
+        if comb(len(known.code), size) > _MOST_TRIED:
+            break
+        for codes in combinations(sorted(known.code), size):
+            if fingerprint(codes) == digest:
+                return {module: parts for code in codes for module, parts in known.code[code].items()}
+    return None
+
+
+def code_differences(then: CodeParts, now: CodeParts) -> Iterator[Difference]:
+    """The modules that differ, each with what in it does."""
+    for module in sorted({*then, *now}):
+        before, after = then.get(module), now.get(module)
+        if before == after:
+            continue
+        if before is None or after is None:
+            yield Difference("code", module, before is not None, after is not None)
+            continue
+        names = {name for name, _ in before.items() ^ after.items()}
+        yield Difference("code", module, True, True, tuple(name for name in {**before, **after} if name in names))
+
+
+def setting_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Difference]:
+    """The settings that differ, by dotted key; one that a side lacks is None there."""
+    before, after = dict(_leaves(then, "")), dict(_leaves(now, ""))
+    for key in dict.fromkeys([*before, *after]):
+        if before.get(key) != after.get(key):
+            old, new = (json.loads(side[key]) if key in side else None for side in (before, after))
+            yield Difference("setting", key, old, new)
 
 
 def _leaves(value: Any, place: str) -> Iterator[tuple[str, str]]:

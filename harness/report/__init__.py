@@ -4,6 +4,9 @@ Owns statistics over recorded runs and their written forms; reads a ``Snapshot``
 tracker and training; loads matplotlib only to draw.
 """
 
+from harness.report.compare import Comparison, Side, compare
+from harness.report.compare_page import comparison_markdown, comparison_page, write_comparison
+from harness.report.compare_text import comparison_to_json
 from harness.report.curves import HISTORIES, StageCurves, runs_to_draw, stage_curves
 from harness.report.existing import Source, decimals_for, existing_snapshot, find_columns
 from harness.report.model import TableReport, build_report
@@ -17,10 +20,16 @@ __all__ = [
     "HISTORIES",
     "PAGE",
     "PICTURES",
+    "Comparison",
+    "Side",
     "Source",
     "StageCurves",
     "TableReport",
     "build_report",
+    "compare",
+    "comparison_markdown",
+    "comparison_page",
+    "comparison_to_json",
     "decimals_for",
     "existing_snapshot",
     "find_columns",
@@ -28,6 +37,7 @@ __all__ = [
     "runs_to_draw",
     "stage_curves",
     "write_attention",
+    "write_comparison",
     "write_pictures_page",
     "write_rank_lists",
     "write_report",

@@ -75,7 +75,12 @@ class Measurements:
     """The finished runs of a snapshot, by row and seed."""
 
     def __init__(
-        self, snapshot: Snapshot, metrics: Iterable[str], share: Callable[[int], float] = lambda _seeds: 1.0
+        self,
+        snapshot: Snapshot,
+        metrics: Iterable[str],
+        share: Callable[[int], float] = lambda _seeds: 1.0,
+        *,
+        mixed: bool = False,
     ) -> None:
         """Reads everything that the metrics need.
 
@@ -83,6 +88,8 @@ class Measurements:
             snapshot: The table's runs.
             metrics: The metrics to read the units of.
             share: The part of the error that estimates over so many seeds may spend; see ``Estimate``.
+            mixed: Whether rows may differ in code, data or profile, where that is what they are compared for. The runs
+                of one row, which are averaged, never may.
 
         Raises:
             InputError: Finished runs differ in code, data or profile; says which and in what.
@@ -99,7 +106,8 @@ class Measurements:
         self._names: dict[str, str] = {}
         """What a metric is a mean over, in the plural."""
         finished = [run for run in snapshot.runs if run.status == "finished"]
-        _refuse_mixing(snapshot.table, finished)
+        for alike in _by_row(finished) if mixed else [finished]:
+            _refuse_mixing(snapshot.table, alike)
         for run in finished:
             if run.seed in self._runs[run.row]:
                 self.notes.append(
@@ -107,7 +115,8 @@ class Measurements:
                 )
             self._runs[run.row][run.seed] = run
         self._answers = {run.run_id: self._read(run) for runs in self._runs.values() for run in runs.values()}
-        self._note_other_units()
+        if not mixed:
+            self._note_other_units()
 
     def metric_of(self, key: str) -> Metric:
         """A metric by its key."""
@@ -297,6 +306,13 @@ class Measurements:
             repr((asked.ids.dtype.str, asked.groups.dtype.str)).encode() + asked.ids.tobytes() + asked.groups.tobytes()
         )
         return self._known.setdefault(key, asked)
+
+
+def _by_row(runs: Iterable[RunRecord]) -> list[list[RunRecord]]:
+    rows: dict[str, list[RunRecord]] = defaultdict(list)
+    for run in runs:
+        rows[run.row].append(run)
+    return list(rows.values())
 
 
 def _refuse_mixing(table: str, finished: list[RunRecord]) -> None:

@@ -2,8 +2,9 @@
 
 import base64
 import re
-from collections.abc import Sequence
-from html import escape
+from collections.abc import Callable, Sequence
+from functools import partial
+from html import escape, unescape
 from pathlib import Path
 
 from harness.files import regular_file
@@ -72,29 +73,49 @@ def to_html(report: TableReport, pictures: Sequence[tuple[str, Path]]) -> str:
         report: What to say.
         pictures: Captions and files of the figures, which the page holds.
     """
+    return page_of(report.title, partial(to_markdown, report), pictures, _OPEN, _runs(report))
+
+
+def page_of(
+    title: str,
+    markdown: Callable[[Sequence[tuple[str, str]]], str],
+    pictures: Sequence[tuple[str, Path]],
+    unfolded: Sequence[str],
+    more: str = "",
+) -> str:
+    """Returns a whole page of a Markdown text.
+
+    Args:
+        title: The window's.
+        markdown: Gives the text, from captions and names of its pictures.
+        pictures: Their captions and files.
+        unfolded: Titles of the sections that are shown; the others are folded.
+        more: HTML below.
+    """
     from markdown_it import MarkdownIt
 
     names = [(caption, f"picture-{index}") for index, (caption, _) in enumerate(pictures)]
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(to_markdown(report, names))
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown(names))
     body = body.replace("<table>", '<div class="wide"><table>').replace("</table>", "</table></div>")
     for (_, name), (_, path) in zip(names, pictures, strict=True):
         body = body.replace(f'src="{name}"', f'src="{_inline(path)}"')
     head, *sections = re.split(r"<h2>(.*?)</h2>", body)
-    parts = [head, *(_section(*pair) for pair in zip(sections[::2], sections[1::2], strict=True)), _runs(report)]
+    found = zip(sections[::2], sections[1::2], strict=True)
+    parts = [head, *(_section(name, text, folded=unescape(name) not in unfolded) for name, text in found), more]
     return "\n".join(
         [
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="color-scheme" content="light dark">',
-            f"<title>{escape(report.title)}</title>\n<style>\n{_STYLE}\n</style>\n</head>",
+            f"<title>{escape(title)}</title>\n<style>\n{_STYLE}\n</style>\n</head>",
             f'<body>\n<main class="report">\n{"".join(parts)}</main>',
             f"<script>\n{_SCRIPT}\n</script>\n</body>\n</html>\n",
         ]
     )
 
 
-def _section(title: str, body: str) -> str:
-    if title in _OPEN:
+def _section(title: str, body: str, *, folded: bool) -> str:
+    if not folded:
         return f"<section>\n<h2>{title}</h2>{body}</section>\n"
     return f"<details>\n<summary>{title}</summary>{body}</details>\n"
 
@@ -119,7 +140,8 @@ def _runs(report: TableReport) -> str:
     if not lines:
         return ""
     head, body = f"<thead>\n<tr>{heads}</tr>\n</thead>", "\n".join(lines)
-    return _section("Runs", f'\n<div class="wide"><table>\n{head}\n<tbody>\n{body}\n</tbody>\n</table></div>\n')
+    table = f'\n<div class="wide"><table>\n{head}\n<tbody>\n{body}\n</tbody>\n</table></div>\n'
+    return _section("Runs", table, folded=True)
 
 
 def _linked(text: str, url: str | None) -> str:

@@ -50,6 +50,8 @@ class RankList:
     query: Box
     average_precision: float
     nearest: tuple[Box, ...]
+    label: str = "query"
+    """Stands above the query."""
 
 
 def read_rank_lists(run: RunRecord, count: int, load: LoadImage, *, length: int = 10) -> list[RankList]:
@@ -61,7 +63,33 @@ def read_rank_lists(run: RunRecord, count: int, load: LoadImage, *, length: int 
     arrays = _arrays(run, _PER_QUERY, (*_NEEDED, *_NEEDED_OF_GALLERY))
     precision = np.where(arrays["valid"].astype(bool), arrays["average_precision"], np.inf)
     worst = [int(query) for query in np.argsort(precision, kind="stable")[:count] if np.isfinite(precision[query])]
+    return _rank_lists(arrays, worst, load, length, "query")
 
+
+def kept_rank_lists(run: RunRecord) -> bool:
+    """Whether a run kept what each of its queries ranked first."""
+    return run.artifacts is not None and (run.artifacts / _PER_QUERY).is_file()
+
+
+def rank_lists_of(
+    run: RunRecord, queries: Sequence[str], load: LoadImage, *, length: int = 10, label: str = "query"
+) -> list[RankList]:
+    """Certain queries, by their file names, with their nearest gallery images.
+
+    Raises:
+        InputError: The run kept no rank lists, or none of a query.
+    """
+    arrays = _arrays(run, _PER_QUERY, (*_NEEDED, *_NEEDED_OF_GALLERY))
+    places = {str(name): place for place, name in enumerate(arrays["query_files"])}
+    for query in queries:
+        if query not in places:
+            raise InputError(f'row "{run.row}" seed {run.seed}: kept no rank list of {query}')
+    return _rank_lists(arrays, [places[query] for query in queries], load, length, label)
+
+
+def _rank_lists(
+    arrays: Mapping[str, NDArray[Any]], queries: Sequence[int], load: LoadImage, length: int, label: str
+) -> list[RankList]:
     def box(split: str, index: int) -> Box:
         image = load(split, str(arrays[f"{split}_files"][index]))
         return Box(image, int(arrays[f"{split}_ids"][index]), int(arrays[f"{split}_cameras"][index]))
@@ -69,10 +97,11 @@ def read_rank_lists(run: RunRecord, count: int, load: LoadImage, *, length: int 
     return [
         RankList(
             box("query", query),
-            float(precision[query]),
+            float(arrays["average_precision"][query]),
             tuple(box("gallery", int(index)) for index in arrays["top_indices"][query][:length] if index >= 0),
+            label,
         )
-        for query in worst
+        for query in queries
     ]
 
 
@@ -88,7 +117,7 @@ def draw_rank_lists(lists: Sequence[RankList], title: str = "") -> "Figure":
         for line, entry in zip(grid, lists, strict=False):
             for axes in line:
                 axes.set_axis_off()
-            _show(line[0], entry.query, f"query · AP {100 * entry.average_precision:.0f} %", BLACK, "-")
+            _show(line[0], entry.query, f"{entry.label} · AP {100 * entry.average_precision:.0f} %", BLACK, "-")
             for rank, (axes, box) in enumerate(zip(line[1:], entry.nearest, strict=False), start=1):
                 right = box.identity == entry.query.identity
                 _show(axes, box, f"{rank} {'✓' if right else '✗'}", GREEN if right else RED, "-" if right else "--")

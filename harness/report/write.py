@@ -68,12 +68,12 @@ def write_report(
     written = []
     for name in (name for name in FORMATS if name in formats and name not in PICTURES):
         if name == "md":
-            text = to_markdown(report, _links(shown, out_dir), _page(report, out_dir))
+            text = to_markdown(report, links(shown, out_dir), _page(report, out_dir))
         elif name == PAGE:
             text = _html(report, shown, curves) if endings else _html(report, pictures, curves, draw=True)
         else:
             text = TEXTS[name](report)
-        written.append(_write(out_dir / f"{file_name(report.name)}.{name}", text))
+        written.append(write_text(out_dir / f"{file_name(report.name)}.{name}", text))
     return written + drawn
 
 
@@ -96,7 +96,7 @@ def write_pictures_page(report: TableReport, out_dir: Path, pictures: Sequence[t
     A report of the same parent run links to it, whoever writes that report; one of other runs does not.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    return _write(_page_path(report, out_dir), to_pictures_page(report, _links(pictures, out_dir)))
+    return write_text(_page_path(report, out_dir), to_pictures_page(report, links(pictures, out_dir)))
 
 
 def _page_path(report: TableReport, out_dir: Path) -> Path:
@@ -111,11 +111,12 @@ def _page(report: TableReport, out_dir: Path) -> str:
     return path.name if report.parent_id in regular_file(path).read_text("utf-8", "replace") else ""
 
 
-def _links(pictures: Sequence[tuple[str, Path]], out_dir: Path) -> list[tuple[str, str]]:
+def links(pictures: Sequence[tuple[str, Path]], out_dir: Path) -> list[tuple[str, str]]:
     """Captions and paths relative to the reports."""
     return [(caption, os.path.relpath(path, out_dir).replace(os.sep, "/")) for caption, path in pictures]
 
 
-def _write(path: Path, text: str) -> Path:
+def write_text(path: Path, text: str) -> Path:
+    """Writes a file, aside first."""
     replace_text(path, text)
     return path

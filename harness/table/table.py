@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from harness.api.run import TableRun
     from harness.execute import Event
     from harness.matrix import Claim, Declaration
+    from harness.table.compare import Compared
     from harness.table.plan import PlanView
 
 
@@ -287,6 +288,26 @@ class Table:
         downloads = prepared.store.root / "downloads"
         snapshot = read_snapshot(None, self.name, key=table_key(prepared), downloads=downloads)
         return Report.of(snapshot)
+
+    def compare(self, first: str, second: str, *, metric: str | None = None) -> "Compared":
+        """Returns what the second row has beyond the first. In a notebook it shows itself.
+
+        Settings, metrics paired over seeds and units with intervals, the units that gained and lost most, costs.
+
+        Args:
+            first: A row.
+            second: Another.
+            metric: The metric that is compared by unit; None: the table's first.
+
+        Raises:
+            InputError: For a row that there is not or that has not run, rows without a common seed, or if nothing has
+                run.
+        """
+        from harness.api.compare import compare_rows
+        from harness.table.compare import Compared
+
+        found = compare_rows(self.report().snapshot, first, second, self._store, metric)
+        return Compared(found, self._store, self._data)
 
     def results(self) -> "pd.DataFrame":
         """Returns one line for each row, seed and metric: ``row``, ``seed``, the factors, ``metric``, ``value``.

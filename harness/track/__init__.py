@@ -11,7 +11,7 @@ from harness.track.foreign import Experiment, differing, read_experiment
 from harness.track.moved import relocate
 from harness.track.probe import reach
 from harness.track.provenance import collect_provenance
-from harness.track.reader import TableEntry, list_tables, read_histories, read_snapshot
+from harness.track.reader import TableEntry, find_run, list_tables, read_histories, read_snapshot
 from harness.track.snapshot import History, RunRecord, Snapshot
 from harness.track.tables import remove_runs, rename_table, runs_of
 from harness.track.tracker import Tracker, sync
@@ -30,6 +30,7 @@ __all__ = [
     "TrackerError",
     "collect_provenance",
     "differing",
+    "find_run",
     "last_step",
     "list_tables",
     "reach",

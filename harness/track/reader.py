@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from harness.errors import InputError, did_you_mean
+from harness.errors import InputError, did_you_mean, nearest
 from harness.files import regular_file
 from harness.track.accepted import is_final, text_of_key, whole_value
 from harness.track.address import is_server, resolve_uri, sqlite_path, without_password
@@ -59,6 +59,11 @@ class TableEntry:
     opened_ms: int
     """When it was last run, Unix time."""
     url: str | None
+    commit: str = ""
+    dirty: bool = False
+    """Whether the code differed from the commit."""
+    code: str = ""
+    """The digest of the code."""
 
 
 def list_tables(uri: str | None = None, kinds: Sequence[str] = ("table",)) -> list[TableEntry]:
@@ -138,6 +143,37 @@ def read_snapshot(
     )
 
 
+def find_run(uri: str | None, run_id: str) -> tuple[str, str, str]:
+    """The whole id of a row's run under a seed, its table and the id of its parent run.
+
+    Args:
+        uri: The tracker's address; None as for ``Tracker``.
+        run_id: Its MLflow id, or the first characters of it.
+
+    Raises:
+        TrackerError: The tracker cannot be asked.
+        InputError: None of our runs has the id, or several begin so.
+    """
+    uri = resolve_uri(uri)
+    with asking(uri):
+        path = sqlite_path(uri)
+        if path is not None and not path.exists():
+            raise InputError(f"{path}: no such store; run a table first")
+        known = {
+            run.info.run_id: run.data.tags
+            for run in search_all_runs(uri, our_experiments(uri), f"tags.`{TAG_KIND}` = 'run'")
+        }
+    found = [one for one in known if one.startswith(run_id)]
+    if len(found) > 1:
+        raise InputError(f"run {run_id}: {len(found)} runs begin so, {found[0]} and {found[1]} among them")
+    if not found:
+        near = nearest(run_id, known)
+        meant = f"; did you mean {near}?" if near else "; expected a row's run, as a report's provenance lists them"
+        raise InputError(f"run {run_id}: {without_password(uri)} holds no such run of a table{meant}")
+    tags = known[found[0]]
+    return found[0], tags.get(TAG_TABLE, ""), tags.get(PARENT, "")
+
+
 def read_histories(uri: str | None, run_ids: Iterable[str], metrics: Sequence[str]) -> dict[str, dict[str, History]]:
     """Step-wise metrics of some runs, by run and metric; one question for each, so ask for what is shown alone.
 
@@ -184,6 +220,9 @@ def _entry(uri: str, run: "Run") -> TableEntry:
         status=status_of(run),
         opened_ms=int(tags.get(TAG_OPENED) or run.info.start_time),
         url=page_of(uri, run),
+        commit=tags.get(TAG_PROVENANCE + "commit", ""),
+        dirty=tags.get(TAG_PROVENANCE + "dirty") == "true",
+        code=tags.get(TAG_PROVENANCE + "code_digest", ""),
     )
 
 
