@@ -36,7 +36,7 @@ def look_at(
     found = measurements.contrast({comparison.better: 1.0, comparison.than: -1.0}, comparison.metric, seeds)
     if found is None:  # measured on other units: no number of seeds makes them comparable
         return Evidence(len(seeds), 0.0, 1.0, None if comparison.within is None else 1.0)
-    level = ALPHA / 2 / max(comparisons, 1) * _TYPICAL_SHARE
+    level = ALPHA / max(comparisons, 1) * _TYPICAL_SHARE
     return Evidence(
         seeds=found.seeds,
         mean=found.mean,

@@ -12,7 +12,7 @@ from typing import Any
 from harness.report.claims import Judgement, Verdict
 from harness.report.evidence import look_at
 from harness.report.measurements import Measurements
-from harness.settle import Declared, Line, Path, from_record, replay, share_at
+from harness.settle import Declared, Line, Path, from_record, replay, share_at, spent
 from harness.track.snapshot import RunRecord, Snapshot
 
 SETTLE = "settle"
@@ -163,7 +163,7 @@ def settlement_to_json(settlement: Settlement | None) -> dict[str, Any] | None:
                 "text": line.comparison.text,
                 "verdict": line.verdict,
                 "reason": why_open(line) if line.verdict == "open" else "",
-                "spent": sum(look.share for look in line.looks),
+                "spent": spent(len(line.looks)),
                 "looks": [
                     {
                         "seeds": look.evidence.seeds,

@@ -7,8 +7,7 @@ from harness.report.model import TableReport
 from harness.report.settled import Settlement, why_open
 from harness.report.vocabulary import p_text, percent
 from harness.report.wording import versus
-from harness.settle import Line, share
-from harness.settle.verdicts import Budget
+from harness.settle import Line, spent
 
 
 def settled_section(report: TableReport) -> list[str]:
@@ -36,7 +35,7 @@ def _line(report: TableReport, line: Line) -> list[str]:
         str(line.seeds),
         ", ".join(looks),
         percent(last.evidence.mean, metric, signed=True) if last else NOTHING,
-        f"{100 * sum(look.share for look in line.looks):.0f} %",
+        f"{100 * spent(len(line.looks)):.0f} %",
         escaped(p_text(last.difference)) if last else NOTHING,
         escaped(p_text(last.equality)) if last and one.within is not None else NOTHING,
     ]
@@ -44,21 +43,18 @@ def _line(report: TableReport, line: Line) -> list[str]:
 
 def _legend(settlement: Settlement) -> str:
     declared = settlement.declared
-    budget = Budget.of(declared.comparisons, declared.alpha)
     family = len(declared.comparisons)
-    margins = sum(one.within is not None for one in declared.comparisons)
     told = (
         f"The chance of any wrong verdict here, over all looks and all {family} comparisons, is at most "
-        f"{100 * declared.alpha:g} %: Holm's correction over the comparisons, and at each look "
-        f"{100 * share(0):.0f} % of the error that is left may be spent. *Spent*: the part of a "
-        "comparison's error that its looks have used. *p differs*: the smallest p-value of no difference over "
-        "what its look may spend, before Holm's correction"
+        f"{100 * declared.alpha:g} %. Each look may spend {100 * spent(1):.0f} % of the error that is left to its "
+        "comparison (*spent*: how much its looks have used), and Holm's correction covers the number of comparisons. "
+        "*p differs*: the smallest p-value of no difference over what its look may spend, before Holm's correction"
     )
-    if margins:
+    if any(one.within is not None for one in declared.comparisons):
         told += (
-            f", decided at {100 * budget.difference:g} %. *p equal*: the same of a difference as large as the "
-            f"margin, over {margins} with a margin, at {100 * budget.equality:g} %; *practically equal* is what "
-            "lies within it"
+            ". *p equal*: the same of a difference as large as the margin or larger; *practically equal* is what lies "
+            "within the margin. Since a difference cannot be none and larger than the margin, both are tested with the "
+            "whole error"
         )
     return f"{told}. *Better* and *worse* speak of the first row."
 

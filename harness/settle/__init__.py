@@ -7,7 +7,7 @@ functions of what was declared and of results; refuses running anything, and to 
 from harness.settle.costs import Costs
 from harness.settle.expect import EFFECTS, Expected, expected, most_runs
 from harness.settle.holm import holm
-from harness.settle.looks import look_sizes, share, share_at
+from harness.settle.looks import look_sizes, share, share_at, spent
 from harness.settle.path import Declared, Line, Look, Path, Round, Run, replay
 from harness.settle.record import changed, from_record, to_record
 from harness.settle.verdicts import ALPHA, Comparison, Evidence, Verdict, decide
@@ -36,5 +36,6 @@ __all__ = [
     "replay",
     "share",
     "share_at",
+    "spent",
     "to_record",
 ]

@@ -1,15 +1,18 @@
 """What is to be settled, what a look found, and which comparisons that decides.
 
-Owns the multiplicity: two families of hypotheses, each with Holm's step-down over sequential p-values. The one says of
-every comparison that there is *no difference*; the other, of every comparison with a margin, that the difference is
-*as large as the margin or larger*. A table without margins gives the whole error to the first; else each has half. So
-the chance of any wrong verdict of a table (better or worse where there is no difference, practically equal where there
-is more than the margin) is at most the sum, alpha, whatever the dependence between comparisons that share rows. The
+Owns the multiplicity: a closed test over sequential p-values. Of every comparison there is the hypothesis of *no
+difference*, and, if it has a margin, that of a difference *as large as the margin or larger*. The two cannot be true
+together. So at most one hypothesis of each comparison is true, and the intersections that a closed test must reject
+(Marcus, Peritz and Gabriel 1976) hold at most one of each. With Bonferroni's test of every intersection this is Holm's
+step-down in which a comparison is weighed against the *larger* p-value of every other one (Shaffer 1986 uses such
+logical relations in the same way). A margin costs the comparisons nothing, then: each is first tested at alpha / m, m
+the number of comparisons, for both hypotheses. A decided comparison frees its part only once none of its hypotheses
+can be true.
+
+So the chance of any wrong verdict of a table (better or worse where there is no difference, practically equal where
+there is more than the margin) is at most alpha, whatever the dependence between comparisons that share rows. The
 direction of a difference is that of its sign: Holm's step-down keeps its error for directions, too, if the comparisons
 are independent (Shaffer 1980); for rows that are shared ``tests/benchmarks/settle.py`` counts wrong directions.
-
-Freeing the error of a decided comparison for the other family would be wrong: *practically equal* refutes a large
-difference, and the hypothesis of none has spent its part all the same.
 
 Refuses to know where numbers come from.
 """
@@ -57,34 +60,21 @@ class Evidence:
     """Half the width of the interval of a level around the mean, as if no other look had been taken."""
 
 
-@dataclass(frozen=True)
-class Budget:
-    """How the error is shared between the two families."""
-
-    difference: float
-    equality: float
-
-    @classmethod
-    def of(cls, comparisons: Sequence[Comparison], alpha: float = ALPHA) -> "Budget":
-        """Half for each family; all for differences if no comparison has a margin."""
-        any_margin = any(comparison.within is not None for comparison in comparisons)
-        return cls(alpha / 2, alpha / 2) if any_margin else cls(alpha, 0.0)
-
-
 def decide(comparisons: Sequence[Comparison], found: Sequence["Found"], alpha: float = ALPHA) -> list[Verdict]:
     """The verdict on each comparison after what was found so far.
 
     A difference that is both there and smaller than the margin is *practically equal*.
     """
-    budget = Budget.of(comparisons, alpha)
-    differs = _holm([one.difference for one in found])
-    margins = [index for index, comparison in enumerate(comparisons) if comparison.within is not None]
-    equal = dict(zip(margins, _holm([found[index].equality for index in margins]), strict=True))
+    hardest = [
+        one.difference if comparison.within is None else max(one.difference, one.equality)
+        for comparison, one in zip(comparisons, found, strict=True)
+    ]
     verdicts: list[Verdict] = []
-    for index, one in enumerate(found):
-        if equal.get(index, 1.0) <= budget.equality:
+    for index, (comparison, one) in enumerate(zip(comparisons, found, strict=True)):
+        others = hardest[:index] + hardest[index + 1 :]
+        if comparison.within is not None and _among(one.equality, others) <= alpha:
             verdicts.append("practically equal")
-        elif differs[index] <= budget.difference:
+        elif _among(one.difference, others) <= alpha:
             verdicts.append("better" if one.direction > 0 else "worse")
         else:
             verdicts.append("open")
@@ -108,5 +98,8 @@ class Found:
             self.equality = min(self.equality, evidence.p_equal / share)
 
 
-def _holm(p_values: Sequence[float]) -> list[float]:
-    return [1.0 if p is None else p for p in holm(p_values)]
+def _among(p_value: float, others: Sequence[float]) -> float:
+    """The p-value adjusted for the others: Holm's, since Holm's step-down is Bonferroni's closed test."""
+    adjusted = holm([p_value, *others])[0]
+    assert adjusted is not None
+    return adjusted
