@@ -19,7 +19,13 @@ def train(settings: Any, run: Any) -> dict[str, Any]:
         images = StandardScaler().fit(images[train_on]).transform(images)
     generator = np.random.default_rng(run.seed)
     noisy = images[train_on] + settings.noise * generator.standard_normal(images[train_on].shape)
-    model = MLPClassifier((settings.hidden,), alpha=settings.decay, random_state=run.seed, batch_size=64)
+    model = MLPClassifier(
+        (settings.hidden,),
+        alpha=settings.decay,
+        learning_rate_init=settings.learning_rate,
+        random_state=run.seed,
+        batch_size=64,
+    )
     for epoch in range(settings.epochs):
         model.partial_fit(noisy, labels[train_on], classes=np.unique(labels))
         run.log(epoch + 1, steps=settings.epochs, loss=model.loss_)

@@ -1,7 +1,10 @@
 """What a search does: carry its studies on, keep the outcome, inform the tracker, write the report."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from harness.api.engine import Engine
 from harness.api.listener import Listener
@@ -9,10 +12,11 @@ from harness.api.outputs import choose_folder
 from harness.api.studies import PointTrainer, PreparedSearch, StudyTracking
 from harness.errors import InputError
 from harness.files import regular_file
-from harness.units import UNITS
+from harness.units import UNITS, read_units
 
 if TYPE_CHECKING:
     from harness.execute import Executor
+    from harness.search.study import SearchStudy
     from harness.search.trials import Trials
 
 
@@ -48,9 +52,11 @@ def _run(
     from dataclasses import asdict
 
     from harness.report.margins import write_study
+    from harness.report.tuned import tuned_to_json
     from harness.search.result import describe_search, write_result
     from harness.track import Tracker
 
+    _check_budgets(prepared)
     tracker = Tracker(None, prepared.store.root / "outbox")
     tracking = StudyTracking(tracker, prepared)
     tracking.open()
@@ -63,8 +69,10 @@ def _run(
             "dataset": prepared.matrix.dataset,
             "synthetic": bool(prepared.inputs.made),
             "measured": {prepared.metric.key: asdict(prepared.metric)},
+            "claims": [asdict(claim) for claim in prepared.search.claims],
             "studies": studies,
         }
+        record["effects"] = tuned_to_json(record)
         write_result(prepared.result_file, record)
         prepared.store.publish(prepared.result_file)
         folder, told = choose_folder(out, prepared.search.name, prepared.store.root)
@@ -82,20 +90,73 @@ def _run(
     return record, written
 
 
+def open_study(prepared: PreparedSearch, trials: "Trials") -> "SearchStudy":
+    """Opens or continues one row's study. Call it with the search's lock held."""
+    from harness.search.owner import owner_of
+    from harness.search.study import SearchStudy, open_storage
+
+    search = prepared.search
+    name = f"{search.name}/{prepared.matrix.profile}/{trials.row.id}/{trials.identity[:12]}"
+    storage = open_storage(search.spec.storage, prepared.journal)
+    owner = owner_of(prepared.journal.parent) if search.spec.storage else None
+    return SearchStudy(search, name, storage, owner, minimize=prepared.metric.lower_is_better, first=trials.first)
+
+
+def _check_budgets(prepared: PreparedSearch) -> None:
+    """Refuses fewer trials than some row of a claim has had: all would not end with equally many.
+
+    Raises:
+        InputError: If so, with the number that would do.
+    """
+    search = prepared.search
+    if not search.claims:
+        return
+    had = {trials.row.id: open_study(prepared, trials).counted() for trials in prepared.trials}
+    row = max(had, key=had.__getitem__)
+    if had[row] > search.budget.trials:
+        told = f'found {search.budget.trials}, and row "{row}" has had {had[row]}; expected at least as many for all'
+        raise search.document.error(("budget", "trials"), told)
+
+
+def _units_checked(
+    prepared: PreparedSearch, row: str, best: Mapping[str, Any] | None, confirmed: Sequence[Mapping[str, Any]]
+) -> bool | None:
+    """Whether units that chose were compared with those that confirm; None where there is nothing to compare.
+
+    Raises:
+        InputError: If a claim's row was confirmed on units that chose its values, or on others of their groups.
+    """
+    ended = [result for result in confirmed if result["value"] is not None]
+    if not prepared.search.claims or best is None or not ended:
+        return None
+    both = []
+    for evaluation in (best["chains"][0][-1], ended[0]["evaluation"]):
+        if not prepared.store.is_complete(evaluation):
+            return False
+        path = prepared.store.fetch(evaluation, (UNITS,)) / UNITS
+        if not path.is_file():
+            return False
+        both.append(read_units(path))
+    if any(np.array_equal(units.ids, np.arange(len(units.ids))) for units in both):  # positions: in each part the same
+        return False
+    if common := set(both[0].groups.tolist()) & set(both[1].groups.tolist()):
+        told = (
+            f'{len(common)} {both[0].group} both chose and confirmed the values of row "{row}"; expected parts with '
+            "none in common"
+        )
+        raise prepared.search.document.error(("claims",), told)
+    return True
+
+
 def _study(
     prepared: PreparedSearch, trials: "Trials", executor: "Executor", tracking: StudyTracking, listener: Listener
 ) -> dict[str, Any]:
     """One row's study, carried on until its budget is spent; its best point is then measured afresh."""
     from harness.search.loop import run_study
-    from harness.search.owner import owner_of
     from harness.search.result import best_trial, confirmed, stage_costs, study_noise
-    from harness.search.study import SearchStudy, open_storage
 
     search, minimize = prepared.search, prepared.metric.lower_is_better
-    name = f"{search.name}/{prepared.matrix.profile}/{trials.row.id}/{trials.identity[:12]}"
-    storage = open_storage(search.spec.storage, prepared.journal)
-    owner = owner_of(prepared.journal.parent) if search.spec.storage else None
-    study = SearchStudy(search, name, storage, owner, minimize=minimize)
+    study = open_study(prepared, trials)
     points = PointTrainer(prepared, trials, executor, listener)
     run_study(study, points, executor.capacity, trials.rungs, told=lambda: tracking.tell(trials, study.records()))
     records = study.records()
@@ -104,17 +165,22 @@ def _study(
     results: dict[str, list[dict[str, Any]]] = {}
     if best is not None:
         named = {"best": best["params"]}
-        if search.spec.reference:
-            named["reference"] = dict(search.spec.reference)
+        if trials.reference:
+            named["reference"] = trials.reference
         scores = points.evaluate(named, search.confirm, "confirm")
         results = {point: confirmed(scores, point) for point in named}
         for result in (result for point in results.values() for result in point):
             if result["value"] is not None:
                 prepared.store.fetch(result["evaluation"], (UNITS,))
             result["folder"] = str(prepared.store.folder(result["evaluation"]))
+    chosen = best["params"] if best else {}
+    edges = {key: search.space[key].edge(value) for key, value in chosen.items()}
     return {
         "row": trials.row.id,
-        "study": name,
+        "study": study.name,
+        "reference": trials.reference,
+        "edges": {key: edge for key, edge in edges.items() if edge},
+        "units_checked": _units_checked(prepared, trials.row.id, best, results.get("best", ())),
         "trials": records,
         "best": best,
         "importance": study.importance(),

@@ -18,7 +18,7 @@ from harness.plan import Run, fingerprint
 from harness.search import Search, read_search
 from harness.search.result import Score
 from harness.search.space import Params
-from harness.search.trials import Trials
+from harness.search.trials import Trials, own_values
 from harness.track import Tracker
 from harness.trainer import Inputs, Metric, Part
 
@@ -98,6 +98,7 @@ def prepare_search(
     search = search.under(choice.profile, trials)
     # A table may take its values from this very study: a stand-in does, since every trial sets its own.
     start = {key: dimension.ends()[0] for key, dimension in search.space.items()}
+    end = {key: dimension.ends()[-1] for key, dimension in search.space.items()}
     kept = open_store(store)
     if isinstance(kept, SharedStore) and search.spec.storage is None:
         listener.note(
@@ -107,14 +108,16 @@ def prepare_search(
     studies = kept.fetch_published(STUDIES)
     whole = expand(declaration, profile=choice.profile, studies=studies, searched=start)
     rows = {row.id: row for row in whole.rows}
-    for place, name in enumerate(search.spec.rows):
+    for place, name in enumerate(search.rows):
         if name not in rows:
             message = f'"{name}" is no row of {declaration.path}; {did_you_mean(name, rows)}'
-            raise search.document.error(("rows", place), message)
-    matrix = expand(declaration, profile=choice.profile, rows=search.spec.rows, studies=studies, searched=start)
+            raise search.document.error(("claims",) if search.claims else ("rows", place), message)
+    matrix = expand(declaration, profile=choice.profile, rows=search.rows, studies=studies, searched=start)
     if search.spec.metric not in matrix.measured:
         message = f'"{search.spec.metric}" is not measured here; {did_you_mean(search.spec.metric, matrix.measured)}'
         raise search.document.error(("metric",), message)
+    if search.claims:
+        _check_own_values(search, matrix, expand(declaration, profile=choice.profile, studies=studies, searched=end))
     inputs = open_inputs(matrix, choice.root, kept, listener, training_only=True)
     digest = cache(code_digest)
     return PreparedSearch(
@@ -122,8 +125,24 @@ def prepare_search(
         matrix=matrix,
         store=kept,
         inputs=inputs,
-        trials=tuple(Trials(search, matrix, rows[name], inputs, digest) for name in search.spec.rows),
+        trials=tuple(Trials(search, matrix, rows[name], inputs, digest) for name in search.rows),
     )
+
+
+def _check_own_values(search: Search, matrix: Matrix, other: Matrix) -> None:
+    """Checks that rows have values of their own to compare tuned ones with.
+
+    Args:
+        search: The search.
+        matrix: The table with one stand-in for values that it takes from this study.
+        other: The same with another.
+    """
+    theirs = {row.id: own_values(row, search.space) for row in other.rows}
+    for row in matrix.rows:
+        for key, value in own_values(row, search.space).items():
+            if theirs[row.id][key] != value:
+                told = f'row "{row.id}" takes it from a study; expected a value of its own to compare with'
+                raise search.document.error(("space", key), told)
 
 
 class PointTrainer:

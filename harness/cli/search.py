@@ -36,6 +36,7 @@ def search(
     profile: ProfileOption = None,
     data: DataOption = None,
     trials: TrialsOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would train, and train nothing.")] = False,
     workers: WorkersOption = None,
     executor: ExecutorOption = "local",
     address: AddressOption = None,
@@ -47,7 +48,9 @@ def search(
 ) -> None:
     """Search recipe values on identities held out of training; the test images are never read.
 
-    Run again, it goes on with the same study; with more --trials, it continues. Exit code 1 if no trial has a result.
+    Of a search that names claims of its table, both sides get the same trials, and the report shows each effect at the
+    rows' own values and after tuning. Run again, it goes on with the same study; with more --trials, it continues.
+    Exit code 1 if no trial has a result.
     """
     from harness.api.search import run_search
     from harness.api.studies import prepare_search
@@ -55,6 +58,16 @@ def search(
 
     engine, listener = Engine(executor, workers, address, stage_cpus, stage_gpus), TerminalListener(seconds_left)
     prepared = prepare_search(file, profile=profile, data=data, trials=trials, store=store, listener=listener)
+    if dry_run:
+        from harness.api.search_cost import cost_lines, describe_search_cost
+        from harness.api.slots import slots_for
+
+        answer = describe_search_cost(prepared, slots_for(workers))
+        if json:
+            print_json(answer)
+        else:
+            typer.echo("\n".join(cost_lines(answer)))
+        return
     record, written = run_search(prepared, engine, out, listener)
     if json:
         print_json({**record, "reports": [str(path) for path in written]})
@@ -68,7 +81,10 @@ def _show(record: dict[str, Any], written: list[Path]) -> None:
     from rich.console import Console
 
     from harness.report.margins import compare
+    from harness.report.tuned import effect_text, tuned_claims
+    from harness.report.vocabulary import metric_of
 
+    metric = metric_of(record["measured"], record["metric"])
     console = Console(highlight=False, soft_wrap=True)
     for study in record["studies"]:
         best = study["best"]
@@ -82,5 +98,8 @@ def _show(record: dict[str, Any], written: list[Path]) -> None:
         for trial in study["trials"]:
             if trial["state"] == "failed":
                 console.print(f"trial {trial['number']}: {trial['reason']}", markup=False)
+    for claim in tuned_claims(record):
+        own, tuned = (effect_text(effect, metric) for effect in (claim.own, claim.tuned))
+        console.print(f"{claim.text}: {own} at the rows' own values, {tuned} tuned", markup=False)
     told = f"the report: {written[0]}; the trials side by side (parallel coordinates): python -m harness ui"
     console.print(told, markup=False)

@@ -13,15 +13,16 @@ from typing import Any
 
 from harness.files import replace_text
 from harness.names import file_name
+from harness.report.confirmed import measurements_of
 from harness.report.drawing import save
 from harness.report.findings import basis_text
 from harness.report.marks import NOTHING, code, escaped, picture, pipe_table
 from harness.report.measurements import Measurements
 from harness.report.statistics import ALPHA, Estimate
 from harness.report.surface import Spot, draw_surface
+from harness.report.tuned import tuned_section
 from harness.report.vocabulary import metric_of, p_text, percent, three_digits
 from harness.report.wording import interval_text, spread_text
-from harness.track.snapshot import RunRecord, Snapshot
 from harness.trainer import Metric
 
 BEST, REFERENCE = "best", "reference"
@@ -53,13 +54,13 @@ def study_to_markdown(record: Mapping[str, Any], links: Sequence[str]) -> str:
     metric = metric_of(record["measured"], record["metric"])
     parts = [
         f"# {escaped(record['title'])}",
-        f"Profile {escaped(record['profile'])} on {escaped(record['dataset'])}"
+        f"Profile {escaped(record['profile'])}{record['dataset'] and ' on '}{escaped(record['dataset'])}"
         f"{' (synthetic)' if record['synthetic'] else ''}, "
         f"rows of {code(record['table'])}.",
     ]
     if record["synthetic"]:
         parts.append("Synthetic data: this shows that the search runs; it says nothing about the paper's margins.")
-    parts += [_question(record, metric)]
+    parts += [_question(record, metric), *tuned_section(record, metric)]
     for study, link in zip(record["studies"], links, strict=True):
         parts += _study(record, study, link, metric)
     return "\n\n".join(parts) + "\n"
@@ -71,9 +72,9 @@ def compare(record: Mapping[str, Any], study: Mapping[str, Any]) -> tuple[str, E
     Better and worse need a 95 % interval of the paired difference without 0; with one seed there is none.
     """
     difference = _measured(record, study).contrast({BEST: 1.0, REFERENCE: -1.0}, record["metric"])
-    if not record["reference"]:
+    if not study["reference"]:
         return "nothing to compare with", None
-    if study["best"] and study["best"]["params"] == record["reference"]:
+    if study["best"] and study["best"]["params"] == study["reference"]:
         return "the same values", difference
     if difference is None or difference.p_value is None:
         return "not judged: no variance can be told from these seeds", difference
@@ -90,6 +91,8 @@ def _question(record: Mapping[str, Any], metric: Metric) -> str:
         "once": "Tuned once, on one row; a table that takes these values fixes them for all its rows.",
         "per-row": "Tuned per row: each row had its own study of the same budget.",
     }[record["tune"]]
+    if record["claims"]:
+        tuned += " The first trial of each has the row's own values; the others are drawn with the same seed."
     data = "data held out of training, as the recipe says"
     if "share" in held_out:
         drawn = f"{held_out['share']:.0%} of the training identities (drawn with seed {held_out.get('seed', 0)})"
@@ -137,10 +140,8 @@ def _study(record: Mapping[str, Any], study: Mapping[str, Any], link: str, metri
 
 def _verdict(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric) -> str:
     verdict, difference = compare(record, study)
-    told = (
-        f"Best: {_point(study['best']['params'])}. Against the reference {_point(record['reference'])}: **{verdict}**"
-    )
-    if not record["reference"]:
+    told = f"Best: {_point(study['best']['params'])}. Against the reference {_point(study['reference'])}: **{verdict}**"
+    if not study["reference"]:
         told = f"Best: {_point(study['best']['params'])}"
     if difference is not None and difference.p_value is not None:
         size = percent(difference.mean, metric, signed=True)
@@ -151,7 +152,7 @@ def _verdict(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric
 def _points(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric) -> str:
     measured = _measured(record, study)
     lines = []
-    for name, params in ((BEST, study["best"]["params"]), (REFERENCE, record["reference"])):
+    for name, params in ((BEST, study["best"]["params"]), (REFERENCE, study["reference"])):
         estimate = measured.row(name, metric.key) if params else None
         if estimate is not None:
             mean = f"{percent(estimate.mean, metric)} {spread_text(estimate, metric)}".strip()
@@ -276,7 +277,7 @@ def _draw(record: Mapping[str, Any], study: Mapping[str, Any], path: Path, endin
         )
         for trial in trials
     ]
-    reference = record["reference"]
+    reference = study["reference"]
     figure = draw_surface(
         spots,
         xlabel=x,
@@ -290,24 +291,7 @@ def _draw(record: Mapping[str, Any], study: Mapping[str, Any], path: Path, endin
 
 def _measured(record: Mapping[str, Any], study: Mapping[str, Any]) -> Measurements:
     """The confirming runs as the statistics know them: two rows, a run for each seed."""
-    runs = tuple(
-        RunRecord(
-            run_id=result["evaluation"],
-            row=name,
-            seed=result["seed"],
-            status="finished",
-            reason="",
-            metrics={record["metric"]: result["value"]},
-            params={},
-            tags={},
-            artifacts=Path(result["folder"]) if result["folder"] else None,
-            url=None,
-        )
-        for name, results in study["confirmed"].items()
-        for result in results
-        if result["value"] is not None
-    )
-    return Measurements(Snapshot("", record["name"], {"measured": record["measured"]}, {}, runs), [record["metric"]])
+    return measurements_of(record, study["confirmed"])
 
 
 def _point(params: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
 from harness.errors import InputError, did_you_mean
+from harness.matrix import Claim
 from harness.matrix.declaration import Declaration, read_declaration
 from harness.matrix.naming import named_after
 from harness.matrix.schema import Declared, Names, RowId, Seeds
@@ -16,6 +17,7 @@ from harness.matrix.source import Document, Key, describe, read_yaml
 from harness.matrix.vocabulary import node_at, unknown_key
 from harness.matrix.wording import refuse
 from harness.search.constraint import Comparison, parse_comparison
+from harness.search.sides import check_claims, compared_rows
 from harness.search.space import Dimension
 
 _MOST_POINTS = 10_000
@@ -79,7 +81,10 @@ class SearchSpec(Declared):
     """The table file whose rows are searched on, relative to this one."""
     tune: Literal["once", "per-row"]
     """``once``: on one row, for all. ``per-row``: each row its own study of the same budget."""
-    rows: Annotated[list[RowId], Field(min_length=1)]
+    rows: list[RowId] = Field(default_factory=list)
+    claims: Names = Field(default_factory=list)
+    """Instead of rows: claims of the table, by their text. The rows that they compare are tuned with equal budgets, and
+    each claim is judged at the rows' own values and at the tuned ones."""
     space: Annotated[dict[str, DimensionSpec], Field(min_length=1)]
     constraints: Names = Field(default_factory=list)
     sampler: Literal["grid", "tpe", "random", "cmaes"]
@@ -124,6 +129,9 @@ class Search:
     """The table whose rows are searched on."""
     space: dict[str, Dimension]
     constraints: tuple[Comparison, ...]
+    rows: tuple[str, ...]
+    claims: tuple[Claim, ...]
+    """What is judged after equal tuning."""
     pruner: PrunerSpec | None
     pruner_key: Key
     """Where the file declares the pruner."""
@@ -151,6 +159,13 @@ class Search:
             raise self.document.error(search.pruner_key, told)
         return search
 
+    @property
+    def points(self) -> int | None:
+        """How many points a grid has; None for another sampler."""
+        if self.spec.sampler != "grid":
+            return None
+        return math.prod(dimension.count or 0 for dimension in self.space.values())
+
     def feasible(self, params: dict[str, Any]) -> bool:
         """Whether a point satisfies every constraint."""
         return all(rule.violation(params) <= 0 for rule in self.constraints)
@@ -167,12 +182,14 @@ def read_search(path: Path) -> Search:
         spec = SearchSpec.model_validate(document.value)
     except ValidationError as error:
         raise refuse(error, SearchSpec, document.tell) from None
-    if spec.tune == "once" and len(spec.rows) > 1:
-        raise document.error(("rows",), f"found {len(spec.rows)} rows, expected one with tune: once")
-    for place, row in enumerate(spec.rows):
-        if row in spec.rows[:place]:
-            raise document.error(("rows", place), f'found row "{row}" twice, expected each row once')
     table = read_declaration(path.parent / spec.table)
+    claims = check_claims(spec, document, table)
+    rows = compared_rows(claims) or tuple(spec.rows)
+    if spec.tune == "once" and len(rows) > 1:
+        raise document.error(("rows",), f"found {len(rows)} rows, expected one with tune: once")
+    for place, row in enumerate(rows):
+        if row in rows[:place]:
+            raise document.error(("rows", place), f'found row "{row}" twice, expected each row once')
     space = {key: _dimension(key, dimension, document, table) for key, dimension in spec.space.items()}
     if spec.sampler == "grid":
         points = 1
@@ -194,6 +211,8 @@ def read_search(path: Path) -> Search:
         table=table,
         space=space,
         constraints=tuple(_comparison(document, place, space) for place in range(len(spec.constraints))),
+        rows=rows,
+        claims=claims,
         pruner=spec.pruner,
         pruner_key=("pruner",),
         budget=Budget(spec.budget.trials, spec.budget.hours, spec.budget.device_hours),

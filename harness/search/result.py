@@ -85,7 +85,6 @@ def describe_search(search: Search) -> dict[str, Any]:
         "held_out": dict(spec.held_out),
         "space": {key: _told(spec.space[key].model_dump(exclude_none=True)) for key in search.space},
         "constraints": [rule.text for rule in search.constraints],
-        "reference": dict(spec.reference),
     }
 
 

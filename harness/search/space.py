@@ -12,6 +12,9 @@ Params = dict[str, Any]
 _DIGITS = 12
 """Steps are counted from the lowest value; rounding takes away what binary fractions add (0.30000000000000004)."""
 
+_ON_STEP = 1e-6
+_EDGE = 0.05
+
 
 @dataclass(frozen=True)
 class Dimension:
@@ -55,6 +58,34 @@ class Dimension:
     @property
     def _step(self) -> float | None:
         return self.step or (1.0 if self.whole and not self.log else None)
+
+    def holds(self, value: Any) -> bool:
+        """Whether it may be this value.
+
+        >>> Dimension("lr", low=0.001, high=0.1, log=True).holds(0.2)
+        False
+        """
+        if self.choices or isinstance(value, bool | str) or not isinstance(value, int | float):
+            return value in self.choices
+        steps = (value - self.low) / self._step if self._step else 0.0
+        return self.low <= value <= self.high and abs(steps - round(steps)) < _ON_STEP
+
+    def edge(self, value: Any) -> str:
+        """``"lower"`` or ``"upper"`` where a number lies in the outer twentieth of the range, on its scale, else "".
+
+        >>> lr = Dimension("lr", low=0.0001, high=1.0, log=True)
+        >>> [lr.edge(value) for value in (0.00015, 0.0003, 0.9)]  # 0.04, 0.12 and 0.99 of the way
+        ['lower', '', 'upper']
+        """
+        low, high = self.low, self.high
+        if self.choices:
+            numbers = [choice for choice in self.choices if not isinstance(choice, bool | str)]
+            if len(numbers) < len(self.choices):
+                return ""
+            low, high = min(numbers), max(numbers)
+        scale = math.log if self.log else float
+        share = (scale(value) - scale(low)) / (scale(high) - scale(low))
+        return "lower" if share <= _EDGE else "upper" if share >= 1 - _EDGE else ""
 
     def ends(self) -> tuple[Any, ...]:
         """All choices, or the lowest and the highest value."""

@@ -30,6 +30,8 @@ from harness.search.space import Dimension, Params, grid_points
 OWNER, REASON, CHAINS, SPENT, INFEASIBLE = "owner", "reason", "chains", "spent", "infeasible"
 Chains = Sequence[Sequence[str]]
 Spent = Mapping[str, tuple[float, int]]
+_BY_TRIAL = frozenset({"random", "tpe"})
+"""Samplers that are seeded anew for each trial: a study that was killed asks for the points that it would have had."""
 _PATIENCE = 200
 """Infeasible points in a row before the constraints are taken to leave nothing."""
 
@@ -74,9 +76,19 @@ class SearchStudy:
         storage: Where it is kept.
         owner: Who asks, of a storage that others search too; None: the storage is the store's alone.
         minimize: Whether a lower metric is better.
+        first: The point of the first trial; None or empty: the sampler's.
     """
 
-    def __init__(self, search: Search, name: str, storage: BaseStorage, owner: str | None, *, minimize: bool) -> None:
+    def __init__(
+        self,
+        search: Search,
+        name: str,
+        storage: BaseStorage,
+        owner: str | None,
+        *,
+        minimize: bool,
+        first: Params | None = None,
+    ) -> None:
         self.search, self.name, self.minimize = search, name, minimize
         self._owner = owner
         self._study = optuna.create_study(
@@ -86,6 +98,8 @@ class SearchStudy:
             direction="minimize" if minimize else "maximize",
             load_if_exists=True,
         )
+        if first and not self._study.trials:
+            self._study.enqueue_trial(first)
         self._study.sampler = _sampler(search, len(self._study.trials))
 
     def adopt(self) -> list["Asked"]:
@@ -117,6 +131,8 @@ class SearchStudy:
         asked: list[Asked] = []
         refused = 0
         while len(asked) < most and self.counted() < self.search.budget.trials and not self._exhausted():
+            if self.search.spec.sampler in _BY_TRIAL:
+                self._study.sampler = _sampler(self.search, len(self._study.get_trials(deepcopy=False)))
             trial = self._study.ask()
             if self._owner is not None:
                 trial.set_user_attr(OWNER, self._owner)
@@ -276,8 +292,9 @@ def _suggest(trial: Trial, dimension: Dimension) -> Any:
 def _sampler(search: Search, trials: int) -> BaseSampler:
     """The sampler by its name.
 
-    Its seed moves with the trials that there are, so that a continued study draws new points; but a grid is walked
-    through in an order that a seed decides, which must be the same for all who walk.
+    Its seed moves with the trials that there are, so that a continued study draws new points, and two studies of one
+    seed and space the same; but a grid is walked through in an order that a seed decides, which must be the same for
+    all who walk.
     """
     order = search.spec.sampler_seed
     seed = int(np.random.SeedSequence([order, trials]).generate_state(1)[0])

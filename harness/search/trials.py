@@ -3,8 +3,11 @@
 All trials share what their values do not touch: a margin leaves no trace in the first stage, so it is trained once.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import getitem
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -45,8 +48,10 @@ class Trials:
             if len(identities) < 2:
                 told = f'changes nothing in row "{self.row.id}", which does not read it'
                 raise self.search.document.error(("space", key), told)
-        if self.search.spec.reference:
-            self.recipe(dict(self.search.spec.reference), "reference")
+        if self.search.claims:
+            self._check_tuning()
+        elif self.search.spec.reference:
+            self.recipe(self.reference, "reference")
         if self.search.pruner is not None and len(self.rungs(start)) == 1:
             (last,) = self.rungs(start)
             told = f"found {self.search.pruner.every}, expected fewer than the {last} epochs of the last stage"
@@ -56,21 +61,34 @@ class Trials:
     def identity(self) -> str:
         """Equal for equal questions: what is searched, on which data, measured how, by which code. No budget."""
         search = self.search
-        return fingerprint(
-            {
-                "start": self.parts,
-                "space": {key: repr(dimension) for key, dimension in search.space.items()},
-                "constraints": [rule.text for rule in search.constraints],
-                "seeds": list(search.seeds),
-                "metric": search.spec.metric,
-            }
-        )
+        question = {
+            "start": self.parts,
+            "space": {key: repr(dimension) for key, dimension in search.space.items()},
+            "constraints": [rule.text for rule in search.constraints],
+            "seeds": list(search.seeds),
+            "metric": search.spec.metric,
+        }
+        if search.claims:  # the first trial, and which points every row is given
+            question |= {"first": self.reference, "sampler": [search.spec.sampler, search.spec.sampler_seed]}
+        return fingerprint(question)
+
+    @property
+    def reference(self) -> Params:
+        """The values to beat: those that the file names, or the row's own where claims are judged; empty for none."""
+        if not self.search.claims:
+            return dict(self.search.spec.reference)
+        return own_values(self.row, self.search.space)
 
     @property
     def parts(self) -> dict[str, str]:
         """The fingerprint of a point's evaluation on each part of the held-out data: equal where it is not divided."""
         start = {key: dimension.ends()[0] for key, dimension in self.search.space.items()}
         return {part: self._identity(start, part) for part in PARTS}
+
+    @property
+    def first(self) -> Params:
+        """The point of the first trial, where not the sampler's: the row's own values; a grid holds them anyway."""
+        return self.reference if self.search.claims and self.search.spec.sampler != "grid" else {}
 
     def plan(
         self, jobs: Iterable[tuple[str, Params]], seeds: Sequence[int], cached: Callable[[str], bool], part: Part
@@ -109,6 +127,35 @@ class Trials:
         except InputError as error:
             raise document.error(("held_out",), str(error)) from None
 
+    def _check_tuning(self) -> None:
+        """Checks that tuning can keep the row's own values, and confirms on other data than it chooses on.
+
+        Raises:
+            InputError: If it cannot.
+        """
+        document = self.search.document
+        for key, value in self.reference.items():
+            if not self.search.space[key].holds(value):
+                told = f'lacks {value}, the value of row "{self.row.id}"; expected a space that holds it'
+                raise document.error(("space", key), told)
+        trials, points = self.search.budget.trials, self.search.points
+        if points is not None and trials < points:
+            told = f"found {trials}, expected {points}, all of the grid: the row's own values are among them"
+            raise document.error(("budget", "trials"), told)
+        for rule in self.search.constraints:
+            if rule.violation(self.reference) > 0:
+                told = f'{rule.text} does not hold for the values of row "{self.row.id}"'
+                raise document.error(("constraints",), told)
+        if len(set(self.parts.values())) < len(PARTS):
+            told = "the trainer scores both parts alike; expected other data to confirm on: held_out: {choose, confirm}"
+            raise document.error(("claims",), told)
+
     def _identity(self, params: Params, part: Part = "choose") -> str:
         row = replace(self.row, recipe=self.recipe(params, part=part))
         return chain_of(row, 0, self.matrix.trainer, self.inputs, self.code_digest)[-1].fingerprint
+
+
+def own_values(row: Row, keys: Iterable[str]) -> Params:
+    """A row's own values of some dotted keys."""
+    settings: Mapping[str, Any] = row.recipe.model_dump(by_alias=True)
+    return {key: reduce(getitem, key.split("."), settings) for key in keys}

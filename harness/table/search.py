@@ -119,5 +119,21 @@ class Search:
         ]
         return pd.DataFrame(lines)
 
+    def claims(self) -> "pd.DataFrame":
+        """Returns the claims that the search names, at their rows' own values and after equal tuning.
+
+        A line for each claim and ``effect`` (own, tuned, change): ``text``, ``gain``, ``low``, ``high``, ``p_holm``.
+        Gains are positive in favour of the claim; ``change`` is what tuning adds.
+        """
+        import pandas as pd
+
+        columns = ["text", "better", "than", "metric", "effect", "gain", "low", "high", "p_holm"]
+        lines = [
+            {**{key: claim[key] for key in columns[:4]}, "effect": effect, **claim[effect]}
+            for claim in self.record["effects"]
+            for effect in ("own", "tuned", "change")
+        ]
+        return pd.DataFrame(lines, columns=columns)
+
     def __repr__(self) -> str:
         return f"Search({self._name})"

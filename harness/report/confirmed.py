@@ -1,0 +1,35 @@
+"""The runs that confirm a search's points, as the statistics know them: a row for each point, a run for each seed."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from harness.report.measurements import Measurements
+from harness.track.snapshot import RunRecord, Snapshot
+
+
+def measurements_of(record: Mapping[str, Any], confirmed: Mapping[str, Iterable[Mapping[str, Any]]]) -> Measurements:
+    """Confirming runs as measurements.
+
+    Args:
+        record: A search's outcome; see ``harness.search.result``.
+        confirmed: The results by seed of each point, by the name of its row.
+    """
+    runs = tuple(
+        RunRecord(
+            run_id=result["evaluation"],
+            row=name,
+            seed=result["seed"],
+            status="finished",
+            reason="",
+            metrics={record["metric"]: result["value"]},
+            params={},
+            tags={},
+            artifacts=Path(result["folder"]) if result["folder"] else None,
+            url=None,
+        )
+        for name, results in confirmed.items()
+        for result in results
+        if result["value"] is not None
+    )
+    return Measurements(Snapshot("", record["name"], {"measured": record["measured"]}, {}, runs), [record["metric"]])
