@@ -46,7 +46,7 @@ EXCEPTIONS = {("api", "report"): {("reid",)}}
 METHOD = {
     "spec": set(),
     "layout": {"spec"},
-    "recipe": {"spec", "layout", "metrics"},
+    "recipe": {"spec", "layout", "metrics", "models"},
     "own_metrics": {"recipe"},
     "compiled": set(),
     "files": set(),
@@ -55,7 +55,7 @@ METHOD = {
     "models": set(),
     "losses": {"models"},
     "evaluate": {"compiled"},
-    "stages": {"recipe", "spec"},
+    "stages": {"recipe", "spec", "models"},
     "train": {"recipe", "files", "metrics", "own_metrics", "stages", "data", "models", "losses", "evaluate"},
     "trained": {"recipe", "stages", "data", "train"},
     "trainer": {"spec", "recipe", "files", "metrics", "stages", "data", "models", "trained"},

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from harness.errors import did_you_mean
 from harness.reid.layout import Declared
 from harness.reid.metrics import METRICS
+from harness.reid.models.sources import plain_resnet
 from harness.reid.spec import Spec, refusal
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -64,9 +65,13 @@ class ModelSpec(Spec):
     """The network; see ``harness.reid.models``."""
 
     backbone: str
-    """A timm ResNet by name."""
+    """A timm network by name, or ``package.module:function`` of a user's own."""
+    options: dict[str, float | int | bool | str] = {}
+    """Further arguments of timm's network (``drop_path_rate: 0.1``) or of the user's function."""
     weights: str = "imagenet"
     """``imagenet`` (timm's weights for the backbone), ``none``, or the path of a file."""
+    preprocessing: Literal["recipe", "timm"] = "recipe"
+    """Whose mean and standard deviation images are normalised with: ``augment.mean`` and ``std``, or the backbone's."""
     output_stride: Literal[8, 16, 32] = 32
     """32: the strided network. 8: dilated from stage 4 on (DIL)."""
     stage6: bool = False
@@ -295,7 +300,8 @@ class Recipe(Spec):
     @model_validator(mode="after")
     def _attention_maps_are_of_one_size(self) -> "Recipe":
         one_size = self.model.output_stride < 32 and self.model.stage6
-        if not one_size and any("sac" in self.active_losses(stage) for stage in self.stages):
+        constrained = any("sac" in self.active_losses(stage) for stage in self.stages)
+        if constrained and not one_size and plain_resnet(self.model.backbone):  # others: when their maps are known
             wanted = "maps of one size from stages 4, 5 and 6: model.output_stride 8 or 16 and model.stage6 true"
             stage6 = str(self.model.stage6).lower()
             found = f"model.output_stride {self.model.output_stride} and model.stage6 {stage6}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.code import mentions
 from harness.errors import InputError
+from harness.reid.models.sources import is_own
 from harness.reid.recipe import (
     ArithmeticSpec,
     CustomLossSpec,
@@ -59,7 +60,7 @@ def stages_of(recipe: Recipe, seed: int, inputs: Inputs, weights_identity: str) 
                 kind="train",
                 name=name,
                 settings=settings,
-                code=(CODE_ROOTS["train"], *_implementations(recipe, name)),
+                code=(CODE_ROOTS["train"], *_own_network(recipe.model), *_implementations(recipe, name)),
                 epochs=recipe.stages[name].last_epoch,
                 amount=recipe.stages[name].last_epoch * _training_images(recipe, inputs),
                 alike=_alike(settings),
@@ -74,7 +75,11 @@ def stages_of(recipe: Recipe, seed: int, inputs: Inputs, weights_identity: str) 
         kind="evaluate",
         name="evaluate",
         settings=settings,
-        code=(CODE_ROOTS["evaluate"], *sorted({own.implementation for own in recipe.evaluation.metrics.values()})),
+        code=(
+            CODE_ROOTS["evaluate"],
+            *_own_network(recipe.model),
+            *sorted({own.implementation for own in recipe.evaluation.metrics.values()}),
+        ),
         amount=_scored_images(recipe, inputs),
         alike=_alike(settings),
         memory_advice="run fewer workers on this device (--workers)",
@@ -114,6 +119,11 @@ def _memory_advice(recipe: Recipe, name: str) -> str:
     else:
         batch = f"{place}.identities (now {sampler.identities} x {sampler.images} images)"
     return f"lower {batch}, set arithmetic.precision to bfloat16, or run fewer workers on this device (--workers)"
+
+
+def _own_network(model: ModelSpec) -> Sequence[str]:
+    """The reference to a user's own network, whose code decides what is trained and scored."""
+    return [model.backbone] if is_own(model.backbone) else []
 
 
 def _implementations(recipe: Recipe, stage: str) -> Sequence[str]:
@@ -184,6 +194,7 @@ def _data_settings(recipe: Recipe, inputs: Inputs, splits: tuple[str, ...], *, s
 def model_settings(model: ModelSpec) -> dict[str, Any]:
     """The architecture: keyword arguments of the network. What stage 6 is not there to read is 1 for all."""
     pooling = {} if model.pooling == "average" else {"pooling": model.pooling}  # as before there was a choice
+    options = {"options": dict(model.options)} if model.options else {}
     return {
         "backbone": model.backbone,
         "output_stride": model.output_stride,
@@ -192,6 +203,7 @@ def model_settings(model: ModelSpec) -> dict[str, Any]:
         "multi_level": model.multi_level,
         "embedding_dim": model.embedding_dim,
         **pooling,
+        **options,
     }
 
 

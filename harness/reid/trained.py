@@ -28,7 +28,9 @@ class Trained:
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         self.recipe = recipe
-        self.network = trained_network(model_settings(recipe.model), folder).eval()
+        self.network = trained_network(
+            model_settings(recipe.model), recipe.data.height_px, recipe.data.width_px, folder
+        ).eval()
 
     def preprocess(self, images: Sequence[Picture]) -> Tensor:
         """Returns images as the network takes them, (B, 3, H, W) float32: RGB, resized, normalised.

@@ -14,7 +14,7 @@ from harness.reid.data.known import find_datasets, name_of, release_counts
 from harness.reid.data.readers import Named
 from harness.reid.files import ATTENTION, PER_QUERY
 from harness.reid.metrics import METRICS
-from harness.reid.models.sources import weights_anywhere, weights_identity
+from harness.reid.models.sources import IMAGENET, is_own, plain_resnet, weights_anywhere, weights_identity
 from harness.reid.recipe import Recipe
 from harness.reid.spec import Spec
 from harness.reid.stages import CLASSES, NO_STAGE, stages_of
@@ -58,12 +58,33 @@ class ReidTrainer(Trainer):
 
     def stages(self, settings: BaseModel, seed: int, inputs: Inputs) -> Sequence[StageSpec]:
         """Returns the trainings of the recipe and their evaluation."""
-        recipe = _recipe(settings)
+        recipe = _prepared(_recipe(settings))
         return stages_of(recipe, seed, inputs, weights_identity(recipe.model.backbone, recipe.model.weights))
 
     def untrainable(self, settings: BaseModel) -> str:
-        """Returns a sentence where no loss is on that would train a stage."""
-        return "" if _recipe(settings).trained_stages() else NO_STAGE
+        """Returns why no stage would be trained, or what a factor needs and the backbone lacks."""
+        recipe = _recipe(settings)
+        if not recipe.trained_stages():
+            return NO_STAGE
+        model = recipe.model
+        if is_own(model.backbone) and model.weights == IMAGENET:
+            return f'model.weights: found "{IMAGENET}", which "{model.backbone}" has not; write none or a file\'s path'
+        if is_own(model.backbone) and model.preprocessing == "timm":
+            return f'model.preprocessing: found timm, which knows no "{model.backbone}"; write recipe and augment.mean'
+        if plain_resnet(model.backbone) and not model.options:  # fits every factor: nothing has to be imported
+            return ""
+        from harness.reid.models.fit import misfit
+
+        return misfit(
+            backbone=model.backbone,
+            options=dict(model.options),
+            size=(recipe.data.height_px, recipe.data.width_px),
+            output_stride=model.output_stride,
+            stage6=model.stage6,
+            multi_level=model.multi_level,
+            sac=any("sac" in recipe.active_losses(stage) for stage in recipe.trained_stages()),
+            checkpoint_activations=model.checkpoint_activations,
+        )
 
     def dataset(self, settings: Mapping[str, Any]) -> str:
         """Returns the name of ``data.dataset``."""
@@ -178,7 +199,7 @@ class ReidTrainer(Trainer):
         """Returns the network that the row's last training stage left, with its preprocessing."""
         from harness.reid.trained import Trained
 
-        return Trained(_recipe(settings), folders[-2])
+        return Trained(_prepared(_recipe(settings)), folders[-2])
 
     def cost_key(self, stages: Sequence[Mapping[str, Any]], inputs: Inputs) -> Any:
         """Returns the arguments of ``network_cost``: retrieval has no use for the classifier."""
@@ -247,3 +268,13 @@ def _key(name: Named) -> str:
 def _recipe(settings: BaseModel) -> Recipe:
     assert isinstance(settings, Recipe)
     return settings
+
+
+def _prepared(recipe: Recipe) -> Recipe:
+    """The recipe with the backbone's own mean and standard deviation where it asks for timm's preprocessing."""
+    if recipe.model.preprocessing == "recipe":
+        return recipe
+    from harness.reid.models.weights import preprocessing
+
+    mean, std = preprocessing(recipe.model.backbone)
+    return recipe.model_copy(update={"augment": recipe.augment.model_copy(update={"mean": mean, "std": std})})

@@ -1,4 +1,4 @@
-"""Networks: a timm ResNet, dilated or strided, with stage 6, multi-level features and an optional classifier.
+"""Networks: a backbone of timm's or a user's own, with stage 6, multi-level features and an optional classifier.
 
 Owns the architecture, its initial values, its weights and its cost. Refuses losses, data and training. The names below
 are imported when first asked for, so that :func:`weights_identity` can be had without torch.

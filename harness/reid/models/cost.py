@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from harness.reid.models.levels import Options
 from harness.reid.models.network import build_network
-from harness.reid.models.sources import NONE
+from harness.reid.models.sources import NONE, is_own
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ def network_cost(
     height_px: int,
     width_px: int,
     pooling: str = "average",
+    options: Options | None = None,
 ) -> Cost:
     """The cost of a forward pass of one image at test time, for the arguments of :func:`build_network`.
 
@@ -41,7 +43,8 @@ def network_cost(
     Raises:
         InputError: As :func:`build_network`.
     """
-    with torch.device("meta"):
+    # A user's own code need not work without values.
+    with torch.device("cpu" if is_own(backbone) else "meta"):
         network = build_network(
             backbone=backbone,
             weights=NONE,
@@ -52,9 +55,12 @@ def network_cost(
             embedding_dim=embedding_dim,
             classes=classes,
             seed=0,
+            height_px=height_px,
+            width_px=width_px,
             pooling=pooling,
+            options=options,
         ).eval()
-        image = torch.empty(1, 3, height_px, width_px)
+        image = torch.zeros(1, 3, height_px, width_px)
     multiply_adds = 0
 
     def count(layer: nn.Module, _inputs: Any, output: Tensor) -> None:

@@ -7,14 +7,14 @@ but the seed and the name of the part, so that rows which share a part start it 
 import hashlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import torch
-from timm.models import ResNet
 from torch import Tensor, nn
 
 from harness.errors import InputError
-from harness.reid.models.backbone import build_backbone, build_stage6
+from harness.reid.models.backbone import Backbone, build_backbone, build_stage6, channels_of, levels_of
+from harness.reid.models.levels import Levels, Options
 from harness.reid.models.output import Output
 from harness.reid.models.recompute import recomputed
 from harness.reid.models.weights import load_weights
@@ -28,6 +28,8 @@ _GEM_LEAST = 1e-6
 class Network(nn.Module):
     """Images to features: the maps of stages 4, 5 (and 6), pooled over space, through one linear layer.
 
+    Of a backbone that is no ResNet, its last two levels are what stages 4 and 5 are here.
+
     Built by :func:`build_network`. With ``multi_level`` every level is pooled and the vectors are concatenated, which
     equals pooling the concatenated maps and also works where the levels differ in size (Multi without DIL). Otherwise
     the last level alone is used. No normalisation or activation follows the embedding (the paper names a fully
@@ -35,12 +37,13 @@ class Network(nn.Module):
 
     Attributes:
         recompute: Whether training keeps only the input of each residual block and computes the rest again in the
-            backward pass (activation checkpointing): less memory and more work, the same bits.
+            backward pass (activation checkpointing): less memory and more work, the same bits. Of another backbone,
+            timm's own checkpoints are used if it has no batch normalisation, and only stage 6 is computed again if not.
     """
 
     def __init__(
         self,
-        backbone: ResNet,
+        backbone: Backbone,
         stage6: nn.Sequential | None,
         embedding: nn.Linear | None,
         classifier: nn.Linear | None,
@@ -55,19 +58,28 @@ class Network(nn.Module):
         self.classifier = classifier
         self.multi_level = multi_level
         self.pooling = pooling
-        self.recompute = False
+        self._recompute = False
+
+    @property
+    def recompute(self) -> bool:
+        """Whether activations are computed again in the backward pass; see the class."""
+        return self._recompute
+
+    @recompute.setter
+    def recompute(self, recompute: bool) -> None:
+        self._recompute = recompute
+        if isinstance(self.backbone, Levels):
+            self.backbone.set_recompute(recompute)
 
     def forward(self, images: Tensor) -> Output:
         """The :class:`Output` for ``images`` (B, 3, H, W).
 
         Pooling and what follows keep float32 under autocast: they cost next to nothing, and distances need the digits.
         """
-        features = self.backbone.maxpool(self.backbone.act1(self.backbone.bn1(self.backbone.conv1(images))))
-        of_stages = []
-        for stage in self._stages():
-            features = self._through(stage, features)
-            of_stages.append(features)
-        maps = tuple(of_stages[2:])
+        of_levels = levels_of(self.backbone, images, self._through)
+        if self.stage6 is not None:
+            of_levels.append(self._through(self.stage6, of_levels[-1]))
+        maps = tuple(of_levels)
         with _full_precision(images.device):
             levels = maps if self.multi_level else maps[-1:]
             embedding = torch.cat([pooled(level, self.pooling) for level in levels], dim=1)
@@ -75,12 +87,6 @@ class Network(nn.Module):
                 embedding = self.embedding(embedding)
             logits = None if self.classifier is None else self.classifier(embedding)
         return Output(embedding, logits, maps)
-
-    def _stages(self) -> list[nn.Sequential]:
-        """Stages 2 to 5, and 6 if there is one."""
-        backbone = cast(Any, self.backbone)
-        stages = [backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4]
-        return stages if self.stage6 is None else [*stages, self.stage6]
 
     def _through(self, stage: nn.Sequential, features: Tensor) -> Tensor:
         recompute = self.recompute and torch.is_grad_enabled()
@@ -125,7 +131,10 @@ def build_network(
     embedding_dim: int,
     classes: int | None,
     seed: int,
+    height_px: int = 256,
+    width_px: int = 128,
     pooling: str = "average",
+    options: Options | None = None,
 ) -> Network:
     """A network on the CPU, in training mode. The global random state is left as it was.
 
@@ -134,7 +143,7 @@ def build_network(
     0.001, so that training starts from an even guess; biases zero. The last two are choices: the paper gives none.
 
     Args:
-        backbone: A timm ResNet, with or without the tag of its weights.
+        backbone: A timm network, with or without the tag of its weights, or ``package.module:function``.
         weights: ``imagenet``, ``none``, or the path of a file; see :func:`harness.reid.models.weights.load_weights`.
         output_stride: 32, or 16 or 8 to dilate the last one or two stages instead of striding (DIL: 8).
         stage6: Whether one more stage follows stage 5, of the same structure with half its channels.
@@ -143,7 +152,10 @@ def build_network(
         embedding_dim: Size of the feature; 0: no linear layer, the pooled maps are the feature.
         classes: Training identities; ``None``: no classifier.
         seed: Decides all random initial values.
+        height_px: Of the images, for networks that are built for one size.
+        width_px: Of the images.
         pooling: ``average``, ``max`` or ``gem``; see :func:`pooled`.
+        options: Further arguments of the backbone.
 
     Raises:
         InputError: Unknown backbone, impossible stride, or weights that cannot be had or do not fit.
@@ -151,14 +163,19 @@ def build_network(
     if output_stride not in (8, 16, 32):
         raise InputError(f"output_stride: found {output_stride}, expected 8, 16 or 32")
     with _random_values(seed, "backbone"):
-        stages = build_backbone(backbone, output_stride)
-    load_weights(stages, backbone, weights)
-    channels = [cast(int, level["num_chs"]) for level in stages.feature_info[-2:]]
+        stages = build_backbone(
+            backbone,
+            output_stride,
+            options or {},
+            (height_px, width_px),
+            lambda whole: load_weights(whole, backbone, weights),
+        )
+    channels = channels_of(stages)
     extra = None
     if stage6:
         with _random_values(seed, "stage6"):
             extra = build_stage6(backbone, stages, stage6_dilation)
-        channels.append(stages.num_features // 2)
+        channels.append(channels[-1] // 2)
     features = sum(channels) if multi_level else channels[-1]
     embedding = classifier = None
     if embedding_dim:

@@ -1,6 +1,7 @@
 """Which weights a name means, and what identifies them. Free of torch and timm, so that planning stays quick."""
 
 import hashlib
+import re
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +13,22 @@ IMAGENET = "imagenet"
 NONE = "none"
 TORCHVISION_TAGS = {"resnet50": "tv_in1k", "resnet101": "tv_in1k"}
 """The paper starts from torchvision's weights, which for these two backbones are not timm's default."""
+
+_RESNET = re.compile(r"(test_resnet|resnet(18|26|34|50|101|152)[a-z]?)(\..*)?")
+
+
+def plain_resnet(backbone: str) -> bool:
+    """Whether every factor is known to fit ``backbone`` by its name alone, so that no plan has to import timm for it.
+
+    >>> plain_resnet("resnet50.a1_in1k"), plain_resnet("resnet51q"), plain_resnet("vit_tiny_patch16_224")
+    (True, False, False)
+    """
+    return _RESNET.fullmatch(backbone) is not None
+
+
+def is_own(backbone: str) -> bool:
+    """Whether ``backbone`` names a user's function (``package.module:function``) instead of a timm network."""
+    return ":" in backbone
 
 
 def imagenet_name(backbone: str) -> str:

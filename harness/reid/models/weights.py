@@ -1,5 +1,6 @@
 """Puts weights into a backbone: timm's, fetched, or a file in torchvision's or timm's naming."""
 
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,19 @@ from harness.files import regular_file
 from harness.reid.models.sources import IMAGENET, NONE, imagenet_name, weights_file
 
 _HUB_FILE = "model.safetensors"
-_CLASSIFIERS = ("fc.", "classifier.", "head.")
-_WRAPPERS = ("state_dict", "model")
+_CLASSIFIERS = ("fc.", "classifier.", "head.", "heads.", "head_dist.")
+_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net")
+_PREFIXES = ("module.", "model.", "network.", "backbone.", "base.", "encoder.")
 _SHOWN = 5
 
 
 def load_weights(module: nn.Module, backbone: str, weights: str) -> None:
-    """Fills the backbone ``module``, in place, with the weights that ``weights`` names.
+    """Fills ``module``, a whole network without a classifier, in place, with the weights that ``weights`` names.
 
     ``none`` leaves it as it is, ``imagenet`` fetches timm's weights (torchvision's for resnet50 and resnet101), and
     anything else is the path of a ``.safetensors`` or ``.pth`` file. A file may wrap the weights (``state_dict``,
-    ``model``), prefix them (``module.``) and hold a classifier, which is left out. No pickled code is ever run.
+    ``model``), prefix them (``module.``, ``model.``, ``backbone.``) and hold a classifier, which is left out. Position
+    embeddings and windows of another image size are resampled by timm. No pickled code is ever run.
 
     Raises:
         InputError: The weights cannot be had, cannot be read, or do not fit the backbone key by key.
@@ -80,11 +83,24 @@ def _read(path: Path) -> dict[str, Any]:
     return dict(state)
 
 
+def preprocessing(backbone: str) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of the three channels that timm's weights of ``backbone`` were trained with.
+
+    Raises:
+        InputError: timm does not know them.
+    """
+    config = timm.get_pretrained_cfg(imagenet_name(backbone))
+    if config is None:
+        raise InputError(f"model.preprocessing: timm knows none for {backbone}; write recipe and augment.mean")
+    return [float(value) for value in config.mean], [float(value) for value in config.std]
+
+
 def _fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     """Loads ``state`` after checking every key; only counters of seen batches, which old files lack, may be missing."""
     own = module.state_dict()
-    bare = {name.removeprefix("module."): value for name, value in state.items()}
-    given = {name: value for name, value in bare.items() if not name.startswith(_CLASSIFIERS)}
+    given = _without_classifier(_bare(state, own), own)
+    if any(name not in given or given[name].shape != own[name].shape for name in own):
+        given = _without_classifier(_converted(module, given, source), own)
     missing = [name for name in own if name not in given and not name.endswith("num_batches_tracked")]
     unexpected = [name for name in given if name not in own]
     misshaped = [
@@ -97,6 +113,57 @@ def _fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     if told:
         raise InputError(f"{source} do not fit; {'; '.join(told)}")
     module.load_state_dict(given, strict=False)
+
+
+def _bare(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """``state`` without the prefixes that trainers leave; beside ``backbone.`` the trainer's own heads are left out.
+
+    A prefix goes as long as that finds more of the network's own names.
+    """
+    found = dict(state)
+    while True:
+        shorter = [
+            {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
+            for prefix in _PREFIXES
+        ]
+        best = max(shorter, key=lambda names: (_reachable(names, own), len(names)))
+        if _reachable(best, own) <= _known(found, own):
+            return found
+        found = best
+
+
+def _known(names: Iterable[str], own: Mapping[str, Tensor]) -> int:
+    return sum(name in own for name in names)
+
+
+def _reachable(names: Iterable[str], own: Mapping[str, Tensor]) -> int:
+    """How many names are the network's own, once every prefix that they begin with is off."""
+    return sum(any(part in own for part in _tails(name)) for name in names)
+
+
+def _tails(name: str) -> Iterable[str]:
+    """``name``, and what is left of it as one prefix after another goes."""
+    yield name
+    while prefix := next((prefix for prefix in _PREFIXES if name.startswith(prefix)), ""):
+        name = name.removeprefix(prefix)
+        yield name
+
+
+def _without_classifier(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A name that looks like a classifier's may be a part of the network: ConvNeXt's normalisation is ``head.norm``."""
+    return {name: value for name, value in state.items() if name in own or not name.startswith(_CLASSIFIERS)}
+
+
+def _converted(module: nn.Module, state: dict[str, Tensor], source: str) -> dict[str, Tensor]:
+    """``state`` by timm's own conversion for the network's family: the original authors' naming, other image sizes."""
+    convert = getattr(sys.modules[type(module).__module__], "checkpoint_filter_fn", None)
+    if convert is None:
+        return state
+    try:
+        return dict(convert(state, module))
+    except Exception as error:  # a file of another network has not what the conversion looks for
+        named = f"expected names such as {_some(module.state_dict())}"
+        raise InputError(f"{source} do not fit; found {_some(state)}; {named}") from error
 
 
 def _some(names: Iterable[str]) -> str:

@@ -164,7 +164,8 @@ def _scoring_speed(
         widths.add(output.embedding.shape[1])
         return [output.embedding if output.logits is None else output.logits]
 
-    network = build_network(**stage.model, weights="none", classes=None if ranks else classes, seed=0)
+    size: dict[str, Any] = {"height_px": stage.images.height_px, "width_px": stage.images.width_px}
+    network = build_network(**stage.model, **size, weights="none", classes=None if ranks else classes, seed=0)
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with arithmetic(device, tf32=stage.arithmetic.tf32, deterministic=stage.arithmetic.deterministic):
         same = _SameImages(BATCH, stage.images, device)

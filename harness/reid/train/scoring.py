@@ -59,7 +59,8 @@ def evaluate_stage(
     emit({"doing": "checking the data set"})
     dataset = open_images(circumstances, stage.images, training=False)
     emit({"doing": "building the network and loading its weights"})
-    network = trained_network(stage.model, parent_folder).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = trained_network(stage.model, stage.images.height_px, stage.images.width_px, parent_folder)
+    network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with arithmetic(device, tf32=stage.arithmetic.tf32, deterministic=stage.arithmetic.deterministic):
         extractor = Extractor(network, stage, device, circumstances.threads, emit)
         score = _score_retrieval if stage.evaluation.protocol == "market" else _score_classification
@@ -129,11 +130,18 @@ def _batches(images: Feeder, batches: Sequence[Ids]) -> Iterator[Batch]:
     return images.batches(batches, np.zeros(last + 1, dtype=np.int64))
 
 
-def trained_network(model: Mapping[str, Any], folder: Path) -> Network:
-    """Builds a network of ``model`` settings with the weights that a training stage left in ``folder``."""
+def trained_network(model: Mapping[str, Any], height_px: int, width_px: int, folder: Path) -> Network:
+    """Builds a network of ``model`` settings, for images of a size, with the weights of a stage in ``folder``."""
     weights = load_file(regular_file(folder / WEIGHTS))
     classifier = weights.get("classifier.weight")
-    network = build_network(**model, weights="none", classes=None if classifier is None else len(classifier), seed=0)
+    network = build_network(
+        **model,
+        weights="none",
+        classes=None if classifier is None else len(classifier),
+        seed=0,
+        height_px=height_px,
+        width_px=width_px,
+    )
     inherit(network, weights)
     return network
 
@@ -190,6 +198,8 @@ def _score_retrieval(
     metrics |= own
     for maps in query_attention:
         overlaps = _keep_attention(query_images, maps, folder)
+        if maps.shape[1] < 2:  # a backbone of one level: a map to look at, and none to compare it with
+            continue
         metrics["attention_overlap"] = float(overlaps.mean())
         if valid.all():
             values["attention_overlap"] = overlaps.double().numpy()

@@ -128,6 +128,8 @@ def starting_network(
         weights="none" if stage.weights is None else circumstances.weights[stage.weights],
         classes=classes if stage.classifier else None,
         seed=stage.seed,
+        height_px=stage.images.height_px,
+        width_px=stage.images.width_px,
     )
     if parent_folder is not None:
         inherit(network, load_file(regular_file(parent_folder / WEIGHTS)))

@@ -225,17 +225,9 @@ def test_other_resnets_train_with_all_factors_on(name: str) -> None:
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("resnet5", r'no backbone "resnet5"; expected a timm ResNet, for instance .*\bresnet50\b'),
-        ("vit_small_patch16_224", 'timm\'s "vit_small_patch16_224" is no plain ResNet'),
-        ("ecaresnet50d_pruned", "no plain ResNet.*ecaresnet50d"),
-    ],
-)
-def test_a_backbone_that_is_no_resnet_is_refused_with_near_names(name: str, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        network(name)
+def test_an_unknown_backbone_is_refused_with_near_names() -> None:
+    with pytest.raises(InputError, match=r'timm has no network "resnet5"; did you mean .*\bresnet50\b'):
+        network("resnet5")
 
 
 def test_an_impossible_stride_is_refused() -> None:
