@@ -1,4 +1,4 @@
-"""What a person sees: notices on standard error, answers on standard output, live progress on a terminal only."""
+"""Consoles: notices on standard error, answers on standard output, live progress on a terminal only."""
 
 import json
 import sys
@@ -15,14 +15,14 @@ _WIDTH_OFF_TERMINAL = 140
 
 
 def notices() -> "Console":
-    """A console on standard error, so that standard output holds the answer alone. Text is shown as it is."""
+    """Returns a console on standard error, which keeps standard output for the answer. Shows text literally."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def answers() -> "Console":
-    """A console on standard output, of a width that does not depend on a terminal. Text is shown as it is."""
+    """Returns a console on standard output, of a fixed width off a terminal. Shows text literally."""
     from rich.console import Console
 
     console = Console(highlight=False, markup=False, emoji=False)
@@ -61,7 +61,7 @@ def _laid_out(value: Any, levels: int, margin: str = "") -> str:
 
 
 class Counter:
-    """The progress of a job of countable items.
+    """Displays the progress of a job with countable items.
 
     On a terminal a bar appears once the job has taken two seconds; elsewhere one line is printed every ten seconds.
     """
@@ -95,14 +95,14 @@ class Counter:
             self._console.print(f"{self.title}: {done} of {total}")
 
     def close(self) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         if self._shown:
             self._bar.stop()
 
 
 @contextmanager
 def counting(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A counter as a callback ``(done, total)``."""
+    """Yields a counter as a callback ``(done, total)``."""
     counter = Counter(title)
     try:
         yield counter.advance

@@ -1,4 +1,4 @@
-"""What a person sees of a table's work: notes on standard error, live bars on a terminal or in a notebook."""
+"""Shows a table's progress: notes on standard error, live bars on a terminal or in a notebook."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class TerminalListener(Listener):
-    """Prints notes, and shows progress with rich, which draws in a terminal as in a notebook."""
+    """Prints notes, and shows progress with rich, in a terminal or a notebook."""
 
     def __init__(self, seconds_left: Callable[[], float] = lambda: math.inf) -> None:
         self._seconds_left = seconds_left
@@ -26,12 +26,12 @@ class TerminalListener(Listener):
         self._console.print(message)
 
     def seconds_left(self) -> float:
-        """Returns how long work may go on that was asked to end."""
+        """Returns how long work may continue after a request to stop."""
         return self._seconds_left()
 
     @contextmanager
     def busy(self, what: str) -> Iterator[None]:
-        """Shows on a terminal that a job without countable items goes on."""
+        """Shows a spinner on a terminal during a job without countable items."""
         if not self._console.is_terminal:
             yield
             return
@@ -39,7 +39,7 @@ class TerminalListener(Listener):
             yield
 
     def count(self, what: str, done: int, total: int) -> None:
-        """Shows a bar while a job of countable items goes on."""
+        """Shows a bar during a job with countable items."""
         if self._counter is None or self._counter.title != what:
             self._counter = Counter(what)
         self._counter.advance(done, total)

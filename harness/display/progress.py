@@ -1,4 +1,4 @@
-"""What a run shows while it works: a bar per active stage and one for the table, or plain lines off a terminal."""
+"""Progress of a run: a bar per active stage and one for the table, or plain lines off a terminal."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 _COUNTED_S = 10.0
-"""Off a terminal, how often a count that goes on is printed."""
+"""Seconds between two lines about one count, off a terminal."""
 
 
 class Monitor:
-    """Turns an executor's events into what a person reads.
+    """Displays an executor's events.
 
-    On a terminal bars, elsewhere a line per start and end of a stage; what a stage does before its first step is
-    printed there when a stage of the run does it for the first time, and counts again every ten seconds.
+    On a terminal as bars, elsewhere as a line per start and end of a stage. What a stage does before its first step is
+    printed there once per run, and counts again every ten seconds.
     """
 
     def __init__(self, plan: Plan, bars: "Progress | None", table: str) -> None:
@@ -31,13 +31,13 @@ class Monitor:
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, float] = {}
         self._printed: dict[str, float] = {}
-        """When each thing that stages do before their steps was printed last."""
+        """When each kind of preparation was last printed."""
         self._done = 0
         self._all = len(plan.to_execute)
-        self._whole = None if bars is None else bars.add_task(table, total=self._all, told="")
+        self._whole = None if bars is None else bars.add_task(table, total=self._all, status="")
 
     def on_event(self, event: Event) -> None:
-        """Shows one event."""
+        """Displays one event."""
         stage = self._plan.stages[event.fingerprint]
         match event.kind:
             case "starting":
@@ -45,12 +45,12 @@ class Monitor:
                 self._progress(stage, event.detail)
             case "started":
                 self._started[event.fingerprint] = time.monotonic()
-                self._say(f"started    {self._title(stage)}")
+                self._print(f"started    {self._title(stage)}")
                 self._add_bar(stage)
             case "progress":
                 self._progress(stage, event.detail)
             case "waiting":
-                self._say(f"waiting    {self._title(stage)}: another process works on it")
+                self._print(f"waiting    {self._title(stage)}: another process is running it")
                 self._remove_bar(stage)
             case _:
                 self._end(stage, event)
@@ -62,32 +62,32 @@ class Monitor:
             self._prepare(stage, detail["doing"], detail.get("done", 0), detail.get("of", 0))
         if self._bars is None or stage.fingerprint not in self._tasks or "steps" not in detail:
             return
-        told = []
+        parts = []
         if "epoch" in detail:
-            told.append(f"epoch {detail['epoch']:.1f}/{detail['epochs']}")
+            parts.append(f"epoch {detail['epoch']:.1f}/{detail['epochs']}")
         if "loss" in detail:
-            told.append(f"loss {detail['loss']:.3f}")
+            parts.append(f"loss {detail['loss']:.3f}")
         if "images_per_s" in detail:
-            told.append(f"{detail['images_per_s']:.0f} images/s")
+            parts.append(f"{detail['images_per_s']:.0f} images/s")
         self._bars.update(
-            self._tasks[stage.fingerprint], completed=detail["step"], total=detail["steps"], told="  ".join(told)
+            self._tasks[stage.fingerprint], completed=detail["step"], total=detail["steps"], status="  ".join(parts)
         )
 
     def _prepare(self, stage: Stage, doing: str, done: int, of: int) -> None:
-        """Shows what a stage does between its steps, or before the first."""
-        told = f"{doing} {done:,} of {of:,}" if of else doing
+        """Displays what a stage does between its steps, or before the first."""
+        status = f"{doing} {done:,} of {of:,}" if of else doing
         if self._bars is not None:
             if stage.fingerprint in self._tasks:
-                self._bars.update(self._tasks[stage.fingerprint], told=told, refresh=True)
+                self._bars.update(self._tasks[stage.fingerprint], status=status, refresh=True)
             return
         now = time.monotonic()
         if doing not in self._printed or (of and now - self._printed[doing] > _COUNTED_S):
             self._printed[doing] = now
-            self._say(f"preparing  {self._title(stage)}: {told}")
+            self._print(f"preparing  {self._title(stage)}: {status}")
 
     def _add_bar(self, stage: Stage) -> None:
         if self._bars is not None and stage.fingerprint not in self._tasks:
-            self._tasks[stage.fingerprint] = self._bars.add_task(self._title(stage), total=None, told="")
+            self._tasks[stage.fingerprint] = self._bars.add_task(self._title(stage), total=None, status="")
 
     def _remove_bar(self, stage: Stage) -> None:
         task = self._tasks.pop(stage.fingerprint, None)
@@ -103,13 +103,13 @@ class Monitor:
         if event.kind in {"failed", "not_run"}:
             self._console.print(f"{word:<10} {self._title(stage)}{reason}")
         elif event.kind == "succeeded":
-            self._say(f"{word:<10} {self._title(stage)}{took}  [{self._done}/{self._all}]")
+            self._print(f"{word:<10} {self._title(stage)}{took}  [{self._done}/{self._all}]")
         if self._bars is not None and self._whole is not None:
             self._bars.update(self._whole, completed=self._done)
         self._remove_bar(stage)
 
-    def _say(self, line: str) -> None:
-        """A line for logs; on a terminal the bars tell the same."""
+    def _print(self, line: str) -> None:
+        """Prints a line off a terminal; on one, the bars show the same."""
         if self._bars is None:
             self._console.print(line)
 
@@ -123,7 +123,7 @@ class Monitor:
 
 @contextmanager
 def monitoring(plan: Plan, table: str) -> Iterator[Monitor]:
-    """A monitor, with live bars if standard error is a terminal."""
+    """Yields a monitor, with live bars if standard error is a terminal."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -135,7 +135,7 @@ def monitoring(plan: Plan, table: str) -> Iterator[Monitor]:
     from rich.text import Text
 
     class Count(MofNCompleteColumn):
-        """Steps done of all; nothing as long as it is unknown how many there are."""
+        """Steps done of the total; blank while the total is unknown."""
 
         def render(self, task: "Task") -> Text:
             return Text("") if task.total is None else super().render(task)
@@ -148,7 +148,7 @@ def monitoring(plan: Plan, table: str) -> Iterator[Monitor]:
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         Count(),
-        TextColumn("{task.fields[told]}", markup=False),
+        TextColumn("{task.fields[status]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )

@@ -1,4 +1,4 @@
-"""A table's numbers on the terminal: the short form of its report."""
+"""Prints a table's numbers on the terminal: the short form of its report."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def show_table(report: "TableReport", rows: Collection[str]) -> None:
-    """Prints rows, ticks and measured metrics: mean ± standard deviation over seeds, in percent.
+    """Prints rows, factors and measured metrics: mean ± standard deviation over seeds, in percent.
 
-    The paper's numbers stand beside them where the two compare, and those of cited methods always.
+    Shows the paper's numbers beside them if they are comparable, and those of cited methods always.
 
     Args:
         report: The table's report.
@@ -56,7 +56,7 @@ def show_table(report: "TableReport", rows: Collection[str]) -> None:
 
 
 def show_settled(report: "TableReport") -> None:
-    """Prints the verdict on every comparison of a settled table, with the seeds that it took; nothing for another."""
+    """Prints the verdict on every comparison of a settled table, with its number of seeds; else nothing."""
     if report.settlement is None:
         return
     from harness.report.settled import why_open
@@ -65,13 +65,13 @@ def show_settled(report: "TableReport") -> None:
     console = answers()
     for line in report.settlement.path.lines:
         one, title = line.comparison, report.metric_of(line.comparison.metric).title
-        told = f"{versus(one.better, one.than)}, {title}: {line.verdict}, {line.seeds} seeds"
+        verdict = f"{versus(one.better, one.than)}, {title}: {line.verdict}, {line.seeds} seeds"
         reason = f" ({why_open(line)})" if line.verdict == "open" and line.why else ""
-        console.print(f"{told}{reason}", markup=False, soft_wrap=True)
+        console.print(f"{verdict}{reason}", markup=False, soft_wrap=True)
 
 
 def show_results(matrix: "Matrix", rows: Sequence[Mapping[str, Any]]) -> None:
-    """Prints what every run measured, for want of a report.
+    """Prints the metrics of every run, if there is no report.
 
     Args:
         matrix: The table.
@@ -94,7 +94,7 @@ def show_results(matrix: "Matrix", rows: Sequence[Mapping[str, Any]]) -> None:
         numbers = [state if value is None else percent(value, metric) for metric, value in values]
         table.add_row(row["id"], str(row["seed"]), *numbers)
     console = answers()
-    console.print(f"{matrix.title} · no report: the tracker could not be asked", markup=False)
+    console.print(f"{matrix.title} · no report: the tracker does not answer", markup=False)
     console.print(table)
 
 

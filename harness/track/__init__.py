@@ -1,7 +1,7 @@
-"""The only room that knows MLflow: runs, metrics, provenance and artifacts go in; snapshots for reports come out.
+"""The only package that uses MLflow: it logs runs, metrics, provenance and artifacts, and reads snapshots for reports.
 
-Importing this package imports neither MLflow nor torch. Workers write spools (``SpoolWriter``); one ``Tracker`` in the
-parent process delivers them; ``read_snapshot`` gives a report its picture. Refuses to decide anything.
+Importing it imports neither MLflow nor torch. Workers write spools (``SpoolWriter``); one ``Tracker`` in the parent
+process delivers them; ``read_snapshot`` reads a table for its report. Refuses to interpret results.
 """
 
 from harness.spool import SpoolRecord, SpoolWriter, last_step, read_spool

@@ -1,7 +1,7 @@
-"""What MLflow accepts as the key of a metric, parameter or tag, and as a value; and what was meant, read back.
+"""Keys and values in the form that MLflow accepts, and back again.
 
-Keys are escaped (``harness.names``). A value that is longer than MLflow keeps is cut, and its whole text goes to an
-artifact that the cut value names.
+Keys of metrics, parameters and tags are escaped (``harness.names``). A value that exceeds MLflow's limit is truncated,
+and names the artifact with its full text.
 """
 
 import hashlib
@@ -14,12 +14,12 @@ from harness.names import Naming, file_name, folded_file_name, writable
 from harness.track.tags import STEP_PREFIX
 
 _KEYS = Naming(escape=":", also=" _-.", most_bytes=200)
-"""MLflow takes 250 characters; what stands around a user's text in a key has room in the rest."""
+"""MLflow accepts 250 characters; the rest is for what the harness adds to a user's text."""
 
 OWN_PARAMS = frozenset(
     ("row", "seed", "backbone", "image", "epochs", "epsilon1", "epsilon2", "rerank", "reuse", "state", "trial")
 )
-"""Parameters that runs have besides their factors; a factor of such a name has its key escaped."""
+"""Parameters of runs besides their factors; the key of a factor with such a name is escaped."""
 
 MOST_OF_A_PARAM = 6000
 MOST_OF_A_TAG = 8000
@@ -27,12 +27,12 @@ MOST_OF_A_RUN_NAME = 250
 MOST_OF_A_DATASET_NAME = 500
 
 WHOLE = "whole"
-"""The folder, among a run's artifacts, of values that were cut."""
+"""The artifact folder with the full texts of truncated values."""
 _CUT = re.compile(r"… \[whole in (whole/[^\]\s]+), sha256 ([0-9a-f]{16})\]$")
 
 
 def key_name(text: str, avoid: Collection[str] = ()) -> str:
-    """The key of any text, without a slash, and none of ``avoid``.
+    """Returns the key of a text, without a slash, and none of ``avoid``.
 
     >>> key_name("mAP seed 0"), key_name("Soft+Rerank (k=20)")
     ('mAP seed 0', 'Soft:2BRerank :28k:3D20:29')
@@ -41,7 +41,7 @@ def key_name(text: str, avoid: Collection[str] = ()) -> str:
 
 
 def text_of_key(key: str, known: Iterable[str] = ()) -> str:
-    """The text of a key; one that was cut is looked for among ``known`` texts.
+    """Returns the text of a key; a truncated one is looked up among ``known`` texts.
 
     >>> text_of_key("Soft:2BRerank :28k:3D20:29")
     'Soft+Rerank (k=20)'
@@ -50,7 +50,7 @@ def text_of_key(key: str, known: Iterable[str] = ()) -> str:
 
 
 def factor_key(factor: str, params: Collection[str] = ()) -> str:
-    """The parameter of a factor, beside a run's own and these further ones.
+    """Returns the parameter name of a factor, distinct from a run's own parameters and ``params``.
 
     >>> factor_key("SAC"), factor_key("seed")
     ('SAC', ':73eed')
@@ -59,9 +59,9 @@ def factor_key(factor: str, params: Collection[str] = ()) -> str:
 
 
 def row_metric(metric: str, row: str, end: str = "") -> str:
-    """A parent run's metric: a row's mean, or one end of its interval.
+    """Returns the name of a parent run's metric: a row's mean, or one end of its interval.
 
-    MLflow's pages take what stands before the slash together.
+    MLflow's pages group metrics by the part before the slash.
 
     >>> row_metric("mAP", "8"), row_metric("mAP", "3(T)", "low")
     ('mAP/row 8', 'mAP/row 3:28T:29: low')
@@ -70,7 +70,7 @@ def row_metric(metric: str, row: str, end: str = "") -> str:
 
 
 def step_metric(name: str) -> str:
-    """The metric that a figure of a spool becomes.
+    """Returns the MLflow name of a spool's metric.
 
     >>> step_metric("loss"), step_metric("loss_a/b")
     ('train/loss', 'train/loss_a:2Fb')
@@ -79,7 +79,7 @@ def step_metric(name: str) -> str:
 
 
 def is_final(metric: str) -> bool:
-    """Whether a metric is a final one, rather than one of many steps.
+    """Whether a metric is final rather than step-wise.
 
     >>> is_final("mAP"), is_final("train/loss")
     (True, False)
@@ -88,7 +88,7 @@ def is_final(metric: str) -> bool:
 
 
 def shortened(text: str, most: int) -> str:
-    """A name for people of at most ``most`` characters.
+    """Truncates a display name to at most ``most`` characters.
 
     >>> shortened("8 · Softmax+SAC · seed 0", 250), shortened("8 · Softmax+SAC · seed 0", 10)
     ('8 · Softmax+SAC · seed 0', '8 · Softm…')
@@ -97,12 +97,12 @@ def shortened(text: str, most: int) -> str:
 
 
 def fitted(values: Mapping[str, str], kind: str, most: int) -> tuple[dict[str, str], dict[str, str]]:
-    """Values that MLflow keeps as they are, and the texts (by artifact) of those that had to be cut.
+    """Returns values truncated to MLflow's limit, and the full texts of the truncated ones, by artifact.
 
     Args:
         values: By key.
         kind: ``params`` or ``tags``.
-        most: Characters that MLflow keeps of one.
+        most: The limit in characters.
     """
     kept, texts = {}, {}
     for key, value in values.items():
@@ -117,7 +117,7 @@ def fitted(values: Mapping[str, str], kind: str, most: int) -> tuple[dict[str, s
 
 
 def whole_value(value: str, artifacts: Path | None) -> str:
-    """A value as it was before ``fitted``; where its artifact is not at hand, as the tracker holds it."""
+    """Restores a value that ``fitted`` truncated; without its artifact, returns it truncated."""
     found = _CUT.search(value)
     if found is None or artifacts is None:
         return value
@@ -129,7 +129,7 @@ def whole_value(value: str, artifacts: Path | None) -> str:
 
 
 def folder_name(experiment: str) -> str:
-    """The folder of an experiment's artifacts, short enough for MLflow's column of addresses."""
+    """Returns the name of an experiment's artifact folder, short enough for MLflow's database column."""
     name = file_name(experiment)
     return name if len(name) <= 60 and name.isascii() else f"{_digest(experiment)}"
 

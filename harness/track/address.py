@@ -1,4 +1,4 @@
-"""Addresses of trackers: which ones can be meant at all, and how they are shown, which is without their passwords."""
+"""Addresses of trackers: their validation, and their display without passwords."""
 
 import os
 import re
@@ -16,13 +16,13 @@ _SQLITE = "sqlite:///"
 
 
 class TrackerError(InputError):
-    """A tracker that cannot be asked: its address is wrong, or what is there does not answer as MLflow does."""
+    """A tracker that cannot be used: its address is wrong, or what is there does not answer like MLflow."""
 
 
 def resolve_uri(uri: str | None = None) -> str:
-    """The tracker's address: the given one, else ``MLFLOW_TRACKING_URI``, else a SQLite file in the working folder.
+    """Returns the tracker's address: the given one, else ``MLFLOW_TRACKING_URI``, else a SQLite file in this folder.
 
-    The path of a SQLite file is made absolute, so that the address means the same from another folder.
+    The path of a SQLite file is made absolute, so that the address is valid in other folders.
     """
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     path = sqlite_path(uri)
@@ -30,28 +30,28 @@ def resolve_uri(uri: str | None = None) -> str:
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """The absolute path of a SQLite store's file, None for any other store."""
+    """Returns the absolute path of a SQLite store's file; None for any other store."""
     if not uri.startswith(_SQLITE):
         return None
     return Path(uri.removeprefix(_SQLITE).partition("?")[0]).absolute()
 
 
 def scheme_of(uri: str) -> str:
-    """The kind of store, without its driver: ``postgresql`` for ``postgresql+psycopg://...``; empty for a path."""
+    """Returns the kind of store: ``postgresql`` for ``postgresql+psycopg://...``; empty for a path."""
     scheme, colon, _ = uri.partition(":")
     return scheme.partition("+")[0].lower() if colon else ""
 
 
 def is_server(uri: str) -> bool:
-    """Whether the address is that of an MLflow server, which has pages to link to."""
+    """Whether the address is an MLflow server's, which has web pages."""
     return scheme_of(uri) in _SERVERS
 
 
 def check_address(uri: str) -> None:
-    """Refuses an address that cannot be a tracker's, without asking anybody.
+    """Validates an address without contacting it.
 
     Raises:
-        TrackerError: Its scheme is none that is known, it cannot be read, or this Python lacks its driver.
+        TrackerError: If its scheme is unknown, it cannot be parsed, or its driver is not installed.
     """
     shown, scheme = without_password(uri), scheme_of(uri)
     if scheme in _SERVERS:
@@ -74,7 +74,7 @@ def _check_driver(uri: str, shown: str) -> None:
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-    told = f"the tracker's address {shown}"
+    subject = f"the tracker's address {shown}"
     try:
         url = make_url(uri)
         if url.drivername.startswith("sqlite"):
@@ -82,14 +82,14 @@ def _check_driver(uri: str, shown: str) -> None:
         url.get_dialect().import_dbapi()
     except NoSuchModuleError:
         raise TrackerError(
-            f'{told}: there is no driver "{uri.partition("+")[2].partition(":")[0]}"{_drivers(uri)}'
+            f'{subject}: there is no driver "{uri.partition("+")[2].partition(":")[0]}"{_drivers(uri)}'
         ) from None
     except (ArgumentError, ValueError):
-        raise TrackerError(f"{told} cannot be read: set MLFLOW_TRACKING_URI to {EXPECTED}") from None
+        raise TrackerError(f"{subject} cannot be read: set MLFLOW_TRACKING_URI to {EXPECTED}") from None
     except ImportError as error:
         missing = error.name or "its driver's package"
         raise TrackerError(
-            f"{told} needs the Python package {missing}, which is not installed{_drivers(uri)}"
+            f"{subject} needs the Python package {missing}, which is not installed{_drivers(uri)}"
         ) from None
 
 
@@ -100,11 +100,11 @@ def _drivers(uri: str) -> str:
 
 
 OLDER_SCHEMA = "out-of-date database schema"
-"""What MLflow says of a database whose schema is not that of its own version."""
+"""Part of MLflow's message about a database with an older schema."""
 
 
 def older_schema(uri: str) -> str:
-    """What to do about a database that an older MLflow has made."""
+    """Explains what to do about a database of an older MLflow."""
     shown = without_password(uri)
     return (
         f"the tracker {shown} was made by an older MLflow than is installed here: keep a copy of it, then bring it up "
@@ -113,7 +113,7 @@ def older_schema(uri: str) -> str:
 
 
 def without_password(uri: str) -> str:
-    """The address without its user and password, also where a character of the password should have been escaped.
+    """Returns the address without user and password, even if a character of the password should have been escaped.
 
     >>> without_password("postgresql://me:secret@db.example:5432/mlflow")
     'postgresql://db.example:5432/mlflow'
@@ -137,7 +137,7 @@ def without_password(uri: str) -> str:
 
 
 def scrubbed(text: str, uri: str) -> str:
-    """A text of a library's in which the address and its password may stand, without the password.
+    """Removes the address's password from a library's message.
 
     >>> scrubbed("no answer from http://me:se%20cret@h: bad 'se cret'", "http://me:se%20cret@h")
     "no answer from http://h: bad '***'"

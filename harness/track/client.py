@@ -1,6 +1,6 @@
-"""The door to MLflow: which store is meant, and a quiet client for it.
+"""Clients for MLflow: opens a store by its address, quietly, and searches it.
 
-Importing MLflow takes seconds, so nothing here (or elsewhere in the room) imports it before it is used.
+Importing MLflow takes seconds, so no module of this package imports it before it is used.
 """
 
 import logging
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 ARTIFACTS = "mlartifacts"
-"""The folder of artifacts of a store that is no server."""
+"""The artifact folder of a store that is not a server."""
 _MOST_EXPERIMENTS = 10_000
 _one_thread = threading.RLock()
-"""Held while MLflow is imported and a client is made: the courier's thread and the main one may both come first."""
+"""Held during the import of MLflow and the creation of a client, which two threads may start at once."""
 
 _SETTINGS = {
-    # Only this very spelling silences it, and only before the import.
+    # Only this spelling works, and only before the import.
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
-    # A tracker that is down is asked again by our own writer, at its own pace; a request should fail fast.
+    # The courier retries at its own pace, so a request should fail fast.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
@@ -44,18 +44,18 @@ _SETTINGS = {
 
 
 def artifact_folder(uri: str) -> Path:
-    """Where the artifacts of a store that is no server go: beside the database file, or in the working folder."""
+    """Returns the artifact folder of a store that is not a server: beside the database file, or in this folder."""
     path = sqlite_path(uri)
     return (path.parent if path else Path.cwd()) / ARTIFACTS
 
 
 def artifact_root(uri: str, experiment: str) -> str | None:
-    """Where a new experiment's artifacts go; None for a server, which decides by itself."""
+    """Returns the artifact location for a new experiment; None for a server, which chooses it."""
     return None if is_server(uri) else (artifact_folder(uri) / folder_name(experiment)).as_uri()
 
 
 def local_folder(artifact_uri: str) -> Path | None:
-    """The folder an artifact address names on this machine, None if it lies elsewhere."""
+    """Returns the local folder of an artifact address; None if it is remote."""
     parts = urlsplit(artifact_uri)
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return Path(url2pathname(parts.path))
@@ -63,30 +63,30 @@ def local_folder(artifact_uri: str) -> Path | None:
 
 
 def prepare_environment() -> None:
-    """Sets MLflow's switches, unless the user did, for this process and those it starts. Call before importing it."""
+    """Sets MLflow's options for this process and its children, unless the user did; call before importing MLflow."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
 
 
 def load_mlflow() -> None:
-    """Imports MLflow in one thread at a time: its modules import each other in circles, which two threads may tear."""
+    """Imports MLflow in one thread at a time: its circular imports fail if two threads start them at once."""
     with _one_thread:
         prepare_environment()
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        # It writes a traceback of what it raises next, and that is told in a sentence.
+        # It logs a traceback of the error that it then raises, which is shown as one sentence.
         logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
         import mlflow.entities
         import mlflow.exceptions  # noqa: F401
 
 
 def connect(uri: str) -> "MlflowClient":
-    """A client of the store at a resolved address, one for each.
+    """Returns the client of the store at a resolved address, one per address.
 
-    A new SQLite store gets its schema here, under a lock, since parallel first starts would race on it, and
-    write-ahead logging, so that readers and the writer do not wait for each other. A server is not contacted yet.
+    Creates the schema of a new SQLite store, under a lock since parallel first starts would race, and turns on
+    write-ahead logging, so that readers and the writer do not wait for each other. Does not contact a server yet.
 
     Raises:
-        InputError: The file of a SQLite store is no database, cannot be opened, or holds other tables than MLflow's.
+        InputError: The file of a SQLite store is not a database, cannot be opened, or has other tables than MLflow's.
     """
     with _one_thread:
         load_mlflow()
@@ -120,22 +120,22 @@ def _connect(uri: str) -> "MlflowClient":
         except (sqlite3.DatabaseError, DBAPIError, MlflowException) as error:
             if OLDER_SCHEMA in str(error):
                 raise TrackerError(older_schema(uri)) from error
-            told = f"{path}: {first_line(error)}: expected MLflow's database, which can be written to"
-            mend = "unless another program holds it, move it aside: the next run records the table anew"
-            raise InputError(f"{told}; {mend}") from error
+            problem = f"{path}: {first_line(error)}: expected MLflow's database, which can be written to"
+            remedy = "unless another program holds it, move it aside: the next run records the table anew"
+            raise InputError(f"{problem}; {remedy}") from error
     return client
 
 
 def _make_database(path: Path) -> None:
-    """Makes a new database with MLflow's tables, whole or not at all.
+    """Creates a database with MLflow's tables, whole or not at all.
 
-    MLflow makes them in a hundred steps, and never goes on with what a kill between two of them has left.
+    MLflow creates them in a hundred steps, and never continues after a kill between two of them.
     """
     from mlflow import MlflowClient
 
     partial = path.with_name(path.name + ".partial")
     for left in (partial, *(path.with_name(path.name + ending) for ending in ("-journal", "-wal", "-shm"))):
-        left.unlink(missing_ok=True)  # of a database that was deleted, SQLite would mix it into the new one
+        left.unlink(missing_ok=True)  # left by a deleted database; SQLite would apply it to the new one
     with tempfile.TemporaryDirectory(prefix="harness-mlflow-") as folder:
         aside = Path(folder) / path.name
         MlflowClient(tracking_uri=f"sqlite:///{aside}").search_experiments(max_results=1)
@@ -145,14 +145,14 @@ def _make_database(path: Path) -> None:
 
 
 def our_experiments(uri: str) -> list[str]:
-    """The ids of the experiments that hold tables, whatever else a shared server holds."""
+    """Returns the ids of the harness's experiments; a shared server may have others."""
     kind, value = TAG_KIND, EXPERIMENT_TAGS[TAG_KIND]
     found = connect(uri).search_experiments(filter_string=f"tags.`{kind}` = '{value}'", max_results=_MOST_EXPERIMENTS)
     return [experiment.experiment_id for experiment in found]
 
 
 def search_all_runs(uri: str, experiment_ids: Sequence[str], query: str) -> "Iterator[Run]":
-    """All runs of these experiments that match a query, latest start first, however many there are."""
+    """Yields all runs of these experiments that match a query, latest start first, page by page."""
     client, token = connect(uri), None
     while experiment_ids:
         page = client.search_runs(list(experiment_ids), query, max_results=1000, page_token=token)
@@ -163,7 +163,7 @@ def search_all_runs(uri: str, experiment_ids: Sequence[str], query: str) -> "Ite
 
 
 def quoted(text: str) -> str:
-    """A string of a query."""
+    """Quotes a string for a query."""
     if "'" in text:
         return '"' + text.replace('"', "") + '"'
     return f"'{text}'"

@@ -1,6 +1,6 @@
-"""The courier: the background thread that empties the outbox while it can, and waits while it cannot.
+"""The courier: a background thread that delivers the outbox, and retries while the tracker does not answer.
 
-One courier at a time works on an outbox, and it works for all processes that write to it; the others stand by.
+One courier at a time delivers an outbox, for all processes that write to it; the others wait.
 """
 
 import logging
@@ -25,12 +25,12 @@ _POLL_S = 0.1
 
 @dataclass(frozen=True)
 class Delivery:
-    """What became of what was said."""
+    """The result of a delivery."""
 
     undelivered: int
-    """Runs and tables of which something waits in the outbox."""
+    """Runs and tables with anything left in the outbox."""
     reason: str = ""
-    """Why it waits."""
+    """Why it is left."""
 
     def __str__(self) -> str:
         if not self.undelivered:
@@ -45,7 +45,7 @@ class Courier:
     Args:
         uri: The tracker's resolved address.
         outbox: What to deliver.
-        journal: This process's own journal; its disappearance is the sign that another courier delivered it.
+        journal: This process's own journal; once it is gone, another courier has delivered it.
     """
 
     def __init__(self, uri: str, outbox: Outbox, journal: Path) -> None:
@@ -55,18 +55,18 @@ class Courier:
         self._reason = "time was up"
         self._stands_by, self._delivered = False, False
         self._failing_since: float | None = None
-        """When the tracker began not to answer; None: it answers, as far as is known."""
+        """When the tracker stopped answering; None while it answers, as far as is known."""
         self._asked = self._answered = 0
         self._progressed_at = 0.0
         self._thread = threading.Thread(target=self._work, name="courier", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
-        """Says that there is something new."""
+        """Signals that there is something new."""
         self._news.set()
 
     def flush(self, patience_s: float) -> Delivery:
-        """Waits until all that was said is delivered, or nothing is for ``patience_s``; more may be said afterwards."""
+        """Waits until everything so far is delivered, or until ``patience_s`` pass without progress."""
         started = time.monotonic()
         self._asked += 1
         self._hurry.set()
@@ -79,7 +79,7 @@ class Courier:
         return Delivery(0) if done else Delivery(max(1, self._outbox.ended_in(self._journal)), self._reason)
 
     def finish(self, patience_s: float) -> Delivery:
-        """Waits, at most ``patience_s``, until everything that was said is delivered; call after the last word."""
+        """Waits at most ``patience_s`` until everything is delivered; call after the last operation."""
         started = time.monotonic()
         self._last_round.set()
         self._hurry.set()
@@ -93,11 +93,11 @@ class Courier:
         self._progressed_at = time.monotonic()
 
     def _flushed(self) -> bool:
-        """Whether a round that began after the last request went well, here or in the process that delivers."""
+        """Whether a round that began after the last request succeeded, here or in the process that delivers."""
         return self._answered == self._asked or (self._stands_by and not self._outbox.ended_in(self._journal))
 
     def _deadline(self, started: float, patience_s: float) -> float:
-        """Sooner for a tracker that does not answer: whoever waits at the end of a run gains nothing by it."""
+        """Returns when to stop waiting: sooner for a tracker that does not answer."""
         failing_since = self._failing_since
         if failing_since is None:
             return started + patience_s
@@ -118,7 +118,7 @@ class Courier:
                     if not lock.is_locked:
                         lock.acquire(timeout=0)
                         self._stands_by = False
-                    if not reached:  # what does not answer is found out in seconds, MLflow's client takes a minute
+                    if not reached:  # fails in seconds where MLflow's client takes a minute
                         reach(self._uri)
                     deliverer.pump()
                 except Timeout:
@@ -127,21 +127,21 @@ class Courier:
                 except (TrackerUnreachableError, TrackerError, OSError) as error:
                     self._reason, reached = scrubbed(str(error), self._uri), False
                     if self._failing_since is None:
-                        told = f"the tracker {without_password(self._uri)} cannot be told now: {self._reason}"
-                        told = self._reason if isinstance(error, TrackerError) else told
-                        logger.warning("%s; until then results wait in the store", told)
+                        message = f"the tracker {without_password(self._uri)} accepts no results now: {self._reason}"
+                        message = self._reason if isinstance(error, TrackerError) else message
+                        logger.warning("%s; until then results wait in the store", message)
                         self._failing_since = time.monotonic()
                     pause_s = min(max(2 * pause_s, _FIRST_BACKOFF_S), _LONGEST_BACKOFF_S)
                 else:
                     if self._failing_since is not None:
-                        logger.warning("the tracker %s can be told again", without_password(self._uri))
+                        logger.warning("the tracker %s accepts results again", without_password(self._uri))
                     self._delivered, pause_s, self._failing_since, reached = last_round, 0.0, None, True
                     self._answered = asked
         finally:
             lock.release()
 
     def _wait(self, pause_s: float) -> None:
-        """Until there is news, or spools may have grown. While nothing can be delivered, news is no reason to try."""
+        """Waits for news, or until spools may have grown. After a failure, news is no reason to try again."""
         if self._hurry.is_set():
             time.sleep(min(pause_s, _HURRIED_S))
         elif pause_s:

@@ -1,6 +1,6 @@
-"""Runs of an MLflow experiment that the harness did not make: a line for each, as ``mlflow.search_runs`` has them.
+"""Reads runs that the harness did not make from an MLflow experiment: a row for each, as in ``mlflow.search_runs``.
 
-Owns which experiment is meant and what its runs tell of their code and data. Refuses to judge them.
+Owns finding the experiment, and what its runs say about their code and data. Refuses to judge them.
 """
 
 from collections import defaultdict
@@ -69,7 +69,7 @@ def read_experiment(name: str, uri: str | None = None) -> Experiment:
         lines=tuple(dict(_line(run)) for run in runs),
         records=records,
         commits=tuple(dict.fromkeys(commit for run in runs if (commit := run.data.tags.get(_COMMIT)))),
-        datasets=tuple(dict.fromkeys(told for run in runs for told in _datasets(run))),
+        datasets=tuple(dict.fromkeys(dataset for run in runs for dataset in _datasets(run))),
     )
 
 

@@ -1,6 +1,6 @@
-"""Who is speaking: which process on which machine issued an operation, and whether that process still lives.
+"""The process that issued an operation, and whether it is still alive.
 
-Used to tell a run whose process died from one that is being trained. Refuses to judge processes of other machines.
+Used to distinguish a run whose process died from one in training. Refuses to judge processes of other machines.
 """
 
 import os
@@ -20,7 +20,7 @@ class Owner:
     """Changes whenever the machine starts."""
     pid: int
     started: str
-    """When the process started, on a clock that nobody sets (ticks since boot where the system tells them)."""
+    """When the process started, on a clock that nobody can set (ticks since boot if the system has them)."""
 
     @classmethod
     def this_process(cls) -> Self:
@@ -39,7 +39,7 @@ class Owner:
         return f"{self.host}/{self.boot}/{self.pid}/{self.started}"
 
     def is_dead(self) -> bool:
-        """Whether the process is known to be gone; a process of another machine never is."""
+        """Whether the process is known to have ended; never true for one on another machine."""
         if self.host != socket.gethostname():
             return False
         return self.boot != _boot_id() or _start_of(self.pid) != self.started
@@ -56,7 +56,7 @@ def _boot_id() -> str:
 
 
 def _start_of(pid: int) -> str | None:
-    """When a process started, None if there is none (or it is a zombie, which does nothing any more)."""
+    """Returns when a process started; None if there is none, or it is a zombie."""
     try:
         # Field 2 is the command in parentheses, and may hold spaces and parentheses; 3 is the state, 22 the start.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,7 +1,7 @@
-"""Artifacts that were moved: MLflow keeps where they lie as whole addresses, which a moved folder leaves behind.
+"""Moved artifacts: MLflow stores their absolute addresses, which become wrong when a folder is moved.
 
-A SQLite tracker's own artifacts lie beside its file, so a move of both is seen and followed when the file is opened.
-Whatever else was moved is told by ``relocate``.
+A SQLite tracker's artifacts are beside its file, so a move of both is noticed and corrected when the file is opened.
+For any other move the user calls ``relocate``.
 """
 
 import logging
@@ -20,14 +20,13 @@ _MOST_SHOWN = 5
 logger = logging.getLogger(__name__)
 
 _KEPT = (("experiments", "experiment_id", "artifact_location"), ("runs", "run_uuid", "artifact_uri"))
-"""Where MLflow keeps addresses of artifacts of ours: table, key, column."""
+"""The columns of MLflow's database with addresses of artifacts: table, key, column."""
 
 
 def follow_move(uri: str) -> None:
-    """Corrects a SQLite tracker's addresses of artifacts that lie beside it now, and lay elsewhere before.
+    """Corrects a SQLite tracker's addresses of artifacts that were moved along with its file.
 
-    What still lies where it was said to lie stays so, unless there is a copy beside the file: a copied project then
-    uses its own.
+    An address that is still valid is kept, unless there is a copy beside the file: a copied project uses its own.
     """
     path = sqlite_path(uri)
     if path is None or not path.exists():
@@ -52,7 +51,7 @@ def follow_move(uri: str) -> None:
 
 
 def relocate(uri: str, old: str, new: str) -> int:
-    """Tells a tracker's database that artifacts which lay below ``old`` lie below ``new``; the addresses changed.
+    """Changes the addresses of artifacts below ``old`` to ``new`` in a tracker's database; returns their number.
 
     Args:
         uri: The tracker's resolved address, of a database.
@@ -60,12 +59,12 @@ def relocate(uri: str, old: str, new: str) -> int:
         new: Likewise; a folder must exist.
 
     Raises:
-        TrackerError: The tracker cannot be asked, or is a server, which keeps its addresses to itself.
-        InputError: Nothing is said to lie below ``old``, or there is no folder ``new``.
+        TrackerError: If the tracker does not answer, or is a server, which does not expose its addresses.
+        InputError: If there is no address below ``old``, or no folder ``new``.
     """
     if is_server(uri):
         raise TrackerError(
-            f"the tracker {without_password(uri)} is a server, which lets nobody change where artifacts lie: set "
+            f"the tracker {without_password(uri)} is a server, where addresses of artifacts cannot be changed: set "
             "MLFLOW_TRACKING_URI to the address of its database, for this command"
         )
     from sqlalchemy import create_engine, text

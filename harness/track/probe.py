@@ -1,7 +1,7 @@
-"""Whether a tracker answers: one quick question before MLflow is asked, and what went wrong, told in a sentence.
+"""Checks that a tracker answers, with one quick request before MLflow is used, and explains what went wrong.
 
-Every command that asks the tracker comes through ``asking``; whoever delivers to it calls ``reach``. A library's own
-patience (minutes) and its tracebacks are never met. Importing this imports neither MLflow nor SQLAlchemy.
+Every command that reads from the tracker uses ``asking``; the courier calls ``reach``. So users never wait out a
+library's own timeouts (minutes) or see its tracebacks. Importing this imports neither MLflow nor SQLAlchemy.
 """
 
 import os
@@ -41,51 +41,51 @@ _CREDENTIALS = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW
 
 
 def reach(uri: str, patience_s: float = _PATIENCE_S) -> None:
-    """Asks the tracker at a resolved address a small question, and returns once it has answered as MLflow does.
+    """Sends the tracker at a resolved address a small request, and returns once it has answered as MLflow does.
 
-    A SQLite file that does not exist yet is fine: it is made when something is written.
+    A SQLite file may be missing: the first write creates it.
 
     Raises:
-        TrackerError: The address is wrong, or there is no such answer within ``patience_s``.
+        TrackerError: If the address is wrong, or there is no such answer within ``patience_s``.
     """
     check_address(uri)
     ask = _ask_server if is_server(uri) else _ask_database
-    with _telling(uri):
+    with _explaining(uri):
         _within(patience_s, lambda: ask(uri), uri)
 
 
 @contextmanager
 def asking(uri: str) -> Iterator[None]:
-    """Surrounds questions to MLflow: the tracker is reached first, and whatever goes wrong then is told in a sentence.
+    """Wraps requests to MLflow: checks first that the tracker answers, and explains any later error.
 
     Raises:
-        TrackerError: The tracker cannot be asked.
+        TrackerError: If a request fails.
     """
     reach(uri)
-    with _telling(uri):
+    with _explaining(uri):
         yield
 
 
 @contextmanager
-def _telling(uri: str) -> Iterator[None]:
-    """Turns what the libraries below raise into a ``TrackerError``; faults of our own stay what they are."""
+def _explaining(uri: str) -> Iterator[None]:
+    """Turns errors of MLflow and the libraries below it into a ``TrackerError``; other errors propagate."""
     try:
         yield
     except InputError:
         raise
     except Exception as error:
-        if not _is_a_librarys(error):
+        if not _is_from_library(error):
             raise
-        raise TrackerError(_told(error, uri)) from error
+        raise TrackerError(_explain(error, uri)) from error
 
 
-def _is_a_librarys(error: Exception) -> bool:
+def _is_from_library(error: Exception) -> bool:
     names = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     return bool(names & {"mlflow", "requests", "urllib3", "sqlalchemy", "sqlite3", "psycopg", "alembic"})
 
 
-def _told(error: Exception, uri: str) -> str:
-    """What an error of MLflow or of SQLAlchemy means to whoever named the address."""
+def _explain(error: Exception, uri: str) -> str:
+    """Explains an error of MLflow or SQLAlchemy to the user who gave the address."""
     text = str(error)
     if status := re.search("error code (401|403)", text):
         return _refused(int(status[1]), "", uri)
@@ -95,7 +95,7 @@ def _told(error: Exception, uri: str) -> str:
 
 
 def _reason(error: BaseException, uri: str) -> str:
-    """What happened, in the system's or the driver's words: a refused connection, a wrong password."""
+    """Returns the system's or the driver's message: a refused connection, a wrong password."""
     chain = list(_chain(error))
     system = [below.strerror for below in chain if isinstance(below, OSError) and below.strerror]
     said = system[-1] if system else first_line(getattr(error, "orig", None) or chain[-1])
@@ -109,7 +109,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _within(patience_s: float, ask: Callable[[], None], uri: str) -> None:
-    """Calls ``ask`` and waits at most so long; a thread that is stuck in a library ends with the process."""
+    """Calls ``ask`` with a timeout; a thread that hangs in a library ends with the process."""
     ended: queue.Queue[BaseException | None] = queue.Queue()
 
     def work() -> None:
@@ -157,9 +157,9 @@ def _ask_server(uri: str) -> None:
             timeout=(_CONNECT_S, 2 * _PATIENCE_S),
         )
     except requests.exceptions.SSLError as error:
-        told = f"the tracker {without_password(uri)} does not speak https as expected ({_reason(error, uri)})"
+        problem = f"the tracker {without_password(uri)} does not speak https as expected ({_reason(error, uri)})"
         raise TrackerError(
-            f"{told}: write http:// if it speaks that, or name its certificate in MLFLOW_TRACKING_SERVER_CERT_PATH"
+            f"{problem}: write http:// if it speaks that, or name its certificate in MLFLOW_TRACKING_SERVER_CERT_PATH"
         ) from error
     except requests.exceptions.ConnectionError as error:
         shown = without_password(uri)
@@ -168,12 +168,12 @@ def _ask_server(uri: str) -> None:
 
 
 def _judge(answer: Any, uri: str) -> None:
-    """Tells an answer of MLflow's from any other."""
+    """Raises unless an answer is MLflow's."""
     shown, status = without_password(uri), answer.status_code
     if status in (401, 403):
         if not any(os.environ.get(name) for name in _OTHER_CREDENTIALS) and not _kept_credentials().exists():
             raise TrackerError(_refused(status, _said(answer, uri), uri))
-        return  # MLflow has ways to sign a question that this one has not
+        return  # MLflow can authenticate in ways that this request cannot
     try:
         content = answer.json() if status == 200 else None
     except ValueError:
@@ -192,7 +192,7 @@ def _judge(answer: Any, uri: str) -> None:
 
 
 def _said(answer: Any, uri: str) -> str:
-    """The first line of an answer that is no page."""
+    """Returns the first line of an answer that is not HTML."""
     lines = answer.text.strip().splitlines() if "html" not in answer.headers.get("Content-Type", "") else []
     return (
         f": {scrubbed(lines[0], uri)[:_MOST_OF_AN_ANSWER]}" if lines and not lines[0].lstrip().startswith("<") else ""
@@ -234,7 +234,7 @@ def _version_in_file(uri: str) -> str | None:
         with closing(sqlite3.connect(regular_file(path))) as database:
             found = database.execute("SELECT version_num FROM alembic_version").fetchone()
     except (sqlite3.Error, OSError):
-        return None  # it is looked into again, and told, by whoever opens it
+        return None  # opening the file reports the error
     return str(found[0]) if found else None
 
 
@@ -250,7 +250,7 @@ def _version_in_database(uri: str) -> str | None:
 
 
 def _known_versions() -> set[str]:
-    """The database schemas that the installed MLflow knows, one for each of its migrations."""
+    """Returns the database schemas that the installed MLflow knows, one per migration."""
     spec = find_spec("mlflow")
     places = spec.submodule_search_locations if spec is not None else None
     folders = [Path(place) / "store" / "db_migrations" / "versions" for place in places or ()]

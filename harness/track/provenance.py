@@ -1,4 +1,4 @@
-"""Where a result comes from: the commit, the versions, the machine. Read from metadata; imports nothing heavy."""
+"""The provenance of a result: commit, versions, machine. Read from metadata; imports nothing heavy."""
 
 import platform
 import subprocess
@@ -6,14 +6,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "mlflow")
-"""Libraries whose version may show in a result."""
+"""Libraries whose version may affect a result."""
 
 CODE = ("harness", "ablations", "pyproject.toml")
-"""What counts as the code: a changed report or README leaves a checkout clean."""
+"""The paths that count as code: a changed report or README leaves a checkout clean."""
 
 
 def collect_provenance(root: Path | None = None) -> dict[str, str]:
-    """Facts of the code and the machine, by name; a fact that cannot be told reads ``unknown``.
+    """Returns facts about the code and the machine, by name; ``unknown`` for one that cannot be determined.
 
     ``commit``, ``dirty`` ("true" when ``harness/``, ``ablations/`` or ``pyproject.toml`` differ from the commit,
     untracked files among them), ``python``, ``platform``, ``cpu`` and one entry for each of ``PACKAGES``.
@@ -33,7 +33,7 @@ def collect_provenance(root: Path | None = None) -> dict[str, str]:
 
 
 def _git(root: Path) -> tuple[str, str]:
-    """The commit of the checkout *at* ``root`` (not of one that merely encloses it), and whether its code differs."""
+    """Returns the commit of the checkout *at* ``root`` (not of an enclosing one), and whether its code differs."""
     try:
         top = _output(root, "rev-parse", "--show-toplevel")
         if Path(top).resolve() != root.resolve():

@@ -1,4 +1,4 @@
-"""Reading back: a table's parent run and all its children as one frozen snapshot, with few questions to the tracker."""
+"""Reads a table's parent run and all its children as one frozen snapshot, with few requests to the tracker."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -44,7 +44,7 @@ _DOWNLOADS_AT_ONCE = 8
 
 @dataclass(frozen=True)
 class TableEntry:
-    """A table (or a study) that the tracker holds, as one parent run."""
+    """A table or a study in the tracker: one parent run."""
 
     table: str
     kind: str
@@ -67,19 +67,19 @@ class TableEntry:
 
 
 def list_tables(uri: str | None = None, kinds: Sequence[str] = ("table",)) -> list[TableEntry]:
-    """The tables that the tracker holds, the one that was run last first. A store that does not exist holds none.
+    """Returns the tracker's tables, the most recently run first; none if the store does not exist.
 
     Args:
         uri: The tracker's address; None as for ``Tracker``.
         kinds: Of parent runs: ``table``, ``study``.
 
     Raises:
-        TrackerError: The tracker cannot be asked.
+        TrackerError: If the tracker does not answer.
     """
     uri = resolve_uri(uri)
     with asking(uri):
         path = sqlite_path(uri)
-        # A look must not make an empty store.
+        # Reading must not create an empty store.
         if path is not None and not path.exists():
             return []
         entries = [_entry(uri, run) for kind in kinds for run in _parents(uri, kind)]
@@ -95,23 +95,22 @@ def read_snapshot(
     profile: str | None = None,
     downloads: Path | None = None,
 ) -> Snapshot:
-    """A table's latest run (of a profile, if one is named), or the one with this parent run, and all its children.
+    """Reads a table's latest run (of a profile, if given), or that of a given parent run, and all its children.
 
-    Runs come in the order of the declaration's rows, then by seed. Their metrics are the final ones; the learning
-    curves stay in the tracker.
+    Runs are ordered by the declaration's rows, then by seed. Their metrics are the final ones, without learning curves.
 
     Args:
         uri: The tracker's address; None as for ``Tracker``.
         table: The table's name.
-        parent_id: The MLflow id of a certain parent run.
-        key: The key under which a certain table was opened.
-        profile: Take only runs of this profile.
-        downloads: Folder for the artifacts of a tracker that keeps them elsewhere; those of finished runs are fetched
-            once. Without it such runs have ``artifacts`` None.
+        parent_id: The MLflow id of the parent run.
+        key: The key under which the table was opened.
+        profile: Only runs of this profile.
+        downloads: Folder for the artifacts of a remote tracker; those of finished runs are downloaded once. Without it
+            such runs have ``artifacts`` None.
 
     Raises:
-        TrackerError: The tracker cannot be asked.
-        InputError: The tracker has no such table; says which it has.
+        TrackerError: If the tracker does not answer.
+        InputError: If the tracker has no such table; names those it has.
     """
     uri = resolve_uri(uri)
     entries = list_tables(uri)
@@ -175,10 +174,10 @@ def find_run(uri: str | None, run_id: str) -> tuple[str, str, str]:
 
 
 def read_histories(uri: str | None, run_ids: Iterable[str], metrics: Sequence[str]) -> dict[str, dict[str, History]]:
-    """Step-wise metrics of some runs, by run and metric; one question for each, so ask for what is shown alone.
+    """Reads step-wise metrics, by run and metric; one request for each, so ask only for what is shown.
 
     Raises:
-        TrackerError: The tracker cannot be asked.
+        TrackerError: If the tracker does not answer.
     """
     uri = resolve_uri(uri)
 
@@ -194,12 +193,12 @@ def read_histories(uri: str | None, run_ids: Iterable[str], metrics: Sequence[st
 
 
 def status_of(run: "Run") -> str:
-    """finished, failed, killed or running."""
+    """Returns finished, failed, killed or running."""
     return _STATUSES.get(run.info.status, "running")
 
 
 def page_of(uri: str, run: "Run") -> str | None:
-    """The page of a run, where the tracker is a server and so has pages."""
+    """Returns the URL of a run's page; None unless the tracker is a server."""
     return run_page(uri, run.info.experiment_id, run.info.run_id) if is_server(uri) else None
 
 
@@ -244,13 +243,13 @@ def _record(uri: str, downloads: Path | None, run: "Run") -> RunRecord:
 
 
 def artifacts_of(uri: str, run: "Run", downloads: Path | None) -> Path | None:
-    """The folder of a run's artifacts on this machine, fetched if there is a folder for downloads; else None."""
+    """Returns the local folder of a run's artifacts, downloaded if there is a folder for that; else None."""
     folder: Path | None = local_folder(run.info.artifact_uri)
     if folder is not None:
         return folder if folder.is_dir() else None
     if downloads is None:
         return None
-    # A run's files change until it has finished; the stamp tells which state was fetched.
+    # A run's files change until it has finished; the stamp records which state was downloaded.
     target: Path = downloads / run.info.run_id
     stamp = target / f".{run.info.status}-{run.info.end_time}"
     if not stamp.exists():

@@ -1,4 +1,4 @@
-"""What a report reads: one consistent picture of a table's runs, taken from the tracker. Plain frozen data."""
+"""Snapshots: a consistent picture of a table's runs in the tracker, as plain frozen data for reports."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Removes the runs of a table from the tracker, or gives the table another name there."""
+"""Removes or renames a table in the tracker."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ def runs_of(uri: str | None, entries: Iterable[TableEntry]) -> list[str]:
     """Returns the ids of the parent runs of tables and of all their children, parents last.
 
     Raises:
-        TrackerError: The tracker cannot be asked.
+        TrackerError: If the tracker does not answer.
     """
     uri, found = resolve_uri(uri), list[str]()
     with asking(uri):
@@ -26,10 +26,10 @@ def runs_of(uri: str | None, entries: Iterable[TableEntry]) -> list[str]:
 
 
 def remove_runs(uri: str | None, runs: Iterable[str]) -> None:
-    """Marks runs as deleted, children first: reports no longer find them, ``mlflow gc`` deletes them for good.
+    """Marks runs as deleted, children first: reports ignore them, and ``mlflow gc`` deletes them for good.
 
     Raises:
-        TrackerError: The tracker cannot be asked.
+        TrackerError: If the tracker does not answer.
     """
     uri = resolve_uri(uri)
     with asking(uri):
@@ -38,11 +38,11 @@ def remove_runs(uri: str | None, runs: Iterable[str]) -> None:
 
 
 def rename_table(uri: str | None, entries: Iterable[TableEntry], new: str) -> None:
-    """Gives the runs of a table, and its experiment, another name.
+    """Renames a table: its runs and its experiment.
 
     Raises:
-        TrackerError: The tracker cannot be asked.
-        InputError: The new name has an experiment already.
+        TrackerError: If the tracker does not answer.
+        InputError: If there is an experiment of the new name.
     """
     uri, entries = resolve_uri(uri), list(entries)
     with asking(uri):

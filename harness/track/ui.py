@@ -1,4 +1,4 @@
-"""MLflow's own pages on our store: started on this machine, or found where the tracker already is a server."""
+"""MLflow's web pages: served from this machine, or those of the tracker if it is a server."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ from harness.track.view import runs_page
 _HOST = "127.0.0.1"
 _POLL_S = 0.25
 _GRACE_S = 2.0
-"""How long the server has to end by itself; it may wait for an open page."""
+"""Seconds that the server has to exit by itself; it may wait for an open page."""
 
 
 class Ui:
@@ -68,7 +68,7 @@ def start_ui(uri: str | None = None, port: int | None = None, *, patience_s: flo
         patience_s: How long to wait for the server.
 
     Raises:
-        InputError: The tracker cannot be asked or holds no table, the port is taken, or the server does not start.
+        InputError: If the tracker does not answer or has no table, the port is taken, or the server does not start.
     """
     uri = resolve_uri(uri)
     reach(uri)
@@ -79,7 +79,7 @@ def start_ui(uri: str | None = None, port: int | None = None, *, patience_s: flo
         raise InputError(f"{path}: no such store; run a table first: `python -m harness run ablations/table1.yaml`")
     server = _Server(uri, _free_port(port))
     try:
-        # Reading the store takes MLflow's import here too, so it is done while the server starts.
+        # Reading the store imports MLflow here too, so it happens while the server starts.
         address = _page(uri, server.address)
         server.await_answer(patience_s)
     except BaseException:

@@ -1,7 +1,6 @@
-"""What MLflow's runs page shows of a table: which runs, in which order, with which columns side by side.
+"""The view of a table on MLflow's runs page: which runs, in which order, with which columns.
 
-MLflow keeps a page's state under a key in a tag of the experiment, and shows it when an address names the key. Owns
-that tag and those addresses.
+MLflow stores a page's state in a tag of the experiment, under a key that a URL can name. Owns that tag and those URLs.
 """
 
 import json
@@ -10,7 +9,7 @@ from typing import Any
 
 from harness.track.accepted import factor_key, key_name
 from harness.track.address import without_password
-from harness.track.outbox import Open
+from harness.track.operations import Open
 from harness.track.tags import PARENT
 
 _KEY = "harness"

@@ -1,8 +1,8 @@
 """Trainers that a recipe can name: the paper's, a user's function or command (or a chain of them), a user's own class.
 
-Owns finding the trainer that a recipe declares, and the trainers that carry out a user's functions and commands.
-Refuses any field's vocabulary; the paper's trainer lives in ``harness.reid`` and is found by name like any other. A
-recipe's ``trainer:`` may be::
+Owns loading the trainer that a recipe declares, and the trainers that call a user's functions and commands. Uses no
+research field's vocabulary; the paper's trainer is in ``harness.reid`` and is loaded by name like any other. A recipe's
+``trainer:`` may be::
 
     trainer: digits:train                                   # a function, see ``function``
     trainer: {command: [python, train.py, "{lr}"], code: [train.py]}        # see ``command``

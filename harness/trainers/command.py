@@ -1,10 +1,10 @@
-"""Calls a user's command: placeholders filled, no shell, metrics read back as JSON from a file that it is given.
+"""Calls a user's command: fills its placeholders, runs it without a shell, and reads its metrics from a JSON file.
 
-The command finds everything in its environment, too: ``HARNESS_METRICS`` (the JSON file to write), ``HARNESS_SETTINGS``
+The command finds the same values in its environment: ``HARNESS_METRICS`` (the JSON file to write), ``HARNESS_SETTINGS``
 (JSON), ``HARNESS_SEED``, ``HARNESS_DEVICE``, ``HARNESS_THREADS``, ``HARNESS_FOLDER`` (kept with the results),
-``HARNESS_PARENT`` (what the stage before left), ``HARNESS_INPUTS`` (JSON: declared path to place), ``HARNESS_LOG``
+``HARNESS_PARENT`` (the previous stage's folder), ``HARNESS_INPUTS`` (JSON: declared path to place), ``HARNESS_LOG``
 (append JSON lines such as ``{"step": 1, "loss": 0.5}``), and ``HARNESS_CHECKPOINTS`` (a folder that survives a kill;
-rename files into it, since a kill may come at any moment).
+rename files into it, since a kill can come at any moment).
 """
 
 import json
@@ -31,14 +31,14 @@ _LINE_OF_LOG_BYTES = 2**20
 _POLL_S = 0.2
 _GRACE_S = 3.0
 _MOST_BYTES = 256 * 2**20
-"""Of a metrics file: values of tens of millions of units. And of a log."""
+"""The largest metrics file (values of tens of millions of units) and log."""
 
 
 def call_command(task: Task, run: Run) -> Any:
     """Returns the JSON that the command of a step wrote.
 
     Raises:
-        StageError: If it cannot be started, fails, or leaves no JSON; with the last lines of its standard error.
+        StageError: If it cannot be started, fails, or writes no JSON; quotes the end of its standard error.
     """
     files = run.scratch()
     checkpoints = task.folder / FOLDER
@@ -59,7 +59,7 @@ def call_command(task: Task, run: Run) -> Any:
     environment["HARNESS_INPUTS"] = json.dumps({name: str(place) for name, place in run.inputs.items()})
     log = places["log"]
     try:
-        _forward(log, 0, run)  # a kill may have left steps in it that the spool lacks, from before the checkpoint
+        _forward(log, 0, run)  # after a kill it may have steps before the checkpoint that the spool lacks
         log.unlink(missing_ok=True)
         _call(words, environment, str(task.context.get("working_folder", Path.cwd())), run, log)
     except StageError:
@@ -70,7 +70,7 @@ def call_command(task: Task, run: Run) -> Any:
 
 
 def _call(words: list[str], environment: Mapping[str, str], folder: str, run: Run, log: Path) -> None:
-    """Runs the command to its end, forwarding what it logs."""
+    """Runs the command to its end, and forwards its log."""
     try:
         process = subprocess.Popen(
             words,
@@ -80,9 +80,9 @@ def _call(words: list[str], environment: Mapping[str, str], folder: str, run: Ru
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
-    except (OSError, ValueError) as error:  # not there, not to be run, too long, or with a null byte
-        told = (isinstance(error, OSError) and error.strerror) or error
-        raise StageError(f"{words[0]}: cannot be started ({told})") from error
+    except (OSError, ValueError) as error:  # missing, not executable, too long, or with a null byte
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise StageError(f"{words[0]}: cannot be started ({reason})") from error
     assert process.stderr is not None
     last: deque[str] = deque(maxlen=_LAST_LINES)
     reader = threading.Thread(target=_keep_last, args=(process.stderr, last), daemon=True)
@@ -104,7 +104,7 @@ def _call(words: list[str], environment: Mapping[str, str], folder: str, run: Ru
             process.kill()
             process.wait()
         raise
-    reader.join(_GRACE_S)  # a child of its own may hold the pipe open
+    reader.join(_GRACE_S)  # a child process may keep the pipe open
     if process.returncode:
         how = f"signal {-process.returncode}" if process.returncode < 0 else f"exit status {process.returncode}"
         said = " | ".join(last) or "it wrote nothing to its standard error"
@@ -112,17 +112,17 @@ def _call(words: list[str], environment: Mapping[str, str], folder: str, run: Ru
 
 
 def _keep_last(stream: IO[bytes], last: deque[str]) -> None:
-    """Reads a stream to its end, keeping the last lines alone."""
+    """Reads a stream to its end and keeps the last lines."""
     while line := stream.readline(_LINE_BYTES):
         if text := line.decode("utf-8", "replace").strip():
             last.append(text)
 
 
 def _forward(log: Path, offset: int, run: Run) -> int:
-    """Logs the lines that the command has added to its log; returns where to read on.
+    """Logs the lines that the command has added to its log; returns the offset to continue from.
 
     Raises:
-        StageError: If the log or a line of it grows beyond all measure.
+        StageError: If the log or a line of it is too large.
     """
     size = log.stat().st_size if log.exists() else 0
     if size > _MOST_BYTES:
@@ -134,10 +134,10 @@ def _forward(log: Path, offset: int, run: Run) -> int:
         try:
             record = json.loads(line)
             step, steps, epoch = (record.pop(name, None) for name in ("step", "steps", "epoch"))
-            if step is None or step > run.steps:  # a command that goes on repeats the steps since its checkpoint
+            if step is None or step > run.steps:  # a resumed command repeats the steps since its checkpoint
                 run.log(step, steps=steps, epoch=epoch, **{name: float(value) for name, value in record.items()})
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, InputError):
-            run.note("a line of the command's log is no JSON object of numbers, and is left out")
+            run.note("a line of the command's log is not a JSON object of numbers, and was ignored")
     return end
 
 
@@ -148,7 +148,7 @@ def _read(path: Path) -> Any:
         return json.loads(regular_file(path).read_bytes())
     except FileNotFoundError:
         raise StageError(
-            "the command ended well but wrote no metrics: expected JSON in the file {metrics} ($HARNESS_METRICS)"
+            "the command succeeded but wrote no metrics: expected JSON in the file {metrics} ($HARNESS_METRICS)"
         ) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise StageError(f"the metrics file is no JSON: {error}") from None
+        raise StageError(f"the metrics file is not JSON: {error}") from None

@@ -16,10 +16,10 @@ def contents_digest(path: Path, what: str) -> str:
 
     Args:
         path: The file or folder.
-        what: What names it, for messages.
+        what: Its origin, for messages.
 
     Raises:
-        InputError: If it is not there, or something in it is no regular file.
+        InputError: If it does not exist, or has anything but regular files.
     """
     if path.is_file():
         return _file_digest(path, what)
@@ -35,7 +35,7 @@ def contents_digest(path: Path, what: str) -> str:
 
 def _file_digest(path: Path, what: str) -> str:
     if not path.is_file():
-        raise InputError(f"{what}: {path} is no regular file")
+        raise InputError(f"{what}: {path} is not a regular file")
     stat = path.stat()
     try:
         return _digest(path.absolute(), stat.st_size, stat.st_mtime_ns)

@@ -1,4 +1,4 @@
-"""What a recipe says of its trainer: plain data, from which ``load`` makes one."""
+"""A recipe's declaration of its trainer: plain data, from which ``load`` creates one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,17 +11,17 @@ DEFAULT = "harness.reid.trainer:TRAINER"
 
 @dataclass(frozen=True)
 class Declared:
-    """The parts of a recipe that a trainer is made of, merged over the files that it extends."""
+    """The parts of a recipe that declare a trainer, merged with the files that it extends."""
 
     spec: Any
     """The value of ``trainer:``."""
     folder: Path
-    """The recipe file's folder: what inputs are relative to."""
+    """The recipe file's folder, to which inputs are relative."""
     settings: Mapping[str, Any] = field(default_factory=dict)
-    """The declared settings, which give names, types and defaults where the user's code does not."""
+    """The declared settings: names, types and defaults that the user's code does not define."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     """By key: an object with ``title``, ``better``, ``unit`` and ``decimals``."""
     inputs: tuple[str, ...] = ()
     """Declared files and folders."""
     held_out: Mapping[str, Any] = field(default_factory=dict)
-    """Settings by dotted key that hold data out for a search; or two such patches, ``choose`` and ``confirm``."""
+    """Settings by dotted key that hold out data for a search; or two such patches, ``choose`` and ``confirm``."""

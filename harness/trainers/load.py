@@ -1,4 +1,4 @@
-"""From a recipe's ``trainer:`` to a trainer."""
+"""Loads the trainer that a recipe declares."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,7 +21,7 @@ class _StepSpec(BaseModel):
     function: str | None = None
     command: list[str] | None = Field(default=None, min_length=1)
     code: list[str] = []
-    """Of a command, the files and folders that decide its result; of a function, those beyond what it imports."""
+    """The files and folders that decide a command's result; for a function, those that it does not import."""
     reads: list[str] | None = None
     """The settings that the step reads; default: all."""
 
@@ -33,10 +33,10 @@ class _TrainerSpec(_StepSpec):
 
 
 def load_trainer(declared: Declared) -> Trainer:
-    """Finds or makes the trainer that a recipe names.
+    """Loads or creates the trainer that a recipe names.
 
     Raises:
-        InputError: If there is none of that name, or the recipe declares what it cannot use.
+        InputError: If it does not exist, or the recipe declares something that it does not use.
     """
     if isinstance(declared.spec, str):
         found = load_object(declared.spec)
@@ -81,7 +81,7 @@ def _steps(declared: Declared, steps: Mapping[str, Step]) -> Trainer:
 
 
 def metric_from(key: str, spec: Any) -> Metric:
-    """A metric as a recipe declares it; ``spec`` has ``title``, ``better``, ``unit`` and ``decimals``."""
+    """Returns the metric that a recipe declares; ``spec`` has ``title``, ``better``, ``unit`` and ``decimals``."""
     percent = spec.unit == "percent"
     decimals = spec.decimals if spec.decimals is not None else 1 if percent else 3
     return Metric(key, spec.title or key, spec.better, percent, decimals)

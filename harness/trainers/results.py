@@ -1,4 +1,4 @@
-"""What a user's code gives back, checked: numbers, or one value for each unit, for exactly the declared metrics."""
+"""Validates what a user's code returns: for each declared metric a number, or one value per unit."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,11 +15,11 @@ def measured(returned: Any, declared: Sequence[str], run: Run, folder: Path) -> 
     Args:
         returned: What the function returned or the command wrote: numbers, or arrays of one value per unit, by metric.
         declared: The metrics that are expected; none for a step that is not the last.
-        run: Where the units are named.
+        run: Has the names of the units.
         folder: The stage's folder.
 
     Raises:
-        StageError: If a metric is missing, undeclared, not a finite number, or of another length than its fellows.
+        StageError: If a metric is missing, undeclared, not a finite number, or of another length than the others.
     """
     if not declared:
         return {}
@@ -43,7 +43,7 @@ def measured(returned: Any, declared: Sequence[str], run: Run, folder: Path) -> 
 
 
 def shown(value: Any, most: int = 40) -> str:
-    """A value as Python writes it, cut short."""
+    """Returns a value's ``repr``, truncated."""
     try:
         text = repr(value)
     except Exception:
@@ -66,7 +66,7 @@ def _finite(name: str, value: Any) -> float:
 
 
 def _write_units(arrays: Mapping[str, Any], run: Run, folder: Path) -> dict[str, float]:
-    """Writes values by unit, and returns their means."""
+    """Writes values by unit; returns their means."""
     import numpy as np
 
     from harness.units import Units, write_units

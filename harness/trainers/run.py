@@ -1,4 +1,4 @@
-"""What a user's function is given besides its settings: the seed, the device, logging, checkpoints, costs."""
+"""The second argument of a user's function: the seed, the device, logging, checkpoints, costs."""
 
 import io
 import math
@@ -18,14 +18,14 @@ from harness.spool import SpoolWriter, last_step
 from harness.trainer import SPOOL, Emit, Task
 
 COSTS = ("parameters", "multiply_adds", "images_per_s", "peak_memory_mb", "energy_wh", "gpu_utilisation")
-"""The costs that tables show, besides the time, which the harness measures."""
+"""The costs that tables show besides the time, which the harness measures."""
 
 _RECORD = "spool-position"
 
 
 @dataclass
 class UnitNames:
-    """What ``Run.units`` was told of the units that arrays have a value for."""
+    """The arguments of ``Run.units``: ids and groups of the units, and what they are called."""
 
     ids: Sequence[Any] | None = None
     groups: Sequence[Any] | None = None
@@ -37,8 +37,8 @@ class UnitNames:
 class Run:
     """One run of a user's function.
 
-    A function needs none of it. With ``run.seed`` its results differ by seed, with ``run.log`` they can be watched,
-    with ``run.checkpoint`` a run that is killed goes on instead of beginning anew.
+    It is optional: ``run.seed`` makes results differ by seed, ``run.log`` shows progress, ``run.checkpoint`` lets a
+    killed run resume instead of starting over.
     """
 
     seed: int
@@ -47,16 +47,16 @@ class Run:
     threads: int
     """CPU threads that this run may use."""
     folder: Path
-    """Kept with the results: what a later stage or you yourself want to read. Empty at the start of a stage."""
+    """For files to keep with the results, for a later stage or for you. Empty at the start of a stage."""
     parent: Path | None
-    """The ``folder`` that the stage before this one left; None in the first stage."""
+    """The ``folder`` of the previous stage; None in the first one."""
     inputs: Mapping[str, Path]
     """The recipe's ``inputs``, by the path that it declares."""
     _task: Task
     _emit: Emit
     _spool: SpoolWriter
     _stack: ExitStack
-    """Ends with the stage, and with it temporary folders."""
+    """Closes with the stage, and removes temporary folders."""
     _step: int = 0
     named: UnitNames = field(default_factory=UnitNames)
     costs: dict[str, float] = field(default_factory=dict)
@@ -64,18 +64,18 @@ class Run:
     _resumed: Path | None = None
 
     def scratch(self) -> Path:
-        """Returns a new folder for temporary files, gone with the stage."""
+        """Creates a folder for temporary files, removed after the stage."""
         return Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="harness-")))
 
     def log(
         self, step: int | None = None, *, steps: int | None = None, epoch: float | None = None, **values: float
     ) -> None:
-        """Records figures of one step: shown live, kept, and sent to the tracker.
+        """Records values of one step: shown live, stored, and sent to the tracker.
 
         Args:
-            step: Counted from 0 or 1; default: one more than the last.
-            steps: How many there will be, for the progress bar.
-            epoch: Where in the training this is; default: the step.
+            step: Counted from 0 or 1; default: the last one plus 1.
+            steps: The total number, for the progress bar.
+            epoch: The progress in epochs; default: the step.
             values: Numbers by name (``loss=0.3``).
         """
         for what, count in (("step", step), ("steps", steps)):
@@ -93,7 +93,7 @@ class Run:
 
     @contextmanager
     def checkpoint(self) -> Iterator[Path]:
-        """Saves the files that are written into the folder that it yields, whole or not at all::
+        """Saves the files that are written to the yielded folder, all or none::
 
         with run.checkpoint() as folder:
             torch.save(model.state_dict(), folder / "model.pt")
@@ -111,7 +111,7 @@ class Run:
 
     @property
     def resumed(self) -> Path | None:
-        """The folder with the files of the newest whole checkpoint; None if the run begins at its beginning."""
+        """The folder with the files of the newest checkpoint; None if the run starts from scratch."""
         return self._resumed
 
     def units(
@@ -122,11 +122,11 @@ class Run:
         unit: str = "units",
         group: str = "",
     ) -> None:
-        """Names the units that a metric's array has one value for each.
+        """Names the units for which a metric's array has values.
 
         Args:
             ids: One for each unit; equal ids in two runs are the same unit. Default: positions.
-            groups: Units of one group are drawn together (the queries of one identity). Default: each by itself.
+            groups: Units of one group are sampled together (one identity's queries). Default: each unit is a group.
             unit: What a unit is called, in the plural ("queries").
             group: What a group is called, in the plural ("identities").
         """
@@ -144,13 +144,13 @@ class Run:
         """
         for name, value in costs.items():
             if name not in COSTS:
-                raise InputError(f'run.cost: "{name}" is no cost; expected one of {", ".join(COSTS)}')
+                raise InputError(f'run.cost: "{name}" is not a cost; expected one of {", ".join(COSTS)}')
             self.costs[name] = _number(f"run.cost: {name}", value)
             if not math.isfinite(self.costs[name]):
                 raise InputError(f"run.cost: {name} is {value}, expected a finite number")
 
     def note(self, sentence: str) -> None:
-        """Adds a sentence that the report shows: what a reader must know of this run."""
+        """Adds a sentence to the report that a reader must know about this run."""
         text = " ".join(str(sentence).split())
         if text not in self.notes:
             self.notes.append(text)
@@ -162,10 +162,10 @@ class Run:
 
 
 def _number(what: str, value: Any) -> float:
-    """Returns a figure as a number; NaN for None.
+    """Converts a value to a number; NaN for None.
 
     Raises:
-        InputError: If it is none.
+        InputError: If it is not a number.
     """
     try:
         return math.nan if value is None else float(value)
@@ -174,12 +174,12 @@ def _number(what: str, value: Any) -> float:
 
 
 KEPT = "files"
-"""The folder below a stage's that a function's ``run.folder`` is."""
+"""The subfolder of a stage's folder that is ``run.folder``."""
 
 
 @contextmanager
 def open_run(task: Task, emit: Emit) -> Iterator[Run]:
-    """Makes the run of a task; a function's goes on from its newest checkpoint."""
+    """Yields the run of a task; a function's run resumes from its newest checkpoint."""
     by_function = "function" in task.settings
     payload = newest_checkpoint(task.folder / FOLDER) if by_function else None
     kept = task.folder / KEPT
@@ -187,7 +187,7 @@ def open_run(task: Task, emit: Emit) -> Iterator[Run]:
     with ExitStack() as stack:
         spool = stack.enter_context(SpoolWriter(task.folder / SPOOL))
         step, resumed = 0, None
-        if not by_function:  # only the command knows where it goes on: what it logged stays
+        if not by_function:  # only the command knows where it resumes, so its log stays
             step = last_step(task.folder / SPOOL)
         elif payload is None:
             spool.truncate(0)

@@ -1,4 +1,4 @@
-"""The settings of a user's code as a pydantic model: from the types that it annotates, else from the values in YAML."""
+"""The settings of a user's code as a pydantic model, made from its annotations, or else from the values in YAML."""
 
 import dataclasses
 import inspect
@@ -17,7 +17,7 @@ _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=Fal
 
 
 _FROM_TEXT_OR_LIST = (tuple, set, frozenset, Enum, PurePath)
-"""Types that YAML has no values of: read from its text and lists."""
+"""Types without a YAML syntax, read from text and lists."""
 
 
 class Values(dict[str, Any]):
@@ -34,8 +34,8 @@ def settings_model(declared: Mapping[str, Any], annotations: Iterable[type | Non
     """Returns the model of a recipe's ``settings:``.
 
     Args:
-        declared: The values in YAML: names, defaults and, where nothing annotates them, types.
-        annotations: For each step the dataclass or pydantic model that its function annotates, or None.
+        declared: The values in YAML: names, defaults and, without annotations, types.
+        annotations: For each step the annotated dataclass or pydantic model of its function, or None.
 
     Raises:
         InputError: If YAML declares a setting that the annotated code does not have.
@@ -56,13 +56,13 @@ def settings_model(declared: Mapping[str, Any], annotations: Iterable[type | Non
             raise InputError(f'settings: "{name}": the code has no such setting; {did_you_mean(name, fields)}')
         else:
             fields[name] = (_type_of(value, name), value)
-    with warnings.catch_warnings():  # a setting may be called as one of pydantic's old methods is (copy, json)
+    with warnings.catch_warnings():  # a setting may have the name of one of pydantic's old methods (copy, json)
         warnings.filterwarnings("ignore", message='Field name ".*" in "Settings" shadows')
         return create_model("Settings", __config__=_STRICT, **fields)  # type: ignore[call-overload, no-any-return]
 
 
 def settings_for(values: Mapping[str, Any], annotation: type | None) -> Any:
-    """Returns plain values as the code wants them: its dataclass, its model, or ``Values``."""
+    """Converts plain values to the type that the code expects: its dataclass, its model, or ``Values``."""
     if annotation is None:
         return _as_values(values)
     return TypeAdapter(annotation).validate_python(dict(values))
@@ -83,10 +83,10 @@ def annotation_of(function: Any) -> type | None:
 
 
 def _hints(annotated: Any, scope: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Returns the types that an object's annotations name.
+    """Returns the types in an object's annotations.
 
     Raises:
-        InputError: If one is imported for type checkers alone.
+        InputError: If one is imported only for type checkers.
     """
     try:
         return get_type_hints(annotated, None if scope is None else dict(scope), include_extras=True)
@@ -119,14 +119,14 @@ def _fields_of(annotation: type) -> dict[str, tuple[Any, Any]]:
 
 
 def _with_metadata(field: Any) -> Any:
-    """The type of a pydantic field with its bounds, which ``Field(gt=0)`` keeps apart from it."""
+    """Returns the type of a pydantic field with its bounds, which ``Field(gt=0)`` stores separately."""
     return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
 
 
 def _model_of(hint: Any) -> Any:
-    """The type that a value in YAML is checked against: as strict as the annotation, in values that YAML has.
+    """Returns the type for validating a value in YAML: as strict as the annotation, for values that YAML has.
 
-    A nested dataclass becomes a model, so that its keys are known; a tuple, a set, a path and an enumeration are read
+    A nested dataclass becomes a model, so that its keys are checked; a tuple, a set, a path and an enumeration are read
     from a list or from text.
     """
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
@@ -153,7 +153,7 @@ def _plain(default: Any) -> Any:
 
 
 def _type_of(value: Any, name: str) -> Any:
-    """The type that a value in YAML declares: a whole number stays one, a mapping becomes a model."""
+    """Returns the type of a value in YAML: an integer stays an integer, a mapping becomes a model."""
     if isinstance(value, bool):
         return bool
     if isinstance(value, int | float | str):

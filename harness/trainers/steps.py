@@ -1,7 +1,7 @@
-"""The trainer of a user's own code: a chain of steps, each a function or a command, usually one.
+"""The trainer for a user's own code: a chain of steps, each a function or a command; usually one step.
 
-Owns what identifies a step: the settings that it reads, the seed, the contents of the declared inputs, its code.
-Refuses to carry a step out: ``work`` does that, in a worker.
+Owns a step's identity: the settings that it reads, the seed, the contents of the declared inputs, its code. Refuses to
+run a step: ``work`` does that, in a worker.
 """
 
 import inspect
@@ -26,7 +26,7 @@ from harness.trainers.settings import annotation_of, settings_for
 
 WORK = "harness.trainers.work:run_step"
 _SUMMED, _COMPARED = ("epochs", "steps", "iterations"), ("batch_size", "sampler")
-"""Settings of a user's own code that a fair comparison keeps alike, where it has such."""
+"""Names of settings that a fair comparison keeps equal, if a user's code has them."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Step:
     code: tuple[str, ...]
     """References whose code, with all that it imports, is part of the step's identity."""
     files: tuple[str, ...]
-    """Files and folders whose contents are."""
+    """Files and folders whose contents are part of it, too."""
     reads: tuple[str, ...] | None
     """The settings that it reads; None: all."""
     annotation: type | None = None
@@ -50,7 +50,7 @@ def function_step(name: str, reference: str, files: tuple[str, ...], reads: tupl
     """Returns the step of a Python function ``package.module:name`` that takes ``(settings, run)``.
 
     Raises:
-        InputError: If there is no such function, or it takes other arguments.
+        InputError: If it does not exist, or takes other arguments.
     """
     function = load_object(reference)
     if not callable(function):
@@ -63,7 +63,7 @@ def command_step(name: str, command: tuple[str, ...], files: tuple[str, ...], re
     """Returns the step of a command with placeholders.
 
     Raises:
-        InputError: If the program is not there, or no code is named.
+        InputError: If the program does not exist, or no code is named.
     """
     if "{" not in command[0] and _program(command[0]) is None:
         raise InputError(f'stage {name}: there is no program "{command[0]}" here (looked in {Path.cwd()} and on PATH)')
@@ -73,7 +73,7 @@ def command_step(name: str, command: tuple[str, ...], files: tuple[str, ...], re
 
 
 def _budget(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a step's settings a fair comparison keeps alike; see ``StageSpec.budget``."""
+    """Returns the settings of a step that a fair comparison keeps equal; see ``StageSpec.budget``."""
     return {
         **{name: values[name] for name in _SUMMED if isinstance(values.get(name), int | float)},
         **{name: str(values[name]) for name in _COMPARED if name in values},
@@ -88,7 +88,7 @@ def _check_arguments(reference: str, function: Callable[..., Any]) -> None:
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return  # written in C: the call itself will show
+        return  # written in C: only the call can show
     try:
         signature.bind(None, None)
     except TypeError as error:
@@ -96,7 +96,7 @@ def _check_arguments(reference: str, function: Callable[..., Any]) -> None:
 
 
 class StepTrainer(Trainer):
-    """Carries out a user's steps; see the module."""
+    """Runs a user's steps; see the module."""
 
     work = WORK
 
@@ -111,7 +111,7 @@ class StepTrainer(Trainer):
             for name in step.reads or ():
                 if name not in settings.model_fields:
                     known = did_you_mean(name, settings.model_fields)
-                    raise InputError(f'stage {step.name}: reads "{name}", which is no setting; {known}')
+                    raise InputError(f'stage {step.name}: reads "{name}", which is not a setting; {known}')
             if "command" in step.how:
                 check_placeholders(step.how["command"], settings, self._read_by(step), step.name)
 
@@ -120,7 +120,7 @@ class StepTrainer(Trainer):
         return self._metrics
 
     def inputs(self, request: InputRequest) -> Inputs:  # noqa: ARG002
-        """Digests the contents of the declared files and folders, relative to the recipe's folder."""
+        """Returns digests of the declared files and folders, which are relative to the recipe's folder."""
         contents = {
             name: contents_digest(self._declared.folder / name, f"inputs: {name}") for name in self._declared.inputs
         }
@@ -150,19 +150,19 @@ class StepTrainer(Trainer):
         ]
 
     def context(self, settings: Sequence[BaseModel], inputs: Inputs, cache: Path) -> dict[str, Any]:  # noqa: ARG002
-        """Returns where the inputs lie and where commands run."""
+        """Returns the paths of the inputs, and the folder where commands run."""
         root = inputs.root or Path.cwd()
         places = {name: str((root / name).absolute()) for name in self._declared.inputs}
         return {"inputs": places, "working_folder": str(Path.cwd())}
 
     def load(self, settings: BaseModel, folders: Sequence[Path]) -> Path:  # noqa: ARG002
-        """Returns the folder with what the last step kept."""
+        """Returns the folder with the files that the last step kept."""
         from harness.trainers.run import KEPT
 
         return folders[-1] / KEPT
 
     def hold_out(self, settings: BaseModel, held_out: Mapping[str, Any], part: Part) -> BaseModel:  # noqa: ARG002
-        """Lays the recipe's ``held_out:`` over the settings: one patch, or ``{choose: patch, confirm: patch}``."""
+        """Overrides settings with the recipe's ``held_out:``: one patch, or ``{choose: patch, confirm: patch}``."""
         patch = self._declared.held_out
         if set(patch) == set(PARTS) and all(isinstance(each, Mapping) for each in patch.values()):
             patch = patch[part]
@@ -176,7 +176,7 @@ class StepTrainer(Trainer):
             for name in above:
                 inner = inner.get(name, {}) if isinstance(inner, dict) else {}
             if last not in inner:
-                raise InputError(f'held_out: "{key}" is no setting; {did_you_mean(key, inner or values)}')
+                raise InputError(f'held_out: "{key}" is not a setting; {did_you_mean(key, inner or values)}')
             inner[last] = value
         try:
             return self.settings.model_validate(values)
@@ -185,7 +185,7 @@ class StepTrainer(Trainer):
             raise InputError(f"held_out: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
     def untrainable(self, settings: BaseModel) -> str:
-        """Returns what a dataclass's or a model's own checks say against the settings."""
+        """Returns the errors of the dataclass's or model's own validation of the settings."""
         values = settings.model_dump(mode="json")
         for step in self._steps:
             if step.annotation is not None:
@@ -200,7 +200,7 @@ class StepTrainer(Trainer):
         return ""
 
     def params(self, settings: BaseModel) -> Mapping[str, Any]:
-        """Returns the single values among the settings."""
+        """Returns the scalar settings."""
         return {
             name: value
             for name, value in settings.model_dump(mode="json").items()

@@ -1,4 +1,4 @@
-"""The work of a step, in a worker: call the user's function or command, check what comes back, write it down."""
+"""The work of a step, in a worker: calls the user's function or command, and validates and stores its results."""
 
 import time
 from typing import Any
@@ -12,10 +12,10 @@ from harness.trainers.run import open_run
 
 
 def run_step(task: Task, emit: Emit) -> dict[str, Any]:
-    """Carries out a step of a ``StepTrainer``.
+    """Runs a step of a ``StepTrainer``.
 
     Raises:
-        StageError: If the user's code fails, or gives something else than the declared metrics.
+        StageError: If the user's code fails, or returns anything but the declared metrics.
     """
     started = time.monotonic()
     with open_run(task, emit) as run:

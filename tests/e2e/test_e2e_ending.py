@@ -164,7 +164,8 @@ def test_a_tracker_that_says_nothing_keeps_no_command_from_ending(
 
 def journal(place: Path, address: str) -> None:
     """Leaves something in the outbox that ``sync`` has to deliver."""
-    from harness.track.outbox import Open, Outbox
+    from harness.track.operations import Open
+    from harness.track.outbox import Outbox
 
     writer = Outbox(place / ".harness" / "outbox", address).new_journal()
     writer.append(Open(run="key", kind="table", experiment="tiny", name="tiny", time_ms=0))

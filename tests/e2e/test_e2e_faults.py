@@ -147,9 +147,9 @@ def test_a_tracker_that_cannot_be_told_hides_no_number_and_the_next_run_delivers
     whole = database.read_bytes()
     database.write_bytes(b"not a database")
     done = harness("run", "tiny.yaml", *DEMO, "--data", photographs)
-    assert "mlflow.db cannot be told now" in done.stderr
+    assert "mlflow.db accepts no results now" in done.stderr
     assert "`harness sync` or the next run delivers them" in done.stderr
-    assert "no report: the tracker could not be asked" in done.stdout
+    assert "no report: the tracker does not answer" in done.stdout
     values = [f"{100 * row['metrics']['mAP']:.1f}" for row in filled.answer["rows"]]
     assert [line.split()[2] for line in done.stdout.splitlines()[4:7]] == values
     assert not (place / "reports").exists()

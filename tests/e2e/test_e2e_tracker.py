@@ -43,7 +43,7 @@ def test_a_run_goes_on_without_its_tracker_says_so_and_delivers_later(toy_place:
         wrong = f"http://me:s3cret@{place}"
         done = run_harness(toy_place, "run", "toy.yaml", *INPROCESS, MLFLOW_TRACKING_URI=wrong)
     assert "0.500" in done.stdout
-    assert "no report: the tracker could not be asked" in done.stdout
+    assert "no report: the tracker does not answer" in done.stdout
     assert done.stderr.count("; until then results wait in the store") == 1
     assert f"the tracker's address http://{place} leads to a server that is no MLflow" in done.stderr
     assert "`harness sync` or the next run delivers them, once" in done.stderr

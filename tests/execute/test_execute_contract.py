@@ -334,7 +334,7 @@ def test_a_killed_worker_fails_its_stage_after_one_more_try_and_touches_no_other
     child, after = stage("child", parent=dying), stage("after", parent=good)
     outcomes = run(local, [dying, good, child, after], journal, events)
     assert journal.count("begin")["dying"] == 2
-    assert outcomes[dying.fingerprint].reason.startswith("its worker was killed (SIGKILL), most often by the system")
+    assert outcomes[dying.fingerprint].reason.startswith("its worker was killed (SIGKILL), mostly by the system")
     assert outcomes[dying.fingerprint].reason.endswith("; it was tried 2 times")
     assert outcomes[child.fingerprint].status == "not_run"
     assert outcomes[after.fingerprint].result == {"value": 2}

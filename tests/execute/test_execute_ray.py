@@ -167,7 +167,7 @@ def test_a_stage_whose_worker_always_dies_fails_alone(on_ray: RayExecutor, journ
     child = stage("child", parent=dying)
     outcomes = run(on_ray, [dying, good, child], journal, events)
     assert journal.count("begin")["dying"] == 3
-    assert "was lost: killed, mostly since memory ran out" in outcomes[dying.fingerprint].reason
+    assert "was lost: killed, mostly because memory ran out" in outcomes[dying.fingerprint].reason
     assert "; it was tried 3 times; run fewer workers" in outcomes[dying.fingerprint].reason
     assert outcomes[child.fingerprint].status == "not_run"
     assert outcomes[good.fingerprint].status == "succeeded"
@@ -234,9 +234,9 @@ def test_no_stage_outlives_a_killed_driver(driver: Driver, journal: Journal) -> 
 def test_what_no_node_can_ever_run_is_refused_at_once_with_what_there_is(
     on_ray: RayExecutor, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(on_ray, "_share", StageResources(1, 0.5))
+    monkeypatch.setattr(StageResources, "fits", lambda self, node: 0)
     with pytest.raises(
-        InputError, match=r"a stage asks for 1 CPU and 0\.5 GPUs, which no node of the cluster has"
+        InputError, match=r"a stage asks for 1 CPU and 0 GPUs, which no node of the cluster has"
     ) as told:
         on_ray.execute([stage("first")], WORK, {}, lambda event: None)
     assert str(told.value).count("1 CPU, 0 GPUs") == 2

@@ -19,7 +19,8 @@ from harness.track import Delivery, SpoolWriter, Tracker, last_step, list_tables
 from harness.track.client import connect
 from harness.track.delivery import Deliverer, TrackerUnreachableError
 from harness.track.identity import Owner
-from harness.track.outbox import Open, Outbox
+from harness.track.operations import Open
+from harness.track.outbox import Outbox
 
 NOW = 1_700_000_000_000
 FACTORS = ("Softmax", "Quadruplet", "SAC")
@@ -512,7 +513,7 @@ def test_what_the_tracker_refuses_for_good_is_told_and_holds_nothing_up(
     journal.close()
     say_everything(uri, tmp_path, spool)
     Deliverer(uri, outbox).pump()
-    assert "the tracker refuses what it was sent" in caplog.text
+    assert "the tracker rejected an operation" in caplog.text
     assert outbox.journals() == []
     connect(uri).delete_run(runs_of(uri)["bad"].info.run_id)
     assert_everything_once(uri)
@@ -532,7 +533,7 @@ def test_a_run_that_somebody_deleted_is_told_once_and_holds_nothing_up(
     for last in (40, 50):
         write_spool(spool, last - 9, last)
         deliverer.pump()
-    assert caplog.text.count("the tracker refuses what it was sent") == 1
+    assert caplog.text.count("the tracker rejected an operation") == 1
     assert stored_steps(uri, "kept") == list(range(1, 51))
 
 

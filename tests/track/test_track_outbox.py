@@ -10,7 +10,8 @@ import pytest
 
 from harness.track import collect_provenance, resolve_uri, without_password
 from harness.track.identity import Owner
-from harness.track.outbox import Close, End, Follow, Journal, Open, Outbox, Sweep, other_addresses
+from harness.track.operations import Close, End, Follow, Open, Sweep
+from harness.track.outbox import Journal, Outbox, other_addresses
 
 URI = "http://tracker.example:5000"
 OPEN = Open(run="k", kind="run", experiment="table1", name="1 · Softmax", time_ms=5, params={"SAC": "on"})
@@ -79,12 +80,13 @@ def test_a_line_of_another_version_is_skipped_and_told(tmp_path: Path, caplog) -
     with writer.path.open("ab") as file:
         file.write(b'{"op":"teleport","id":0}\n{"op":"follow","id":1,"run":"k"}\nnonsense\n')
     assert list(Journal(writer.path).read()) == []
-    assert caplog.text.count("no operation") == 3
+    assert caplog.text.count("not an operation") == 3
 
 
 def test_a_journal_whose_process_died_is_complete(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from harness.track.outbox import Follow, Outbox;"
+        "import os, sys; from pathlib import Path; from harness.track.operations import Follow;"
+        "from harness.track.outbox import Outbox;"
         f"j = Outbox(Path(sys.argv[1]), '{URI}').new_journal(); j.append(Follow('k', '/s', 0)); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
@@ -138,7 +140,7 @@ def test_a_line_that_is_no_operation_is_skipped_and_told(
         file.write(line + "\n")
         file.write('{"op": "sweep", "id": 1}\n')
     assert [number for number, _ in Journal(writer.path).read()] == [0, 1]
-    assert "skipping a line that is no operation" in caplog.text
+    assert "skipped a line that is not an operation" in caplog.text
 
 
 def test_a_process_lives_until_it_ends() -> None:
@@ -207,7 +209,7 @@ def test_a_folder_that_is_no_checkout_has_no_commit(tmp_path: Path) -> None:
     assert all(facts.values())
 
 
-@pytest.mark.parametrize("name", ["accepted", "address", "view", "tracker"])
+@pytest.mark.parametrize("name", ["accepted", "address", "fields", "view"])
 def test_the_examples_of_the_docstrings_hold(name: str) -> None:
     outcome = doctest.testmod(importlib.import_module(f"harness.track.{name}"))
     assert (outcome.failed, outcome.attempted > 0) == (0, True)

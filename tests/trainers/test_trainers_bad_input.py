@@ -270,7 +270,7 @@ WRITES = "import json, os, sys\njson.dump({'score': 1.0, 'loss': 1.0}, open(os.e
     ("program", "reason"),
     [
         (WRITES + "sys.exit(3)", "ended with exit status 3: it wrote nothing to its standard error"),
-        ("open(__import__('os').environ['HARNESS_METRICS'], 'w').write('[' * 100000)", "the metrics file is no JSON"),
+        ("open(__import__('os').environ['HARNESS_METRICS'], 'w').write('[' * 100000)", "the metrics file is not JSON"),
         (
             "open(__import__('os').environ['HARNESS_METRICS'], 'w').write('[1.0]')",
             "returned list, expected the metrics",
@@ -336,7 +336,7 @@ def test_a_log_of_text_is_left_out_and_noted(declare: Declare, outcomes: Outcome
     (outcome,) = outcomes(declare({"trainer": command}, **one_row())).values()
     assert outcome.result is not None
     assert outcome.result["steps"] == 1
-    assert outcome.result["notes"] == ["a line of the command's log is no JSON object of numbers, and is left out"]
+    assert outcome.result["notes"] == ["a line of the command's log is not a JSON object of numbers, and was ignored"]
 
 
 def test_placeholders_of_lists_and_nested_settings(declare: Declare, outcomes: Outcomes, folder: Path) -> None:
@@ -350,7 +350,7 @@ def test_placeholders_of_lists_and_nested_settings(declare: Declare, outcomes: O
     assert outcome.result is not None
     assert outcome.result["metrics"] == {"score": 2, "loss": 3}
     recipe["trainer"] = {"command": [*words, "{net.dept}"], "code": ["script.py"]}
-    with pytest.raises(InputError, match=r'"\{net.dept\}" is no placeholder; did you mean "depth"\?'):
+    with pytest.raises(InputError, match=r'"\{net.dept\}" is not a placeholder; did you mean "depth"\?'):
         prepare(declare(recipe, **one_row()), store=str(folder / "store"))
 
 
@@ -381,10 +381,10 @@ def test_what_a_function_prints_takes_no_disk(declare: Declare, folder: Path) ->
 @pytest.mark.parametrize(
     ("held_out", "message"),
     [
-        ({"net.dept": 1}, 'held_out: "net.dept" is no setting'),
+        ({"net.dept": 1}, 'held_out: "net.dept" is not a setting'),
         ({"net.depth": "a"}, "held_out: net.depth: "),
-        ({"choose": {"net.dept": 1}, "confirm": {}}, 'held_out: "net.dept" is no setting'),
-        ({"choose": {"net.depth": 2}}, 'held_out: "choose" is no setting'),
+        ({"choose": {"net.dept": 1}, "confirm": {}}, 'held_out: "net.dept" is not a setting'),
+        ({"choose": {"net.depth": 2}}, 'held_out: "choose" is not a setting'),
     ],
 )
 def test_a_wrong_held_out_setting_is_named(

@@ -52,8 +52,8 @@ def test_a_changed_script_is_run_again(declare: Declare, command: dict[str, Any]
     ("program", "reason"),
     [
         ("import sys; sys.exit(3)", "ended with exit status 3: it wrote nothing to its standard error"),
-        ("print('x' * 10_000_000)", "the command ended well but wrote no metrics"),
-        ("import os; open(os.environ['HARNESS_METRICS'], 'w').write('{')", "the metrics file is no JSON"),
+        ("print('x' * 10_000_000)", "the command succeeded but wrote no metrics"),
+        ("import os; open(os.environ['HARNESS_METRICS'], 'w').write('{')", "the metrics file is not JSON"),
         ("import os; os.kill(os.getpid(), 9)", "ended with signal 9"),
         ("import os; open(os.environ['HARNESS_METRICS'], 'w').write('{\"score\": 1}')", "returned no loss"),
         ("import os; open(os.environ['HARNESS_METRICS'], 'w').write('{\"score\": NaN, \"loss\": 1}')", "score is nan"),
@@ -73,7 +73,7 @@ def test_a_command_that_misbehaves_fails_its_row_with_the_reason(
     ("words", "code", "message"),
     [
         (("no-such-program",), ("script.py",), 'there is no program "no-such-program"'),
-        ((sys.executable, "{gian}"), ("script.py",), '"{gian}" is no placeholder; did you mean "gain"?'),
+        ((sys.executable, "{gian}"), ("script.py",), '"{gian}" is not a placeholder; did you mean "gain"?'),
         ((sys.executable, "script.py"), (), "expected code: the files and folders that decide"),
         ((sys.executable, "script.py"), ("nowhere.py",), "no file or folder nowhere.py"),
     ],

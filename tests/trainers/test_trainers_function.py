@@ -147,7 +147,7 @@ def test_a_function_that_misbehaves_fails_its_row_with_the_reason(
         ({"factors": {"Gain": {"patch": {"gian": 1.0}}}}, '"gian" is no key; did you mean "gain"?'),
         (
             {"trainer": {"stages": {"a": {"function": "toy:tune", "reads": ["depth"]}}}},
-            'reads "depth", which is no setting',
+            'reads "depth", which is not a setting',
         ),
     ],
 )
