@@ -62,16 +62,10 @@ def write_reports(
     """
     from harness.execute import local_root
     from harness.report import build_report, write_pictures_page
-    from harness.track import list_tables, read_snapshot
+    from harness.track import read_snapshot
 
     check_formats(formats)
-    names = [table_name(table) for table in tables or ()]
-    if not names:
-        names = list(dict.fromkeys(entry.table for entry in list_tables()))
-        if not names:
-            raise InputError(
-                "the tracker holds no table yet: make one with `python -m harness run ablations/table1.yaml`"
-            )
+    names = _names(tables)
     root = local_root(store)
     for name in names:
         with _uncollected():
@@ -84,6 +78,58 @@ def write_reports(
         if told and listener is not None:
             listener.note(told)
         yield built, written
+
+
+def write_papers(
+    tables: Sequence[str] | None,
+    profile: str | None,
+    out: Path | None,
+    columns: Sequence[str] | None,
+    against: str | None,
+    store: str,
+    listener: Listener | None = None,
+) -> "Iterator[tuple[TableReport, list[Path]]]":
+    """Writes tables as papers print them, each with its claims in a file of its own, and several side by side in one.
+
+    Args:
+        tables: Names or files; None or none: all in the tracker.
+        profile: The profile; None: the newest.
+        out: The reports' folder; None: see ``harness.api.outputs``.
+        columns: See ``harness.report.latex_paper``.
+        against: The row that daggers mark differences from; None: the first.
+        store: The store's address, for downloads.
+        listener: Receives notes.
+
+    Yields:
+        Each report and its files; the file of all of them with the last.
+
+    Raises:
+        InputError: For a table that the tracker does not hold, a column or a row that a table lacks.
+    """
+    from harness.execute import local_root
+    from harness.report import build_report, write_paper
+    from harness.track import read_snapshot
+
+    names, root = _names(tables), local_root(store)
+    built = []
+    for name in names:
+        with _uncollected():
+            built.append(build_report(read_snapshot(None, name, profile=profile, downloads=root / "downloads")))
+    for report in built:
+        folder, told = choose_folder(out, report.name, root)
+        if told and listener is not None:
+            listener.note(told)
+        yield report, write_paper(report, folder, columns, against, built)
+
+
+def _names(tables: Sequence[str] | None) -> list[str]:
+    """The names of the tables asked for; all that the tracker holds where none is."""
+    from harness.track import list_tables
+
+    names = [table_name(table) for table in tables or ()] or list(dict.fromkeys(entry.table for entry in list_tables()))
+    if not names:
+        raise InputError("the tracker holds no table yet: make one with `python -m harness run ablations/table1.yaml`")
+    return names
 
 
 def check_formats(formats: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -95,6 +95,32 @@ ClaimsOption = Annotated[
         help="Of a CSV file or --from-mlflow: claims: as in a table's file, and metrics: as in a recipe's.",
     ),
 ]
+StyleOption = Annotated[
+    Literal["harness", "paper"],
+    typer.Option(
+        "--style",
+        help="paper: LaTeX alone, as papers print it: mean ± standard deviation, best in bold, daggers; several tables "
+        "side by side too.",
+    ),
+]
+ColumnsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        metavar="factors,mAP,paper,seeds",
+        help="Of --style paper: factors and metrics by name, or factors, metrics, paper, seeds.",
+        show_default=False,
+    ),
+]
+AgainstOption = Annotated[
+    str | None,
+    typer.Option(
+        "--against",
+        metavar="ROW",
+        help="Of --style paper: daggers mark differences from it. Default: the first row.",
+        show_default=False,
+    ),
+]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Exit code 1 if a claim is contradicted.")]
 
 
@@ -113,6 +139,9 @@ def report(
     metric: MetricsOption = None,
     unit: UnitOption = None,
     claims: ClaimsOption = None,
+    style: StyleOption = "harness",
+    columns: ColumnsOption = None,
+    against: AgainstOption = None,
     store: StoreOption = DEFAULT_STORE,
     strict: StrictOption = False,
     json: JsonOption = False,
@@ -122,7 +151,7 @@ def report(
     Of a CSV file (`report results.csv --factors lr,width --seed seed --metric val_acc`) or of any MLflow experiment
     (`--from-mlflow NAME --factors params.lr --seed params.seed --metric val_acc`) likewise.
     """
-    from harness.api.report import Pictures, write_reports
+    from harness.api.report import Pictures, write_papers, write_reports
     from harness.cli.ending import seconds_left
     from harness.display.listener import TerminalListener
     from harness.report import report_to_json
@@ -136,8 +165,13 @@ def report(
         for option, value in options.items():
             if value is not None:
                 raise InputError(f"{option} {value}: goes with a CSV file or --from-mlflow EXPERIMENT")
-        pictures = Pictures(rank_lists, row, listed(attention, "--attention"), data)
-        made = write_reports(tables, profile, out, wanted, store, pictures, listener)
+        if style == "paper":
+            made = write_papers(tables, profile, out, listed(columns, "--columns"), against, store, listener)
+        elif columns or against:
+            raise InputError(f"--{'columns' if columns else 'against'} {columns or against}: goes with --style paper")
+        else:
+            pictures = Pictures(rank_lists, row, listed(attention, "--attention"), data)
+            made = write_reports(tables, profile, out, wanted, store, pictures, listener)
     reports, console = [], notices()
     for built, written in made:
         reports.append(built)

@@ -9,6 +9,7 @@ from harness.report.compare_page import comparison_markdown, comparison_page, wr
 from harness.report.compare_text import comparison_to_json
 from harness.report.curves import HISTORIES, StageCurves, runs_to_draw, stage_curves
 from harness.report.existing import Source, decimals_for, existing_snapshot, find_columns
+from harness.report.latex_paper import write_paper
 from harness.report.model import TableReport, build_report
 from harness.report.pictures import write_attention, write_rank_lists
 from harness.report.plain import report_to_json
@@ -38,6 +39,7 @@ __all__ = [
     "stage_curves",
     "write_attention",
     "write_comparison",
+    "write_paper",
     "write_pictures_page",
     "write_rank_lists",
     "write_report",

@@ -41,7 +41,7 @@ _SPECIAL = {
     **{"Ł": r"\L{}", "ł": r"\l{}", "Ø": r"\O{}", "ø": r"\o{}", "Æ": r"\AE{}", "æ": r"\ae{}"},
     **{"‘": "`", "’": "'", "“": "``", "”": "''", '"': r"\texttt{\char34}", "`": r"\`{}", "µ": r"\ensuremath{\mu}"},
 }
-_LABELS = Naming(escape=":", also="-.", most_bytes=100, ascii_only=True)
+LABELS = Naming(escape=":", also="-.", most_bytes=100, ascii_only=True)
 _ACCENTS = {
     **{"\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": "."},
     **{"\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c"},
@@ -58,9 +58,8 @@ _TELLING_CAPITALS = {"Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "
 
 def to_latex(report: TableReport) -> str:
     """Two ``table*`` environments: the results, and the claims where there are any."""
-    return "\n".join(
-        [r"% Needs \usepackage{booktabs,graphicx}.", _results(report), *([_claims(report)] if report.claims else [])]
-    )
+    claims = [to_latex_claims(report)] if report.claims else []
+    return "\n".join([r"% Needs \usepackage{booktabs,graphicx}.", _results(report), *claims])
 
 
 def _results(report: TableReport) -> str:
@@ -74,33 +73,34 @@ def _results(report: TableReport) -> str:
         columns += "".join("l" if name == "ours" else "r" for name in names)
     lines = []
     for row in report.rows:
-        line = [*[_text(row.rank or NOTHING)] * report.ranked, _text(row.name)]
-        line += [_text(level_text(row, factor, "✓")) for factor in factors]
+        line = [*[latex_text(row.rank or NOTHING)] * report.ranked, latex_text(row.name)]
+        line += [latex_text(level_text(row, factor, "✓")) for factor in factors]
         for metric in report.metrics:
             cell = row.cells[metric.key]
             if paper_column(report, metric):
-                published = _text(fraction_text(cell.paper, metric))
+                published = latex_text(fraction_text(cell.paper, metric))
                 line.append(_marked(published, cell.place) if row.cited else published)
-            line.append(_text(NOTHING) if row.cited else _measured(row, cell, metric))
-            line += [_text(fraction_text(cell.difference, metric, signed=True))] * differs
-        lines.append([*line, _text(NOTHING if row.cited else seeds_text(row))])
+            line.append(latex_text(NOTHING) if row.cited else _measured(row, cell, metric))
+            line += [latex_text(fraction_text(cell.difference, metric, signed=True))] * differs
+        lines.append([*line, latex_text(NOTHING if row.cited else seeds_text(row))])
     caption = " ".join(filter(None, (f"{report.title}; {report.heading}.", notice(report), *report.method)))
     return _environment(caption, report.name, columns + "r", [*header, "Seeds"], lines)
 
 
 def _measured(row: TableRow, cell: Cell, metric: Metric) -> str:
     if cell.measured is None:
-        return rf"\emph{{{_text(row.state or 'not recorded')}}}"
-    mean = _marked(_text(fraction_text(cell.measured.mean, metric)), cell.place)
+        return rf"\emph{{{latex_text(row.state or 'not recorded')}}}"
+    mean = _marked(latex_text(fraction_text(cell.measured.mean, metric)), cell.place)
     spread = f"{spread_text(cell.measured, metric)} {interval_text(cell.measured, metric)}".strip()
-    return f"{mean} {_text(spread)}".strip()
+    return f"{mean} {latex_text(spread)}".strip()
 
 
 def _marked(text: str, place: int | None) -> str:
     return {1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}.get(place or 0, text)
 
 
-def _claims(report: TableReport) -> str:
+def to_latex_claims(report: TableReport) -> str:
+    """A ``table*`` of the claims with their verdicts."""
     lines = []
     for claim in report.claims:
         metric = report.metric_of(claim.metric)
@@ -113,7 +113,7 @@ def _claims(report: TableReport) -> str:
             NOTHING if claim.p_holm is None else p_text(claim.p_holm),
             claim.verdict,
         )
-        lines.append([_text(text) for text in texts])
+        lines.append([latex_text(text) for text in texts])
     header = ["Claim", "Rows", "Metric", "Paper", "Measured", "p (Holm)", "Verdict"]
     caption = f"Claims of {report.title}; {report.heading}. Gains in percentage points with their 95 % interval."
     columns = r"p{0.3\textwidth}lp{0.11\textwidth}rlrl"
@@ -127,14 +127,14 @@ def _environment(caption: str, label: str, columns: str, header: Sequence[str], 
         [
             r"\begin{table*}",
             r"  \centering",
-            rf"  \caption{{{_text(caption)}}}",
-            rf"  \label{{tab:{_LABELS.encode(label)}}}",
+            rf"  \caption{{{latex_text(caption)}}}",
+            rf"  \label{{tab:{LABELS.encode(label)}}}",
             r"  \smallskip\small",
             r"  \setlength{\tabcolsep}{4pt}",
             r"  \setbox0=\hbox{%",
             rf"  \begin{{tabular}}{{{columns}}}",
             r"    \toprule",
-            rf"    {' & '.join(map(_text, header))} \\",
+            rf"    {' & '.join(map(latex_text, header))} \\",
             r"    \midrule",
             *rows,
             r"    \bottomrule",
@@ -146,10 +146,10 @@ def _environment(caption: str, label: str, columns: str, header: Sequence[str], 
     )
 
 
-def _text(text: object) -> str:
+def latex_text(text: object) -> str:
     """Text that LaTeX sets as it is, all white space as single spaces.
 
-    >>> _text("a--b"), _text("''")
+    >>> latex_text("a--b"), latex_text("''")
     ('a-{}-b', "'{}'")
     """
     shown = ""
@@ -181,5 +181,5 @@ def _character(character: str) -> str:
             return rf"\ensuremath{{\{name}}}"
     kind = _SHIFTED.get(unicodedata.decomposition(character).partition(" ")[0])
     if kind is not None:
-        return rf"\{kind}{{{_text(unicodedata.normalize('NFKC', character))}}}"
+        return rf"\{kind}{{{latex_text(unicodedata.normalize('NFKC', character))}}}"
     return rf"\texttt{{U+{ord(character):04X}}}"

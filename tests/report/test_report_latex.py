@@ -117,7 +117,7 @@ def test_what_latex_sets_is_the_text_whole(text: str) -> None:
     for sign in shown:
         kind = kinds.get(unicodedata.decomposition(sign).partition(" ")[0])
         expected += f"{kind}{unicodedata.normalize('NFKC', sign)}" if kind else sign
-    assert read_back(latex._text(text)).replace("’", "'") == expected
+    assert read_back(latex.latex_text(text)).replace("’", "'") == expected
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
