@@ -20,7 +20,8 @@ endless looks the chance of a wrong one is then at most alpha for every alpha up
     c          1.99   1.64   1.46    1.35     (3 declared seeds; more with 4 or more)
 
 (800,000 simulated ways to 2,000 seeds; ``tests/settle/test_settle_looks.py`` checks the c chosen). What is left is a
-margin against results that are not normal, which ``tests/benchmarks/settle.py`` measures.
+margin against results that are not normal, which ``tests/benchmarks/settle.py`` measures. It does not save what no t
+test saves: of rows that are skewed and of very unequal spread, settling errs as often as a fixed number of seeds does.
 
 The p-values are Student's (with the queries' part, see ``harness.report.statistics``), so they hold from the first
 look on; boundaries from normal theory would be crossed too often with the few seeds that trainings can afford.

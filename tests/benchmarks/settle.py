@@ -1,6 +1,6 @@
 """How often settling is wrong, what it finds, and how many trainings it takes; beside fixed seeds and AdaStop.
 
-    python tests/benchmarks/settle.py [--tables 1000] [--adastop-tables 60] [--json FILE]
+    python tests/benchmarks/settle.py [--tables 1000] [--adastop-tables 80] [--processes 2] [--json FILE]
 
 Tables are drawn from known truths: a reference and six rows, each compared with it, so that all comparisons share a
 row; results of one seed share part of their luck. Effects are in standard deviations of the paired difference between
@@ -9,12 +9,19 @@ seeds.
 Wrong: tables with any wrong verdict (better or worse without a difference or to the wrong side, practically equal at a
 difference as large as the margin). Covered: of the intervals printed at the end, those that hold the truth. Power: of
 the differences that there are, those found. Fixed seeds are judged by paired t tests with Holm's correction, all at
-once; beside each stands settling with the fewest ``--max-seeds`` that finds as much. AdaStop (PyPI ``adastop``, n = 5,
-K = 5) compares two rows on the very scores that settling gets.
+once; beside each stands settling with the fewest seeds at most that finds as much.
+
+AdaStop (PyPI ``adastop``) compares two rows on the very scores that settling gets, five seeds a round, at most five
+rounds, unpaired. Version 0.1.3 holds the size of a difference against the quantile of signed differences, which makes
+its two-sided error twice the alpha it is given (its lines without a difference show it). At alpha = 2.5 % its error is
+at most 5 %, like that of settling.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +35,8 @@ Floats = NDArray[np.float64]
 
 _OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--tables", {"type": int, "default": 1000, "help": "tables drawn for each line"}),
-    ("--adastop-tables", {"type": int, "default": 60, "help": "pairs of rows that AdaStop compares for each line"}),
+    ("--adastop-tables", {"type": int, "default": 80, "help": "pairs of rows that AdaStop compares for each line"}),
+    ("--processes", {"type": int, "default": 2}),
     ("--seed", {"type": int, "default": 0}),
 )
 _ROWS = 6
@@ -42,7 +50,7 @@ _SHARED = 0.5
 
 @dataclass(frozen=True)
 class World:
-    """Differences of rows from the reference, and what chance is like."""
+    """Differences of rows from the reference."""
 
     name: str
     gains: tuple[float, ...]
@@ -66,12 +74,18 @@ NOISES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Floats]] = {
 def main() -> None:
     """Draws the tables and prints what became of them."""
     options = arguments(__doc__, *_OPTIONS)
-    rows = [*_wrong(options), *_against_fixed(options), *_against_adastop(options)]
+    works: list[Callable[[], list[dict[str, Any]]]] = [
+        *(partial(_wrong, options, noise, number) for noise in NOISES for number in range(len(WORLDS))),
+        *(partial(_against_fixed, options, effect) for effect in _EFFECTS),
+        *(partial(_against_adastop, options, shared, effect) for shared in _SHARES for effect in _SMALLER),
+    ]
+    with ProcessPoolExecutor(options.processes, multiprocessing.get_context("spawn")) as pool:
+        found = [pool.submit(work) for work in works]
+        rows = [row for one in found for row in one.result()]
     columns = dict.fromkeys(column for row in rows for column in row)
     note = (
-        f"{options.tables:,} tables a line, {options.adastop_tables} for AdaStop; {_FIRST} declared seeds, "
-        f"at most {_MOST} "
-        f"({_MOST_OF_ADASTOP} beside AdaStop). Trainings are those of a table: seven rows, or two beside AdaStop."
+        f"{options.tables:,} tables a line, {options.adastop_tables} beside AdaStop; {_FIRST} declared seeds, at most "
+        f"{_MOST} ({_MOST_OF_ADASTOP} for AdaStop). Trainings are those of a table: seven rows, or two beside AdaStop."
     )
     tell(
         [{column: row.get(column) for column in columns} for row in rows],
@@ -81,119 +95,121 @@ def main() -> None:
     )
 
 
-def _worlds() -> Iterator[World]:
-    none = (0.0,) * _ROWS
-    yield World("no differences", none)
-    yield World("no differences, margin 1.5", none, within=1.5)
-    yield World("half differ by 1, margin 1", (1.0, 1.0, 1.0, 0.0, 0.0, 0.0), within=1.0)
-    yield World("all differ by the margin, 1", (1.0, -1.0) * 3, within=1.0)
-    yield World("no differences, margin 1.5, rows of unequal spread", none, 1.5, (0.3, 0.5, 1.0, 1.5, 2.0, 3.0))
+_NONE = (0.0,) * _ROWS
+_UNEQUAL = (0.3, 0.5, 1.0, 1.5, 2.0, 3.0)
+WORLDS = (
+    World("no differences", _NONE),
+    World("no differences, margin 1.5", _NONE, within=1.5),
+    World("half differ by 1", (1.0, 1.0, 1.0, 0.0, 0.0, 0.0)),
+    World("half differ by 1, margin 1", (1.0, 1.0, 1.0, 0.0, 0.0, 0.0), within=1.0),
+    World("all differ by the margin, 1", (1.0, -1.0) * 3, within=1.0),
+    World("no differences, rows of unequal spread", _NONE, None, _UNEQUAL),
+    World("no differences, margin 1.5, rows of unequal spread", _NONE, 1.5, _UNEQUAL),
+)
+_EFFECTS = (0.5, 1.0, 2.0, 4.0)
+_SHARES = (0.0, 0.5, 0.9)
+"""Of the variance of two rows' results, the part that they share under one seed."""
+_SMALLER = (0.0, 0.5, 1.0, 2.0)
 
 
-def _wrong(options: Any) -> Iterator[dict[str, Any]]:
-    for noise in NOISES:
-        for number, world in enumerate(_worlds()):
-            paths = Tables(world, noise, options.tables, _MOST, [options.seed, number]).paths()
-            wrong, covered, decided, trained = [], [], [], []
-            for path in paths:
-                lines = list(zip(path.lines, world.gains, strict=True))
-                wrong.append(any(_is_wrong(line.verdict, gain, world.within) for line, gain in lines))
-                covered += [_covers(line.looks[-1].evidence, line.looks[-1].share, gain) for line, gain in lines]
-                decided += [line.verdict != "open" for line, _ in lines]
-                trained.append(len(path.runs))
-            yield {
-                "noise": noise,
-                "world": world.name,
-                "method": "settled",
-                "wrong %": 100 * float(np.mean(wrong)),
-                "covered %": 100 * float(np.mean(covered)),
-                "decided %": 100 * float(np.mean(decided)),
-                "trainings": float(np.mean(trained)),
-            }
+def _wrong(options: Any, noise: str, number: int) -> list[dict[str, Any]]:
+    world = WORLDS[number]
+    tables = Tables(world, noise, options.tables, _MOST, [options.seed, number])
+    wrong, covered, decided, trained = [], [], [], []
+    for path in tables.paths():
+        lines = list(zip(path.lines, world.gains, strict=True))
+        wrong.append(any(_is_wrong(line.verdict, gain, world.within) for line, gain in lines))
+        covered += [_covers(line.looks[-1].evidence, line.looks[-1].share, gain) for line, gain in lines]
+        decided += [line.verdict != "open" for line, _ in lines]
+        trained.append(len(path.runs))
+    told = {"noise": noise, "world": world.name}
+    settled = {
+        **told,
+        "method": "settled",
+        "wrong %": 100 * float(np.mean(wrong)),
+        "covered %": 100 * float(np.mean(covered)),
+        "decided %": 100 * float(np.mean(decided)),
+        "trainings": float(np.mean(trained)),
+    }
+    if world.within is not None:
+        return [settled]
+    equal = [row for row, gain in enumerate(world.gains) if not gain]
+    return [
+        settled,
+        {
+            **told,
+            "method": "fixed 10 seeds",
+            "wrong %": 100 * float(tables.fixed(10)[:, equal].any(axis=1).mean()),
+            "covered %": 100 * tables.covered(10),
+            "trainings": float(10 * (_ROWS + 1)),
+        },
+    ]
 
 
-def _against_fixed(options: Any) -> Iterator[dict[str, Any]]:
+def _against_fixed(options: Any, effect: float) -> list[dict[str, Any]]:
     """Half of the rows differ: what is found with fixed seeds, and what settling takes to find as much."""
-    for number, effect in enumerate((0.5, 1.0, 2.0, 4.0)):
-        world = World(f"half differ by {effect:g}", (effect,) * 3 + (0.0,) * 3)
-        tables = Tables(world, "normal", options.tables, _MOST, [options.seed, 100 + number])
-        paths = tables.paths()
-        for seeds in (3, 5, 10):
-            rejected = tables.fixed(seeds)
-            power = float(rejected[:, world.differing].mean())
-            wrong = float(rejected[:, 3:].any(axis=1).mean())
-            told = {"noise": "normal", "world": world.name, "wrong %": 100 * wrong, "power %": 100 * power}
-            yield {**told, "method": f"fixed {seeds} seeds", "trainings": float(seeds * (_ROWS + 1))}
-            yield {
-                "noise": "normal",
-                "world": world.name,
-                **_as_powerful(paths, world, tables.declared.sizes, power),
-            }
-        yield {"noise": "normal", "world": world.name, **_as_powerful(paths, world, tables.declared.sizes, 1.0)}
-
-
-def _as_powerful(paths: Sequence[Path], world: World, sizes: Sequence[int], power: float) -> dict[str, Any]:
-    """Settling with the fewest seeds at most that find as much; the way with fewer is the beginning of the longer."""
-    for look, size in enumerate(sizes):
-        found = [
-            line.verdict in ("better", "worse") and line.seeds <= size
-            for path in paths
-            for index, line in enumerate(path.lines)
-            if index in world.differing
+    world = World(f"half differ by {effect:g}", (effect,) * 3 + (0.0,) * 3)
+    tables = Tables(world, "normal", options.tables, _MOST, [options.seed, 100 + int(10 * effect)])
+    paths, sizes, told = tables.paths(), tables.declared.sizes, {"noise": "normal", "world": world.name}
+    rows = []
+    for seeds in (3, 5, 10):
+        rejected = tables.fixed(seeds)
+        power = float(rejected[:, world.differing].mean())
+        wrong = float(rejected[:, 3:].any(axis=1).mean())
+        fixed = {**told, "method": f"fixed {seeds} seeds", "wrong %": 100 * wrong, "power %": 100 * power}
+        rows += [
+            {**fixed, "trainings": float(seeds * (_ROWS + 1))},
+            {**told, **_as_powerful(paths, world, sizes, power)},
         ]
-        if np.mean(found) >= power or size == sizes[-1]:
-            trained = [sum(len(one.runs) for one in path.rounds[: look + 1]) for path in paths]
+    return [*rows, {**told, **_as_powerful(paths, world, sizes, 1.0)}]
+
+
+def _as_powerful(paths: Sequence[Path], world: World, sizes: Sequence[int], power: float | None) -> dict[str, Any]:
+    """Settling with the fewest seeds at most that find as much; without a power to reach, with the most seeds."""
+    for look, size in enumerate(sizes):
+        verdicts = [[line.verdict if line.seeds <= size else "open" for line in path.lines] for path in paths]
+        found = [verdict[row] in ("better", "worse") for verdict in verdicts for row in world.differing]
+        if size == sizes[-1] or (power is not None and np.mean(found) >= power):
             wrong = [
-                any(
-                    _is_wrong(line.verdict, gain, None) and line.seeds <= size
-                    for line, gain in zip(path.lines, world.gains, strict=True)
-                )
-                for path in paths
+                any(_is_wrong(verdict, gain, None) for verdict, gain in zip(table, world.gains, strict=True))
+                for table in verdicts
             ]
+            trained = [sum(len(one.runs) for one in path.rounds[: look + 1]) for path in paths]
             return {
                 "method": f"settled, at most {size} seeds",
                 "wrong %": 100 * float(np.mean(wrong)),
-                "power %": 100 * float(np.mean(found)),
+                "power %": 100 * float(np.mean(found)) if found else None,
                 "trainings": float(np.mean(trained)),
             }
     raise AssertionError("the last size always answers")
 
 
-def _against_adastop(options: Any) -> Iterator[dict[str, Any]]:
-    """Two rows whose results of one seed share half or most of their variance."""
-    try:
-        from adastop import MultipleAgentsComparator
-    except ModuleNotFoundError:
-        print("adastop is not installed: its lines are left out")
-        return
-    for shared in (0.0, 0.5, 0.9):
-        for number, effect in enumerate((0.0, 0.5, 1.0, 2.0)):
-            generator = np.random.default_rng([options.seed, 200 + number, int(10 * shared)])
-            luck = generator.standard_normal((options.adastop_tables, 1, _MOST_OF_ADASTOP))
-            own = generator.standard_normal((options.adastop_tables, 2, _MOST_OF_ADASTOP))
-            scores = np.sqrt(shared) * luck + np.sqrt(1 - shared) * own + np.array([effect, 0.0])[:, None]
-            found = {"settled": [], "AdaStop": []}  # type: dict[str, list[tuple[str, int]]]
-            for pair in scores:
-                found["AdaStop"].append(_adastop(MultipleAgentsComparator, pair))
-                table = Declared((Comparison("0", "1", "score"),), ("0", "1"), tuple(range(_FIRST)), _MOST_OF_ADASTOP)
-                path = replay(table, _look(pair[0] - pair[1]))
-                found["settled"].append((path.lines[0].verdict, len(path.runs)))
-            world = f"two rows, {effect:g} of a row's sd apart, {shared:.0%} shared"
-            for method, ended in found.items():
-                right = np.mean([verdict == "better" for verdict, _ in ended])
-                wrong = np.mean([verdict == "worse" or (not effect and verdict == "better") for verdict, _ in ended])
-                yield {
-                    "noise": "normal",
-                    "world": world,
-                    "method": method,
-                    "wrong %": 100 * float(wrong),
-                    "power %": 100 * float(right) if effect else None,
-                    "trainings": float(np.mean([trained for _, trained in ended])),
-                }
+def _against_adastop(options: Any, shared: float, effect: float) -> list[dict[str, Any]]:
+    """Two rows that share a part of their luck: what AdaStop finds, and what settling takes to find as much."""
+    generator = np.random.default_rng([options.seed, 200 + int(10 * effect), int(10 * shared)])
+    luck = generator.standard_normal((options.adastop_tables, 1, _MOST))
+    own = generator.standard_normal((options.adastop_tables, 2, _MOST))
+    scores = np.sqrt(shared) * luck + np.sqrt(1 - shared) * own + np.array([effect, 0.0])[:, None]
+    world = World(f"two rows, {effect:g} of a row's sd apart, {shared:.0%} of the variance shared", (effect,))
+    told = {"noise": "normal", "world": world.name}
+    rows = []
+    for alpha in (ALPHA, ALPHA / 2) if not effect else (ALPHA / 2,):
+        ended = [_adastop(pair, alpha) for pair in scores]
+        power = float(np.mean([verdict == "better" for verdict, _ in ended])) if effect else None
+        wrong = np.mean([verdict != "open" if not effect else verdict == "worse" for verdict, _ in ended])
+        found = {"wrong %": 100 * float(wrong), "power %": None if power is None else 100 * power}
+        trained = float(np.mean([trained for _, trained in ended]))
+        rows.append({**told, "method": f"AdaStop, alpha {alpha:.1%}", **found, "trainings": trained})
+    table = Declared((Comparison("0", "1", "score"),), ("0", "1"), tuple(range(_FIRST)), _MOST)
+    paths = [replay(table, _look(pair[0] - pair[1])) for pair in scores]
+    sizes = table.sizes if effect else [size for size in table.sizes if size <= _MOST_OF_ADASTOP]
+    return [*rows, {**told, **_as_powerful(paths, world, sizes, power)}]
 
 
-def _adastop(comparator: Any, pair: Floats) -> tuple[str, int]:
-    compared = comparator(n=5, K=5, B=1000, comparisons=np.array([(0, 1)]), alpha=ALPHA, seed=0)
+def _adastop(pair: Floats, alpha: float) -> tuple[str, int]:
+    from adastop import MultipleAgentsComparator
+
+    compared = MultipleAgentsComparator(n=5, K=5, B=1000, comparisons=np.array([(0, 1)]), alpha=alpha, seed=0)
     seen = 0
     while not compared.is_finished and seen < _MOST_OF_ADASTOP:
         seen += 5
@@ -243,6 +259,11 @@ class Tables:
         means, errors = (found[:, :, 0] for found in self._moments(np.array([seeds])))
         p_values = 2 * stdtr(seeds - 1, -np.abs(means) / errors)
         return np.array([[p is not None and p <= ALPHA for p in holm(list(table))] for table in p_values])
+
+    def covered(self, seeds: int) -> float:
+        """Of the 95 % intervals after so many seeds, the part that holds the truth."""
+        means, errors = (found[:, :, 0] for found in self._moments(np.array([seeds])))
+        return float(np.mean(np.abs(means - self.world.gains) <= stdtrit(seeds - 1, 1 - ALPHA / 2) * errors))
 
     def paths(self) -> list[Path]:
         """How each table was settled."""
