@@ -21,7 +21,7 @@ CODE_VERSION = "1"
 """Used instead of the digests if a user asks for it; incremented manually when a code change alters results."""
 
 _OUR_PACKAGE = "harness"
-_WITHOUT_INFLUENCE = tuple(
+WITHOUT_INFLUENCE = tuple(
     f"{_OUR_PACKAGE}.{room}"
     for room in (
         *("api", "cli", "matrix", "plan", "execute", "search", "track", "report", "trainer", "trainers"),
@@ -82,7 +82,7 @@ def reached_modules(roots: Sequence[str]) -> dict[str, Path]:
         waiting.extend(_with_packages(module))
     while waiting:
         name = waiting.pop()
-        if name in found or name == _OUR_PACKAGE or f"{name}.".startswith(tuple(f"{r}." for r in _WITHOUT_INFLUENCE)):
+        if name in found or name == _OUR_PACKAGE or f"{name}.".startswith(tuple(f"{r}." for r in WITHOUT_INFLUENCE)):
             continue
         path = locate_module(name)
         if path is None:  # ``from module import name`` where name is no module

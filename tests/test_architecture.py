@@ -1,4 +1,4 @@
-"""The walls of the house: who may import whom, and what stays light."""
+"""The import rules: which package may import which, and what loads quickly."""
 
 import ast
 import json
@@ -23,7 +23,7 @@ SHARED = {
     "syntax",
     "units",
 }
-"""Single modules that every room may use, the door among them; they themselves use each other alone."""
+"""Modules that every package may import, the trainer interface among them; they import only each other."""
 
 HARNESS = {
     "trainers": set(),
@@ -38,7 +38,7 @@ HARNESS = {
     "display": {"api", "matrix", "plan", "execute", "report"},
     "table": {"api", "display", "matrix", "execute", "search", "track", "report"},
 }
-"""Besides itself and the shared modules, what a room of the harness may import; ``cli`` may import everything."""
+"""The packages that a package may import besides itself and the shared modules; ``cli`` may import everything."""
 
 EXCEPTIONS = {("api", "report"): {("reid",)}}
 """Pictures of a retrieval's images are drawn from the method's own data."""
@@ -70,7 +70,7 @@ OUTSIDE = {
     "timm": {"reid"},
     "yaml": {"matrix"},
 }
-"""Outside systems that stand behind one door each."""
+"""Libraries that a single package imports."""
 
 
 def modules() -> list[Path]:
@@ -168,8 +168,8 @@ def test_no_file_is_read_before_it_is_known_to_be_a_regular_one(path: Path) -> N
 def loaded_after(code: str) -> set[str]:
     """The top-level modules loaded once ``code`` has run in a fresh interpreter."""
     script = f"import sys, json\n{code}\nprint('\\n' + json.dumps(sorted({{n.split('.')[0] for n in sys.modules}})))"
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return set(json.loads(told.stdout.strip().splitlines()[-1]))
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(json.loads(process.stdout.strip().splitlines()[-1]))
 
 
 HELP = """

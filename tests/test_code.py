@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import code as code_module
-from harness.code import code_digest, mentions, reached_modules
+from harness.code import WITHOUT_INFLUENCE, code_digest, mentions, reached_modules
 from harness.errors import InputError
 from harness.syntax import normalised
 
@@ -176,11 +175,11 @@ def test_every_module_that_really_gets_imported_is_covered() -> None:
     script = (
         f"import sys, {', '.join(WORK_ROOTS)}\nprint(*(name for name in sys.modules if name.startswith('harness.')))"
     )
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
     )
-    left_out = tuple(f"{room}." for room in code_module._WITHOUT_INFLUENCE)
-    imported = {name for name in told.stdout.split() if not f"{name}.".startswith(left_out)}
+    left_out = tuple(f"{room}." for room in WITHOUT_INFLUENCE)
+    imported = {name for name in process.stdout.split() if not f"{name}.".startswith(left_out)}
     assert imported <= set(reached_modules(WORK_ROOTS))
 
 

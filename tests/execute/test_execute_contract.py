@@ -338,8 +338,8 @@ def test_a_killed_worker_fails_its_stage_after_one_more_try_and_touches_no_other
     assert outcomes[dying.fingerprint].reason.endswith("; it was tried 2 times")
     assert outcomes[child.fingerprint].status == "not_run"
     assert outcomes[after.fingerprint].result == {"value": 2}
-    (told,) = [event.detail["warning"] for event in events if "warning" in event.detail]
-    assert told.endswith("; it is retried in a fresh process")
+    (message,) = [event.detail["warning"] for event in events if "warning" in event.detail]
+    assert message.endswith("; it is retried in a fresh process")
 
 
 def test_a_stage_whose_worker_was_killed_once_goes_on_from_its_checkpoint(
@@ -394,8 +394,8 @@ class Harness:
         return self.process.stdout
 
     def end(self) -> str:
-        told, _ = self.process.communicate(timeout=60)
-        return told
+        output, _ = self.process.communicate(timeout=60)
+        return output
 
 
 def wait_until(condition: object, timeout_s: float = 30.0) -> None:
@@ -456,8 +456,8 @@ def test_a_table_killed_at_random_moments_is_finished_without_repeating_a_step(s
         harness.process.kill()
         harness.process.wait()
         wait_until(lambda: gone(journal.pids()))
-    told = Harness(store, journal, slots=2, behaviour="count", count=3, steps=40).end()
-    assert all(word.endswith(("=succeeded", "=cached")) for word in told.split())
+    output = Harness(store, journal, slots=2, behaviour="count", count=3, steps=40).end()
+    assert all(word.endswith(("=succeeded", "=cached")) for word in output.split())
     assert [store.result(each.fingerprint)["value"] for each in chains("count", 3, 40)] == [1, 1, 1, 2, 2, 2]
     repeated = [journal.count(f"step-{step}")[each.name] - 1 for each in chains("count", 3, 40) for step in range(40)]
     assert min(repeated) >= 0
@@ -466,10 +466,10 @@ def test_a_table_killed_at_random_moments_is_finished_without_repeating_a_step(s
 
 def test_two_harnesses_at_once_share_the_work_and_both_finish(store: Store, journal: Journal) -> None:
     harnesses = [Harness(store, journal, slots=1, behaviour="count", count=3, steps=10) for _ in range(2)]
-    told = [harness.end().split() for harness in harnesses]
-    assert all(word.endswith(("=succeeded", "=cached")) for words in told for word in words)
+    outputs = [harness.end().split() for harness in harnesses]
+    assert all(word.endswith(("=succeeded", "=cached")) for words in outputs for word in words)
     assert set(journal.count("begin").values()) == {1}
-    assert sorted(word.partition("=")[0] for words in told for word in words if word.endswith("succeeded")) == [
+    assert sorted(word.partition("=")[0] for words in outputs for word in words if word.endswith("succeeded")) == [
         "a0",
         "a1",
         "a2",

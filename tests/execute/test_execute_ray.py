@@ -78,14 +78,14 @@ def test_without_gpus_a_stage_asks_for_a_cpu_and_with_them_for_a_gpu_and_its_par
     assert stage_resources([{"CPU": 2.0}], 2, 0.5) == StageResources(2, 0.5)
 
 
-# --- what a node is told ----------------------------------------------------------------------------------------------
+# --- the check of a node ----------------------------------------------------------------------------------------------
 
 
 HERE = Found("a" * 32, {"python": "3.11.7", "torch": "2.13.0+cpu", "timm": "1.0.20"}, ())
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "problems"),
     [
         ({}, []),
         ({"digest": "b" * 32}, ["has other code than this machine; install one version on both"]),
@@ -101,16 +101,16 @@ HERE = Found("a" * 32, {"python": "3.11.7", "torch": "2.13.0+cpu", "timm": "1.0.
         ),
     ],
 )
-def test_a_node_is_unfit_that_would_make_other_results_or_none(changed: dict, told: list[str]) -> None:
-    assert differences(HERE, replace(HERE, **changed)) == told
+def test_a_node_is_unfit_that_would_make_other_results_or_none(changed: dict, problems: list[str]) -> None:
+    assert differences(HERE, replace(HERE, **changed)) == problems
 
 
 def test_nodes_with_the_same_trouble_are_named_together() -> None:
     refuse({"a": [], "b": []})
     trouble = {f"n{number}": ["has other code"] for number in range(7)}
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as caught:
         refuse({"well": [], **trouble, "n6": ["has other code", "does not see x"]})
-    assert str(told.value).splitlines()[1:] == [
+    assert str(caught.value).splitlines()[1:] == [
         "n0, n1, n2, n3, n4 and 2 more: has other code",
         "n6: does not see x",
     ]
@@ -118,7 +118,7 @@ def test_nodes_with_the_same_trouble_are_named_together() -> None:
 
 def test_a_machine_tells_what_it_lacks(store: Store, tmp_path: Path) -> None:
     found = check_node(Needs(store, tmp_path / "token", (str(tmp_path / "market"),), (WORK, "no_such_module:loss")))
-    assert [told.partition(";")[0] for told in found.lacks] == [
+    assert [problem.partition(";")[0] for problem in found.lacks] == [
         f"does not see the store {store.address}",
         f"does not see the data {tmp_path}/market",
         f'lacks code: code "no_such_module:loss": there is no Python module "no_such_module" in {Path.cwd()} or on the '
@@ -158,8 +158,8 @@ def test_a_worker_that_is_killed_once_goes_on_from_its_checkpoint(
     outcome = run(on_ray, [counting], journal, events)[counting.fingerprint]
     assert outcome.result == {"value": 1, "steps_here": 2}
     assert [journal.count(f"step-{step}")["counting"] for step in range(6)] == [1] * 6
-    (told,) = [event.detail["warning"] for event in events if "warning" in event.detail]
-    assert told.endswith("; it resumes from its newest checkpoint")
+    (message,) = [event.detail["warning"] for event in events if "warning" in event.detail]
+    assert message.endswith("; it resumes from its newest checkpoint")
 
 
 def test_a_stage_whose_worker_always_dies_fails_alone(on_ray: RayExecutor, journal: Journal, events: Events) -> None:
@@ -183,7 +183,7 @@ def test_a_killed_node_costs_no_more_than_the_steps_since_its_last_checkpoint(
 
     def kill(event: Event) -> None:
         events.append(event)
-        if [told.kind for told in events].count("started") == 3 and not gate.exists():
+        if [event.kind for event in events].count("started") == 3 and not gate.exists():
             wait_for(lambda: journal.count("held").total() == 3, 60)
             ray_cluster.kill(node)
             gate.touch()
@@ -237,18 +237,18 @@ def test_what_no_node_can_ever_run_is_refused_at_once_with_what_there_is(
     monkeypatch.setattr(StageResources, "fits", lambda self, node: 0)
     with pytest.raises(
         InputError, match=r"a stage asks for 1 CPU and 0 GPUs, which no node of the cluster has"
-    ) as told:
+    ) as caught:
         on_ray.execute([stage("first")], WORK, {}, lambda event: None)
-    assert str(told.value).count("1 CPU, 0 GPUs") == 2
+    assert str(caught.value).count("1 CPU, 0 GPUs") == 2
 
 
 def test_nodes_that_are_not_fit_are_refused_before_anything_runs(
     on_ray: RayExecutor, journal: Journal, events: Events
 ) -> None:
     context = {**journal.context, "inputs": {"data": "/nowhere"}}
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as caught:
         on_ray.execute([stage("first")], WORK, context, events.append)
-    assert str(told.value) == (
+    assert str(caught.value) == (
         "the cluster cannot run these stages, and none was started:\n"
         f"{socket.gethostname()}: does not see the data /nowhere; expected it under one path on all nodes"
     )
@@ -262,7 +262,7 @@ def chained(error: BaseException, cause: str) -> BaseException:
 
 
 @pytest.mark.parametrize(
-    ("raised", "told"),
+    ("raised", "message"),
     [
         (
             chained(
@@ -284,8 +284,10 @@ def chained(error: BaseException, cause: str) -> BaseException:
         ),
     ],
 )
-def test_what_keeps_ray_from_joining_a_cluster_is_told(raised: ConnectionError | RuntimeError, told: str) -> None:
-    assert str(cannot_join("10.0.0.1:6379", raised)) == f"--address 10.0.0.1:6379: {told}"
+def test_what_keeps_ray_from_joining_a_cluster_is_explained(
+    raised: ConnectionError | RuntimeError, message: str
+) -> None:
+    assert str(cannot_join("10.0.0.1:6379", raised)) == f"--address 10.0.0.1:6379: {message}"
 
 
 def test_a_cluster_that_does_not_answer_is_named(store: Store) -> None:

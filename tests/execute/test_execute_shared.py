@@ -121,8 +121,8 @@ def test_a_damaged_object_is_told_and_its_stage_done_again(
         f"{shelf.place(name)} is damaged: its checksum differs from the manifest's; the stage counts as not done, "
         "run the same command again",
     )
-    told = InProcessExecutor(other).execute([first, second], WORK, journal.context, lambda event: None)
-    assert [told[each.fingerprint].status for each in (first, second)] == ["succeeded", "succeeded"]
+    outcomes = InProcessExecutor(other).execute([first, second], WORK, journal.context, lambda event: None)
+    assert [outcomes[each.fingerprint].status for each in (first, second)] == ["succeeded", "succeeded"]
     assert journal.began() == ["first", "first", "second"]
     assert shelf.read(name) == b"1"
 
@@ -323,7 +323,7 @@ def test_two_machines_racing_for_stages_run_each_once(shelf: RemoteShelf, other:
         machine.join()
     assert sorted(journal.began()) == ["s0", "s1", "s2"]
     for each in stages:
-        assert sorted(told[each.fingerprint].status for told in outcomes) == ["cached", "succeeded"]
+        assert sorted(found[each.fingerprint].status for found in outcomes) == ["cached", "succeeded"]
 
 
 def test_a_living_holder_keeps_its_lease_however_long_it_takes(shelf: RemoteShelf, other: SharedStore) -> None:
@@ -410,8 +410,8 @@ def test_a_holder_that_lost_its_lease_stops_and_the_stage_ends_where_it_went(
     assert finished.result is not None
     assert finished.result["steps_here"] < 60
     assert outcomes == [None], "neither failed nor done: the other's result will do"
-    (told,) = [event.detail["warning"] for event in events if "warning" in event.detail]
-    assert "took over this stage, since this machine sent no heartbeat for 0.3 s" in told
+    (message,) = [event.detail["warning"] for event in events if "warning" in event.detail]
+    assert "took over this stage, since this machine sent no heartbeat for 0.3 s" in message
     assert run(shelf.store, each, journal) == Outcome("cached", finished.result)
 
 
@@ -497,7 +497,7 @@ def test_what_was_shared_is_brought_to_other_machines(shelf: RemoteShelf, other:
 
 
 @pytest.mark.parametrize(
-    ("address", "told"),
+    ("address", "message"),
     [
         ("s3:/bucket/x", r'store "s3:/bucket/x": found one slash, expected two: s3://bucket/x'),
         ("s3://", r'store "s3://": expected a bucket or a folder after "://"'),
@@ -506,8 +506,8 @@ def test_what_was_shared_is_brought_to_other_machines(shelf: RemoteShelf, other:
         ("sftp://me:secret@host/x", r"sftp://me:\*\*\*@host/x: the driver of sftp:// is not installed"),
     ],
 )
-def test_an_address_that_cannot_be_used_is_told_in_a_sentence(address: str, told: str, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=told):
+def test_an_address_that_cannot_be_used_is_refused_in_one_sentence(address: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=message):
         open_store(address, tmp_path)
 
 
@@ -549,7 +549,7 @@ class Denying(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
-def test_denied_access_is_told_in_a_sentence(
+def test_denied_access_is_refused_in_one_sentence(
     s3_environment: None, fresh_clients: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = HTTPServer(("127.0.0.1", 0), Denying)

@@ -54,8 +54,10 @@ def test_a_library_that_differs_since_stages_were_made_is_told_once_with_their_n
         finished(store, each)
     monkeypatch.setattr("harness.execute.store.library_versions", lambda: {**made, "torch": "2.13.0"})
     finished(store, stages[2])
-    told = store.version_differences([each.fingerprint for each in stages])
-    assert [str(each) for each in told] == ["2 cached stages were made with torch 2.12.0; 2.13.0 is installed now"]
+    differences = store.version_differences([each.fingerprint for each in stages])
+    assert [str(each) for each in differences] == [
+        "2 cached stages were made with torch 2.12.0; 2.13.0 is installed now"
+    ]
 
 
 def test_the_checkpoints_the_last_error_and_temporary_files_go_when_a_stage_is_finished(shelf: Shelf) -> None:
@@ -141,8 +143,8 @@ def test_a_flipped_bit_is_found_by_verifying(shelf: Shelf) -> None:
     shelf.write(name, b"weightt")
     store = shelf.reopened()
     assert store.is_complete(each.fingerprint)  # sizes only: cheap enough for every plan
-    told = f"{shelf.place(name)} is damaged: its checksum differs from the manifest's"
-    assert store.verify(each.fingerprint) == told
+    damage = f"{shelf.place(name)} is damaged: its checksum differs from the manifest's"
+    assert store.verify(each.fingerprint) == damage
 
 
 def test_a_flipped_bit_is_found_when_the_file_is_needed_and_the_stage_is_then_made_again(shelf: Shelf) -> None:
@@ -153,9 +155,9 @@ def test_a_flipped_bit_is_found_when_the_file_is_needed_and_the_stage_is_then_ma
         (shelf.store.folder(each.fingerprint) / "weights.bin").unlink()  # another machine, which has it not yet
     store = shelf.reopened()
     store.fetch(each.fingerprint, ["maps/a.npz"])  # what is not asked for is not looked at
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as caught:
         store.fetch(each.fingerprint)
-    assert str(told.value) == (
+    assert str(caught.value) == (
         f"{shelf.place(name)} is damaged: its checksum differs from the manifest's; "
         "the stage counts as not done, run the same command again"
     )
@@ -291,8 +293,8 @@ def test_a_stage_that_someone_works_on_is_not_collected(shelf: Shelf) -> None:
     store = shelf.store
     finished(store, each := stage("a"))
     with store.lock(each.fingerprint):
-        told = shelf.reopened().collect()
-    assert (told.entries, [entry.fingerprint for entry in told.busy]) == ((), [each.fingerprint])
+        collected = shelf.reopened().collect()
+    assert (collected.entries, [entry.fingerprint for entry in collected.busy]) == ((), [each.fingerprint])
     assert store.is_complete(each.fingerprint)
 
 

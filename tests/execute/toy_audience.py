@@ -30,7 +30,7 @@ class Journal:
 
 
 class Events(list[Event]):
-    """Everything that an executor told."""
+    """Records all events of an executor."""
 
     def kinds(self, fingerprint: str) -> list[str]:
         """Of a stage's events; whether a process was started for it depends on what ran before."""

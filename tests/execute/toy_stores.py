@@ -17,7 +17,7 @@ class FolderShelf:
         return Store(self.store.root)
 
     def place(self, name: str) -> str:
-        """Where a file lies, as messages tell it."""
+        """The location of a file, as messages show it."""
         return str(self.store.root / name)
 
     def names(self, below: str = "") -> list[str]:

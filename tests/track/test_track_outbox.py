@@ -226,14 +226,14 @@ import threading
 from harness.track.delivery import Deliverer
 from harness.track.client import connect
 
-uri, told, together = {uri!r}, [], threading.Barrier(2)
+uri, errors, together = {uri!r}, [], threading.Barrier(2)
 
 def carry_out(action):
     together.wait()
     try:
         action()
     except BaseException as error:
-        told.append(repr(error))
+        errors.append(repr(error))
 
 actions = [lambda: Deliverer(uri, None)._attempt(lambda: connect(uri)), lambda: connect(uri)]
 threads = [threading.Thread(target=carry_out, args=(action,)) for action in actions]
@@ -241,7 +241,7 @@ for thread in threads:
     thread.start()
 for thread in threads:
     thread.join(60)
-print(told)
+print(errors)
 """
 
 

@@ -1,4 +1,4 @@
-"""A tracker that cannot be asked is told in one sentence: every way of being wrong, and every function that asks."""
+"""A tracker that does not answer is explained in one sentence: every kind of failure, and every function that asks."""
 
 import shutil
 import sqlite3
@@ -135,10 +135,10 @@ def test_every_way_of_being_wrong_is_one_sentence_without_the_password(name: str
         pytest.importorskip("psycopg")
     with make() as uri, pytest.raises(TrackerError, match=f"^the tracker.*{expected}") as raised:
         reach(uri, patience_s=QUICK_S if "answer \\(" in expected else 30.0)
-    told = str(raised.value)
-    assert "\n" not in told
-    assert PASSWORD not in told
-    assert "MLFLOW_TRACKING" in told or "postgresql+psycopg" in told
+    message = str(raised.value)
+    assert "\n" not in message
+    assert PASSWORD not in message
+    assert "MLFLOW_TRACKING" in message or "postgresql+psycopg" in message
 
 
 @pytest.mark.parametrize("body", ['{"experiments": []}', "{}"])
@@ -212,7 +212,7 @@ def test_whatever_asks_the_tracker_reaches_it_first(name: str, tmp_path: Path, m
     def refuse(*_: object) -> None:
         raise AssertionError("MLflow is asked before it is known that the tracker answers")
 
-    for module in ("reader", "store", "delivery"):
+    for module in ("reader", "client", "delivery"):
         monkeypatch.setattr(f"harness.track.{module}.connect", refuse)
     started = time.monotonic()
     with pytest.raises(TrackerError, match=r"^the tracker http://127\.0\.0\.1:9 cannot be reached"):
@@ -249,10 +249,10 @@ def test_a_tracker_that_does_not_answer_is_told_once_and_what_was_said_is_kept(
         delivery = tracker.close(patience_s=20.0)
     assert delivery.undelivered == 1
     assert "leads to a server that is no MLflow" in str(delivery)
-    (told,) = [record.getMessage() for record in caplog.records if record.name == "harness.track.courier"]
-    assert told.startswith(f"the tracker's address http://{place} leads to")
-    assert told.endswith("; until then results wait in the store")
-    assert PASSWORD not in told + str(delivery)
+    (message,) = [record.getMessage() for record in caplog.records if record.name == "harness.track.courier"]
+    assert message.startswith(f"the tracker's address http://{place} leads to")
+    assert message.endswith("; until then results wait in the store")
+    assert PASSWORD not in message + str(delivery)
 
 
 def test_asking_needs_no_mlflow() -> None:

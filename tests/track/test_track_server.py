@@ -4,7 +4,9 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 import harness.track.courier
@@ -43,8 +45,9 @@ def open_table(tracker: Tracker, table: str) -> None:
 
 
 def kill(ui: Ui) -> None:
-    assert ui._server is not None
-    os.killpg(ui._server._process.pid, signal.SIGKILL)
+    port = str(urlsplit(ui.address).port)
+    (server,) = [child for child in psutil.Process().children() if port in child.cmdline()]
+    os.killpg(server.pid, signal.SIGKILL)
     ui.stop()
 
 

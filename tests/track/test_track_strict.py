@@ -64,6 +64,6 @@ def test_runs_of_two_code_versions_are_refused_with_which_differ_in_what(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     refused = CliRunner().invoke(app, ["report", "table1", "--out", str(tmp_path / "out"), "--store", str(tmp_path)])
     assert isinstance(refused.exception, InputError)
-    told = str(refused.exception)
-    assert 'code version (code_digest): beef: rows "5" seed 2, "8" seed 2; c0de: rows "5" seed 0' in told
+    message = str(refused.exception)
+    assert 'code version (code_digest): beef: rows "5" seed 2, "8" seed 2; c0de: rows "5" seed 0' in message
     assert not (tmp_path / "out").exists()

@@ -105,8 +105,8 @@ def reached(place: Path, process: "subprocess.Popen[str]") -> int:
 
 
 def answer(process: "subprocess.Popen[str]") -> Any:
-    out, told = process.communicate()
-    assert process.returncode == 0, told
+    out, error = process.communicate()
+    assert process.returncode == 0, error
     return json.loads(out)
 
 
