@@ -12,7 +12,7 @@ def test_the_pages_build_into_a_site_without_a_broken_link_or_an_unknown_name(tm
     shutil.copy(ROOT / ".docs.yml", tmp_path)
     shutil.copytree(ROOT / "harness", tmp_path / "harness", ignore=shutil.ignore_patterns("__pycache__"))
     words = [sys.executable, "-m", "zensical", "build", "--strict", "-f", ".docs.yml"]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     site = tmp_path / ".harness" / "site"
     reference = (site / "reference" / "index.html").read_text(encoding="utf-8")

@@ -1,12 +1,11 @@
 """A warm fork server: the real command line without the seconds that importing torch and MLflow takes each time.
 
-``python tests/warm.py ADDRESS`` imports the libraries once and then forks a process for each request, with the words,
-working folder, environment and file descriptors of its own. What runs in it is ``python -m MODULE ...`` as ever, except
-for the libraries that are there already: of the harness itself nothing is imported before the fork. Tests of what is
-imported when, and of kills, start fresh interpreters instead.
+``python tests/warm.py ADDRESS SUITE`` imports the libraries once and then forks a process for each request, with the
+words, working folder, environment and file descriptors of its own. What runs in it is ``python -m MODULE ...`` as ever,
+except for the libraries that are there already: of the harness itself nothing is imported before the fork. Tests of
+what is imported when start fresh interpreters instead.
 """
 
-import atexit
 import fcntl
 import gc
 import importlib
@@ -23,7 +22,10 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Any, NoReturn
+
+import psutil
+from filelock import FileLock
 
 LIBRARIES = (
     *("numpy", "scipy.stats", "scipy.sparse.csgraph", "scipy.optimize", "scipy.special", "sklearn.datasets", "pandas"),
@@ -51,12 +53,8 @@ class WarmProcess:
             kept: At which number each of the others is to be found; with one of them at most.
         """
         self.returncode: int | None = None
-        self._line = socket.socket(socket.AF_UNIX)
-        self._line.connect(_address())
         request = {"words": list(words), "folder": folder, "environment": dict(environment), "kept": kept}
-        payload = json.dumps(request).encode()
-        socket.send_fds(self._line, [len(payload).to_bytes(4)], list(descriptors))
-        self._line.sendall(payload)
+        self._line = _send({**request, "starter": os.getpid()}, descriptors)
         self.pid = int.from_bytes(_receive(self._line, 4))
 
     def poll(self) -> int | None:
@@ -86,24 +84,47 @@ class WarmProcess:
         return self.returncode
 
 
+class WarmCommand(WarmProcess):
+    """A command of the fork server whose output is kept as text; what ``subprocess.Popen`` is with pipes."""
+
+    def __init__(self, words: Sequence[str], folder: str | Path, environment: Mapping[str, str]) -> None:
+        self._files = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115 - live as long as the command
+        with Path(os.devnull).open("rb") as nothing:
+            descriptors = [nothing.fileno(), *(file.fileno() for file in self._files)]
+            super().__init__(words, str(folder), environment, descriptors, 0)
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Returns standard output and error once it has ended; raises ``TimeoutExpired``."""
+        self.wait(timeout)
+        texts = []
+        for file in self._files:
+            file.seek(0)
+            texts.append(file.read().decode())
+        return texts[0], texts[1]
+
+    def kill(self) -> None:
+        """Kills it, and waits; its workers end by themselves."""
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self.wait()
+
+    def workers(self) -> list[psutil.Process]:
+        """Returns its workers that live."""
+        return [psutil.Process(pid) for pid in _ask({"workers_of": self.pid}) if psutil.pid_exists(pid)]
+
+
 def run(
     words: Sequence[str], folder: str | Path, environment: Mapping[str, str], timeout_s: float
 ) -> "subprocess.CompletedProcess[str]":
     """Runs ``python -m words`` to its end; ``subprocess.run`` with its output captured as text."""
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors, Path(os.devnull).open("rb") as nothing:
-        descriptors = [nothing.fileno(), output.fileno(), errors.fileno()]
-        process = WarmProcess(words, str(folder), environment, descriptors, 0)
-        try:
-            process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
-        texts = []
-        for file in (output, errors):
-            file.seek(0)
-            texts.append(file.read().decode())
-        assert process.returncode is not None
-        return subprocess.CompletedProcess(list(words), process.returncode, *texts)
+    process = WarmCommand(words, folder, environment)
+    try:
+        output, errors = process.communicate(timeout_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    assert process.returncode is not None
+    return subprocess.CompletedProcess(list(words), process.returncode, output, errors)
 
 
 def start_worker(descriptor: int, output: IO[bytes], environment: Mapping[str, str]) -> WarmProcess:
@@ -114,40 +135,54 @@ def start_worker(descriptor: int, output: IO[bytes], environment: Mapping[str, s
         return WarmProcess(words, str(Path.cwd()), environment, descriptors, descriptor)
 
 
+def _send(request: Mapping[str, Any], descriptors: Sequence[int]) -> socket.socket:
+    """Sends the server a request; returns the line on which it answers."""
+    line = socket.socket(socket.AF_UNIX)
+    line.connect(_address())
+    payload = json.dumps(request).encode()
+    socket.send_fds(line, [len(payload).to_bytes(4)], list(descriptors))
+    line.sendall(payload)
+    return line
+
+
+def _ask(question: Mapping[str, Any]) -> list[int]:
+    """Returns the server's answer to a question: numbers of processes."""
+    with Path(os.devnull).open("rb") as nothing, _send(question, [nothing.fileno()]) as line:
+        pids: list[int] = json.loads(_receive(line, int.from_bytes(_receive(line, 4))))
+        return pids
+
+
 _server: str | None = None
-"""The server's socket, once it is started."""
+"""The server's socket, once it is known."""
 
 
 def _address() -> str:
-    """Returns the socket of this process's server, which starts on first use."""
+    """Returns the socket of the suite's server, which starts on first use; parallel processes of a suite share it."""
     global _server
-    if _server is not None:
-        return _server
-    folder = tempfile.mkdtemp(prefix="warm-")
-    address = f"{folder}/socket"
+    if _server is None:
+        suite = psutil.Process(os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid())
+        address = Path(tempfile.gettempdir()) / f"warm-{suite.pid}-{suite.create_time():.2f}"
+        with FileLock(f"{address}.lock"):
+            if not address.exists():
+                _start(address, suite.pid)
+        _server = str(address)
+    return _server
+
+
+def _start(address: Path, suite: int) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "MPLBACKEND": "agg"}
-    words = [sys.executable, __file__, address]
-    server = subprocess.Popen(words, stdin=subprocess.PIPE, env=environment, start_new_session=True)
-
-    def end() -> None:
-        assert server.stdin is not None
-        server.stdin.close()
-        server.wait()
-        Path(address).unlink(missing_ok=True)
-        Path(folder).rmdir()
-
-    atexit.register(end)
+    words = [sys.executable, __file__, str(address), str(suite)]
+    server = subprocess.Popen(words, stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
     ends = time.monotonic() + _START_S
-    while not Path(address).exists():
+    while not address.exists():
         assert server.poll() is None, "the fork server ended at its start"
         assert time.monotonic() < ends, "the fork server does not start"
         time.sleep(0.05)
-    _server = address
-    return address
 
 
-def serve(address: str) -> None:
-    """Forks a process for each request until standard input ends."""
+def serve(address: str, suite: int) -> None:
+    """Forks a process for each request until the process ``suite`` ends."""
+    suite_ends = os.pidfd_open(suite)
     for name in LIBRARIES:
         importlib.import_module(name)
     assert not any(name.partition(".")[0] == "harness" for name in sys.modules)
@@ -157,17 +192,19 @@ def serve(address: str) -> None:
     listener.bind(f"{address}.new")
     listener.listen(64)
     Path(f"{address}.new").rename(address)
-    selector.register(0, selectors.EVENT_READ)
+    selector.register(suite_ends, selectors.EVENT_READ)
     selector.register(listener, selectors.EVENT_READ)
-    running: dict[int, tuple[int, socket.socket]] = {}
+    running: dict[int, tuple[int, int, socket.socket]] = {}
     while True:
         for key, _ in selector.select():
-            if key.fd == 0:
-                for pid, _ in running.values():
+            if key.fd == suite_ends:
+                for pid, _, _ in running.values():
                     os.killpg(pid, signal.SIGKILL)
+                for file in (address, f"{address}.lock"):
+                    Path(file).unlink(missing_ok=True)
                 return
             if key.fd in running:
-                pid, line = running.pop(key.fd)
+                pid, _, line = running.pop(key.fd)
                 selector.unregister(key.fd)
                 os.close(key.fd)
                 code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -178,9 +215,17 @@ def serve(address: str) -> None:
             line, _ = listener.accept()
             size, descriptors, *_ = socket.recv_fds(line, 4, 8)
             request = json.loads(_receive(line, int.from_bytes(size)))
+            if "workers_of" in request:
+                answer = json.dumps([pid for pid, by, _ in running.values() if by == request["workers_of"]]).encode()
+                line.sendall(len(answer).to_bytes(4) + answer)
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                line.close()
+                continue
+            starter = request.pop("starter")
             if (pid := os.fork()) == 0:
                 selector.close()
-                for end in (listener, line, *(other for _, other in running.values())):
+                for end in (listener, line, *(other for *_, other in running.values())):
                     end.close()
                 for descriptor in running:
                     os.close(descriptor)
@@ -188,7 +233,7 @@ def serve(address: str) -> None:
             for descriptor in descriptors:
                 os.close(descriptor)
             line.sendall(pid.to_bytes(4))
-            running[descriptor := os.pidfd_open(pid)] = pid, line
+            running[descriptor := os.pidfd_open(pid)] = pid, starter, line
             selector.register(descriptor, selectors.EVENT_READ)
 
 
@@ -229,4 +274,4 @@ def _receive(line: socket.socket, size: int) -> bytes:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(sys.argv[1], int(sys.argv[2]))

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import warm
+from filelock import FileLock
 
 from harness.reid.data.synthetic import make_market1501
 from harness.track.client import connect, search_all_runs
@@ -56,9 +57,19 @@ IDENTITIES, DATA_SEED = 16, 1
 
 
 @pytest.fixture(scope="session")
-def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder of the whole suite, also where it runs in several processes."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photographs(shared: Path) -> Path:
     """A small data set in Market-1501's layout."""
-    return make_market1501(tmp_path_factory.mktemp("photographs"), identities=IDENTITIES, seed=DATA_SEED)
+    with FileLock(shared / "photographs.lock"):  # what is whole there is not rendered again
+        return make_market1501(shared / "photographs", identities=IDENTITIES, seed=DATA_SEED)
 
 
 MakePlace = Callable[[], Path]
@@ -153,10 +164,16 @@ class Filled:
 
 
 @pytest.fixture(scope="session")
-def filled(make_place: MakePlace, photographs: Path) -> Filled:
-    folder, started = make_place(), time.monotonic()
-    done = run_harness(folder, "run", "tiny.yaml", *DEMO, "--data", photographs, "--json")
-    return Filled(folder, answer(done), time.monotonic() - started)
+def filled(make_place: MakePlace, photographs: Path, shared: Path) -> Filled:
+    """The table of all tests that only read it."""
+    kept = shared / "filled.json"
+    with FileLock(shared / "filled.lock"):
+        if not kept.exists():
+            folder, started = make_place(), time.monotonic()
+            done = run_harness(folder, "run", "tiny.yaml", *DEMO, "--data", photographs, "--json")
+            kept.write_text(json.dumps([str(folder), answer(done), time.monotonic() - started]), encoding="utf-8")
+    folder_name, found, seconds = json.loads(kept.read_text(encoding="utf-8"))
+    return Filled(Path(folder_name), found, seconds)
 
 
 def environment() -> dict[str, str]:
@@ -167,14 +184,19 @@ def environment() -> dict[str, str]:
 
 def run_harness(place: Path, *words: str | Path, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
     """Runs ``python -m harness ...`` in a place, with more environment variables; checks the exit code."""
-    done = warm.run(["harness", *map(str, words)], place, environment() | variables, timeout_s=240)
+    done = warm.run(["harness", *map(str, words)], place, environment() | variables, timeout_s=900)
     assert done.returncode == code, f"exit code {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, done.stderr
     return done
 
 
-def background(place: Path, *words: str | Path, **variables: str) -> "subprocess.Popen[str]":
+def background(place: Path, *words: str | Path, **variables: str) -> warm.WarmCommand:
     """Starts ``python -m harness ...`` in a place, at the head of its own process group as a shell does."""
+    return warm.WarmCommand(["harness", *map(str, words)], place, environment() | variables)
+
+
+def cold_background(place: Path, *words: str | Path, **variables: str) -> "subprocess.Popen[str]":
+    """The same in an interpreter of its own, its workers too: with the seconds in which libraries are imported."""
     command = [sys.executable, "-m", "harness", *map(str, words)]
     pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     env = environment() | variables

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from conftest import DEMO, Filled, background
+from conftest import DEMO, Filled, cold_background
 
 LIMIT_S = 60
 
@@ -77,9 +77,9 @@ def stuck_place(place: Path, photographs: Path, filled: Filled, tmp_path: Path) 
 
 def end(place: Path, happened: Callable[[], bool], number: signal.Signals, *words: str, **variables: str) -> None:
     """Starts a command, waits until it is stuck, and ends it by a signal."""
-    running = background(place, *words, **variables)
+    running = cold_background(place, *words, **variables)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 900
         while not happened():
             assert running.poll() is None, running.communicate()
             assert time.monotonic() < deadline, "the command did not come to what it should wait for"

@@ -181,7 +181,7 @@ def test_a_full_disk_fails_the_rows_with_what_to_do_and_the_same_command_goes_on
     if done is None:
         # No file may grow past 1.3 MB: the tracker's database (1 MB) may, weights and checkpoints (1.5 MB) may not.
         command = ["prlimit", "--fsize=1300000", sys.executable, "-m", "harness", *map(str, words)]
-        done = subprocess.run(command, cwd=place, env=environment(), capture_output=True, text=True, timeout=240)
+        done = subprocess.run(command, cwd=place, env=environment(), capture_output=True, text=True, timeout=900)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "nothing more can be written. Free space" in json.loads(done.stdout)["rows"][0]["reason"]

@@ -116,7 +116,7 @@ def test_a_run_on_a_terminal_says_what_it_does_before_its_first_step(place: Path
             shown += part
     except OSError:  # how a terminal says that nobody writes to it any more
         pass
-    assert running.wait(60) == 0
+    assert running.wait(900) == 0
     text = shown.decode()
     places = [text.find(doing) for doing in ("starting a worker", "importing torch", "training the first steps")]
     assert -1 < places[0] < places[1] < places[2]

@@ -46,7 +46,7 @@ def test_a_search_whose_trials_go_on_from_the_store_finds_what_it_finds_here(
     studies = []
     try:
         for command in commands:
-            out, told = command.communicate(timeout=200)
+            out, told = command.communicate(timeout=900)
             assert command.returncode == 0, told
             studies.append(json.loads(out)["studies"][0])
     finally:
@@ -95,11 +95,11 @@ def test_a_table_whose_node_is_lost_while_it_trains_goes_on_from_the_store_and_e
         return training()
 
     try:
-        wait_for(trains, 120)
+        wait_for(trains, 900)
         before = (store.read(f"{training.folder}/so-far/{SPOOL}") or b"").splitlines()
         ray_cluster.kill(ray_cluster.newest)
         shutil.rmtree(place / ".harness" / training.folder)  # on loopback, the other node would find it there
-        out, told = command.communicate(timeout=200)
+        out, told = command.communicate(timeout=900)
     finally:
         command.kill()
         ray_cluster.add_node()

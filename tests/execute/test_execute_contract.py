@@ -398,7 +398,7 @@ class Harness:
         return output
 
 
-def wait_until(condition: object, timeout_s: float = 30.0) -> None:
+def wait_until(condition: object, timeout_s: float = 300.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline, "waited in vain"

@@ -87,7 +87,7 @@ def count(task: Task, emit: Emit) -> dict[str, Any]:
 
 
 def wait_for_file(path: Path) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 900
     while not path.exists():
         assert time.monotonic() < deadline, f"waited in vain for {path}"
         time.sleep(0.01)

@@ -132,7 +132,7 @@ def command(*words: str | Path, **more: Any) -> "subprocess.Popen[str]":
 
 def test_a_device_that_is_not_there_is_refused_in_a_sentence(tmp_path: Path) -> None:
     asked = command("--out", tmp_path / "out", env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
-    _, told = asked.communicate(timeout=120)
+    _, told = asked.communicate(timeout=900)
     assert asked.returncode == 2
     assert told.splitlines()[-1].endswith("finds no CUDA device; expected one, or --device cpu")
     assert not (tmp_path / "out").exists()
@@ -241,7 +241,7 @@ def test_the_whole_command_runs_on_a_cpu_and_its_page_is_written(tmp_path: Path)
 @pytest.mark.slow
 def test_a_command_that_is_ended_leaves_nothing_running_and_keeps_what_it_had(tmp_path: Path) -> None:
     running = command("--out", tmp_path, "--device", "cpu", "--scale", "tiny", "--parts", "losses", "stages")
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 900
     while not (tmp_path / "gpu.json").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     time.sleep(3.0)

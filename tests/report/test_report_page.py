@@ -87,7 +87,7 @@ def test_a_click_on_a_head_sorts_the_rows_by_its_numbers(runs: list[Any], tmp_pa
     )
     (tmp_path / "page.html").write_text(text.replace("</body>", click), encoding="utf-8")
     words = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", str(tmp_path / "page.html")]
-    dom = subprocess.run(words, capture_output=True, text=True, check=True, timeout=240).stdout
+    dom = subprocess.run(words, capture_output=True, text=True, check=True, timeout=900).stdout
     first_table = dom[dom.index("<tbody>") : dom.index("</tbody>")]
     shown = re.findall(r"<tr>\s*<td[^>]*>([^<]*)</td>", first_table)
     means = {row.name: row.cells[report.metrics[0].key].measured for row in report.ours}

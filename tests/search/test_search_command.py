@@ -98,7 +98,7 @@ class Place:
         )
 
     def run(self, *words: str, code: int = 0) -> tuple[str, str]:
-        done = warm.run(self.command(*words), self.folder, self.environment, timeout_s=240)
+        done = warm.run(self.command(*words), self.folder, self.environment, timeout_s=900)
         assert done.returncode == code, done.stderr
         assert "Traceback" not in done.stderr
         return done.stdout, done.stderr
@@ -295,7 +295,7 @@ def test_a_tables_report_and_runs_name_the_study_that_its_margins_come_from(
     taking = "set: {losses.quadruplet: {epsilon1: {from: margins}, epsilon2: {from: margins}}}\nrows:"
     (place.folder / "taking.yaml").write_text(TABLE.replace("rows:", taking), encoding="utf-8")
     words = ["run", "taking.yaml", "--profile", "demo", "--rows", "3", "--data", str(images), "--workers", "1"]
-    done = warm.run(["harness", *words], place.folder, place.environment, timeout_s=240)
+    done = warm.run(["harness", *words], place.folder, place.environment, timeout_s=900)
     assert done.returncode == 0, done.stderr
     (study,) = record["studies"]
     named = f"{study['study']}, tuned once"

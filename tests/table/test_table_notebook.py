@@ -47,7 +47,7 @@ class Kernel:
     def __init__(self, folder: Path) -> None:
         self._notebook = nbformat.v4.new_notebook()
         self._client = NotebookClient(
-            self._notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+            self._notebook, timeout=900, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
         )
         self._running = self._client.setup_kernel()
         self._running.__enter__()

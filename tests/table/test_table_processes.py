@@ -47,7 +47,7 @@ def test_importing_the_package_loads_nothing_heavy(folder: Path) -> None:
 
 def test_the_tour_of_the_repository_runs_and_explains_its_table(folder: Path) -> None:
     shutil.copytree(ROOT / "ablations", folder / "ablations")
-    done = warm.run(["ablations.tour"], folder, os.environ, timeout_s=240)
+    done = warm.run(["ablations.tour"], folder, os.environ, timeout_s=900)
     assert done.returncode == 0, done.stderr
     told = done.stdout
     assert "TableRun(tour: 15 stages trained; 0 cached; report reports/tour.md)" in told

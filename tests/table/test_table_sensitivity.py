@@ -50,7 +50,7 @@ def test_the_command_says_the_cost_first_and_goes_on_where_it_stopped(folder: Pa
     (folder / "toy.yaml").write_text(json.dumps(DECLARED))
 
     def harness(*options: str) -> dict[str, Any]:
-        ended = warm.run(["harness", "sensitivity", "toy.yaml", "--json", *options], folder, os.environ, timeout_s=240)
+        ended = warm.run(["harness", "sensitivity", "toy.yaml", "--json", *options], folder, os.environ, timeout_s=900)
         assert ended.returncode == 0, ended.stderr
         answer: dict[str, Any] = json.loads(ended.stdout)
         return answer

@@ -247,5 +247,5 @@ print(errors)
 
 def test_the_courier_and_its_harness_may_both_be_the_first_to_need_mlflow(tmp_path: Path) -> None:
     script = BOTH.format(uri=f"sqlite:///{tmp_path}/mlflow.db")
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=900)
     assert done.stdout == "[]\n", done.stderr

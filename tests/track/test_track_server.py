@@ -33,7 +33,7 @@ def stored_steps(uri: str) -> list[int]:
     return sorted(metric.step for run in runs for metric in client.get_metric_history(run.info.run_id, "train/loss"))
 
 
-def wait_until(condition: Callable[[], bool], patience_s: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], patience_s: float = 300.0) -> None:
     deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

@@ -220,7 +220,7 @@ def test_of_two_processes_one_decodes_and_the_other_waits(market, tmp_path):
         assert all(process.poll() is None for process in processes)
         time.sleep(0.01)
     start.touch()
-    found = sorted(process.communicate(timeout=60)[0].split() for process in processes)
+    found = sorted(process.communicate(timeout=900)[0].split() for process in processes)
     total = str(_cached(market, tmp_path / "cache").sum())
     assert found == [["0", total], ["1", total]]
 

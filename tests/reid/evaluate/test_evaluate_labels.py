@@ -120,7 +120,7 @@ def test_the_command_line_scores_text_and_columns_as_integers(tmp_path):
     np.savez(tmp_path / "plain.npz", **case)
     np.savez(tmp_path / "text.npz", **(case | {name: padded(case[name])[:, None] for name in NAMES}))
     plain, text = (
-        json.loads(warm.run(["harness", "evaluate", name, "--json"], tmp_path, os.environ, timeout_s=240).stdout)
+        json.loads(warm.run(["harness", "evaluate", name, "--json"], tmp_path, os.environ, timeout_s=900).stdout)
         for name in ("plain.npz", "text.npz")
     )
     metrics = ("mAP", "rank1", "rank5", "mINP", "valid_queries", "queries")

@@ -84,7 +84,7 @@ def slow_disk(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     ready, sync = threading.Event(), os.fsync
 
     def wait(file: int) -> None:
-        assert ready.wait(timeout=60)
+        assert ready.wait(timeout=900)
         sync(file)
 
     monkeypatch.setattr("os.fsync", wait)

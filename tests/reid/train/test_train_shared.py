@@ -33,7 +33,7 @@ def test_a_stage_killed_on_one_machine_ends_on_another_with_the_same_bits(
     script = Path(__file__).parent / "lost_machine.py"
     words = [sys.executable, script, s3_bucket, tmp_path / "a", tmp_path / "stage.json"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    lost = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
+    lost = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=900)
     assert lost.returncode == -signal.SIGKILL, lost.stdout + lost.stderr
 
     folder = f"stages/{stage.fingerprint[:2]}/{stage.fingerprint}"
