@@ -19,7 +19,7 @@ from harness.plan import (
     budgets_of,
     estimate,
     identify_matrix,
-    most_telling_row,
+    most_informative_row,
     plan_to_json,
 )
 from harness.settle import EFFECTS, expected, most_runs
@@ -62,7 +62,7 @@ def describe_plan(
     answer["version_differences"] = [vars(difference) for difference in prepared.version_differences]
     planned = {run.row for run in plan.runs}
     settings = [row.factors for row in matrix.rows if row.id in planned]
-    suggestion = most_telling_row(settings, prepared.allowed, matrix.levels)
+    suggestion = most_informative_row(settings, prepared.allowed, matrix.levels)
     answer["controls"] = _controls_json(prepared)
     answer["identified"] = _identified_json(identify_matrix(matrix, plan), suggestion, budgets_of(plan))
     return answer

@@ -56,8 +56,10 @@ class Beside:
         for key in self._spec.metrics:
             known(self._document, ("metrics", key), key, "metric of these runs", named)
         found = {}
-        for key, told in named.items():
-            spec = self._spec.metrics.get(key) or validated(MetricSpec, dict(told), Document(f"metric {key}", told, {}))
+        for key, modes in named.items():
+            spec = self._spec.metrics.get(key) or validated(
+                MetricSpec, dict(modes), Document(f"metric {key}", modes, {})
+            )
             if spec.decimals is None and spec.unit == "plain":
                 spec = spec.model_copy(update={"decimals": decimals(key)})
             found[key] = metric_from(key, spec)
@@ -102,12 +104,12 @@ def read_modes(named: Sequence[str]) -> dict[str, dict[str, str]]:
     >>> read_modes(["val_acc:percent", "val_loss:lower", "a:b"])
     {'val_acc': {'unit': 'percent'}, 'val_loss': {'better': 'lower'}, 'a:b': {}}
     """
-    told: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[str, str]] = {}
     for text in named:
         key, modes = text, list[str]()
         while (head := key.rpartition(":"))[0] and head[2] in _MODES:
             key, modes = head[0], [*modes, head[2]]
-        if key in told:
+        if key in found:
             raise InputError(f'metric "{key}" is named twice')
-        told[key] = dict(_MODES[mode] for mode in modes)
-    return told
+        found[key] = dict(_MODES[mode] for mode in modes)
+    return found

@@ -35,7 +35,7 @@ class Declaration:
     document: Document
     recipe: RecipeSource
     sets: Mapping[Key, tuple[Setting, ...]]
-    """The settings of every ``set`` of the table file, by where it stands."""
+    """The settings of every ``set`` of the table file, by its place in the file."""
     assumptions: Mapping[str, AssumptionSource]
     """The recipe's, and over them the table's own."""
 
@@ -157,8 +157,8 @@ def _check_cited(table: TableSpec, document: Document, lines: dict[str, Key]) ->
     for index, cited in enumerate(table.cited):
         if cited.method in lines:
             first = document.place(lines[cited.method])
-            told = f'found "{cited.method}", which is already the name of another method or row (the first: {first})'
-            raise document.error(("cited", index, "method"), told)
+            message = f'found "{cited.method}", which is already the name of another method or row (the first: {first})'
+            raise document.error(("cited", index, "method"), message)
         lines[cited.method] = ("cited", index, "method")
 
 
@@ -170,12 +170,12 @@ def _check_claims(table: TableSpec, document: Document, rows: Collection[str]) -
             key, name = ("claims", index, side), getattr(claim, side)
             known(document, key, name, "row or cited method" if cited else "row", [*rows, *cited])
             if name in cited and claim.metric not in cited[name].values:
-                told = (
+                message = (
                     f'the cited method "{name}" has no {claim.metric}; expected one of {", ".join(cited[name].values)}'
                 )
-                raise document.error(key, told)
+                raise document.error(key, message)
         if claim.better == claim.than:
             raise document.error(("claims", index, "than"), f'compares row "{claim.than}" with itself')
         if {claim.better, claim.than} <= cited.keys():
-            told = f'compares two cited methods, "{claim.better}" and "{claim.than}"; expected a row on one side'
-            raise document.error(("claims", index, "than"), told)
+            message = f'compares two cited methods, "{claim.better}" and "{claim.than}"; expected a row on one side'
+            raise document.error(("claims", index, "than"), message)

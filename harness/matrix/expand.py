@@ -20,7 +20,7 @@ from harness.matrix.generate import generated_rows
 from harness.matrix.levels import TOGGLE, holds, mentioned, read_mention, setting_of
 from harness.matrix.levels import Setting as Factors
 from harness.matrix.matrix import Assumption, Cited, Claim, Control, Matrix, RefusedRow, Row
-from harness.matrix.patch import Setting, Values, overlay, tell_origin, touches, value_at
+from harness.matrix.patch import Setting, Values, locate_origin, overlay, touches, value_at
 from harness.matrix.recipe import Factor, Profile, located
 from harness.matrix.resolve import Resolver, read_overrides
 from harness.matrix.schema import MAX_SEED
@@ -78,7 +78,7 @@ def expand(
         seeds: Instead of the declared ones.
         overrides: Recipe values by dotted key, laid last; text is read as YAML reads it ("3e-4" is a number).
         studies: The folder with the outcomes of searches, which a value ``{from: STUDY}`` is taken from.
-        searched: What stands in for such values by dotted key, where a search of them is about to begin.
+        searched: Placeholders for such values by dotted key, for a search that is about to look for them.
 
     Raises:
         InputError: for an unknown profile, row or key, and for every value that the recipe refuses, by file and line.
@@ -135,7 +135,7 @@ def settings_of(
     """The settings of a table's rows under a profile, ``--set`` laid over them, to find by them what the rows read.
 
     Rows that a constraint refuses are left out. Where no row is left, what all have in common; where a recipe is not
-    valid, which ``expand`` is to tell, its values as they are.
+    valid, its values unchecked: ``expand`` reports what is wrong.
 
     Raises:
         InputError: For an unknown profile, or a key of ``overrides`` that the recipe does not have.
@@ -170,7 +170,7 @@ def declarable(
     """Returns whether one more row could be declared, as a function of its setting of all factors.
 
     It could if the constraints allow it, its recipe is valid, a stage would train, and it has the data set and the
-    protocol of the rows that it stands ``beside``. The other arguments are those of ``expand``.
+    protocol of the rows ``beside`` it. The other arguments are those of ``expand``.
     """
     chosen = declaration.profile(profile)
     resolver = _resolver(declaration, chosen, overrides, Studies(studies, chosen.name, declaration.recipe.tree))
@@ -207,8 +207,8 @@ def _judged(
         if recipe is not None:
             constraint = declaration.recipe.trainer.untrainable(recipe)
         if constraint or recipe is None:
-            told = f"{declaration.document.place(candidate.source)}: {constraint}"
-            refused.append(RefusedRow(candidate.id, mentioned(candidate.factors), told))
+            reason = f"{declaration.document.place(candidate.source)}: {constraint}"
+            refused.append(RefusedRow(candidate.id, mentioned(candidate.factors), reason))
             continue
         changed = {".".join(setting.key): setting.value for setting in candidate.settings}
         factors = {name: candidate.factors[name] for name in declaration.named_factors}
@@ -283,15 +283,15 @@ def _violated(candidate: _Candidate, declaration: Declaration) -> str | None:
     def has(mention: str) -> bool:
         return holds(read_mention(mention, levels), candidate.factors, levels)
 
-    told: list[str] = []
+    violations: list[str] = []
     for name, factor in declaration.recipe.factors.items():
         if candidate.factors[name] == levels[name][0]:
             continue
         missing = [needed for needed in factor.requires if not has(needed)]
         barred = [excluded for excluded in factor.excludes if has(excluded)]
-        told += [f"{name} requires {needed} ({_rule(factor, 'requires')})" for needed in missing]
-        told += [f"{name} excludes {excluded} ({_rule(factor, 'excludes')})" for excluded in barred]
-    return "; ".join(told) or None
+        violations += [f"{name} requires {needed} ({_rule(factor, 'requires')})" for needed in missing]
+        violations += [f"{name} excludes {excluded} ({_rule(factor, 'excludes')})" for excluded in barred]
+    return "; ".join(violations) or None
 
 
 def _rule(factor: Factor, kind: str) -> str:
@@ -322,7 +322,7 @@ def _check_rows(
         misfit = trainer.misfit(rows[0].recipe, profile.synthetic)
         if misfit is not None:
             key, message = misfit
-            raise InputError(f"{tell_origin(settings, tuple(key.split('.')))}: {message} (profile {profile.name})")
+            raise InputError(f"{locate_origin(settings, tuple(key.split('.')))}: {message} (profile {profile.name})")
     return measured
 
 
@@ -353,7 +353,7 @@ def _check_other_profiles(
     """A mistake in a profile that is not chosen shows now, and not on the day that it is needed.
 
     Resolved under each of them are the first row and those with settings of their own there. What a search is to find
-    under that profile may not be known yet: the chosen profile's values stand in. What ``overrides`` mend is no
+    under that profile may not be known yet: the chosen profile's values are used instead. What ``overrides`` mend is no
     mistake; that they would not fit another profile is none either.
     """
     if not rows:
@@ -426,8 +426,8 @@ def _assumed(base: Values, rows: Sequence[Row], key: str) -> Any:
         found.setdefault(repr(value), (value, []))[1].append(row.id)
     if len(found) == 1:
         return next(iter(found.values()))[0]
-    told = (f"{value} (rows {', '.join(ids)})" for value, ids in found.values())
-    return f"varies: {'; '.join(told)}"
+    values = (f"{value} (rows {', '.join(ids)})" for value, ids in found.values())
+    return f"varies: {'; '.join(values)}"
 
 
 def _lookup(recipe: BaseModel, key: str) -> Any:
@@ -446,8 +446,8 @@ def _field(model: Any, part: str) -> str:
 
 def _searched(studies: Studies) -> Iterator[str]:
     """Remarks on values that a search found."""
-    for name, told in studies.taken.items():
-        yield f"values from the study {name} ({told}), found on held-out training identities"
+    for name, origin in studies.taken.items():
+        yield f"values from the study {name} ({origin}), found on held-out training identities"
 
 
 def _same_settings(rows: Sequence[Row]) -> Iterator[str]:

@@ -36,7 +36,7 @@ class Row:
     paper: Mapping[str, float]
     """The paper's numbers for this row, as papers print them (percentages in percent), by metric."""
     label: str = ""
-    """A name for people, where the id alone does not tell ("Ours + re-rank")."""
+    """A name for people, where the id alone is not clear ("Ours + re-rank")."""
     note: str = ""
     """What a reader of the table should know of this row ("ticks inferred")."""
     set: Mapping[str, Any] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Control:
     better: str
     than: str
     of: str = ""
-    """The side that the control stands for."""
+    """The side that the control replaces."""
     row: str = ""
     """The control: the row ``of`` with the other's training; empty if there is none."""
     reason: str = ""

@@ -1,4 +1,4 @@
-"""What a declaration may call things, so that people can tell them apart, type them and list them.
+"""What a declaration may call things, so that people can distinguish, type and list them.
 
 Any printable text: what outside systems make of it is ``harness.names``'s business.
 """

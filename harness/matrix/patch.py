@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import InputError
+from harness.matrix.key_tree import Node, misplaced
 from harness.matrix.source import Document, Key
-from harness.matrix.vocabulary import Node, misplaced
 
 Values = Mapping[str, Any]
 """A recipe as nested mappings; never changed in place."""
@@ -24,7 +24,7 @@ class Setting:
     value: Any
     document: Document
     source: Key
-    """Where in the document the value stands."""
+    """Where the value is in the document."""
 
 
 def read_patch(document: Document, source: Key, patch: Mapping[str, Any], tree: Node) -> tuple[Setting, ...]:
@@ -42,7 +42,7 @@ def read_patch(document: Document, source: Key, patch: Mapping[str, Any], tree: 
     """
     settings = tuple(Setting(tuple(name.split(".")), value, document, (*source, name)) for name, value in patch.items())
     problems = [
-        f"{document.tell((*setting.source, *where))}: {problem}"
+        f"{document.locate((*setting.source, *where))}: {problem}"
         for setting in settings
         for where, problem in misplaced(tree, setting.key, setting.value)
     ]
@@ -70,7 +70,7 @@ def _laid(values: Any, key: tuple[str, ...], value: Any) -> Any:
 
 
 def value_at(values: Any, key: Sequence[str]) -> Any:
-    """The value at a key; None where nothing stands."""
+    """The value at a key; None if there is none."""
     for part in key:
         values = values.get(part) if isinstance(values, Mapping) else None
     return values
@@ -93,7 +93,7 @@ def differences(old: Any, new: Any, key: tuple[str, ...] = ()) -> Iterable[tuple
         yield key, new
 
 
-def tell_origin(settings: Sequence[Setting], key: Key) -> str:
+def locate_origin(settings: Sequence[Setting], key: Key) -> str:
     """``file:line: dotted.key`` of what gave the value at ``key`` of a recipe, or of the nearest value around it.
 
     Where nothing gave any of it, the file of the first of ``settings``; without any, the key where a recipe has them.
@@ -103,8 +103,8 @@ def tell_origin(settings: Sequence[Setting], key: Key) -> str:
         for setting in reversed(settings):
             inner = key[len(setting.key) : length]
             if key[:length][: len(setting.key)] == setting.key and _holds(setting.value, inner):
-                told = setting.document.tell((*setting.source, *inner, *key[length:]))
-                return told if told.endswith(dotted) else f"{told} ({dotted})"
+                place = setting.document.locate((*setting.source, *inner, *key[length:]))
+                return place if place.endswith(dotted) else f"{place} ({dotted})"
     if not settings:
         return ".".join(filter(None, ("settings", dotted)))
     where = settings[0].document.name

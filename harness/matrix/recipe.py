@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError, did_you_mean
+from harness.matrix.key_tree import Node, key_tree, unknown_key
 from harness.matrix.levels import Level, Levels, level_name, named, read_mention
 from harness.matrix.naming import unfit_name
 from harness.matrix.patch import Setting, overlay, read_patch
 from harness.matrix.schema import AssumptionSpec, FactorSpec, ProfileSpec, RecipeHeader
 from harness.matrix.source import Document, Key, describe, read_yaml
-from harness.matrix.vocabulary import Node, key_tree, unknown_key
-from harness.matrix.wording import refuse
+from harness.matrix.validation_errors import refuse
 from harness.trainer import Trainer
 from harness.trainers import DEFAULT, Declared, load_trainer
 
@@ -232,7 +232,7 @@ def validated(model: type[Model], value: Any, document: Document, also: Iterable
                 fields = [name for name in model.model_fields if name not in _OF_A_NAMED_TRAINER]
                 message = did_you_mean(key, [*fields, *also])
                 raise document.error((key,), f'"{key}" is no key of a recipe file; {message}') from None
-        raise refuse(error, model, document.tell) from None
+        raise refuse(error, model, document.locate) from None
 
 
 @contextmanager
@@ -329,7 +329,7 @@ def _profile(name: str, spec: ProfileSpec, document: Document, base: Profile | N
         try:
             synthetic = trainer.synthetic.model_validate(spec.synthetic)
         except ValidationError as error:
-            raise refuse(error, trainer.synthetic, lambda inner: document.tell((*key, *inner))) from None
+            raise refuse(error, trainer.synthetic, lambda inner: document.locate((*key, *inner))) from None
     return Profile(name, spec.description or base.description, (*base.settings, *settings), synthetic)
 
 

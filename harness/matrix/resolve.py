@@ -9,14 +9,14 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError
+from harness.matrix.key_tree import Node
 from harness.matrix.levels import Level
 from harness.matrix.levels import Setting as Factors
-from harness.matrix.patch import Setting, Values, differences, overlay, read_patch, tell_origin, touches
+from harness.matrix.patch import Setting, Values, differences, locate_origin, overlay, read_patch, touches
 from harness.matrix.recipe import Factor
 from harness.matrix.source import Document, Key, read_value
 from harness.matrix.studies import Studies
-from harness.matrix.vocabulary import Node
-from harness.matrix.wording import refuse
+from harness.matrix.validation_errors import refuse
 from harness.plugins import load_object
 
 
@@ -98,15 +98,15 @@ class Resolver:
             governed = sorted(self.governed[override.key])
             if governed and override.key not in self.applied:
                 key = ".".join(override.key)
-                told = f"{key} belongs to {', '.join(governed)}, which no row turns on"
-                raise InputError(f"--set {key}: changes no row of this table: {told}")
+                reason = f"{key} belongs to {', '.join(governed)}, which no row turns on"
+                raise InputError(f"--set {key}: changes no row of this table: {reason}")
 
     def _validated(self, values: Values, settings: Sequence[Setting], row: str) -> BaseModel:
-        values = self.studies.fill(values, row, lambda key: tell_origin(settings, key))
+        values = self.studies.fill(values, row, lambda key: locate_origin(settings, key))
         try:
             return self.model.model_validate(values)
         except ValidationError as error:
-            refusal = refuse(error, self.model, lambda key: tell_origin(settings, key))
+            refusal = refuse(error, self.model, lambda key: locate_origin(settings, key))
             raise InputError(f'{refusal}\n(in row "{row}" of {self.table})') from None
 
 
@@ -122,15 +122,15 @@ def _governing(factor: Factor, key: tuple[str, ...]) -> tuple[Level, ...]:
     if len(setting) > 1:
         dotted, levels = ".".join(key), " and ".join(map(str, setting))
         where = factor.document.place((*factor.source, "levels"))
-        told = f"{factor.name} sets it by level ({levels}), which one value would make the same"
-        raise InputError(f"--set {dotted}: {told}; change them at {where}")
+        reason = f"{factor.name} sets it by level ({levels}), which one value would make the same"
+        raise InputError(f"--set {dotted}: {reason}; change them at {where}")
     return tuple(setting)
 
 
 def _apply(factor: Factor, recipe: BaseModel) -> tuple[tuple[Setting, ...], Values]:
     """Calls a factor's own function on the whole recipe, defaults filled in; what it changed, and the result."""
     source: Key = (*factor.source, "apply")
-    place = factor.document.tell(source)
+    place = factor.document.locate(source)
     try:
         function = load_object(str(factor.apply))
     except InputError as error:

@@ -22,10 +22,10 @@ def settle_of(table: TableSpec, document: Document) -> Settle:
         for index, text in enumerate(spec.claims):
             known(document, ("settle", "claims", index), text, "claim", texts)
             if text not in of_rows:
-                told = (
+                message = (
                     f'"{text}" compares with a cited method, which no seeds can be added to; expected a claim of rows'
                 )
-                raise document.error(("settle", "claims", index), told)
+                raise document.error(("settle", "claims", index), message)
     if spec.claims == "all" and not of_rows:
         raise document.error(("settle", "claims"), "found all, expected claims: that compare rows of this table")
     if spec.claims == "none" and spec.pairs == "none":

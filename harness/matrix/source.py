@@ -27,7 +27,7 @@ _UNPRINTABLE = re.compile(r"[^\n\t\x20-\x7E\xA0-\uD7FF\uE000-\uFFFD\U00010000-\U
 """What no text may hold: control characters but the tabulator and the end of a line, and halves of characters."""
 
 Key = tuple[str | int, ...]
-"""Where a value stands in a document: the keys and list indices that lead to it."""
+"""The place of a value in a document: the keys and list indices that lead to it."""
 
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
@@ -43,7 +43,7 @@ _NAMED: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Document:
-    """A YAML file as plain values, with the line on which each of them stands."""
+    """A YAML file as plain values, with the line of each of them."""
 
     name: str
     """The file as the user named it, or the option that the text came from."""
@@ -59,7 +59,7 @@ class Document:
         return self.name
 
     def part(self, *key: str) -> "Document":
-        """What stands at a key, as a document of its own."""
+        """Returns the value at a key as a document of its own."""
         value = self.value
         for name in key:
             value = value[name]
@@ -68,10 +68,10 @@ class Document:
 
     def error(self, key: Key, message: str) -> InputError:
         """An error about the value at ``key``: ``file:line: dotted.key: message``."""
-        return InputError(f"{self.tell(key)}: {message}")
+        return InputError(f"{self.locate(key)}: {message}")
 
-    def tell(self, key: Key) -> str:
-        """``file:line: dotted.key``, the opening of every message about a value."""
+    def locate(self, key: Key) -> str:
+        """Returns ``file:line: dotted.key``, the prefix of every message about a value."""
         dotted = ".".join(map(str, key))
         place = self.place(key)
         return f"{place}: {dotted}" if dotted and dotted != place else place
@@ -108,7 +108,7 @@ def read_yaml(path: Path) -> Document:
 
 
 def read_text(text: str, name: str) -> Document:
-    """Reads YAML from ``text``; ``name`` stands for the file in messages.
+    """Reads YAML from ``text``; messages use ``name`` for the file.
 
     >>> read_text("{lr: 3e-4, flip: on, crop: 012, deep: true}", "text").value
     {'lr': 0.0003, 'flip': 'on', 'crop': '012', 'deep': True}
@@ -176,7 +176,7 @@ def _siblings(path: Path) -> str:
 class _Anchor:
     value: Any
     size: int
-    """How many values stand in it, aliases within counted as often as they occur."""
+    """How many values it contains, aliases within counted as often as they occur."""
 
 
 @dataclass
@@ -247,7 +247,7 @@ class _Reader:
             if not name:
                 self._refuse(event, key, "found an empty key, expected a name")
             if name in value:
-                self._refuse(event, inner, f'"{name}" stands here twice (first on line {self.lines[inner]})')
+                self._refuse(event, inner, f'"{name}" is declared twice (first on line {self.lines[inner]})')
             value[name] = self._build(next(events), events, inner)
             self.lines[inner] = line
         return value
@@ -257,7 +257,7 @@ class _Reader:
             self._refuse(event, key, f'found the alias "*{event.anchor}" before any anchor "&{event.anchor}"')
         anchor = self.anchors[event.anchor]
         if anchor is None:
-            self._refuse(event, key, f'the alias "*{event.anchor}" stands inside of its own anchor')
+            self._refuse(event, key, f'the alias "*{event.anchor}" is inside its own anchor')
         self.values += anchor.size
         if self.values > MAX_VALUES:
             self._refuse(event, key, f"more than {MAX_VALUES:,} values, aliases counted")

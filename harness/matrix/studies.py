@@ -12,9 +12,9 @@ from typing import Any
 
 from harness.errors import InputError, did_you_mean
 from harness.files import regular_file
+from harness.matrix.key_tree import Node, node_at
 from harness.matrix.naming import study_file
 from harness.matrix.source import Key
-from harness.matrix.vocabulary import Node, node_at
 
 FROM = "from"
 
@@ -29,32 +29,32 @@ class Studies:
     tree: Node
     """The keys of the trainer's settings."""
     searched: Mapping[str, Any] = field(default_factory=dict)
-    """Values by dotted key that stand in for what is about to be searched: no study need have found those."""
+    """Placeholders by dotted key for values that are about to be searched; they are used instead of a study's."""
     taken: dict[str, str] = field(default_factory=dict)
     """What was taken from each study, for people, by the study's name."""
 
-    def fill(self, values: Any, row: str, tell: Callable[[Key], str]) -> Any:
+    def fill(self, values: Any, row: str, locate: Callable[[Key], str]) -> Any:
         """A recipe's values with every ``{from: STUDY}`` replaced by the best value that the study found.
 
         Args:
             values: The recipe as nested mappings.
             row: The row's id, for studies that were tuned per row.
-            tell: The place of a key, for messages.
+            locate: Returns the place of a key, for messages.
 
         Raises:
             InputError: If a study has no such value.
         """
-        return self._filled(values, (), row, tell)
+        return self._filled(values, (), row, locate)
 
-    def _filled(self, values: Any, key: tuple[str, ...], row: str, tell: Callable[[Key], str]) -> Any:
+    def _filled(self, values: Any, key: tuple[str, ...], row: str, locate: Callable[[Key], str]) -> Any:
         if not isinstance(values, Mapping):
             return values
         if set(values) == {FROM} and not node_at(self.tree, key).is_mapping:
             dotted = ".".join(key)
             return (
-                self.searched[dotted] if dotted in self.searched else self._best(values[FROM], dotted, row, tell(key))
+                self.searched[dotted] if dotted in self.searched else self._best(values[FROM], dotted, row, locate(key))
             )
-        return {name: self._filled(inner, (*key, name), row, tell) for name, inner in values.items()}
+        return {name: self._filled(inner, (*key, name), row, locate) for name, inner in values.items()}
 
     def _best(self, name: str, key: str, row: str, place: str) -> Any:
         record = self._outcome(name, place)

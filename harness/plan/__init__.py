@@ -1,13 +1,13 @@
-"""Which stages fill a table, what they share, what is cached, what they cost and what their rows can tell.
+"""Which stages fill a table, what they share, what is cached, what they cost and which effects their rows identify.
 
 Owns fingerprints, the graph of stages, cost estimates and identifiable effects. Refuses running anything; imports
 neither torch nor the tracker, so that a plan is quick.
 """
 
 from harness.plan.budgets import StageBudget, also_differs, declared_budgets
-from harness.plan.effects import Identified, identify
 from harness.plan.estimates import Estimate, Speed, Speeds, estimate, measured_speeds, speed_key, unmeasured
 from harness.plan.fingerprint import fingerprint
+from harness.plan.identifiable import Identified, identify
 from harness.plan.plan import (
     CodeDigest,
     Sharing,
@@ -20,7 +20,7 @@ from harness.plan.plan import (
     sharing_of,
 )
 from harness.plan.stage import Plan, Run, Stage
-from harness.plan.suggest import Suggestion, most_telling_row, rows_to_add
+from harness.plan.suggest import Suggestion, most_informative_row, rows_to_add
 from harness.plan.why import Comparison, Difference, Known, code_behind, code_differences, setting_differences
 
 __all__ = [
@@ -51,7 +51,7 @@ __all__ = [
     "identify",
     "identify_matrix",
     "measured_speeds",
-    "most_telling_row",
+    "most_informative_row",
     "plan_to_json",
     "rows_to_add",
     "setting_differences",

@@ -56,12 +56,12 @@ def _numbers(first: Sequence[StageBudget], second: Sequence[StageBudget]) -> lis
             for name, value in stage.budget.items():
                 if _is_number(value):
                     total[name] += value
-    told = []
+    differences = []
     for name in dict.fromkeys([*sums[0], *sums[1]]):
         more = sums[0][name] - sums[1][name]
         if more:
-            told.append(f"{abs(more):,g} {'more' if more > 0 else 'fewer'} {name.replace('_', ' ')}")
-    return told
+            differences.append(f"{abs(more):,g} {'more' if more > 0 else 'fewer'} {name.replace('_', ' ')}")
+    return differences
 
 
 def _stages(first: Sequence[StageBudget], second: Sequence[StageBudget]) -> list[str]:

@@ -82,7 +82,7 @@ def estimate(
     Args:
         plan: The plan.
         speeds: What is known; of other devices, too.
-        device: The device's name as results tell it.
+        device: The device's name as results record it.
         slots: Stages that run at once.
         done: The share of a stage's work that an interruption has left, by fingerprint.
     """

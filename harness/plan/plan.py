@@ -12,8 +12,8 @@ from harness.errors import InputError
 from harness.matrix.levels import mentioned
 from harness.matrix.matrix import Matrix, RefusedRow, Row
 from harness.plan.budgets import StageBudget
-from harness.plan.effects import Identified, identify
 from harness.plan.fingerprint import fingerprint
+from harness.plan.identifiable import Identified, identify
 from harness.plan.stage import Plan, Run, Stage
 from harness.trainer import Inputs, Trainer, UntrainableError
 
@@ -61,8 +61,8 @@ def build_plan(
         for stage in chain:
             stages.setdefault(stage.fingerprint, stage)
     if not planned:
-        told = (f"{row.id}: {row.constraint}" for row in refused.values())
-        reasons = "; ".join(told) or "it declares no rows or no seeds"
+        listed = (f"{row.id}: {row.constraint}" for row in refused.values())
+        reasons = "; ".join(listed) or "it declares no rows or no seeds"
         raise InputError(f"{matrix.name}: no row can be trained: {reasons}")
     cached = frozenset(name for name in stages if not inputs.assumed and is_cached(name))
     return Plan(stages, tuple(planned), cached, tuple(refused.values()), inputs.assumed)
@@ -112,7 +112,7 @@ def sharing_of(plan: Plan) -> Sharing:
 
 
 def identify_matrix(matrix: Matrix, plan: Plan) -> Identified:
-    """Which effects and claims the plan's rows can tell; see ``effects.identify``."""
+    """Returns the effects and claims that the plan's rows identify; see ``identifiable.identify``."""
     planned = {run.row for run in plan.runs}
     rows = [row for row in matrix.rows if row.id in planned]
     return identify(
@@ -138,8 +138,8 @@ def budgets_of(plan: Plan) -> dict[str, tuple[StageBudget, ...]]:
 def plan_to_json(plan: Plan, matrix: Matrix) -> dict[str, Any]:
     """The plan as plain data: rows with their stages, stages with the rows that share them, sums, refusals.
 
-    On assumed inputs the states are "unknown", and so are the fingerprints: ``unknown-1``, ``unknown-2`` tell stages
-    apart.
+    On assumed inputs the states are "unknown", and so are the fingerprints: ``unknown-1``, ``unknown-2``
+    distinguish stages.
     """
     shown = {name: f"unknown-{number}" if plan.assumed else name for number, name in enumerate(plan.stages, start=1)}
     shared: dict[str, dict[str, None]] = {fingerprint: {} for fingerprint in plan.stages}

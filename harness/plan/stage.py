@@ -82,8 +82,8 @@ class Plan:
     refused: tuple[RefusedRow, ...] = ()
     """Rows that a constraint rejected, and rows that train nothing."""
     assumed: bool = False
-    """Whether it stands on assumed inputs: its fingerprints tell stages apart and are no result's, and what is cached
-    is unknown."""
+    """Whether it assumes inputs that were not found: its fingerprints only distinguish stages, and what is cached is
+    unknown."""
 
     @property
     def to_run(self) -> tuple[Stage, ...]:
@@ -96,7 +96,7 @@ class Plan:
 
     @property
     def to_execute(self) -> tuple[Stage, ...]:
-        """What an executor is handed: the stages that must run, their cached parents, and all evaluations."""
+        """What an executor gets: the stages that must run, their cached parents, and all evaluations."""
         wanted = {stage.fingerprint for stage in self.to_run}
         wanted |= {stage.parent for stage in self.to_run if stage.parent is not None}
         wanted |= {run.evaluation for run in self.runs}

@@ -1,4 +1,4 @@
-"""Which row, added to a table, would tell most about its factors.
+"""Which row, added to a table, would identify most effects of its factors.
 
 Owns ranking the settings that are not in the table yet. Whether a setting can be declared, and trains anything, is the
 caller's predicate (see ``harness.matrix.declarable``); it is called from the best setting down, as
@@ -22,7 +22,7 @@ from harness.plan.columns import (
     level_name,
     mentioned,
 )
-from harness.plan.effects import Vector, aliased_effects, at_level, null_space
+from harness.plan.identifiable import Vector, aliased_effects, at_level, null_space
 
 Allowed = Callable[[Setting], bool]
 
@@ -34,7 +34,7 @@ _MOST_ROWS = 4
 
 @dataclass(frozen=True)
 class Suggestion:
-    """One row more, and what it would tell."""
+    """One more row, and what it would identify."""
 
     setting: Setting
     factors: tuple[str, ...]
@@ -47,8 +47,8 @@ class Suggestion:
     """New matched pairs in all."""
 
 
-def most_telling_row(rows: Sequence[Setting], allowed: Allowed, levels: Levels | None = None) -> Suggestion | None:
-    """Returns the setting that tells most: new main effects, then first pairs, then new pairs, then fewest factors.
+def most_informative_row(rows: Sequence[Setting], allowed: Allowed, levels: Levels | None = None) -> Suggestion | None:
+    """Returns the most informative setting: new main effects, then first pairs, then new pairs, then fewest factors.
 
     None if no allowed setting adds a main effect or a first pair. Up to 4096 settings every one is considered; of more,
     those within two changes of a declared row.
@@ -70,28 +70,28 @@ def most_telling_row(rows: Sequence[Setting], allowed: Allowed, levels: Levels |
             continue
         setting = dict(zip(coded, candidate, strict=True))
         mates = list(_mates(candidate, present, coded))
-        told = Suggestion(
+        suggestion = Suggestion(
             setting=setting,
             factors=mentioned(setting),
             main_effects=_newly_estimable(null, columns(setting, coded)),
             paired=tuple(dict.fromkeys(name for name, _ in mates if name not in paired)),
             pairs=len({mate for _, mate in mates}),
         )
-        if told.main_effects or told.paired:
-            worth = (-len(told.main_effects), -len(told.paired), -told.pairs, len(told.factors))
-            ranked.append((worth, setting, told))
+        if suggestion.main_effects or suggestion.paired:
+            worth = (-len(suggestion.main_effects), -len(suggestion.paired), -suggestion.pairs, len(suggestion.factors))
+            ranked.append((worth, setting, suggestion))
     ranked.sort(key=lambda entry: entry[0])
-    return next((told for _, setting, told in ranked if allowed(setting)), None)
+    return next((suggestion for _, setting, suggestion in ranked if allowed(setting)), None)
 
 
 def rows_to_add(rows: Sequence[Setting], allowed: Allowed, levels: Levels | None = None) -> list[tuple[str, ...]]:
-    """Returns the rows to add, as a declaration mentions their factors, most telling first.
+    """Returns the rows to add, as a declaration mentions their factors, most informative first.
 
-    As many as it takes until every effect can be told or no row helps, four at most.
+    As many as it takes until every effect is identifiable or no row helps, four at most.
     """
     settings, found = list(rows), list[tuple[str, ...]]()
     while len(found) < _MOST_ROWS and aliased_effects(columns_of(settings, levels)):
-        suggestion = most_telling_row(settings, allowed, levels)
+        suggestion = most_informative_row(settings, allowed, levels)
         if suggestion is None or not suggestion.main_effects:
             break
         found.append(suggestion.factors)

@@ -1,7 +1,7 @@
 """Why a stage is to run: the nearest finished stage, and what makes the difference to it.
 
 Owns what "nearest" means, and the differences in settings, data, code and parents. Pure functions over stages, and over
-what their digests stand for. Refuses looking into a store: ``harness.execute`` does.
+what their digests were computed from. Refuses looking into a store: ``harness.execute`` does.
 """
 
 import json
@@ -43,7 +43,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Known:
-    """What the digests in stages' settings stand for."""
+    """What the digests in stages' settings were computed from."""
 
     code: Mapping[str, CodeParts] = field(default_factory=dict)
     """By digest of the code."""

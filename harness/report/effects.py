@@ -1,6 +1,6 @@
 """Effects of factors as weighted sums of rows: matched pairs, exact Shapley values, pairwise interactions.
 
-Pure functions over rows as settings of factors; what the rows cannot tell is ``harness.plan.effects``'s. Every
+Pure functions over rows as settings of factors; what the rows cannot tell is ``harness.plan.identifiable``'s. Every
 effect is a contrast {row: weight} whose weights add up to 0, so that one interval method serves them all. Refuses
 measured numbers.
 """
@@ -11,7 +11,7 @@ from itertools import combinations
 from math import factorial
 
 from harness.plan.columns import Columns, Levels, Setting, coded_levels, columns, mentioned
-from harness.plan.effects import matched_pairs
+from harness.plan.identifiable import matched_pairs
 
 Block = tuple[str, ...]
 """Factors, or levels of some, that come together in every row: one player, since the rows cannot tell them apart."""

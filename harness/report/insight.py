@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.plan.budgets import StageBudget, also_differs, declared_budgets
 from harness.plan.columns import columns_of
-from harness.plan.effects import aliased_effects
+from harness.plan.identifiable import aliased_effects
 from harness.report.effects import (
     Block,
     Game,

@@ -11,11 +11,11 @@ from pydantic_core import PydanticCustomError
 from harness.errors import InputError, did_you_mean
 from harness.matrix import Claim
 from harness.matrix.declaration import Declaration, read_declaration
+from harness.matrix.key_tree import node_at, unknown_key
 from harness.matrix.naming import named_after
 from harness.matrix.schema import Declared, Names, RowId, Seeds
 from harness.matrix.source import Document, Key, describe, read_yaml
-from harness.matrix.vocabulary import node_at, unknown_key
-from harness.matrix.wording import refuse
+from harness.matrix.validation_errors import refuse
 from harness.search.constraint import Comparison, parse_comparison
 from harness.search.sides import check_claims, compared_rows
 from harness.search.space import Dimension
@@ -181,7 +181,7 @@ def read_search(path: Path) -> Search:
     try:
         spec = SearchSpec.model_validate(document.value)
     except ValidationError as error:
-        raise refuse(error, SearchSpec, document.tell) from None
+        raise refuse(error, SearchSpec, document.locate) from None
     table = read_declaration(path.parent / spec.table)
     claims = check_claims(spec, document, table)
     rows = compared_rows(claims) or tuple(spec.rows)

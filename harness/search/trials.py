@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from harness.errors import InputError
 from harness.matrix import Matrix, Row
 from harness.matrix.patch import Setting, overlay
-from harness.matrix.wording import refuse
+from harness.matrix.validation_errors import refuse
 from harness.plan import CodeDigest, Plan, build_plan, chain_of, fingerprint
 from harness.search.declaration import Search
 from harness.search.space import Params
@@ -119,11 +119,11 @@ class Trials:
         try:
             laid = model.model_validate(overlay(self.row.recipe.model_dump(by_alias=True), settings))
         except ValidationError as error:
-            raise refuse(error, model, lambda key: document.tell((source, ".".join(map(str, key))))) from None
+            raise refuse(error, model, lambda key: document.locate((source, ".".join(map(str, key))))) from None
         try:
             return self.matrix.trainer.hold_out(laid, self.search.spec.held_out, part)
         except ValidationError as error:
-            raise refuse(error, model, lambda key: document.tell(("held_out", *key[2:]))) from None
+            raise refuse(error, model, lambda key: document.locate(("held_out", *key[2:]))) from None
         except InputError as error:
             raise document.error(("held_out",), str(error)) from None
 

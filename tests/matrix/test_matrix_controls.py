@@ -62,9 +62,9 @@ def test_a_part_of_the_table_has_the_controls_of_its_own_claims_and_a_control_ma
 
 
 def test_without_the_key_nothing_is_added_and_the_record_is_as_before(declare) -> None:
-    told = matrix_to_json(load_matrix(declare(), profile="paper"))
-    assert "controls" not in told
-    assert not any("control" in row for row in told["rows"])
+    exported = matrix_to_json(load_matrix(declare(), profile="paper"))
+    assert "controls" not in exported
+    assert not any("control" in row for row in exported["rows"])
 
 
 def test_a_control_whose_name_is_taken_or_too_long_gets_another(table1: Path) -> None:

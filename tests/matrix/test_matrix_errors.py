@@ -1,4 +1,4 @@
-"""What a declaration gets wrong is told by file, line and key: what was found, what was expected, what was meant."""
+"""Mistakes in a declaration are reported by file, line and key: what was found, what was expected, the nearest name."""
 
 from pathlib import Path
 
@@ -363,13 +363,13 @@ def test_options_are_refused_by_their_names(declare):
 
 
 def test_several_mistakes_are_told_at_once_and_many_are_cut(declare):
-    told = refusal_of(declare(table={"seeds: [0, 1]": "seeds: [a]", "metrics: [mAP]": "metrics: 3"}))
-    assert told == (
+    message = refusal_of(declare(table={"seeds: [0, 1]": "seeds: [a]", "metrics: [mAP]": "metrics: 3"}))
+    assert message == (
         'table.yaml:3: seeds.0: found the text "a", expected a whole number\n'
         "table.yaml:4: metrics: found 3, expected a list"
     )
-    told = refusal_of(declare(table={"[0, 1]": "[" + ", ".join("abcdefghijklmnop") + "]"}))
-    assert told.endswith("\nand 6 more")
+    message = refusal_of(declare(table={"[0, 1]": "[" + ", ".join("abcdefghijklmnop") + "]"}))
+    assert message.endswith("\nand 6 more")
 
 
 def test_a_table_without_rows_is_refused(declare):
@@ -433,6 +433,6 @@ def test_a_mistake_in_a_profile_that_is_not_chosen_is_told(declare, table: dict,
 
 def test_a_mistake_of_a_row_under_a_profile_that_is_not_chosen_is_told(declare) -> None:
     path = declare({"factors: [Softmax, DIL]}": "factors: [Softmax, DIL], profiles: {demo: {set: {augment.flip: 2}}}}"})
-    told = "table.yaml:7: rows.1.profiles.demo.set.augment.flip: found 2, expected a number of at most 1"
-    assert refusal_of(path, profile="paper") == told + '\n(in row "2" of table.yaml)'
+    message = "table.yaml:7: rows.1.profiles.demo.set.augment.flip: found 2, expected a number of at most 1"
+    assert refusal_of(path, profile="paper") == message + '\n(in row "2" of table.yaml)'
     load_matrix(path, profile="paper", rows=["1"])

@@ -118,8 +118,8 @@ def test_constraints_name_a_level_or_any_but_the_default(declare: Declare) -> No
     ],
 )
 def test_a_level_that_there_is_not_is_refused_by_its_place(declare: Declare, factors: str, message: str) -> None:
-    told = refusal(declare, f"rows:\n  - {{id: a, factors: {factors}}}\n")
-    assert told.startswith(f"table.yaml:6: {message}"), told
+    refused = refusal(declare, f"rows:\n  - {{id: a, factors: {factors}}}\n")
+    assert refused.startswith(f"table.yaml:6: {message}"), refused
 
 
 @pytest.mark.parametrize(
@@ -152,14 +152,14 @@ def test_a_generator_says_which_level_it_wants(declare: Declare, generate: str, 
     ],
 )
 def test_levels_that_cannot_be_are_refused_by_their_place(declare: Declare, factor: str, message: str) -> None:
-    told = refusal(declare, "rows:\n  - {id: a, factors: []}\n", f"factors:\n  {factor}\n")
-    assert told.startswith(f"recipe.yaml:15: {message}"), told
+    refused = refusal(declare, "rows:\n  - {id: a, factors: []}\n", f"factors:\n  {factor}\n")
+    assert refused.startswith(f"recipe.yaml:15: {message}"), refused
 
 
 def test_a_toggle_cannot_be_called_as_a_level_is(declare: Declare) -> None:
     recipe = "factors:\n  A: {levels: {x: {data.height_px: 1}}}\n  A=x: {patch: {data.height_px: 2}}\n"
-    told = refusal(declare, "rows:\n  - {id: a, factors: []}\n", recipe)
-    assert told == 'recipe.yaml:16: factors.A=x: "A=x" is already a level of A'
+    refused = refusal(declare, "rows:\n  - {id: a, factors: []}\n", recipe)
+    assert refused == 'recipe.yaml:16: factors.A=x: "A=x" is already a level of A'
 
 
 def test_an_override_may_change_a_value_that_one_level_sets_but_not_one_that_several_set(declare: Declare) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from harness.errors import InputError
-from harness.matrix import generate, naming, source, vocabulary
+from harness.matrix import generate, key_tree, naming, source
 from harness.matrix.source import Document, read_text, read_value, read_yaml
 
 
-@pytest.mark.parametrize("module", [source, vocabulary, generate, naming])
+@pytest.mark.parametrize("module", [source, key_tree, generate, naming])
 def test_the_examples_in_the_docstrings_are_true(module):
     assert doctest.testmod(module).failed == 0
 
@@ -98,8 +98,8 @@ BOMB = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10) if n else 1}]" f
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\na: 2", 'x:2:1: a: "a" stands here twice (first on line 1)'),
-        ("a: {b: 1, b: 2}", 'x:1:11: a.b: "b" stands here twice (first on line 1)'),
+        ("a: 1\na: 2", 'x:2:1: a: "a" is declared twice (first on line 1)'),
+        ("a: {b: 1, b: 2}", 'x:1:11: a.b: "b" is declared twice (first on line 1)'),
         (
             "<<: {a: 1}",
             "x:1:1: merge keys (<<) are not part of YAML 1.2; write the values out",
@@ -113,7 +113,7 @@ BOMB = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10) if n else 1}]" f
         ),
         ("--- 1\n--- 2", "x:2:1: a second document begins; expected one document a file"),
         ("a: *b", 'x:1:4: a: found the alias "*b" before any anchor "&b"'),
-        ("a: &b [*b]", 'x:1:8: a.0: the alias "*b" stands inside of its own anchor'),
+        ("a: &b [*b]", 'x:1:8: a.0: the alias "*b" is inside its own anchor'),
         (BOMB, "x:6:35: a5.5: more than 200,000 values, aliases counted"),
         ("[" * 100_000, "x:1:42: 0.0.0: nested deeper than 40 levels"),
         ("a: [1", "x:1:6: not valid YAML: while parsing a flow sequence; expected ',' or ']', but got '<stream end>'"),

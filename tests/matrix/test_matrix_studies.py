@@ -53,7 +53,7 @@ def test_a_study_tuned_per_row_gives_each_row_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("record", "told"),
+    ("record", "message"),
     [
         (None, "the study margins is not finished under the profile demo"),
         ({"tune": "once", "studies": [{**study("3", 0.7), "best": None}]}, "has no trial with a result"),
@@ -61,10 +61,10 @@ def test_a_study_tuned_per_row_gives_each_row_its_own(tmp_path: Path) -> None:
         ({"tune": "once", "studies": [{**study("3", 0.7), "best": {"params": {E1: 0.7}}}]}, "did not search it"),
     ],
 )
-def test_a_value_that_no_study_found_is_refused_by_line(tmp_path: Path, record: Any, told: str) -> None:
+def test_a_value_that_no_study_found_is_refused_by_line(tmp_path: Path, record: Any, message: str) -> None:
     with pytest.raises(InputError) as refused:
         matrix_with(tmp_path, record)
-    assert told in str(refused.value)
+    assert message in str(refused.value)
     assert "table.yaml:6" in str(refused.value)
 
 

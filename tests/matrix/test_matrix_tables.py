@@ -206,10 +206,10 @@ def test_every_table_loads_under_both_profiles_and_survives_json(table, profile)
     matrix = load_matrix(ABLATIONS / f"{table}.yaml", profile=profile)
     assert matrix.refused == ()
     assert matrix.notes == ()
-    told = json.loads(json.dumps(matrix_to_json(matrix), allow_nan=False))
-    assert told["name"] == table
-    assert told["profile"] == profile
-    assert [Recipe.model_validate(row["recipe"]) for row in told["rows"]] == [row.recipe for row in matrix.rows]
+    exported = json.loads(json.dumps(matrix_to_json(matrix), allow_nan=False))
+    assert exported["name"] == table
+    assert exported["profile"] == profile
+    assert [Recipe.model_validate(row["recipe"]) for row in exported["rows"]] == [row.recipe for row in matrix.rows]
     assert (matrix.synthetic is not None) == (profile == "demo")
     assert matrix.seeds == (0, 1, 2)
 
@@ -318,7 +318,7 @@ def test_the_data_set_of_a_profile_is_told_without_expanding():
         ),
         ({"factors: [Softmax], paper": "set: {data.dataset: cifar100}, factors: [Softmax], paper"}, {}, {}, "cifar100"),
         ({}, {"{losses.softmax.weight: 1.0}": "{losses.softmax.weight: 1.0, data.dataset: cifar100}"}, {}, "cifar100"),
-        ({}, {"epochs: 3": "epochs: much"}, {"data.dataset": "cifar100"}, "cifar100"),  # expand tells what is wrong
+        ({}, {"epochs: 3": "epochs: much"}, {"data.dataset": "cifar100"}, "cifar100"),  # expand reports what is wrong
     ],
 )
 def test_the_data_set_is_the_one_that_the_rows_read(declare, table, recipe, overrides, expected):

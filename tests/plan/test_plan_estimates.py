@@ -49,9 +49,9 @@ def test_what_a_probe_told_is_said_with_its_fewest_steps() -> None:
         ("cpu", speed_key(evaluation)): Speed(70.0, probe_steps=10),
         ("cpu", speed_key(metric)): Speed(50.0),
     }
-    told = estimate(plan, speeds, "cpu")
-    assert told.probed == (classify.fingerprint, evaluation.fingerprint, other.fingerprint)
-    assert told.probe_steps == 10
+    estimated = estimate(plan, speeds, "cpu")
+    assert estimated.probed == (classify.fingerprint, evaluation.fingerprint, other.fingerprint)
+    assert estimated.probe_steps == 10
     assert estimate(plan, {}, "cpu").probe_steps == 0
 
 

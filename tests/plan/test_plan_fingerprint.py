@@ -61,14 +61,14 @@ def test_fingerprints_are_the_pinned_ones(name: str) -> None:
 
 def test_another_process_under_another_hash_seed_agrees() -> None:
     for seed in ("1", "4242"):
-        told = subprocess.run(
+        done = subprocess.run(
             [sys.executable, __file__, "--print"],
             env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
             text=True,
             check=True,
         )
-        assert json.loads(told.stdout) == json.loads(GOLDEN_FILE.read_text())
+        assert json.loads(done.stdout) == json.loads(GOLDEN_FILE.read_text())
 
 
 def test_values_of_different_types_differ() -> None:
@@ -137,12 +137,12 @@ def test_the_order_of_keys_says_nothing(mapping: dict[str, Any], random: Any) ->
 
 
 def test_the_examples_in_the_docstrings_hold() -> None:
-    from harness.plan import effects
+    from harness.plan import identifiable
     from harness.syntax import normalised
 
     module = sys.modules["harness.plan.fingerprint"]
     assert doctest.testmod(module).failed == 0
-    assert doctest.testmod(effects).failed == 0
+    assert doctest.testmod(identifiable).failed == 0
     assert doctest.testmod(sys.modules[normalised.__module__]).failed == 0
 
 

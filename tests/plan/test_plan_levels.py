@@ -1,4 +1,4 @@
-"""Effects of factors with levels: pairs of levels, columns against a reference, the row that tells most."""
+"""Effects of factors with levels: pairs of levels, columns against a reference, the most informative row."""
 
 from itertools import product
 
@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.plan.columns import Setting, columns_of
-from harness.plan.effects import Pair, aliased_effects, identify, main_effects, matched_pairs
-from harness.plan.suggest import most_telling_row, rows_to_add
+from harness.plan.identifiable import Pair, aliased_effects, identify, main_effects, matched_pairs
+from harness.plan.suggest import most_informative_row, rows_to_add
 
 LEVELS = {"Width": (False, "narrow", "wide"), "Depth": ("flat", "deep")}
 Rows = dict[str, Setting]
@@ -46,8 +46,8 @@ def test_where_no_row_has_the_default_the_first_level_that_one_has_is_the_refere
 
 
 def test_a_level_that_no_row_has_is_named() -> None:
-    told = identify({"a": row(False, False), "b": row(False, "wide")}, levels=LEVELS)
-    assert [alias.reason for alias in told.aliases] == [
+    identified = identify({"a": row(False, False), "b": row(False, "wide")}, levels=LEVELS)
+    assert [alias.reason for alias in identified.aliases] == [
         "Scale is off in every row: no row shows what it changes",
         "Width=narrow is off in every row: no row shows what it changes",
         "Depth=deep is off in every row: no row shows what it changes",
@@ -74,7 +74,7 @@ def _rank(design: np.ndarray, unit: np.ndarray) -> int:
 @given(st.lists(settings_, min_size=1, max_size=6, unique=True))
 def test_the_row_that_tells_most_tells_what_it_promises(drawn: list[tuple[bool, ...]]) -> None:
     rows = [row(*setting) for setting in drawn]
-    found = most_telling_row(rows, lambda setting: True, LEVELS)
+    found = most_informative_row(rows, lambda setting: True, LEVELS)
     before = set(main_effects(columns_of(rows, LEVELS)))
     if found is None:
         assert not aliased_effects(columns_of(rows, LEVELS))
@@ -90,7 +90,7 @@ def test_the_row_that_tells_most_tells_what_it_promises(drawn: list[tuple[bool, 
 
 
 def _is_new_reference(setting: tuple[bool | str, ...], rows: list[Setting]) -> bool:
-    """Whether a level stands before all that the rows have: as their reference it would rename the effects."""
+    """Whether a level comes before all that the rows have: as their reference it would rename the effects."""
     return any(
         LEVELS[factor].index(level) < min(LEVELS[factor].index(each[factor]) for each in rows)
         for factor, level in zip(("Width", "Depth"), setting[1:], strict=True)

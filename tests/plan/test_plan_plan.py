@@ -117,25 +117,25 @@ def test_a_table_without_a_row_to_train_is_an_error() -> None:
         planned(matrix((row("1", ("Softmax",)),), ()))
 
 
-def test_the_plan_as_json_tells_who_shares_and_what_is_left() -> None:
+def test_the_plan_as_json_names_shared_stages_and_what_is_left() -> None:
     plan = planned(table1())
     cached = plan.runs[0].stages
-    told = json.loads(json.dumps(plan_to_json(planned(table1(), frozenset(cached)), table1())))
-    by_name = {stage["fingerprint"]: stage for stage in told["stages"]}
+    exported = json.loads(json.dumps(plan_to_json(planned(table1(), frozenset(cached)), table1())))
+    by_name = {stage["fingerprint"]: stage for stage in exported["stages"]}
     assert by_name[cached[0]]["rows"] == ["1", "3", "3(T)"]
     assert by_name[cached[0]]["state"] == "cached"
-    assert sum(stage["state"] == "to run" for stage in told["stages"]) == 16
-    assert told["sharing"]["epochs_saved"] == 16
-    assert [entry["id"] for entry in told["rows"]][:4] == ["1", "2", "3", "3(T)"]
-    assert told["rows"][0]["runs"] == [{"seed": 0, "stages": list(cached)}]
+    assert sum(stage["state"] == "to run" for stage in exported["stages"]) == 16
+    assert exported["sharing"]["epochs_saved"] == 16
+    assert [entry["id"] for entry in exported["rows"]][:4] == ["1", "2", "3", "3(T)"]
+    assert exported["rows"][0]["runs"] == [{"seed": 0, "stages": list(cached)}]
 
 
 def test_claims_are_judged_against_the_rows_that_are_planned() -> None:
     claims = (Claim("SAC helps", "8", "5", "mAP"), Claim("lost", "8", "none", "mAP"))
     table = replace(table1(), claims=claims, rows=(*table1().rows, row("none", ())))
-    told = identify_matrix(table, planned(table))
-    assert [status.identifiable for status in told.claims] == [True, False]
-    assert 'row "none" is refused' in told.claims[1].reason
+    identified = identify_matrix(table, planned(table))
+    assert [status.identifiable for status in identified.claims] == [True, False]
+    assert 'row "none" is refused' in identified.claims[1].reason
 
 
 def test_a_thousand_rows_are_planned_and_identified() -> None:
@@ -151,14 +151,14 @@ def test_a_thousand_rows_are_planned_and_identified() -> None:
 
 
 def test_planning_imports_neither_torch_nor_the_tracker_nor_numpy() -> None:
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", "import sys, harness.plan, harness.execute; print(*sys.modules)"],
         capture_output=True,
         text=True,
         check=True,
         cwd=Path(__file__).parents[2],
     )
-    assert not {"torch", "mlflow", "numpy", "pandas"} & set(told.stdout.split())
+    assert not {"torch", "mlflow", "numpy", "pandas"} & set(done.stdout.split())
 
 
 def test_fingerprints_do_not_depend_on_the_order_in_which_a_recipe_is_written() -> None:

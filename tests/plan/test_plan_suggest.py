@@ -7,11 +7,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from plan_tables import FACTORS, planned
-from test_plan_effects import ROWS, estimable_by_rank, setting, some_rows
+from test_plan_identifiable import ROWS, estimable_by_rank, setting, some_rows
 
 from harness.matrix import declarable, expand, load_matrix, read_declaration
-from harness.plan.effects import Setting, matched_pairs
-from harness.plan.suggest import most_telling_row, rows_to_add
+from harness.plan.identifiable import Setting, matched_pairs
+from harness.plan.suggest import most_informative_row, rows_to_add
 
 RECIPES = Path(__file__).parents[2] / "ablations" / "recipes"
 
@@ -23,7 +23,7 @@ def fits_table_1(on: Setting) -> bool:
 def test_the_row_that_would_add_most_to_table_1_separates_them() -> None:
     # Softmax + Multi makes both effects estimable and pairs with row 1 (Multi) and row 4 (DIL): no row does more, and
     # of those that do as much it turns the fewest factors on (Softmax + DIL does as well, and comes later).
-    suggestion = most_telling_row(list(ROWS.values()), fits_table_1)
+    suggestion = most_informative_row(list(ROWS.values()), fits_table_1)
     assert suggestion is not None
     assert suggestion.factors in {("Softmax", "Multi"), ("Softmax", "DIL")}
     assert suggestion.main_effects == ("DIL", "Multi")
@@ -32,22 +32,22 @@ def test_the_row_that_would_add_most_to_table_1_separates_them() -> None:
 
 def test_a_suggested_row_obeys_the_constraints() -> None:
     rows = [setting(), setting("A"), setting("B")]
-    free = most_telling_row(rows, lambda _: True)
+    free = most_informative_row(rows, lambda _: True)
     assert free is not None
     assert free.factors == ("C",)
-    needs_a = most_telling_row(rows, lambda on: not on["C"] or (on["A"] and not on["B"]))
+    needs_a = most_informative_row(rows, lambda on: not on["C"] or (on["A"] and not on["B"]))
     assert needs_a is not None
     assert needs_a.factors == ("A", "C")
 
 
 def test_rows_that_tell_everything_get_no_suggestion() -> None:
     full = [dict(zip("AB", on, strict=True)) for on in product((False, True), repeat=2)]
-    assert most_telling_row(full, lambda _: True) is None
+    assert most_informative_row(full, lambda _: True) is None
 
 
 def test_many_factors_are_searched_near_the_declared_rows() -> None:
     factors = "".join(chr(ord("A") + number) for number in range(16))
-    suggestion = most_telling_row([setting(factors=factors), setting("A", factors=factors)], lambda _: True)
+    suggestion = most_informative_row([setting(factors=factors), setting("A", factors=factors)], lambda _: True)
     assert suggestion is not None
     assert suggestion.factors == ("P",) or len(suggestion.factors) == 1
 
@@ -63,7 +63,7 @@ def test_the_suggestion_is_the_best_of_all_rows_by_brute_force(rows: list[dict[s
             effects = len(set(estimable_by_rank([*rows, candidate])) - before)
             pairs = len({pair.factor for pair in matched_pairs({**named, "new": candidate})} - paired)
             best = max(best, (effects, pairs))
-    found = most_telling_row(rows, lambda _: True)
+    found = most_informative_row(rows, lambda _: True)
     assert (found is None and best == (0, 0)) or (
         found is not None and (len(found.main_effects), len(found.paired)) == best
     )
@@ -91,7 +91,7 @@ def test_what_is_suggested_can_be_declared_and_trains(rows: list[tuple[str, ...]
         return
     settings_there = [row.factors for row in matrix.rows]
     allowed = declarable(declaration, beside=matrix.rows)
-    one = most_telling_row(settings_there, allowed)
+    one = most_informative_row(settings_there, allowed)
     wanted = {*rows_to_add(settings_there, allowed), *([one.factors] if one else [])}
     longer = load_matrix(table_of([*rows, *wanted], "market1501.yaml", tmp_path))
     plan = planned(longer)
@@ -102,9 +102,9 @@ def test_what_is_suggested_can_be_declared_and_trains(rows: list[tuple[str, ...]
 def test_a_row_that_would_train_nothing_is_not_suggested(tmp_path: Path) -> None:
     rows = [("Softmax",), ("Softmax", "Quadruplet"), ("Softmax", "DIL"), ("Softmax", "DIL", "Multi")]
     declaration = read_declaration(table_of(rows, "market1501.yaml", tmp_path))
-    told = most_telling_row([row.factors for row in expand(declaration).rows], declarable(declaration))
-    assert told is not None
-    assert {"Softmax", "Quadruplet", "Triplet"} & set(told.factors)
+    suggestion = most_informative_row([row.factors for row in expand(declaration).rows], declarable(declaration))
+    assert suggestion is not None
+    assert {"Softmax", "Quadruplet", "Triplet"} & set(suggestion.factors)
 
 
 def test_a_setting_whose_recipe_is_invalid_cannot_be_declared(tmp_path: Path) -> None:

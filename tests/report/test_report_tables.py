@@ -355,7 +355,7 @@ def test_what_cannot_be_told_apart_is_named_with_the_row_to_add() -> None:
     rows = {"a": [], "b": ["DIL", "Multi"]}
     runs = [*runs_of("a", [0.5, 0.6]), *runs_of("b", [0.6, 0.7])]
     report = build_report(snapshot(small_table(rows, rows_to_add=[["DIL"]]), runs))
-    assert report.insight.open == ("DIL and Multi cannot be told apart: they are on together in every row",)
+    assert report.insight.open == ("DIL and Multi cannot be separated: they are on together in every row",)
     assert report.insight.suggestions == (("DIL",),)
 
 

@@ -40,7 +40,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Alias:
-    """Columns whose effects these rows cannot tell apart, and why."""
+    """Columns whose effects these rows cannot separate, and why."""
 
     factors: tuple[str, ...]
     reason: str
@@ -58,7 +58,7 @@ class ClaimStatus:
 
 @dataclass(frozen=True)
 class Identified:
-    """What a set of rows can tell."""
+    """The effects and claims that a set of rows identifies."""
 
     pairs: tuple[Pair, ...]
     main_effects: tuple[str, ...]
@@ -76,7 +76,7 @@ def identify(
     cited: Iterable[str] = (),
     beside: Mapping[str, Hashable] | None = None,
 ) -> Identified:
-    """Everything that ``rows`` can tell.
+    """Returns the effects and claims that ``rows`` identify.
 
     Args:
         rows: The rows that will have results, by id: the level of every factor.
@@ -142,10 +142,10 @@ def main_effects(rows: Sequence[Columns]) -> tuple[str, ...]:
 
 
 def aliased_effects(rows: Sequence[Columns]) -> tuple[Alias, ...]:
-    """The columns whose effects cannot be told apart, one entry for each relation that always holds between them.
+    """The columns whose effects cannot be separated, one entry for each relation that always holds between them.
 
     >>> aliased_effects([{"A": False, "B": False}, {"A": True, "B": True}])[0].reason
-    'A and B cannot be told apart: they are on together in every row'
+    'A and B cannot be separated: they are on together in every row'
     """
     factors = factors_of(rows)
     return tuple(_alias(vector, factors) for vector in null_space(rows))
@@ -206,15 +206,15 @@ def _alias(vector: Vector, factors: Sequence[str]) -> Alias:
     if len(involved) == 1:
         state = "on" if base else "off"
         return Alias(names, f"{names[0]} is {state} in every row: no row shows what it changes")
-    told = f"{', '.join(names[:-1])} and {names[-1]} cannot be told apart"
+    aliased = f"{', '.join(names[:-1])} and {names[-1]} cannot be separated"
     if len(involved) == 2 and not base and involved[0][1] == -involved[1][1]:
-        return Alias(names, f"{told}: they are on together in every row")
+        return Alias(names, f"{aliased}: they are on together in every row")
     if len(involved) == 2 and involved[0][1] == involved[1][1] == -base:
-        return Alias(names, f"{told}: exactly one of them is on in every row")
+        return Alias(names, f"{aliased}: exactly one of them is on in every row")
     left = [_term(weight, factor) for factor, weight in involved if weight > 0]
     right = [_term(-weight, factor) for factor, weight in involved if weight < 0]
     (right if base < 0 else left).extend([str(abs(base))] if base else [])
-    return Alias(names, f"{told}: in every row {' + '.join(left) or '0'} = {' + '.join(right) or '0'} (1 on, 0 off)")
+    return Alias(names, f"{aliased}: in every row {' + '.join(left) or '0'} = {' + '.join(right) or '0'} (1 on, 0 off)")
 
 
 def _term(weight: Fraction, factor: str) -> str:

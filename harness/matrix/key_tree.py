@@ -1,4 +1,4 @@
-"""Which dotted keys there are: the key tree of a pydantic model, to check a key before any value is looked at."""
+"""The tree of a pydantic model's keys: checks a dotted key before any value is read."""
 
 import types
 from collections.abc import Iterator, Mapping
@@ -15,26 +15,26 @@ from harness.matrix.source import describe
 
 @dataclass(frozen=True)
 class Node:
-    """What may stand beneath one key."""
+    """What one key may hold."""
 
     fields: Mapping[str, "Node"] | None = None
     """The keys of a model; of several models when a ``kind`` chooses among them."""
     entries: "Node | None" = None
-    """What stands under each entry of a mapping with free names."""
+    """What each entry of a mapping with free names holds."""
     kinds: Mapping[str, "Node"] | None = None
     """The models by ``kind``, where a kind chooses; pydantic then names the kind in an error's location."""
     items: "Node | None" = None
-    """What stands at each place of a list."""
+    """What each item of a list holds."""
     or_value: bool = False
-    """Whether a single value or a list may stand here in the mapping's place; pydantic then puts a tag between."""
+    """Whether a single value or a list may replace the mapping; pydantic's error locations then contain a tag."""
     is_any_scalar: bool = False
-    """Whether a number, text or a truth value may stand here."""
+    """Whether a number, text or a truth value is allowed."""
     optional: bool = False
-    """Whether null may stand here instead."""
+    """Whether null is allowed."""
 
     @property
     def is_mapping(self) -> bool:
-        """Whether keys stand beneath this one."""
+        """Whether this key has keys of its own."""
         return self.fields is not None or self.entries is not None
 
 
@@ -74,7 +74,7 @@ def _kinds(member: Any) -> tuple[str, ...]:
 
 
 def unknown_key(tree: Node, key: tuple[str, ...]) -> str | None:
-    """Why no value can stand at ``key``, as a sentence; None if one can.
+    """Returns why the tree has no such key, as a sentence; None if it has.
 
     >>> from harness.reid.recipe import Recipe
     >>> unknown_key(key_tree(Recipe), ("model", "stage7"))
@@ -104,7 +104,7 @@ multi_level, output_stride, pooling, stage6, stage6_dilation, weights)'
 
 
 def misplaced(tree: Node, key: tuple[str, ...], value: Any) -> Iterator[tuple[tuple[str, ...], str]]:
-    """All that cannot stand where it stands in ``value``, itself at ``key``: where (within value), and why.
+    """Yields all that is misplaced in ``value``, itself at ``key``: its path within the value, and why.
 
     Unknown keys, and single values in a mapping's place: those an overlay would hide. Types are pydantic's business.
     """

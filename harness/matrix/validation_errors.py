@@ -1,4 +1,4 @@
-"""From pydantic's errors to ours: what was found, what was expected, how to mend it."""
+"""Formats pydantic's validation errors for users: what was found, what was expected, how to fix it."""
 
 import re
 from collections.abc import Callable
@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError, did_you_mean, nearest
+from harness.matrix.key_tree import key_tree, node_at, without_tags
 from harness.matrix.source import Key, describe, plain_scalar
-from harness.matrix.vocabulary import key_tree, node_at, without_tags
 
 MAX_PROBLEMS = 10
 
@@ -37,10 +37,10 @@ _EXPECTED: dict[str, str] = {
 _NUMBERS = {"float_type", "int_type", "int_from_float"}
 
 
-def refuse(error: ValidationError, model: type[BaseModel], tell: Callable[[Key], str]) -> InputError:
-    """One error that tells all that is wrong with a ``model``, a line each; ``tell`` gives the place of a key."""
+def refuse(error: ValidationError, model: type[BaseModel], locate: Callable[[Key], str]) -> InputError:
+    """Returns one error that lists the problems of a ``model``, a line each; ``locate`` returns the place of a key."""
     tree = key_tree(model)
-    told: dict[tuple[Key, str], None] = {}
+    problems: dict[tuple[Key, str], None] = {}
     for detail in error.errors(include_url=False):
         key: Key = without_tags(tree, detail["loc"])
         context = detail.get("ctx", {})
@@ -61,8 +61,8 @@ def refuse(error: ValidationError, model: type[BaseModel], tell: Callable[[Key],
         else:
             sentence = f"found {describe(detail['input'])}, expected {_expected(detail['type'], context, detail)}"
             sentence += hint(detail["type"], detail["input"])
-        told[key, sentence] = None
-    lines = [f"{tell(key)}: {sentence}" for key, sentence in told]
+        problems[key, sentence] = None
+    lines = [f"{locate(key)}: {sentence}" for key, sentence in problems]
     if len(lines) > MAX_PROBLEMS:
         lines[MAX_PROBLEMS:] = [f"and {len(lines) - MAX_PROBLEMS} more"]
     return InputError("\n".join(lines))

@@ -1,4 +1,4 @@
-"""What rows can tell. The oracle: exact ranks of the design matrix, column by column, with numpy."""
+"""Which effects rows identify. The oracle: exact ranks of the design matrix, column by column, with numpy."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from plan_tables import FACTORS, TABLE1
 
 from harness.matrix.matrix import Claim
-from harness.plan.effects import (
+from harness.plan.identifiable import (
     Pair,
     aliased_effects,
     claim_status,
@@ -64,11 +64,11 @@ def test_rows_that_differ_in_more_than_factors_make_no_pair() -> None:
 
 
 def test_table_1_cannot_tell_dilation_from_multi_level_features() -> None:
-    told = identify(ROWS)
-    assert told.main_effects == ("Softmax", "Quadruplet", "Triplet", "SAC")
-    (alias,) = told.aliases
+    identified = identify(ROWS)
+    assert identified.main_effects == ("Softmax", "Quadruplet", "Triplet", "SAC")
+    (alias,) = identified.aliases
     assert alias.factors == ("DIL", "Multi")
-    assert alias.reason == "DIL and Multi cannot be told apart: they are on together in every row"
+    assert alias.reason == "DIL and Multi cannot be separated: they are on together in every row"
 
 
 @pytest.mark.parametrize(
@@ -78,15 +78,15 @@ def test_table_1_cannot_tell_dilation_from_multi_level_features() -> None:
         ([setting(), setting("B"), setting("C")], "A is off in every row: no row shows what it changes"),
         (
             [setting("A"), setting("B"), setting("A", "C")],
-            "A and B cannot be told apart: exactly one of them is on in every row",
+            "A and B cannot be separated: exactly one of them is on in every row",
         ),
         (
             [setting("A"), setting("B"), setting("C")],
-            "A, B and C cannot be told apart: in every row A + B + C = 1 (1 on, 0 off)",
+            "A, B and C cannot be separated: in every row A + B + C = 1 (1 on, 0 off)",
         ),
         (
             [setting(), setting("A", "C"), setting("B", "C")],
-            "A, B and C cannot be told apart: in every row C = A + B (1 on, 0 off)",
+            "A, B and C cannot be separated: in every row C = A + B (1 on, 0 off)",
         ),
     ],
 )
@@ -96,14 +96,14 @@ def test_each_kind_of_alias_is_told_in_words(rows: list[dict[str, bool]], reason
 
 
 def test_one_row_alone_tells_nothing() -> None:
-    told = identify({"1": setting("A")})
-    assert told.pairs == told.main_effects == ()
-    assert {factor for alias in told.aliases for factor in alias.factors} == {"A", "B", "C"}
+    identified = identify({"1": setting("A")})
+    assert identified.pairs == identified.main_effects == ()
+    assert {factor for alias in identified.aliases for factor in alias.factors} == {"A", "B", "C"}
 
 
 def test_no_rows_tell_nothing() -> None:
-    told = identify({})
-    assert (told.pairs, told.main_effects, told.aliases) == ((), (), ())
+    identified = identify({})
+    assert (identified.pairs, identified.main_effects, identified.aliases) == ((), (), ())
 
 
 def test_a_claim_needs_both_rows_and_says_which_is_missing_and_why() -> None:
@@ -126,5 +126,5 @@ def test_estimable_effects_agree_with_ranks(rows: list[dict[str, bool]]) -> None
 
 @given(some_rows)
 def test_every_alias_is_a_relation_that_holds_and_covers_all_that_cannot_be_told(rows: list[dict[str, bool]]) -> None:
-    told = {factor for alias in aliased_effects(rows) for factor in alias.factors}
-    assert told == set("ABCD") - set(main_effects(rows))
+    identified = {factor for alias in aliased_effects(rows) for factor in alias.factors}
+    assert identified == set("ABCD") - set(main_effects(rows))
