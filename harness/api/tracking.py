@@ -18,6 +18,9 @@ from harness.units import UNITS
 if TYPE_CHECKING:
     from harness.report import TableReport
 
+ABSENT = "none"
+"""What a parameter reads that a row has not, while another row of its table has it."""
+
 
 class TableTracking:
     """Opens a table's runs as their stages start, follows what the stages spool, and ends them with their metrics.
@@ -105,9 +108,14 @@ class TableTracking:
         self._opened.add(run)  # last: an interruption may come at any line
 
     def _params(self, row: Row) -> dict[str, Any]:
-        """The few values beside the factors that a person compares runs by."""
+        """The few values beside the factors that a person compares runs by.
+
+        Every run of the table has the same ones, since MLflow's charts draw a parameter that a run lacks as a value.
+        """
+        trainer = self._prepared.trainer
+        names = {name for other in self._rows.values() for name in trainer.params(other.recipe)}
         reuse = {"reuse": "version"} if self._prepared.trusts_version else {}
-        return {**self._prepared.trainer.params(row.recipe), **reuse}
+        return {**dict.fromkeys(sorted(names), ABSENT), **trainer.params(row.recipe), **reuse}
 
     def _follow(self, run: Run) -> None:
         """Follows the spools of the run's stages, as far as the steps before each are known."""
