@@ -261,3 +261,9 @@ def test_a_users_own_loss_brings_its_code_and_its_need_of_logits(
     }
     with pytest.raises(UntrainableError):
         chain((), patch("plan_toy_loss:smooth", supervised=False))
+
+
+def test_the_code_of_a_users_own_network_is_part_of_every_stage() -> None:
+    plain = stages_of(recipe(("Softmax",)), 0, DATA, "none")
+    own = stages_of(recipe(("Softmax",), {"model": {"backbone": "my_nets:net"}}), 0, DATA, "none")
+    assert [set(b.code) - set(a.code) for a, b in zip(plain, own, strict=True)] == [{"my_nets:net"}] * 2
