@@ -33,6 +33,8 @@ class Prepared:
     store: "Store"
     inputs: Inputs
     trusts_version: bool
+    digest: CodeDigest
+    """The code as it was when the table was read, which is what this process runs, whoever edits it meanwhile."""
     """Whether stages are known by the code's hand-kept version, instead of digests of what runs."""
     version_differences: "tuple[VersionDifference, ...]"
     """Libraries that cached stages of the plan ran with in another version."""
@@ -43,8 +45,7 @@ class Prepared:
 
     def with_runs(self, runs: Iterable[tuple[str, int]], settling: Mapping[str, Any] | None) -> "Prepared":
         """The table with a plan of these rows and seeds, as its settling asks for them."""
-        digest = hand_kept_version if self.trusts_version else code_digest
-        plan = build_plan(self.whole, self.trainer, self.inputs, digest, self.store.completion_lookup(), runs)
+        plan = build_plan(self.whole, self.trainer, self.inputs, self.digest, self.store.completion_lookup(), runs)
         return replace(self, plan=plan, settling=settling)
 
     @property
@@ -129,6 +130,7 @@ def prepare(
         store=kept,
         inputs=inputs,
         trusts_version=trust_version,
+        digest=digest,
         version_differences=differences,
         allowed=allowed,
     )

@@ -11,5 +11,8 @@ def train(settings: Any, run: Any) -> dict[str, Any]:
         raise KeyboardInterrupt
     if Path("fail").exists() and run.seed == 3 and settings.gain:
         raise ValueError("no")
+    if Path("edit").exists() and run.seed == 3:
+        with Path(__file__).open("a") as file:
+            file.write("EDITED = True\n")
     luck = np.random.default_rng([run.seed, int(10 * settings.gain), int(settings.other)]).standard_normal()
     return {"score": settings.gain + 0.1 * luck}

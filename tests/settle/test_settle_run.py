@@ -86,6 +86,19 @@ def test_killed_it_goes_on_to_the_same_decisions(
     assert verdicts(ended) == {"a little": ("open", 12)}
 
 
+def test_code_that_is_edited_meanwhile_counts_from_the_next_command_on(declare: Declare, settle: Settle) -> None:
+    claims = [{"text": "a little", "better": "other", "than": "plain", "metric": "score"}]
+    table = declare(claims=claims)
+    Path("edit").touch()
+    ended, settling, _ = settle(table, most=5)
+    assert told(settling) == [("open", [3, 4, 5])]
+    assert {run.evaluation for run in ended.prepared.plan.runs} == set(ended.outcomes)
+    assert ended.to_json()["rows"]
+    Path("edit").unlink()
+    again, _, _ = settle(table, most=5)
+    assert again.trained == len(again.prepared.plan.runs)
+
+
 def test_a_run_that_failed_leaves_its_claim_open_until_it_is_mended(declare: Declare, settle: Settle) -> None:
     claims = [{"text": "gain helps", "better": "gain", "than": "both", "metric": "score"}]
     table = declare(claims=claims)
