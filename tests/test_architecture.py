@@ -46,19 +46,24 @@ EXCEPTIONS = {("api", "report"): {("reid",)}}
 METHOD = {
     "spec": set(),
     "layout": {"spec"},
-    "recipe": {"spec", "layout", "metrics", "models"},
+    "objectives": {"spec"},
+    "optimisation": {"spec"},
+    "recipe": {"spec", "layout", "metrics", "models", "objectives", "optimisation"},
     "own_metrics": {"recipe"},
     "compiled": set(),
     "files": set(),
     "metrics": set(),
     "data": {"compiled", "layout"},
     "models": set(),
-    "losses": {"models"},
+    "losses": {"models", "objectives"},
     "evaluate": {"compiled"},
-    "stages": {"recipe", "spec", "models"},
-    "train": {"recipe", "files", "metrics", "own_metrics", "stages", "data", "models", "losses", "evaluate"},
+    "stages": {"recipe", "spec", "models", "objectives", "optimisation"},
+    "train": {
+        *("recipe", "objectives", "optimisation", "files", "metrics", "own_metrics", "stages"),
+        *("data", "models", "losses", "evaluate"),
+    },
     "trained": {"recipe", "stages", "data", "train"},
-    "trainer": {"spec", "recipe", "files", "metrics", "stages", "data", "models", "trained"},
+    "trainer": {"spec", "recipe", "objectives", "files", "metrics", "stages", "data", "models", "trained"},
 }
 """The same for the rooms of the method, ``harness.reid``, which may import nothing of the harness but the shared."""
 
@@ -66,6 +71,7 @@ OUTSIDE = {
     "fsspec": {"execute"},
     "mlflow": {"track"},
     "optuna": {"search"},
+    "pytorch_metric_learning": {"reid"},
     "typer": {"cli"},
     "timm": {"reid"},
     "yaml": {"matrix"},

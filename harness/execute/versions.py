@@ -8,6 +8,8 @@ from functools import lru_cache
 from importlib import metadata
 
 _LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "pillow")
+_EXTRAS = ("pytorch-metric-learning",)
+"""Recorded where they are installed."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,12 @@ class VersionDifference:
 def library_versions() -> dict[str, str]:
     """Returns the versions of Python and of the libraries that a result may depend on."""
     versions = {"python": platform.python_version()}
-    for library in _LIBRARIES:
+    for library in (*_LIBRARIES, *_EXTRAS):
         try:
             versions[library] = metadata.version(library)
         except metadata.PackageNotFoundError:
-            versions[library] = "not installed"
+            if library in _LIBRARIES:
+                versions[library] = "not installed"
     return versions
 
 

@@ -13,13 +13,11 @@ from harness.errors import did_you_mean
 from harness.reid.layout import Declared
 from harness.reid.metrics import METRICS
 from harness.reid.models.sources import plain_resnet
-from harness.reid.spec import Spec, refusal
+from harness.reid.objectives import BUILT_IN_LOSSES, UNSUPERVISED, LossesSpec
+from harness.reid.optimisation import OptimizerSpec, ScheduleSpec
+from harness.reid.spec import Fraction, PositiveInt, Spec, refusal
 
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-NonNegative = Annotated[float, Field(ge=0.0)]
-PositiveInt = Annotated[int, Field(gt=0, le=1_000_000)]
 Pixels = Annotated[int, Field(gt=0, le=10_000)]
-BUILT_IN_LOSSES = ("softmax", "triplet", "quadruplet", "sac")
 
 
 class HeldOut(Spec):
@@ -90,56 +88,6 @@ class ModelSpec(Spec):
     """
 
 
-class SoftmaxSpec(Spec):
-    """Cross-entropy over the training identities (eq. 3)."""
-
-    weight: NonNegative = 0.0
-    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-
-
-class TripletSpec(Spec):
-    """Batch-hard triplet loss (eq. 4)."""
-
-    weight: NonNegative = 0.0
-    epsilon: NonNegative = 0.5
-
-
-class QuadrupletSpec(Spec):
-    """Quadruplet-hard loss (eq. 5)."""
-
-    weight: NonNegative = 0.0
-    epsilon1: NonNegative = 0.5
-    epsilon2: NonNegative = 0.2
-
-
-class SacSpec(Spec):
-    """Self-attention constraint (eq. 1 and 2)."""
-
-    weight: NonNegative = 0.0
-
-
-class CustomLossSpec(Spec):
-    """A user's own loss: ``implementation`` names ``package.module:function``; see the README for its signature."""
-
-    implementation: str
-    weight: NonNegative = 0.0
-    supervised: bool = True
-    """Whether a stage with this loss alone is worth training."""
-    options: dict[str, float | int | bool | str] = {}
-
-
-class LossesSpec(Spec):
-    """All losses with their weights; weight 0 means off, and an off loss leaves no trace in a stage."""
-
-    softmax: SoftmaxSpec = SoftmaxSpec()
-    triplet: TripletSpec = TripletSpec()
-    quadruplet: QuadrupletSpec = QuadrupletSpec()
-    sac: SacSpec = SacSpec()
-    custom: dict[str, CustomLossSpec] = {}
-    normalize_embeddings: bool = False
-    """Whether the metric losses (triplet, quadruplet) see l2-normalised embeddings."""
-
-
 class ShuffledSampler(Spec):
     """Every training image once an epoch, in a random order; the last, smaller batch is dropped."""
 
@@ -155,35 +103,11 @@ class IdentitySampler(Spec):
     images: Annotated[int, Field(ge=2, le=1_000_000)]
 
 
-class OptimizerSpec(Spec):
-    """The optimiser of one stage."""
-
-    kind: Literal["sgd", "adam", "adamw"] = "sgd"
-    lr: Annotated[float, Field(gt=0.0)]
-    lr_from_scratch: Annotated[float, Field(gt=0.0)] | None = None
-    """Learning rate when no earlier stage was trained (rows that skip stage 1); default: ``lr``."""
-    new_layers_multiplier: Annotated[float, Field(gt=0.0)] = 1.0
-    """Multiplies the learning rate of layers that the backbone's weights do not cover."""
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
-    weight_decay: NonNegative = 5e-4
-    decay_all: bool = True
-    """Whether biases and the normalisations' scales and shifts decay like the other weights."""
-
-
-class ScheduleSpec(Spec):
-    """Learning rate by epoch: ``step`` multiplies by ``factor`` after every ``every`` epochs; ``cosine`` falls to 0."""
-
-    kind: Literal["step", "cosine"] = "step"
-    every: PositiveInt = 50
-    factor: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
-    warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)] = 0
-
-
 class StageSpec(Spec):
     """One training stage: which of the losses it may use, and how it optimises them."""
 
     losses: list[str]
-    """Names among softmax, triplet, quadruplet, sac and the custom losses. Those that a row turns on are used."""
+    """Names among ``BUILT_IN_LOSSES`` and the custom losses. Those that a row turns on are used."""
     needs_one_of: list[str] = []
     """The stage is skipped unless the row turns one of these on; empty: any supervised loss of the stage will do."""
     epochs: PositiveInt
@@ -281,6 +205,15 @@ class Recipe(Spec):
         return self
 
     @model_validator(mode="after")
+    def _losses_that_are_on_have_a_stage(self) -> "Recipe":
+        for name in self.losses.active():
+            if not any(name in stage.losses for stage in self.stages.values()):
+                key = f"losses.{name}.weight" if name in BUILT_IN_LOSSES else f"losses.custom.{name}.weight"
+                places = " or ".join(f"stages.{stage}.losses" for stage in self.stages)
+                raise refusal(key, f"the loss is on and no stage uses it; add {name} to {places}")
+        return self
+
+    @model_validator(mode="after")
     def _own_metrics_have_names_of_their_own(self) -> "Recipe":
         for key in self.evaluation.metrics:
             if key in METRICS[self.evaluation.protocol]:
@@ -310,25 +243,19 @@ class Recipe(Spec):
 
     def active_losses(self, stage: str) -> dict[str, Spec]:
         """The losses of ``stage`` whose weight is above 0, by name, in the stage's order."""
-        named: dict[str, Spec] = {
-            "softmax": self.losses.softmax,
-            "triplet": self.losses.triplet,
-            "quadruplet": self.losses.quadruplet,
-            "sac": self.losses.sac,
-            **self.losses.custom,
-        }
-        return {name: named[name] for name in self.stages[stage].losses if getattr(named[name], "weight", 0.0) > 0.0}
+        active = self.losses.active()
+        return {name: active[name] for name in self.stages[stage].losses if name in active}
 
     def trained_stages(self) -> tuple[str, ...]:
         """The stages that this recipe trains, in order.
 
         A stage is skipped unless one of its ``needs_one_of`` losses is on; where it names none, unless one of its
-        supervised losses is on (all but ``sac`` and custom losses that say ``supervised: false``).
+        supervised losses is on (all but ``sac``, ``center`` and custom losses that say ``supervised: false``).
         """
         trained = []
         for name, stage in self.stages.items():
             active = self.active_losses(name)
-            supervised = [key for key in active if key != "sac" and getattr(active[key], "supervised", True)]
+            supervised = [key for key in active if key not in UNSUPERVISED and getattr(active[key], "supervised", True)]
             if any(loss in active for loss in stage.needs_one_of) if stage.needs_one_of else supervised:
                 trained.append(name)
         return tuple(trained)

@@ -11,25 +11,25 @@ from typing import Any
 from harness.code import mentions
 from harness.errors import InputError
 from harness.reid.models.sources import is_own
+from harness.reid.objectives import LIBRARY_LOSSES, ON_DISTANCES, CustomLossSpec
+from harness.reid.optimisation import OptimizerSpec
 from harness.reid.recipe import (
     ArithmeticSpec,
-    CustomLossSpec,
     EvaluationSpec,
     ModelSpec,
-    OptimizerSpec,
     Recipe,
-    ScheduleSpec,
     ShuffledSampler,
 )
 from harness.reid.spec import Spec
 from harness.trainer import Inputs, StageSpec, UntrainableError
 
-_METRIC = frozenset({"triplet", "quadruplet"})
 _SCORED_SPLITS = {"market": ("query", "gallery"), "classification": ("test",)}
 
 
 CODE_ROOTS = {"train": "harness.reid.train.training", "evaluate": "harness.reid.train.scoring"}
 """The module whose code (and whatever it imports) decides a stage's result, by kind of stage."""
+LIBRARY_ROOT = "harness.reid.losses.library"
+"""Another such module, of the stages with a loss of pytorch-metric-learning."""
 CLASSES = "classes"
 """Among the sizes of the inputs: the number of training identities or classes; every other size is a split's images."""
 
@@ -88,8 +88,8 @@ def stages_of(recipe: Recipe, seed: int, inputs: Inputs, weights_identity: str) 
 
 
 NO_STAGE = (
-    "trains nothing: no stage has a loss on that it needs or can learn from (softmax, triplet, quadruplet, or a custom "
-    "one with supervised: true)"
+    "trains nothing: no stage has a loss on that it needs or can learn from (all but sac, center and a custom one "
+    "with supervised: false)"
 )
 
 
@@ -127,9 +127,10 @@ def _own_network(model: ModelSpec) -> Sequence[str]:
 
 
 def _implementations(recipe: Recipe, stage: str) -> Sequence[str]:
-    """References to the users' own losses that are on in a stage."""
-    losses = recipe.active_losses(stage).values()
-    return sorted({loss.implementation for loss in losses if isinstance(loss, CustomLossSpec)})
+    """References to the users' own losses that are on in a stage, and the library's door if it is used."""
+    losses = recipe.active_losses(stage)
+    own = sorted({loss.implementation for loss in losses.values() if isinstance(loss, CustomLossSpec)})
+    return [*own, *[LIBRARY_ROOT] * bool(LIBRARY_LOSSES & losses.keys())]
 
 
 def _train_settings(recipe: Recipe, name: str, inputs: Inputs, *, from_scratch: bool) -> dict[str, Any]:
@@ -143,13 +144,13 @@ def _train_settings(recipe: Recipe, name: str, inputs: Inputs, *, from_scratch: 
         "losses": {loss: _loss_settings(options) for loss, options in losses.items()},
         "sampler": spec.sampler.model_dump(),
         "optimizer": _optimizer_settings(spec.optimizer, from_scratch=from_scratch),
-        "schedule": _schedule_settings(spec.schedule),
+        "schedule": spec.schedule.settings(),
         "epochs": spec.epochs,
         "arithmetic": _arithmetic_settings(recipe.arithmetic, trained=True),
     }
     if spec.last_epoch < spec.epochs:
         settings["stop_after"] = spec.last_epoch
-    if _METRIC & losses.keys():
+    if ON_DISTANCES & losses.keys():
         settings["normalize_embeddings"] = recipe.losses.normalize_embeddings
     return settings
 
@@ -212,15 +213,10 @@ def _loss_settings(spec: Spec) -> dict[str, Any]:
 
 
 def _optimizer_settings(spec: OptimizerSpec, *, from_scratch: bool) -> dict[str, Any]:
-    unread = {"lr_from_scratch", *["momentum"] * (spec.kind != "sgd"), *["decay_all"] * spec.decay_all}
-    settings = spec.model_dump(exclude=unread)
+    settings = spec.settings()
     if from_scratch and spec.lr_from_scratch is not None:
         settings["lr"] = spec.lr_from_scratch
     return settings
-
-
-def _schedule_settings(spec: ScheduleSpec) -> dict[str, Any]:
-    return spec.model_dump(exclude=set() if spec.kind == "step" else {"every", "factor"})
 
 
 def _arithmetic_settings(spec: ArithmeticSpec, *, trained: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -15,6 +16,7 @@ from harness.reid.data.readers import Named
 from harness.reid.files import ATTENTION, PER_QUERY
 from harness.reid.metrics import METRICS
 from harness.reid.models.sources import IMAGENET, is_own, plain_resnet, weights_anywhere, weights_identity
+from harness.reid.objectives import LIBRARY_LOSSES
 from harness.reid.recipe import Recipe
 from harness.reid.spec import Spec
 from harness.reid.stages import CLASSES, NO_STAGE, stages_of
@@ -62,10 +64,16 @@ class ReidTrainer(Trainer):
         return stages_of(recipe, seed, inputs, weights_identity(recipe.model.backbone, recipe.model.weights))
 
     def untrainable(self, settings: BaseModel) -> str:
-        """Returns why no stage would be trained, or what a factor needs and the backbone lacks."""
+        """Returns why no stage would be trained, or what a loss or a factor needs and is not there."""
         recipe = _recipe(settings)
         if not recipe.trained_stages():
             return NO_STAGE
+        wanted = sorted(LIBRARY_LOSSES & recipe.losses.active().keys())
+        if wanted and find_spec("pytorch_metric_learning") is None:
+            return (
+                f"losses.{wanted[0]} needs pytorch-metric-learning, which is not installed; add the extra losses "
+                "(uv sync --extra losses, or pip install 'ablation-harness[losses]')"
+            )
         model = recipe.model
         if is_own(model.backbone) and model.weights == IMAGENET:
             return f'model.weights: found "{IMAGENET}", which "{model.backbone}" has not; write none or a file\'s path'

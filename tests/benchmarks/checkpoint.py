@@ -17,7 +17,7 @@ from measure import arguments, now, tell
 from subjects import Scale, training_stage, untrained
 
 from harness.reid.train.checkpoint import CheckpointWriter, save_checkpoint
-from harness.reid.train.loop import make_optimizer
+from harness.reid.train.optimizer import make_optimizer
 
 CLASSES = 751
 

@@ -31,7 +31,7 @@ from harness.matrix import matrix_to_json, recipe_to_yaml
 from harness.plan import Plan, Run
 from harness.reid.files import ATTENTION, PER_QUERY, WEIGHTS
 from harness.reid.train.checkpoint import save_checkpoint
-from harness.reid.train.loop import make_optimizer
+from harness.reid.train.optimizer import make_optimizer
 from harness.reid.train.settings import Circumstances, TrainSettings
 from harness.search import read_search
 from harness.search.study import SearchStudy, open_storage

@@ -26,7 +26,8 @@ from torchvision.datasets.folder import pil_loader
 from harness.reid.data import Split, cached_images, label_map, open_dataset
 from harness.reid.data.batches import ImageFeeder
 from harness.reid.losses import compute_losses
-from harness.reid.train.loop import Training, make_optimizer
+from harness.reid.train.loop import Training
+from harness.reid.train.optimizer import make_optimizer
 from harness.reid.train.settings import TrainSettings
 
 Example = tuple[torch.Tensor, int]

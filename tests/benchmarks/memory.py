@@ -26,7 +26,7 @@ from torch.distributed._tools.mem_tracker import MemTracker
 from harness.reid.data.augment import normalize
 from harness.reid.losses import compute_losses
 from harness.reid.models.network import Network
-from harness.reid.train.loop import make_optimizer
+from harness.reid.train.optimizer import make_optimizer
 from harness.reid.train.settings import TrainSettings
 
 STEPS = 2

@@ -25,7 +25,8 @@ from harness.reid.data.batches import ImageFeeder
 from harness.reid.losses import compute_losses
 from harness.reid.models.cost import network_cost
 from harness.reid.train.device import arithmetic
-from harness.reid.train.loop import Training, make_optimizer
+from harness.reid.train.loop import Training
+from harness.reid.train.optimizer import make_optimizer
 from harness.reid.train.settings import TrainSettings
 
 TARGET = "0.97 or more of the bare step"

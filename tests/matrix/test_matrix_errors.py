@@ -6,6 +6,7 @@ import pytest
 
 from harness.errors import InputError
 from harness.matrix import load_matrix
+from harness.reid.optimisation import OPTIMIZERS
 
 FACTORS = "one of: DIL, Plain, SAC, Softmax"
 IN_ROW_1 = '\n(in row "1" of table.yaml)'
@@ -223,8 +224,10 @@ def test_a_mistake_in_a_table_is_told_whole(declare, old, new, message):
         (
             "lr: 0.1",
             "lr: 0.1, kind: sdg",
-            'recipe.yaml:12: stages.classify.optimizer.kind: found the text "sdg", expected "sgd", "adam" or "adamw"; '
-            'did you mean "sgd"?' + IN_ROW_1,
+            'recipe.yaml:12: stages.classify.optimizer.kind: "sdg" is no optimiser; did you mean "sgd"? (one of: '
+            + ", ".join(sorted(OPTIMIZERS))
+            + ")"
+            + IN_ROW_1,
         ),
         (
             "kind: shuffled",
@@ -253,7 +256,8 @@ def test_a_mistake_in_a_table_is_told_whole(declare, old, new, message):
             "losses.softmax.weight: 1.0",
             "losses.sofmax.weight: 1.0",
             'recipe.yaml:15: factors.Softmax.patch.losses.sofmax.weight: "sofmax" is no key of losses; did you mean '
-            '"softmax"? (one of: custom, normalize_embeddings, quadruplet, sac, softmax, triplet)',
+            '"softmax"? (one of: arcface, center, circle, contrastive, cosface, custom, normalize_embeddings, '
+            "quadruplet, sac, softmax, triplet)",
         ),
         (
             "losses.softmax.weight: 1.0",
@@ -271,7 +275,7 @@ def test_a_mistake_in_a_table_is_told_whole(declare, old, new, message):
             "losses: [softmax, sac]",
             "losses: [softmx]",
             'recipe.yaml:9: stages.classify.losses: "softmx" is no loss; did you mean "softmax"? '
-            "(one of: quadruplet, sac, softmax, triplet)" + IN_ROW_1,
+            "(one of: arcface, center, circle, contrastive, cosface, quadruplet, sac, softmax, triplet)" + IN_ROW_1,
         ),
         (
             "epochs: 3",

@@ -340,16 +340,16 @@ def test_a_declaration_is_expanded_any_number_of_times_with_equal_results(declar
 def test_a_users_own_loss_is_a_factor_in_yaml_alone(declare):
     path = declare(
         recipe={
-            "losses: [softmax, sac]": "losses: [softmax, sac, center]",
+            "losses: [softmax, sac]": "losses: [softmax, sac, ring]",
             "  triplet: {epsilon: 0.5}": "  triplet: {epsilon: 0.5}\n"
-            "  custom: {center: {implementation: my_losses:center, options: {decay: 0.9, name: a}}}",
-            "patch: {model.multi_level: false}\n    excludes: [DIL]": "patch: {losses.custom.center.weight: 0.1}",
+            "  custom: {ring: {implementation: my_losses:ring, options: {decay: 0.9, name: a}}}",
+            "patch: {model.multi_level: false}\n    excludes: [DIL]": "patch: {losses.custom.ring.weight: 0.1}",
         },
         table={"[Softmax, DIL, SAC]": "[Softmax, Plain]"},
     )
     recipe = load_matrix(path).rows[2].recipe
-    assert list(recipe.active_losses("classify")) == ["softmax", "center"]
-    assert recipe.losses.custom["center"].options == {"decay": 0.9, "name": "a"}
+    assert list(recipe.active_losses("classify")) == ["softmax", "ring"]
+    assert recipe.losses.custom["ring"].options == {"decay": 0.9, "name": "a"}
 
 
 def test_a_thousand_rows_expand(declare):

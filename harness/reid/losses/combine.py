@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.errors import InputError
 from harness.plugins import load_object
 from harness.reid.losses.attention import self_attention_constraint
-from harness.reid.losses.geometry import l2_normalize
+from harness.reid.losses.geometry import at_least_float32, l2_normalize
 from harness.reid.losses.metric import quadruplet_loss, triplet_loss
 from harness.reid.losses.softmax import softmax_loss
 from harness.reid.models.output import Output
@@ -46,6 +46,7 @@ def compute_losses(
     *,
     normalize_embeddings: bool = False,
     custom: Mapping[str, CustomLoss] | None = None,
+    modules: nn.ModuleDict | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighted sum of the active losses (eq. 6), and every loss by name before it is weighted.
 
@@ -56,9 +57,10 @@ def compute_losses(
         output: What the network gave for the batch.
         labels: Identities (B,) as class indices, on the network's device.
         active: Settings by loss: ``weight`` and the loss's own (``label_smoothing``; ``epsilon``; ``epsilon1`` and
-            ``epsilon2``), or ``implementation``, ``weight`` and ``options`` for a user's own.
-        normalize_embeddings: Whether triplet and quadruplet see l2-normalised embeddings.
+            ``epsilon2``; ...), or ``implementation``, ``weight`` and ``options`` for a user's own.
+        normalize_embeddings: Whether the losses on distances see l2-normalised embeddings.
         custom: The functions of the user's own losses; see :func:`load_custom_losses`.
+        modules: The losses that are modules; see :func:`harness.reid.losses.build_modules`.
 
     Raises:
         BatchError: See :mod:`harness.reid.losses.metric`.
@@ -74,6 +76,8 @@ def compute_losses(
             if custom and name in custom:
                 term = custom[name](output, labels, **settings.get("options", {}))
                 terms[name] = _scalar(name, term)
+            elif modules is not None and name in modules:
+                terms[name] = modules[name](at_least_float32(embeddings), labels)
             else:
                 options = {key: value for key, value in settings.items() if key != "weight"}
                 terms[name] = _paper_loss(name, output, embeddings, labels, options)
@@ -93,7 +97,7 @@ def _paper_loss(name: str, output: Output, embeddings: Tensor, labels: Tensor, o
             return quadruplet_loss(embeddings, labels, **options)
         case "sac":
             return self_attention_constraint(output.maps, **options)
-    raise ValueError(f'loss "{name}" is neither one of the paper\'s nor among the custom losses given')
+    raise ValueError(f'loss "{name}" is neither one of the paper\'s nor among the losses given')
 
 
 def _scalar(name: str, term: object) -> Tensor:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from harness.reid.losses.geometry import at_least_float32, norms_of, pairwise_distances
 
-_IDENTITIES_NEEDED = {"triplet": 2, "quadruplet": 3}
+_IDENTITIES_NEEDED = {"triplet": 2, "quadruplet": 3, "circle": 2, "contrastive": 2}
 
 
 class BatchError(ValueError):
@@ -33,7 +33,7 @@ class BatchError(ValueError):
 def check_batch(labels: Tensor, losses: Iterable[str]) -> None:
     """Refuses a batch that the metric losses among ``losses`` cannot use; other names ask for nothing.
 
-    Triplet needs two images or more of every identity and two identities, quadruplet three: of an anchor, of its
+    All of them need two images or more of every identity, and two identities; quadruplet three: of an anchor, of its
     negative, and one that is neither.
 
     Args:

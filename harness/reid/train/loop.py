@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from harness.errors import StageError
 from harness.reid.data.augment import AugmentationDraws, augment, draw_augmentation
 from harness.reid.data.batches import Batch, Feeder
 from harness.reid.data.sampler import identity_batches, shuffled_batches
 from harness.reid.losses import BatchError, CustomLoss, check_batch, compute_losses
-from harness.reid.models.network import Network, parameter_groups
-from harness.reid.recipe import IdentitySampler, OptimizerSpec
+from harness.reid.models.network import Network
+from harness.reid.recipe import IdentitySampler
 from harness.reid.train.checkpoint import CheckpointWriter, load_newest_checkpoint
 from harness.reid.train.device import DeviceMeter
+from harness.reid.train.optimizer import make_optimizer
 from harness.reid.train.randomness import derive_seed, generator, seed_global
 from harness.reid.train.schedule import learning_rate_factor
 from harness.reid.train.settings import TrainSettings
@@ -61,6 +62,7 @@ class Training:
         checkpoints: Folder for checkpoints.
         spool: File for the losses by step.
         custom: The functions of the user's own losses among ``settings.losses``.
+        modules: Those among them that are modules, with the state to start from, on the CPU or the device.
         emit: Told epoch, step, loss and images/s at every reading of the losses.
         threads: Threads that augment on a CPU; no result depends on them.
         log_every: Steps between two readings. Readings also end every epoch.
@@ -83,6 +85,7 @@ class Training:
         threads: int,
         log_every: int,
         checkpoint_minutes: float,
+        modules: nn.ModuleDict | None = None,
     ) -> None:
         self.network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.progress = Progress()
@@ -93,12 +96,13 @@ class Training:
         self._checkpoints = CheckpointWriter(checkpoints, device)
         self._spool = SpoolWriter(spool)
         self._custom = custom
+        self.modules = (nn.ModuleDict() if modules is None else modules).to(device)
         self._emit = emit
         self._threads = threads
         self._log_every = log_every
         self._checkpoint_s = 60.0 * checkpoint_minutes
         self._pixels: Tensor | None = None
-        self._optimizer = make_optimizer(network, settings.optimizer)
+        self._optimizer = make_optimizer(network, settings.optimizer, self.modules.parameters())
         self._base_rates = [group["lr"] for group in self._optimizer.param_groups]
         self._resume(checkpoints)
         if settings.arithmetic.compile:
@@ -119,7 +123,6 @@ class Training:
         self.network.train()
         with closing(self._checkpoints):
             while progress.epoch < settings.last_epoch:
-                self._set_learning_rate(progress.epoch)
                 batches = self._batches(progress.epoch)
                 self._check(batches)
                 for readings in self._epoch(batches):
@@ -146,6 +149,7 @@ class Training:
         draws = self._draws(range(self.progress.step, steps), size)
         started = saved = time.monotonic()
         for batch, drawn in zip(self._feeder.batches(batches[self.progress.step :], self._labels), draws, strict=True):
+            self._set_learning_rate(steps)
             terms = self._step(batch, drawn)
             names = tuple(terms)
             window.append(torch.stack(tuple(terms.values())))
@@ -204,6 +208,7 @@ class Training:
             settings.losses,
             normalize_embeddings=settings.normalize_embeddings,
             custom=self._custom,
+            modules=self.modules,
         )
         total.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
@@ -232,8 +237,9 @@ class Training:
             except BatchError as error:
                 raise StageError(f'stage "{self._settings.name}": {error}') from error
 
-    def _set_learning_rate(self, epoch: int) -> None:
-        factor = learning_rate_factor(self._settings.schedule, epoch, self._settings.epochs)
+    def _set_learning_rate(self, steps: int) -> None:
+        progress, settings = self.progress, self._settings
+        factor = learning_rate_factor(settings.schedule, progress.epoch, settings.epochs, progress.step, steps)
         for group, rate in zip(self._optimizer.param_groups, self._base_rates, strict=True):
             group["lr"] = rate * factor
 
@@ -268,6 +274,7 @@ class Training:
     def _save(self, *, needed: bool = False) -> None:
         state = {
             "network": self.network.state_dict(),
+            "losses": dict(self.modules.state_dict()),
             "optimizer": self._optimizer.state_dict(),
             "progress": vars(self.progress),
             "spool": self._spool.position(),
@@ -280,28 +287,7 @@ class Training:
             self._spool.truncate(0)
             return
         self.network.load_state_dict(state["network"])
+        self.modules.load_state_dict(state["losses"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
         self._spool.truncate(state["spool"])
-
-
-def make_optimizer(network: Network, spec: OptimizerSpec) -> torch.optim.Optimizer:
-    """The stage's optimiser over two groups of parameters: the backbone's, and those its weights do not cover.
-
-    Without ``decay_all`` each is two groups: its biases and the normalisations' scales and shifts (parameters of one
-    dimension) do not decay.
-    """
-    backbone, new = parameter_groups(network)
-    groups: list[dict[str, Any]] = []
-    for parameters, rate in ((backbone, spec.lr), (new, spec.lr * spec.new_layers_multiplier)):
-        decaying = [one for one in parameters if spec.decay_all or one.ndim > 1]
-        others = [one for one in parameters if not spec.decay_all and one.ndim <= 1]
-        groups += [{"params": decaying, "lr": rate}] if decaying else []
-        groups += [{"params": others, "lr": rate, "weight_decay": 0.0}] if others else []
-    match spec.kind:
-        case "sgd":
-            return torch.optim.SGD(groups, momentum=spec.momentum, weight_decay=spec.weight_decay, fused=True)
-        case "adam":
-            return torch.optim.Adam(groups, weight_decay=spec.weight_decay, fused=True)
-        case "adamw":
-            return torch.optim.AdamW(groups, weight_decay=spec.weight_decay, fused=True)

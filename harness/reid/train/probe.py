@@ -31,7 +31,7 @@ from harness.reid.train.device import arithmetic, prepare_device
 from harness.reid.train.loop import Training
 from harness.reid.train.scoring import BATCH, Extractor, rank
 from harness.reid.train.settings import Circumstances, EvaluateSettings, ImageSettings, TrainSettings
-from harness.reid.train.training import fit_sampler, starting_network
+from harness.reid.train.training import fit_sampler, starting_modules, starting_network
 from harness.trainer import SPOOL, Emit, Task
 
 _STEPS = 10
@@ -130,8 +130,10 @@ def _training_speed(
     sampler = stage.sampler
     batch = sampler.batch_size if isinstance(sampler, ShuffledSampler) else sampler.identities * sampler.images
     with arithmetic(device, tf32=stage.arithmetic.tf32, deterministic=stage.arithmetic.deterministic):
+        network = starting_network(stage, circumstances, classes, None)
+        modules = starting_modules(stage, network, classes, None)
         training = Training(
-            starting_network(stage, circumstances, classes, None),
+            network,
             _SameImages(batch, stage.images, device),
             np.arange(_MOST_STEPS * batch, dtype=np.int64) % classes,
             stage,
@@ -143,6 +145,7 @@ def _training_speed(
             threads=circumstances.threads,
             log_every=1,
             checkpoint_minutes=circumstances.checkpoint_minutes,
+            modules=modules,
         )
         with watch.over_loop():
             training.run()

@@ -10,14 +10,13 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from harness.reid.optimisation import OptimizerSpec, ScheduleSpec
 from harness.reid.recipe import (
     ArithmeticSpec,
     AugmentSpec,
     EvaluationSpec,
     HeldOut,
     IdentitySampler,
-    OptimizerSpec,
-    ScheduleSpec,
     ShuffledSampler,
 )
 

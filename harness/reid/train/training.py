@@ -10,18 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from harness.devices import device_name
 from harness.files import regular_file, replacing
 from harness.reid.data import label_map
-from harness.reid.files import STATE, WEIGHTS
-from harness.reid.losses import load_custom_losses
+from harness.reid.files import LOSSES, STATE, WEIGHTS
+from harness.reid.losses import build_modules, load_custom_losses, reads_classes
 from harness.reid.models.network import Network, build_network
 from harness.reid.recipe import IdentitySampler, ShuffledSampler
 from harness.reid.train.checkpoint import copy_newest_checkpoint
 from harness.reid.train.device import arithmetic, prepare_device
 from harness.reid.train.images import feed, open_images
 from harness.reid.train.loop import Emit, Training
+from harness.reid.train.randomness import generator
 from harness.reid.train.settings import Circumstances, TrainSettings
 from harness.trainer import SPOOL
 
@@ -36,6 +38,8 @@ def train_stage(
     begun: Path | None = None,
 ) -> dict[str, Any]:
     """Trains one stage and leaves ``WEIGHTS`` and ``SPOOL`` in ``folder``, and ``STATE`` if it stops early.
+
+    ``LOSSES`` as well, if a loss keeps something for each training identity.
 
     Continues from the newest whole checkpoint in ``folder``, else from the state of the stage in ``begun``, which
     trained this one's first epochs and stopped: to the same bits as from the start, so that a ``begun`` that is gone
@@ -60,6 +64,7 @@ def train_stage(
     with arithmetic(device, tf32=stage.arithmetic.tf32, deterministic=stage.arithmetic.deterministic):
         emit({"doing": "building the network and loading its weights"})
         network = starting_network(stage, circumstances, len(classes), parent_folder)
+        modules = starting_modules(stage, network, len(classes), parent_folder)
         feeder = feed(
             dataset, split, circumstances, stage.images, device, emit, memory_limit_mb=circumstances.device_memory_mb
         )
@@ -76,12 +81,13 @@ def train_stage(
             threads=circumstances.threads,
             log_every=circumstances.log_every,
             checkpoint_minutes=circumstances.checkpoint_minutes,
+            modules=modules,
         )
         emit({"doing": "compiling the network" if stage.arithmetic.compile else "training the first steps"})
         measured = training.run()
-    weights = {name: value.detach().cpu().contiguous() for name, value in training.network.state_dict().items()}
-    with replacing(folder / WEIGHTS) as aside:
-        save_file(weights, aside)
+    _save(training.network, folder / WEIGHTS)
+    if training.modules.state_dict():
+        _save(training.modules, folder / LOSSES)
     if stage.stop_after is not None:
         copy_newest_checkpoint(checkpoints, folder / STATE)
     return {
@@ -92,6 +98,11 @@ def train_stage(
         "classes": len(classes),
         "notes": notes,
     }
+
+
+def _save(module: nn.Module, path: Path) -> None:
+    with replacing(path) as aside:
+        save_file({name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}, aside)
 
 
 def _take_up(begun: Path, folder: Path, checkpoints: Path) -> None:
@@ -136,6 +147,29 @@ def starting_network(
     # A compiler chooses itself what to recompute, whatever another row of the run asked for.
     network.recompute = circumstances.checkpoint_activations and not stage.arithmetic.compile
     return network
+
+
+def starting_modules(stage: TrainSettings, network: Network, classes: int, parent_folder: Path | None) -> nn.ModuleDict:
+    """The losses that are modules before the stage's first step: each goes on where the parent stage left it."""
+    width = 0
+    if reads_classes(stage.losses):
+        width = _embedding_width(network, stage.images.height_px, stage.images.width_px)
+    modules = build_modules(
+        stage.losses, classes=classes, width=width, generator=lambda name: generator(stage.seed, "loss", name)
+    )
+    if parent_folder is not None and (parent_folder / LOSSES).is_file():
+        left, own = load_file(regular_file(parent_folder / LOSSES)), modules.state_dict()
+        modules.load_state_dict({**own, **{name: value for name, value in left.items() if name in own}})
+    return modules
+
+
+def _embedding_width(network: Network, height_px: int, width_px: int) -> int:
+    """The size of the features of ``network``, found by one image that changes nothing in it."""
+    network.eval()
+    with torch.no_grad():
+        embedding: torch.Tensor = network(torch.zeros(1, 3, height_px, width_px)).embedding
+    network.train()
+    return embedding.shape[1]
 
 
 def inherit(network: Network, weights: Mapping[str, torch.Tensor]) -> None:
