@@ -385,3 +385,11 @@ def test_every_published_number_is_the_papers():
 
 def numbers_of(entry: dict) -> dict:
     return {key: value for key, value in entry.items() if key in ("mAP", "rank1", "error")}
+
+
+def test_the_table_of_losses_has_one_shared_stage_and_one_more_for_each_added_loss() -> None:
+    rows = {row.id: row.recipe for row in load_matrix(ABLATIONS / "losses.yaml", "demo").rows}
+    assert [recipe.trained_stages() for recipe in rows.values()] == [("classify",), *[("classify", "metric")] * 6]
+    added = {name: list(recipe.active_losses("metric")) for name, recipe in rows.items() if name != "softmax"}
+    assert added == {name: ["softmax", name[1:]] for name in added}
+    assert all(list(recipe.active_losses("classify")) == ["softmax"] for recipe in rows.values())
