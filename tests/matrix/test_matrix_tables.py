@@ -388,7 +388,7 @@ def numbers_of(entry: dict) -> dict:
 
 
 def test_the_table_of_losses_has_one_shared_stage_and_one_more_for_each_added_loss() -> None:
-    rows = {row.id: row.recipe for row in load_matrix(ABLATIONS / "losses.yaml", "demo").rows}
+    rows = {row.id: row.recipe for row in load_matrix(ABLATIONS / "losses.yaml", profile="demo").rows}
     assert [recipe.trained_stages() for recipe in rows.values()] == [("classify",), *[("classify", "metric")] * 6]
     added = {name: list(recipe.active_losses("metric")) for name, recipe in rows.items() if name != "softmax"}
     assert added == {name: ["softmax", name[1:]] for name in added}
