@@ -1,6 +1,8 @@
 """A table that is run until its claims are decided: killed, failed, added to by hand, declared otherwise."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,6 +86,16 @@ def test_killed_it_goes_on_to_the_same_decisions(
     _, whole, _ = settle(table, most=12)
     assert told(resumed) == told(whole)
     assert verdicts(ended) == {"a little": ("open", 12)}
+
+
+def test_two_processes_at_once_take_the_same_decisions(declare: Declare) -> None:
+    declare()
+    command = [sys.executable, "-m", "harness", "run", "table.yaml", "--settle", "--store", "store", "--out"]
+    both = [subprocess.Popen([*command, out], stdout=subprocess.PIPE, text=True) for out in ("one", "two")]
+    answers = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert all("gain vs plain, Score: better" in answer for answer in answers)
+    assert Path("one/table.md").read_bytes() == Path("two/table.md").read_bytes()
 
 
 def test_code_that_is_edited_meanwhile_counts_from_the_next_command_on(declare: Declare, settle: Settle) -> None:
