@@ -171,7 +171,7 @@ def test_a_store_a_database_or_artifacts_that_were_moved_alone(
         relocate(uri, "nowhere", "files")
     with pytest.raises(InputError, match="fiels: there is no such folder"):
         relocate(uri, "mlartifacts", "fiels")
-    with pytest.raises(TrackerError, match="is a server, which lets nobody change where artifacts lie: set MLFLOW_"):
+    with pytest.raises(TrackerError, match="is a server, where addresses of artifacts cannot be changed: set MLFLOW_"):
         relocate("http://127.0.0.1:9", "mlartifacts", "files")
     told = run_harness(toy_place, "relocate", "mlartifacts", "files", MLFLOW_TRACKING_URI=uri)
     assert told.stdout == f"{RUNS + 1} places of artifacts changed\n"  # and the experiment's
