@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Claims = Path | Sequence[Claim | Mapping[str, Any]] | None
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-"""The endings of files that are read, and what stands between their cells."""
+"""The endings of files that are read, and what separates their cells."""
 _MOST_NAMED = 6
 
 
@@ -128,8 +128,8 @@ def snapshot_of_frame(
     if not frame.index.is_unique:
         frame = frame.reset_index(drop=True)
     named = find_columns(frame, source.origin, columns.factors, columns.seed, _keys(columns), columns.units)
-    told = dict(zip(named.metrics, _told(columns).values(), strict=True))
-    metrics = beside.metrics(told, lambda key: decimals_for(frame, named.metrics[key]))
+    modes = dict(zip(named.metrics, _modes(columns).values(), strict=True))
+    metrics = beside.metrics(modes, lambda key: decimals_for(frame, named.metrics[key]))
     snapshot = existing_snapshot(frame, named, metrics, name, beside.title or name, source)
     rows = [row["id"] for row in snapshot.declaration["rows"]]
     declared = [vars(claim) for claim in beside.claims(rows, metrics)]
@@ -149,14 +149,14 @@ def write_existing(
 
     check_formats(formats)
     report = build_report(snapshot)
-    folder, told = choose_folder(out, snapshot.table, local_root(store), snapshot)
+    folder, message = choose_folder(out, snapshot.table, local_root(store), snapshot)
     written = write_table(None, snapshot, report, folder, formats)
-    if told and listener is not None:
-        listener.note(told)
+    if message and listener is not None:
+        listener.note(message)
     return report, written
 
 
-def _told(columns: Columns) -> dict[str, Mapping[str, Any]]:
+def _modes(columns: Columns) -> dict[str, Mapping[str, Any]]:
     """What is said of each metric, by its column as it was named."""
     from harness.matrix import read_modes
 
@@ -166,7 +166,7 @@ def _told(columns: Columns) -> dict[str, Mapping[str, Any]]:
 
 
 def _keys(columns: Columns) -> list[str]:
-    keys = list(_told(columns))
+    keys = list(_modes(columns))
     if not keys:
         raise InputError("expected at least one metric")
     return keys

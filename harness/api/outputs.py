@@ -91,7 +91,7 @@ def tracked_by_git(folder: Path, name: str) -> Sequence[str]:
     if not folder.is_dir():
         return []
     try:
-        told = subprocess.run(
+        listed = subprocess.run(
             ["git", "-C", str(folder), "ls-files", "-z", "--", *patterns],
             capture_output=True,
             text=True,
@@ -100,5 +100,5 @@ def tracked_by_git(folder: Path, name: str) -> Sequence[str]:
         )
     except (OSError, subprocess.SubprocessError):
         return []
-    found = [name for name in told.stdout.split("\0") if name]
+    found = [name for name in listed.stdout.split("\0") if name]
     return [str(folder / name) for name in sorted(found, key=lambda name: ("/" in name, name))]

@@ -23,7 +23,7 @@ class Choice:
     """Where the data set was found; None: the profile's synthetic set is to be made."""
     notice: str = ""
     assumed: Inputs | None = None
-    """What stands in for a data set that was not found, for a plan."""
+    """What replaces a data set that was not found, for a plan."""
 
 
 def data_candidates(given: Path | None) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What ``plan`` does: describe what a run would do and what its rows can tell, as plain data."""
+"""What ``plan`` does: describe, as plain data, what a run would do and which effects its rows identify."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -38,12 +38,12 @@ def describe_plan(
         slots: Where stages would run, for the time that it takes.
         listener: Receives the progress of probes.
         probe: Whether to measure this machine first, by a few steps of each kind of stage, where no finished stage
-            tells its speed.
+            gives its speed.
         why: Whether to add to each stage to run ``why`` it is; see ``harness.api.why``.
 
     Returns:
         ``rows`` with their runs and costs, ``stages``, ``sharing``, ``refused``, ``estimates`` by device,
-        ``version_differences`` of cached stages, and what the rows can tell (``identified``). A stage that was
+        ``version_differences`` of cached stages, and what the rows identify (``identified``). A stage that was
         interrupted has ``goes_on_at`` (step and epoch), and only what is left of it counts.
     """
     plan, matrix = prepared.plan, prepared.matrix
@@ -71,7 +71,7 @@ def describe_plan(
 def _controls_json(prepared: Prepared) -> list[dict[str, Any]]:
     """Each control with the claims that it is for, and what it costs beyond the other rows."""
     plan, controls = prepared.plan, [row.id for row in prepared.matrix.rows if row.control]
-    told: list[dict[str, Any]] = []
+    listed: list[dict[str, Any]] = []
     for row in controls:
         own = {name for run in plan.runs if run.row == row for name in run.stages}
         others = {name for run in plan.runs if run.row not in controls for name in run.stages}
@@ -79,12 +79,14 @@ def _controls_json(prepared: Prepared) -> list[dict[str, Any]]:
         pairs = {(one.better, one.than) for one in prepared.matrix.controls if one.row == row}
         claims = [one.text for one in prepared.matrix.claims if (one.better, one.than) in pairs]
         epochs = sum(stage.epochs for stage in extra)
-        told.append({"row": row, "claims": claims, "reason": "", "stages_to_run": len(extra), "epochs_to_run": epochs})
+        listed.append(
+            {"row": row, "claims": claims, "reason": "", "stages_to_run": len(extra), "epochs_to_run": epochs}
+        )
     for one in prepared.matrix.controls:
         if not one.row:
             claims = [c.text for c in prepared.matrix.claims if (c.better, c.than) == (one.better, one.than)]
-            told.append({"row": "", "claims": claims, "reason": one.reason, "stages_to_run": 0, "epochs_to_run": 0})
-    return told
+            listed.append({"row": "", "claims": claims, "reason": one.reason, "stages_to_run": 0, "epochs_to_run": 0})
+    return listed
 
 
 def describe_settling(prepared: Prepared, most: int | None, slots: "Sequence[Slot]") -> dict[str, Any]:
@@ -131,30 +133,30 @@ def estimates_of(
     """What the plan costs on each device that any of its stages was measured on."""
     return [
         {
-            "device": told.device,
-            "device_hours": told.device_seconds / 3600,
-            "wall_hours": told.wall_seconds / 3600,
+            "device": cost.device,
+            "device_hours": cost.device_seconds / 3600,
+            "wall_hours": cost.wall_seconds / 3600,
             "stages_at_a_time": slots,
-            "stages_of_unknown_speed": len(told.unknown),
-            "stages_of_probed_speed": len(told.probed),
-            "probe_steps": told.probe_steps,
+            "stages_of_unknown_speed": len(cost.unknown),
+            "stages_of_probed_speed": len(cost.probed),
+            "probe_steps": cost.probe_steps,
         }
         for device in sorted({device for device, _ in speeds})
-        for told in [estimate(plan, speeds, device, slots, done)]
-        if len(told.unknown) < len(plan.to_run)
+        for cost in [estimate(plan, speeds, device, slots, done)]
+        if len(cost.unknown) < len(plan.to_run)
     ]
 
 
 def _identified_json(
-    told: Identified, suggestion: Suggestion | None, budgets: Mapping[str, Sequence[StageBudget]]
+    identified: Identified, suggestion: Suggestion | None, budgets: Mapping[str, Sequence[StageBudget]]
 ) -> dict[str, Any]:
     def also(first: str, second: str) -> str:
         return also_differs(budgets.get(first, ()), budgets.get(second, ())) if {first, second} <= set(budgets) else ""
 
     return {
-        "main_effects": list(told.main_effects),
-        "matched_pairs": [{**vars(pair), "also": also(pair.on, pair.off)} for pair in told.pairs],
-        "aliases": [{"factors": list(alias.factors), "reason": alias.reason} for alias in told.aliases],
+        "main_effects": list(identified.main_effects),
+        "matched_pairs": [{**vars(pair), "also": also(pair.on, pair.off)} for pair in identified.pairs],
+        "aliases": [{"factors": list(alias.factors), "reason": alias.reason} for alias in identified.aliases],
         "claims": [
             {
                 "text": status.claim.text,
@@ -162,7 +164,7 @@ def _identified_json(
                 "reason": status.reason,
                 "also": also(status.claim.better, status.claim.than),
             }
-            for status in told.claims
+            for status in identified.claims
         ],
         "one_row_more": None
         if suggestion is None

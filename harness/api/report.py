@@ -71,12 +71,12 @@ def write_reports(
         with _uncollected():
             snapshot = read_snapshot(None, name, profile=profile, downloads=root / "downloads")
             built = build_report(snapshot)
-            folder, told = choose_folder(out, name, root, snapshot)
+            folder, message = choose_folder(out, name, root, snapshot)
             drawn = _draw(pictures, snapshot, folder, root)
             page = [write_pictures_page(built, folder, drawn)] if drawn else []
             written = write_table(None, snapshot, built, folder, formats) + page
-        if told and listener is not None:
-            listener.note(told)
+        if message and listener is not None:
+            listener.note(message)
         yield built, written
 
 
@@ -116,9 +116,9 @@ def write_papers(
         with _uncollected():
             built.append(build_report(read_snapshot(None, name, profile=profile, downloads=root / "downloads")))
     for report in built:
-        folder, told = choose_folder(out, report.name, root)
-        if told and listener is not None:
-            listener.note(told)
+        folder, message = choose_folder(out, report.name, root)
+        if message and listener is not None:
+            listener.note(message)
         yield report, write_paper(report, folder, columns, against, built)
 
 
@@ -201,8 +201,10 @@ def image_loader(snapshot: "Snapshot", row: str, data: Path | None, store: Path)
     dataset = recipes[row]["data"]["dataset"] if row in recipes else str(snapshot.declaration["dataset"])
     name, (found, looked) = name_of(dataset), find_dataset(dataset, places)
     if found is None:
-        told = ", ".join(map(str, looked))
-        raise InputError(f"{name} was not found for the rank lists; looked in {told}. Name its folder with --data DIR")
+        message = ", ".join(map(str, looked))
+        raise InputError(
+            f"{name} was not found for the rank lists; looked in {message}. Name its folder with --data DIR"
+        )
     root = open_dataset(dataset, found).root
 
     def load(_: str, file: str) -> "np.ndarray":

@@ -59,10 +59,10 @@ class TableRun:
 
     def __repr__(self) -> str:
         cached = len(self.prepared.plan.stages) - len(self.outcomes)
-        told = [f"{self.trained} stages trained", f"{cached} cached"]
-        told += [f"no result for {', '.join(dict.fromkeys(self.failed))}"] if self.failed else []
-        told += [self.undelivered] if self.undelivered else [f"report {path}" for path in self.written[:1]]
-        return f"TableRun({self.prepared.matrix.name}: {'; '.join(told)})"
+        parts = [f"{self.trained} stages trained", f"{cached} cached"]
+        parts += [f"no result for {', '.join(dict.fromkeys(self.failed))}"] if self.failed else []
+        parts += [self.undelivered] if self.undelivered else [f"report {path}" for path in self.written[:1]]
+        return f"TableRun({self.prepared.matrix.name}: {'; '.join(parts)})"
 
     def to_json(self) -> dict[str, Any]:
         """The run as plain data: rows with metrics (fractions) or reasons, counts of stages, the report's files."""
@@ -118,7 +118,7 @@ def run_table(
         settling: Says which runs to add once those of ``prepared`` have ended, until the table is settled.
 
     Raises:
-        InputError: If the plan stands on an assumed data set.
+        InputError: If the plan assumes a data set that was not found.
         KeyboardInterrupt: On Ctrl-C, once workers have ended and the tracker knows; the same call goes on later.
     """
     from harness.track import Tracker
@@ -209,14 +209,14 @@ def _conclude(
     try:
         snapshot = read_snapshot(tracker.uri, prepared.matrix.name, key=tracking.key, downloads=downloads)
         report = build_report(snapshot)
-        out, told = choose_folder(out, prepared.matrix.name, prepared.store.root, snapshot)
+        out, message = choose_folder(out, prepared.matrix.name, prepared.store.root, snapshot)
         written = write_table(tracker.uri, snapshot, report, out, REPORT_FORMATS)
     except TrackerError as error:  # it was there a moment ago
         tracker.finish_table(tracking.key, succeeded=succeeded)
         tracker.close(0.0)
         return TableRun(prepared, outcomes, str(error), None, [])
-    if told:
-        listener.note(told)
+    if message:
+        listener.note(message)
     text, means = regular_file(written[0]).read_text(encoding="utf-8"), table_metrics(report)
     tracker.finish_table(
         tracking.key, succeeded=succeeded, report=text, row_metrics=means, files=written[1:], within=out

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def known_speeds(store: "Store") -> dict[tuple[str, str], Speed]:
-    """Speeds by device and kind of work; what finished stages tell wins over probes."""
+    """Speeds by device and kind of work; speeds of finished stages win over probes."""
     probes: dict[tuple[str, str], list[Speed]] = {}
     for path in sorted(_folder(store).glob("*.json")):
         with suppress(OSError, ValueError, KeyError, TypeError):  # a damaged one is no speed
@@ -38,7 +38,7 @@ def probe_speeds(prepared: "Prepared", slots: "Sequence[Slot]", listener: Listen
     """Measures, by a few steps each, the kinds of work whose speed on this machine's devices is not known yet.
 
     A probe runs in all slots at once, since stages that run side by side slow each other down. Probes live in a store
-    of their own, which is gone afterwards; their speeds are kept, each as soon as it is known. One that fails is told.
+    of their own, which is gone afterwards; their speeds are kept, each as soon as it is known. Failures are reported.
     """
     from harness.execute import LocalExecutor
     from harness.execute import Store as ProbeStore

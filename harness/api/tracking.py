@@ -64,11 +64,11 @@ class TableTracking:
                     self._finish(run)
         if event.kind in {"failed", "not_run"}:
             reason = event.detail.get("reason", "failed")
-            told = f"not run: {reason}" if event.kind == "not_run" else reason
+            message = f"not run: {reason}" if event.kind == "not_run" else reason
             for run in runs:
-                if run.evaluation == event.fingerprint:  # of a stage before it, the evaluation tells in its turn
+                if run.evaluation == event.fingerprint:  # of a stage before it, the evaluation reports in its turn
                     self._open_run(run)
-                    self._tracker.fail_run(self._run_key(run), told)
+                    self._tracker.fail_run(self._run_key(run), message)
                     self._ended.add(run)
 
     def keep_finished(self) -> None:
@@ -185,7 +185,7 @@ _OF_THE_LAST = ("parameters", "multiply_adds")
 
 
 def _rows_to_add(prepared: Prepared) -> list[tuple[str, ...]]:
-    """Returns the rows that would tell what the table's rows leave open; rows with another ``set`` are apart."""
+    """Returns the rows that would identify what the table's rows leave open; rows with another ``set`` are apart."""
     groups: dict[str, list[Mapping[str, bool | str]]] = {}
     for row in prepared.whole.rows:
         if not row.control:

@@ -27,15 +27,15 @@ def explain(prepared: Prepared) -> dict[str, dict[str, Any]]:
     answer: dict[str, dict[str, Any]] = {}
     for stage in plan.to_run:
         nearest = comparison.nearest(stage)
-        told: dict[str, Any] = {"damage": store.verify(stage.fingerprint), "nearest": None}
+        explained: dict[str, Any] = {"damage": store.verify(stage.fingerprint), "nearest": None}
         if nearest is not None:
-            told["nearest"] = {
+            explained["nearest"] = {
                 "fingerprint": nearest.fingerprint,
                 "name": nearest.name,
                 "tables": [table for table, own in tables.items() if nearest.fingerprint in own],
             }
-            told["differences"] = [vars(one) for one in comparison.differences(stage, nearest)]
+            explained["differences"] = [vars(one) for one in comparison.differences(stage, nearest)]
             versions = differences_from(library_versions(), [store.versions(nearest.fingerprint)])
-            told["libraries"] = [{"library": one.library, "then": one.then, "now": one.now} for one in versions]
-        answer[stage.fingerprint] = told
+            explained["libraries"] = [{"library": one.library, "then": one.then, "now": one.now} for one in versions]
+        answer[stage.fingerprint] = explained
     return answer

@@ -94,8 +94,8 @@ def main() -> None:
     except OSError as error:
         from harness.execute.disk import explain_os_error
 
-        told = explain_os_error(error, Path.cwd())
-        if told is None:
+        message = explain_os_error(error, Path.cwd())
+        if message is None:
             raise
-        print(f"error: {told}", file=sys.stderr)
+        print(f"error: {message}", file=sys.stderr)
         sys.exit(2)

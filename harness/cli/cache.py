@@ -42,8 +42,8 @@ def list_(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
     beside = {"cache": "decoded images, indexes and measured speeds", "data": "synthetic data sets"}
     for name, what in beside.items():
         if size := bytes_of(kept.root / name):
-            told = f"beside them {what}, {size / 1e6:.1f} MB in {kept.root / name}"
-            typer.echo(f"{told}; deleted, they are made anew when needed")
+            message = f"beside them {what}, {size / 1e6:.1f} MB in {kept.root / name}"
+            typer.echo(f"{message}; deleted, they are made anew when needed")
 
 
 @cache_app.command()
@@ -53,7 +53,7 @@ def gc(
         list[str] | None,
         typer.Option("--forget", metavar="TABLE", help="Also drop what this table needs."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be deleted.")] = False,
 ) -> None:
     """Delete the stages that no table uses; a table's stages go only when it is named with --forget."""
     from harness.api.tables import remembered

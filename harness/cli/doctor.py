@@ -24,18 +24,18 @@ class Finding:
 
     what: str
     state: Literal["ok", "note", "problem"]
-    told: str
+    message: str
 
 
 def doctor(data: DataOption = None, store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
-    """Tell what this machine has: versions, devices, disk, data sets, tracker. Exit code 1 if something stops a run."""
+    """Show what this machine has: versions, devices, disk, data sets, tracker. Exit code 1 if something stops a run."""
     findings = [*_software(), *_hardware(), *_store(store), *_data_sets(data), _tracker()]
     if json:
         print_json([asdict(finding) for finding in findings])
     else:
         width = max(len(finding.what) for finding in findings)
         for finding in findings:
-            typer.echo(f"{finding.state:<8} {finding.what:<{width}}  {finding.told}")
+            typer.echo(f"{finding.state:<8} {finding.what:<{width}}  {finding.message}")
     if any(finding.state == "problem" for finding in findings):
         raise typer.Exit(1)
 
@@ -57,8 +57,8 @@ def _software() -> list[Finding]:
     try:
         import torchvision.ops  # noqa: F401
     except (ImportError, RuntimeError) as error:
-        told = f"does not fit torch ({error}); install the pair that pyproject.toml pins"
-        findings.append(Finding("torchvision import", "problem", told))
+        message = f"does not fit torch ({error}); install the pair that pyproject.toml pins"
+        findings.append(Finding("torchvision import", "problem", message))
     return findings
 
 
@@ -118,8 +118,8 @@ def _data_sets(data: Path | None) -> list[Finding]:
         places = ", ".join(str(place) for place in looked)
         if found is None and name not in SYNTHETIC:
             continue
-        told = str(found) if found else f"not found in {places}; the demo makes a synthetic one"
-        findings.append(Finding(name, "ok" if found else "note", told))
+        message = str(found) if found else f"not found in {places}; the demo makes a synthetic one"
+        findings.append(Finding(name, "ok" if found else "note", message))
     return findings
 
 

@@ -32,9 +32,9 @@ def end_on_signals() -> None:
     signal it kills all processes that this one has started, and ends this one. Call it once, from the main thread.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
-    heard, told = os.pipe()
-    os.set_blocking(told, False)
-    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    heard, signalled = os.pipe()
+    os.set_blocking(signalled, False)
+    signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
     os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # the signals of a child are not ours
     threading.Thread(target=_end_after_signal, args=(heard,), name="ending", daemon=True).start()
 

@@ -65,7 +65,7 @@ ReuseOption = Annotated[
     Literal["code", "version"],
     typer.Option(
         "--reuse",
-        help="What tells whether a finished stage is still good: the code itself, or its hand-kept version "
+        help="What decides whether a finished stage is still valid: the code itself, or its hand-kept version "
         "(changed code then meets old results; the runs are marked).",
     ),
 ]

@@ -1,4 +1,4 @@
-"""``harness plan``: what a run would do, and what its rows can tell, without running anything."""
+"""``harness plan``: what a run would do and which effects its rows identify, without running anything."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,7 +44,7 @@ def plan(
         bool,
         typer.Option(
             "--probe",
-            help="Measure this machine first, by a few steps of each kind of stage, where no finished stage tells.",
+            help="Measure this machine first, by a few steps of each kind of stage, where no speed is known.",
         ),
     ] = False,
     why: Annotated[
@@ -57,7 +57,7 @@ def plan(
     max_seeds: MaxSeedsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show what a run would train: every stage once, what is shared or cached, its cost, what the rows can tell."""
+    """Show what a run would train: every stage once, what is shared or cached, its cost, identifiable effects."""
     from harness.api.plan import describe_plan, describe_settling
     from harness.api.prepare import prepare
     from harness.api.slots import slots_for

@@ -1,4 +1,4 @@
-"""``harness relocate``: tells the tracker that artifacts were moved."""
+"""``harness relocate``: records in the tracker that artifacts were moved."""
 
 from typing import Annotated
 

@@ -88,18 +88,18 @@ def _show(record: dict[str, Any], written: list[Path]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for study in record["studies"]:
         best = study["best"]
-        told = "no trial has a result"
+        message = "no trial has a result"
         if best is not None:
             values = ", ".join(f"{key} {value}" for key, value in best["params"].items())
-            told = (
+            message = (
                 f"best of {len(study['trials'])} trials: {values}; against the reference: {compare(record, study)[0]}"
             )
-        console.print(f"row {study['row']}: {told}", markup=False)
+        console.print(f"row {study['row']}: {message}", markup=False)
         for trial in study["trials"]:
             if trial["state"] == "failed":
                 console.print(f"trial {trial['number']}: {trial['reason']}", markup=False)
     for claim in tuned_claims(record):
         own, tuned = (effect_text(effect, metric) for effect in (claim.own, claim.tuned))
         console.print(f"{claim.text}: {own} at the rows' own values, {tuned} tuned", markup=False)
-    told = f"the report: {written[0]}; the trials side by side (parallel coordinates): python -m harness ui"
-    console.print(told, markup=False)
+    message = f"the report: {written[0]}; the trials side by side (parallel coordinates): python -m harness ui"
+    console.print(message, markup=False)

@@ -21,7 +21,7 @@ _FINGERPRINTS = 3
 
 
 def show_plan(answer: Answer, data: str) -> None:
-    """Prints a plan: rows, stages, what is saved, what it costs, what is refused, what the rows can tell.
+    """Prints a plan: rows, stages, what is saved, what it costs, what is refused, which effects are identifiable.
 
     Args:
         answer: The plan as ``harness plan --json`` prints it.
@@ -30,7 +30,12 @@ def show_plan(answer: Answer, data: str) -> None:
     console = answers()
     console.print(" · ".join(filter(None, (answer["title"], f"profile {answer['profile']}", data))), soft_wrap=True)
     console.print(_rows_table(answer), _stages_table(answer))
-    for line in (*_told_sharing(answer), *_told_estimates(answer), *_told_refusals(answer), *_told_identified(answer)):
+    for line in (
+        *_format_sharing(answer),
+        *_format_estimates(answer),
+        *_format_refusals(answer),
+        *_format_identified(answer),
+    ):
         console.print(line, soft_wrap=True)
 
 
@@ -94,38 +99,38 @@ def _with_rest(table: "Table", lines: int) -> "Table":
     return table
 
 
-def _told_sharing(answer: Answer) -> Iterator[str]:
+def _format_sharing(answer: Answer) -> Iterator[str]:
     sharing = answer["sharing"]
     to_run = sum(stage["state"] in _TO_RUN for stage in answer["stages"])
     when = "now, if nothing is cached" if answer["assumed_data"] else "now"
     stages, epochs = counted(sharing["stages"], "stage"), counted(sharing["epochs"], "epoch")
-    told = f"{stages}, {epochs}: no two runs share a stage"
+    shared = f"{stages}, {epochs}: no two runs share a stage"
     if sharing["stages_saved"]:
-        told = (
+        shared = (
             f"{stages} instead of {sharing['stages_unshared']:,}, {epochs} instead of {sharing['epochs_unshared']:,}: "
             f"sharing saves {counted(sharing['stages_saved'], 'stage')}, {counted(sharing['epochs_saved'], 'epoch')}"
         )
-    yield f"{told}. To run {when}: {counted(to_run, 'stage')}, {counted(round(sharing['epochs_to_run']), 'epoch')}."
+    yield f"{shared}. To run {when}: {counted(to_run, 'stage')}, {counted(round(sharing['epochs_to_run']), 'epoch')}."
 
 
-def _told_estimates(answer: Answer) -> Iterator[str]:
+def _format_estimates(answer: Answer) -> Iterator[str]:
     """The cost in sentences, with where the speeds come from."""
     if not any(stage["state"] in _TO_RUN for stage in answer["stages"]):
         return
     if not answer["estimates"]:
         yield "No estimate: no such stage was measured yet. --probe measures this machine by a few steps of each kind."
-    for told in answer["estimates"]:
-        device, at_a_time, probed = (told[name] for name in ("device", "stages_at_a_time", "stages_of_probed_speed"))
-        waits = f", {_duration(told['wall_hours'])} with {at_a_time} stages at a time" if at_a_time > 1 else ""
-        yield f"Estimate on {device}: {_duration(told['device_hours'])} of stages' time{waits}."
+    for cost in answer["estimates"]:
+        device, at_a_time, probed = (cost[name] for name in ("device", "stages_at_a_time", "stages_of_probed_speed"))
+        waits = f", {_duration(cost['wall_hours'])} with {at_a_time} stages at a time" if at_a_time > 1 else ""
+        yield f"Estimate on {device}: {_duration(cost['device_hours'])} of stages' time{waits}."
         if probed:
-            yield f"  {probed} stages as measured by a probe of {told['probe_steps']} steps on {device}."
-        if told["stages_of_unknown_speed"]:
-            unknown = told["stages_of_unknown_speed"]
+            yield f"  {probed} stages as measured by a probe of {cost['probe_steps']} steps on {device}."
+        if cost["stages_of_unknown_speed"]:
+            unknown = cost["stages_of_unknown_speed"]
             yield f"  {unknown} stages of unknown speed are not counted (--probe measures them)."
 
 
-def _told_refusals(answer: Answer) -> Iterator[str]:
+def _format_refusals(answer: Answer) -> Iterator[str]:
     """Refused rows, those of one constraint together."""
     refused: dict[str, list[str]] = {}
     for row in answer["refused"]:
@@ -134,26 +139,26 @@ def _told_refusals(answer: Answer) -> Iterator[str]:
         yield f"Refused: {'row' if len(ids) == 1 else f'{len(ids)} rows'} {_listed(ids)}: {constraint}"
 
 
-def _told_identified(answer: Answer) -> Iterator[str]:
+def _format_identified(answer: Answer) -> Iterator[str]:
     identified = answer["identified"]
-    yield f"Main effects these rows can tell: {_listed(identified['main_effects']) or 'none'}."
+    yield f"Identifiable main effects: {_listed(identified['main_effects']) or 'none'}."
     for alias in identified["aliases"]:
         yield f"{alias['reason']}."
     claims = identified["claims"]
     if claims:
-        yield f"Claims these rows can judge: {sum(claim['identifiable'] for claim in claims)} of {len(claims)}."
+        yield f"Testable claims: {sum(claim['identifiable'] for claim in claims)} of {len(claims)}."
     for claim in claims:
         if not claim["identifiable"]:
-            yield f'Claim out of reach: "{claim["text"]}": {claim["reason"]}.'
-    yield from _told_budgets(identified)
-    yield from _told_controls(answer)
+            yield f'Claim that cannot be tested: "{claim["text"]}": {claim["reason"]}.'
+    yield from _format_budgets(identified)
+    yield from _format_controls(answer)
     if (more := identified["one_row_more"]) is not None:
         gains = [("main effect of", more["main_effects"]), ("first pair of rows for", more["paired"])]
-        told = "; ".join(f"{gain} {_listed(names)}" for gain, names in gains if names)
-        yield f"One row more would add most: {' + '.join(more['factors'])} ({told})."
+        gained = "; ".join(f"{gain} {_listed(names)}" for gain, names in gains if names)
+        yield f"Most informative additional row: {' + '.join(more['factors'])} ({gained})."
 
 
-def _told_controls(answer: Answer) -> Iterator[str]:
+def _format_controls(answer: Answer) -> Iterator[str]:
     """The controls of claims whose rows are trained unequally, with what they cost beyond the table."""
     for control in answer["controls"]:
         texts = _listed([f'"{text}"' for text in control["claims"]])
@@ -164,7 +169,7 @@ def _told_controls(answer: Answer) -> Iterator[str]:
             yield f"No control for {texts}: {control['reason']}."
 
 
-def _told_budgets(identified: Answer) -> Iterator[str]:
+def _format_budgets(identified: Answer) -> Iterator[str]:
     """Effects and claims whose rows are not trained alike, those of one difference together."""
     pairs: dict[tuple[str, str], list[str]] = {}
     for pair in identified["matched_pairs"]:

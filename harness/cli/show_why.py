@@ -50,7 +50,7 @@ def _lines(why: Mapping[str, Any]) -> Iterator[str]:
         return
     differences = why["differences"]
     for one in differences[:_MOST_DIFFERENCES]:
-        yield _told(one)
+        yield _difference(one)
     if len(differences) > _MOST_DIFFERENCES:
         yield f"and {len(differences) - _MOST_DIFFERENCES} more differences: --json lists all"
     for library in why["libraries"]:
@@ -58,16 +58,16 @@ def _lines(why: Mapping[str, Any]) -> Iterator[str]:
         yield f"library {library['library']}: {then} then, {now} now (alone no reason to run again)"
 
 
-def _told(one: Mapping[str, Any]) -> str:
+def _difference(one: Mapping[str, Any]) -> str:
     """One difference in words.
 
-    >>> _told({"kind": "setting", "what": "lr", "then": 0.1, "now": 0.2, "parts": ()})
+    >>> _difference({"kind": "setting", "what": "lr", "then": 0.1, "now": 0.2, "parts": ()})
     'setting lr: 0.1 → 0.2'
-    >>> _told({"kind": "data", "what": "train", "then": 750, "now": 751, "parts": ()})
+    >>> _difference({"kind": "data", "what": "train", "then": 750, "now": 751, "parts": ()})
     'data train: other contents, 750 → 751 files'
-    >>> _told({"kind": "code", "what": "digits", "then": True, "now": True, "parts": ("train", "Net.forward")})
+    >>> _difference({"kind": "code", "what": "digits", "then": True, "now": True, "parts": ("train", "Net.forward")})
     'code digits: train, Net.forward'
-    >>> _told({"kind": "code", "what": "", "then": "ab", "now": "cd", "parts": ()})
+    >>> _difference({"kind": "code", "what": "", "then": "ab", "now": "cd", "parts": ()})
     'code: it changed; what in it was not recorded'
     """
     what, then, now = one["what"], one["then"], one["now"]

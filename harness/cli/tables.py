@@ -43,21 +43,23 @@ def show(
     """Show the rows of a table's newest run, what became of each under every seed, and the disk that it takes."""
     from harness.api.tables import describe_table
 
-    told = describe_table(table, profile, store)
+    described = describe_table(table, profile, store)
     if json:
-        print_json(told)
+        print_json(described)
         return
     console = answers()
-    console.print(f"{told['table']}: {told['title']} · profile {told['profile']} on {told['dataset']}")
-    for row in told["rows"]:
+    console.print(
+        f"{described['table']}: {described['title']} · profile {described['profile']} on {described['dataset']}"
+    )
+    for row in described["rows"]:
         states: dict[str, list[str]] = {}
         for seed, found in row["seeds"].items():
             what = f"{found['state']} ({found['reason']})" if found["reason"] else found["state"]
             states.setdefault(what, []).append(seed)
         parts = (f"{what}: seed{'s'[: len(seeds) > 1]} {', '.join(seeds)}" for what, seeds in states.items())
         console.print(f"  {row['id']}  {'; '.join(parts)}")
-    disk = f"{told['bytes'] / 1e6:.1f} MB, {told['bytes_alone'] / 1e6:.1f} MB of them used by no other table"
-    console.print(f"{counted(told['stages'], 'stage')} in {store}: {disk}")
+    disk = f"{described['bytes'] / 1e6:.1f} MB, {described['bytes_alone'] / 1e6:.1f} MB of them used by no other table"
+    console.print(f"{counted(described['stages'], 'stage')} in {store}: {disk}")
 
 
 def remove(

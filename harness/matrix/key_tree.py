@@ -79,7 +79,7 @@ def unknown_key(tree: Node, key: tuple[str, ...]) -> str | None:
     >>> from harness.reid.recipe import Recipe
     >>> unknown_key(key_tree(Recipe), ("model", "stage7"))
     '"stage7" is no key of model; did you mean "stage6"? (one of: backbone, checkpoint_activations, embedding_dim, \
-multi_level, output_stride, pooling, stage6, stage6_dilation, weights)'
+multi_level, options, output_stride, pooling, preprocessing, stage6, stage6_dilation, weights)'
     >>> unknown_key(key_tree(Recipe), ("losses", "custom", "smooth", "weight")) is None
     True
     """

@@ -70,7 +70,7 @@ class Recipe:
     inputs: Sequence[str | Path] = ()
     held_out: Mapping[str, Any] = field(default_factory=dict)
     extends: str | Path | None = None
-    """A recipe file whose values stand where this recipe gives none."""
+    """A recipe file with the values that this recipe does not give."""
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     assumptions: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)
 

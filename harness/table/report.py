@@ -69,7 +69,7 @@ class Report:
         units: Sequence[str] = (),
         claims: "Claims" = None,
     ) -> "Report":
-        """The same from a CSV file; mistakes are told with file and line."""
+        """The same from a CSV file; errors name file and line."""
         from harness.api.existing import Columns, snapshot_of_file
 
         return cls.of(snapshot_of_file(Path(path), Columns(factors, seed, metrics, units), claims))

@@ -198,7 +198,7 @@ class Table:
             workers: Stages at a time.
             executor: ``local`` (processes of this machine), ``ray`` or ``inprocess``.
             address: Of a Ray cluster.
-            out: The folder of the report; None: ``reports``, unless something better stands there.
+            out: The folder of the report; None: ``reports``, unless it holds a better report.
             settle: Whether to add seeds where a comparison is open, until it is decided.
             max_seeds: With ``settle``: most seeds of a row.
             budget_s: With ``settle``: device seconds for seeds beyond the declared ones.

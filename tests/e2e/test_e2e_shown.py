@@ -64,9 +64,9 @@ def test_a_plan_shows_any_text_as_it_is_and_takes_together_what_is_alike(capsys:
     assert "482 k" in shown
     assert "8.12 M" in shown
     assert "Refused: 2 rows a, b: table.yaml:5: SAC requires DIL\n" in shown
-    assert "Claims these rows can judge: 1 of 2.\n" in shown
-    assert 'Claim out of reach: "wins": row "9" is not among these rows.\n' in shown
-    assert "One row more would add most: Softmax + DIL (main effect of DIL).\n" in shown
+    assert "Testable claims: 1 of 2.\n" in shown
+    assert 'Claim that cannot be tested: "wins": row "9" is not among these rows.\n' in shown
+    assert "Most informative additional row: Softmax + DIL (main effect of DIL).\n" in shown
     assert "more lines" not in shown
 
 

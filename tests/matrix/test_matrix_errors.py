@@ -129,8 +129,8 @@ def refusal_of(path: Path, **options) -> str:
             "[Softmax], paper",
             "[Softmax], set: {model.bakcbone: resnet18}, paper",
             'table.yaml:6: rows.0.set.model.bakcbone: "bakcbone" is no key of model; did you mean "backbone"? '
-            "(one of: backbone, checkpoint_activations, embedding_dim, multi_level, output_stride, pooling, stage6, "
-            "stage6_dilation, weights)",
+            "(one of: backbone, checkpoint_activations, embedding_dim, multi_level, options, output_stride, pooling, "
+            "preprocessing, stage6, stage6_dilation, weights)",
         ),
         (
             "[Softmax], paper",
@@ -356,8 +356,8 @@ def test_options_are_refused_by_their_names(declare):
     assert refusal_of(path, seeds=[1, 1]) == "--seeds: found 1, 1, expected each seed once"
     assert refusal_of(path, overrides={"model.backbon": "x"}) == (
         '--set: model.backbon: "backbon" is no key of model; did you mean "backbone"? '
-        "(one of: backbone, checkpoint_activations, embedding_dim, multi_level, output_stride, pooling, stage6, "
-        "stage6_dilation, weights)"
+        "(one of: backbone, checkpoint_activations, embedding_dim, multi_level, options, output_stride, pooling, "
+        "preprocessing, stage6, stage6_dilation, weights)"
     )
     assert refusal_of(path, overrides={"model.stage6": "yes"}) == (
         '--set: model.stage6: found the text "yes", expected true or false '

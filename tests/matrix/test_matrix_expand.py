@@ -300,8 +300,8 @@ def test_a_factor_may_be_a_function_of_the_users_own(declare, user_module):
         (
             "    recipe['model']['stage7'] = 1\n    return recipe",
             '(model.stage7): "stage7" is no key here; did you mean "stage6"? (one of: backbone, '
-            "checkpoint_activations, embedding_dim, multi_level, output_stride, pooling, stage6, stage6_dilation, "
-            "weights)\n"
+            "checkpoint_activations, embedding_dim, multi_level, options, output_stride, pooling, preprocessing, "
+            "stage6, stage6_dilation, weights)\n"
             '(in row "full" of table.yaml)',
         ),
         (

@@ -49,8 +49,8 @@ def test_the_tour_of_the_repository_runs_and_explains_its_table(folder: Path) ->
     shutil.copytree(ROOT / "ablations", folder / "ablations")
     done = warm.run(["ablations.tour"], folder, os.environ, timeout_s=900)
     assert done.returncode == 0, done.stderr
-    told = done.stdout
-    assert "TableRun(tour: 15 stages trained; 0 cached; report reports/tour.md)" in told
-    assert "A wider hidden layer helps" in told
-    assert "Width=wide vs narrow" in told
+    shown = done.stdout
+    assert "TableRun(tour: 15 stages trained; 0 cached; report reports/tour.md)" in shown
+    assert "A wider hidden layer helps" in shown
+    assert "Width=wide vs narrow" in shown
     assert (folder / "tour.png").stat().st_size > 10_000
