@@ -47,7 +47,8 @@ class Settlement:
     def heading(self) -> str:
         """What a heading says of it."""
         decided = [f"{count} {verdict}" for verdict in _VERDICTS if (count := self.counted(verdict))]
-        return f"settled: {', '.join(decided)}" if self.complete else "being settled"
+        told = f"settled: {', '.join(decided)}" if self.complete else "being settled"
+        return f"{told} (without {_runs_text(len(self.by_hand))} added by hand)" if self.by_hand else told
 
 
 def settlement_of(snapshot: Snapshot) -> Settlement | None:

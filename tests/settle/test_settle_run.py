@@ -140,6 +140,7 @@ def test_seeds_added_by_hand_are_told_and_count_in_no_number(declare: Declare, s
     assert "The seeds 40, 41 count in no number of its report" in " ".join(notes)
     assert more.report.claims == ended.report.claims
     assert [row.cells for row in more.report.ours] == [row.cells for row in ended.report.ours]
+    assert more.report.heading.endswith("1 practically equal (without 8 runs added by hand)")
     assert "Added by hand, and counted in no number here: 8 runs under the seeds 40, 41" in more.written[0].read_text()
 
 
