@@ -14,6 +14,7 @@ from harness.reid.train.training import train_stage
 
 DILATED = {"output_stride": 8, "stage6": True}
 ONE_GRID = {"output_stride": 32, "stage6": True}
+SMALL_SWIN = {"embed_dim": 24, "depths": (1, 1, 1, 1), "num_heads": (1, 2, 3, 4), "drop_path_rate": 0.3}
 
 
 @pytest.mark.parametrize(
@@ -22,7 +23,7 @@ ONE_GRID = {"output_stride": 32, "stage6": True}
         ("test_convnext", DILATED | {"options": {"drop_path_rate": 0.3}}, ("softmax", "sac")),
         ("test_efficientnet", DILATED | {"options": {"drop_path_rate": 0.3}}, ("softmax", "sac")),
         ("test_vit", ONE_GRID | {"options": {"drop_path_rate": 0.3, "proj_drop_rate": 0.1}}, ("softmax", "sac")),
-        ("swin_tiny_patch4_window7_224", {"options": {"drop_path_rate": 0.3}}, ("softmax",)),
+        ("swin_tiny_patch4_window7_224", {"options": SMALL_SWIN}, ("softmax",)),
         pytest.param("mobilenetv3_small_050", {"options": {"drop_rate": 0.2}}, ("softmax",), marks=pytest.mark.slow),
         pytest.param("regnetx_002", DILATED, ("softmax", "sac"), marks=pytest.mark.slow),
     ],
