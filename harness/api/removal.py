@@ -6,6 +6,9 @@ from pathlib import Path
 
 from harness.errors import InputError, did_you_mean
 
+_SENSITIVITY = "-sensitivity"
+"""Behind a table's name: what `harness sensitivity` keeps of it."""
+
 
 @dataclass(frozen=True)
 class Removal:
@@ -34,7 +37,7 @@ def plan_removal(name: str, profile: str | None, store: str) -> Removal:
     held, kept = list_tables(), open_store(store)
     entries = [entry for entry in held if entry.table == name and profile in (None, entry.profile)]
     remembered = kept.tables()
-    labels = _labels_of(name, profile, remembered)
+    labels = [label for own in (name, f"{name}{_SENSITIVITY}") for label in _labels_of(own, profile, remembered)]
     if not entries and not labels:
         raise _unknown(name, {*(entry.table for entry in held), *map(_name_of, remembered)})
     stages = {
@@ -103,5 +106,7 @@ def _reports_of(name: str, root: Path) -> list[Path]:
     from harness.api.outputs import files_of, tracked_by_git
 
     folders = (DEFAULT_REPORTS, root / "reports")
-    tracked = {Path(path) for folder in folders for path in tracked_by_git(folder, name)}
-    return [path for folder in folders for path in files_of(folder, name) if path not in tracked]
+    names = (name, f"{name}{_SENSITIVITY}")
+    tracked = {Path(path) for folder in folders for own in names for path in tracked_by_git(folder, own)}
+    found = (path for folder in folders for own in (name, f"{name}{_SENSITIVITY}") for path in files_of(folder, own))
+    return [path for path in found if path not in tracked]

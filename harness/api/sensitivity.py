@@ -1,7 +1,7 @@
 """What ``sensitivity`` does: the rows that claims need, trained again under each alternative of each assumption.
 
-All variations are one plan, so that what they share with the table and with each other is trained once. Results stay in
-the store, in no tracker: they are answers to "what if", and a table's own runs keep their place.
+All variations are one plan, so that what they share with the table and with each other is trained once. Their runs stay
+in the store: they are answers to "what if", and a table's own runs keep their place; the page is kept with the table's.
 """
 
 import json
@@ -16,7 +16,7 @@ from harness.api.outputs import choose_folder
 from harness.api.plan import estimates_of
 from harness.api.prepare import Prepared, prepare
 from harness.api.speeds import known_speeds
-from harness.api.tracking import final_metrics
+from harness.api.tracking import final_metrics, table_key
 from harness.errors import InputError, did_you_mean
 from harness.formatting import counted
 from harness.matrix import Assumption, Claim, Declaration, matrix_to_json
@@ -26,6 +26,8 @@ from harness.units import UNITS
 if TYPE_CHECKING:
     from harness.execute import Outcome, Slot
     from harness.report.sensitivity import Sensitivity, Variation
+
+_UNFOLDED = ("What changes",)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Varied:
     @property
     def mark(self) -> str:
         """What distinguishes its rows from those of the table."""
-        return f" [{self.key} = {self.value}]" if self.key else ""
+        return f" [{self.key.rpartition('.')[2]}={self.value}]" if self.key else ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class PreparedSensitivity:
     claims: tuple[Claim, ...]
     base: Varied
     variations: tuple[Varied, ...]
+    whole: bool
+    """Whether these are all claims that compare rows, under all assumptions: what a table's heading may speak of."""
 
     @property
     def parts(self) -> tuple[Varied, ...]:
@@ -114,7 +118,7 @@ def prepare_sensitivity(
             variations.append(Varied(assumption.key, value, prepared, unread))
     if not variations:
         raise InputError(f"{first.matrix.name}: no assumption has an alternative to its value here")
-    return PreparedSensitivity(chosen, base, tuple(variations))
+    return PreparedSensitivity(chosen, base, tuple(variations), assumptions is None and claims is None)
 
 
 def _claims(prepared: Prepared, wanted: Sequence[str] | None) -> tuple[Claim, ...]:
@@ -180,15 +184,17 @@ def describe_sensitivity(prepared: PreparedSensitivity, slots: "Sequence[Slot]")
 def run_sensitivity(
     prepared: PreparedSensitivity, engine: Engine, out: Path | None, listener: Listener | None = None
 ) -> "tuple[Sensitivity, list[Path]]":
-    """Trains what the variations still lack and writes ``TABLE-sensitivity.md`` and ``.json``.
+    """Trains what the variations still lack and writes ``TABLE-sensitivity.md``, ``.html`` and ``.json``.
 
-    Called again, it goes on where it stopped.
+    The page is kept with the table's parent run, and what it says of all claims and assumptions stands in the table's
+    heading from then on. Called again, it goes on where it stopped.
 
     Raises:
         InputError: If the plan stands on an assumed data set.
     """
     from harness.files import replace_text
     from harness.names import file_name
+    from harness.report.page import page_of
     from harness.report.sensitivity import sensitivity_to_json, sensitivity_to_markdown
 
     listener = listener or Listener()
@@ -206,15 +212,36 @@ def run_sensitivity(
     if told:
         listener.note(told)
     folder.mkdir(parents=True, exist_ok=True)
+    page = sensitivity_to_markdown(found)
     texts = {
-        "md": sensitivity_to_markdown(found),
+        "md": page,
+        "html": page_of(found.title, lambda _: page, (), _UNFOLDED),
         "json": json.dumps(sensitivity_to_json(found), indent=2, ensure_ascii=False) + "\n",
     }
     written = []
     for ending, text in texts.items():
         written.append(folder / f"{file_name(name)}.{ending}")
         replace_text(written[-1], text)
+    _record(prepared, found, written, listener)
     return found, written
+
+
+def _record(prepared: PreparedSensitivity, found: "Sensitivity", written: Sequence[Path], listener: Listener) -> None:
+    """Keeps the page with the table's parent run, and of a whole result what the table's heading says."""
+    from harness.report.recorded import SENSITIVITY, recorded_sensitivity
+    from harness.track import TrackerError, add_result, list_tables
+
+    first = prepared.base.prepared
+    try:
+        key = table_key(first)
+        entry = next((one for one in list_tables() if one.key == key), None)
+        if entry is None:
+            listener.note(f"the heading of {first.matrix.name} says nothing of this: `run` it, then this again")
+        elif prepared.whole and found.whole:
+            fact = recorded_sensitivity(matrix_to_json(first.matrix), found.summary)
+            add_result(None, entry, SENSITIVITY, fact, written)
+    except TrackerError as error:
+        listener.note(f"not recorded with the table's run: {error}")
 
 
 def _found(prepared: PreparedSensitivity, outcomes: "Mapping[str, Outcome]") -> "Sensitivity":

@@ -18,6 +18,7 @@ from harness.report.controls import Controlled, controlled_claims
 from harness.report.findings import Basis
 from harness.report.insight import Insight, gain_insight
 from harness.report.measurements import Measurements, provenance_of
+from harness.report.recorded import SENSITIVITY, survival_of
 from harness.report.settled import (
     Settlement,
     counted_runs,
@@ -274,7 +275,7 @@ def _heading(snapshot: Snapshot, settlement: Settlement | None) -> str:
     if is_synthetic(snapshot):
         data += f" ({snapshot.provenance.get('made') or 'synthetic'})"
     told = f"profile {declared['profile']}" + (f" on {data}" if data else "")
-    return f"{told} · {settlement.heading}" if settlement else told
+    return " · ".join(filter(None, (told, settlement.heading if settlement else "", survival_of(snapshot))))
 
 
 def _row(
@@ -434,6 +435,7 @@ def _method(rows: Sequence[TableRow], unit: str) -> tuple[str, ...]:
 
 def _provenance(snapshot: Snapshot) -> dict[str, str]:
     facts = dict(snapshot.provenance)
+    facts.pop(SENSITIVITY, None)
     devices = {device for run in snapshot.runs if (device := provenance_of(run, "device"))}
     if devices:
         facts["device"] = "; ".join(sorted(devices))

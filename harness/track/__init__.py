@@ -13,7 +13,7 @@ from harness.track.probe import reach
 from harness.track.provenance import collect_provenance
 from harness.track.reader import TableEntry, find_run, list_tables, read_histories, read_snapshot
 from harness.track.snapshot import History, RunRecord, Snapshot
-from harness.track.tables import remove_runs, rename_table, runs_of
+from harness.track.tables import add_result, remove_runs, rename_table, runs_of
 from harness.track.tracker import Tracker, sync
 from harness.track.ui import start_ui
 
@@ -28,6 +28,7 @@ __all__ = [
     "TableEntry",
     "Tracker",
     "TrackerError",
+    "add_result",
     "collect_provenance",
     "differing",
     "find_run",

@@ -1,13 +1,14 @@
-"""Removes or renames a table in the tracker."""
+"""Removes or renames a table in the tracker, or adds a later result to it."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from harness.errors import InputError
 from harness.track.address import resolve_uri
 from harness.track.client import connect, quoted, search_all_runs
 from harness.track.probe import asking
 from harness.track.reader import TableEntry
-from harness.track.tags import PARENT, TAG_TABLE
+from harness.track.tags import PARENT, TAG_PROVENANCE, TAG_TABLE
 
 
 def runs_of(uri: str | None, entries: Iterable[TableEntry]) -> list[str]:
@@ -35,6 +36,20 @@ def remove_runs(uri: str | None, runs: Iterable[str]) -> None:
     with asking(uri):
         for run in runs:
             connect(uri).delete_run(run)
+
+
+def add_result(uri: str | None, entry: TableEntry, name: str, value: str, files: Iterable[Path]) -> None:
+    """Adds a result that was made later to a table's parent run: a fact of its provenance, and files as artifacts.
+
+    Raises:
+        TrackerError: If the tracker does not answer.
+    """
+    uri = resolve_uri(uri)
+    with asking(uri):
+        client = connect(uri)
+        for path in files:
+            client.log_artifact(entry.parent_id, str(path))
+        client.set_tag(entry.parent_id, TAG_PROVENANCE + name, value)
 
 
 def rename_table(uri: str | None, entries: Iterable[TableEntry], new: str) -> None:

@@ -127,3 +127,38 @@ def test_nothing_to_vary_is_said(folder: Path) -> None:
     wrong = {**RECIPE, "assumptions": {"steps": {"why": "not stated", "alternatives": ["many"]}}}
     with pytest.raises(InputError, match=r"the alternative many of the assumption steps: "):
         declare(recipe=wrong).sensitivity(executor="inprocess", progress=False)
+
+
+def test_the_tables_heading_says_that_its_verdicts_survive_until_claims_or_seeds_change(folder: Path) -> None:
+    inline: dict[str, Any] = {"executor": "inprocess", "progress": False, "out": folder / "out"}
+    table = declare()
+    table.run(**inline)
+    assert "under its assumptions" not in (folder / "out" / "toy.md").read_text()
+    table.sensitivity(assumptions=["steps"], **inline)  # a part of the assumptions: nothing for the heading
+    assert "under its assumptions" not in table.report()._repr_html_()
+    table.sensitivity(**inline)
+    said = "under its assumptions every verdict survives its 1 alternative"
+    assert said in table.report()._repr_html_()
+    table.run(**inline)
+    assert said in (folder / "out" / "toy.md").read_text()
+    assert '"summary"' not in (folder / "out" / "toy.md").read_text()  # no raw fact in the provenance
+    declare(claims=[{**CLAIMS[0], "text": "another claim"}]).run(**inline)
+    assert said not in (folder / "out" / "toy.md").read_text()
+    assert (
+        "<h1>A toy: every verdict survives its 1 alternative</h1>" in (folder / "out/toy-sensitivity.html").read_text()
+    )
+
+
+def test_removing_a_table_removes_what_sensitivity_kept_of_it(folder: Path) -> None:
+    from harness.api.removal import plan_removal, remove_table
+
+    inline: dict[str, Any] = {"executor": "inprocess", "progress": False}
+    declare().run(**inline)
+    declare().sensitivity(**inline)
+    assert (folder / "reports" / "toy-sensitivity.md").is_file()
+    removal = plan_removal("toy", None, str(folder / ".harness"))
+    assert (
+        len(removal.stages) == 12
+    )  # plain (idle is the same) and more, as they are and with two steps, under three seeds
+    remove_table(removal, str(folder / ".harness"))
+    assert not list((folder / "reports").glob("toy*"))
