@@ -8,6 +8,7 @@ a tick in the table stays true.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -440,8 +441,13 @@ def _lookup(recipe: BaseModel, key: str) -> Any:
 
 def _field(model: Any, part: str) -> str:
     """The attribute behind a key: a field may have another name in YAML."""
-    fields = type(model).model_fields if isinstance(model, BaseModel) else {}
-    return next((name for name, field in fields.items() if field.alias == part), part)
+    return _aliases(type(model)).get(part, part) if isinstance(model, BaseModel) else part
+
+
+@cache
+def _aliases(model: type[BaseModel]) -> Mapping[str, str]:
+    """The names of the fields that have another name in YAML, by that name."""
+    return {field.alias: name for name, field in model.model_fields.items() if field.alias is not None}
 
 
 def _searched(studies: Studies) -> Iterator[str]:
