@@ -8,9 +8,10 @@ libraries: their versions are recorded, not hashed.
 import ast
 import hashlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib.machinery import PathFinder
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 from harness.errors import InputError
@@ -94,6 +95,19 @@ def reached_modules(roots: Sequence[str]) -> dict[str, Path]:
             if top == name.partition(".")[0] or (neighbours and _module_file(neighbours, top) is not None):
                 waiting.extend(_with_packages(imported))
     return found
+
+
+def imported_libraries(roots: Sequence[str]) -> tuple[str, ...]:
+    """Returns the installed distributions that the code of ``reached_modules`` imports itself (``scikit-learn``)."""
+    modules = reached_modules(roots)
+    ours = {name.partition(".")[0] for name in modules} | {_OUR_PACKAGE} | set(sys.stdlib_module_names)
+    tops = {name.partition(".")[0] for module, path in modules.items() for name in _imports(module, path)} - ours
+    return tuple(sorted({found for top in tops for found in _distributions().get(top, ())}, key=str.lower))
+
+
+@lru_cache(maxsize=1)
+def _distributions() -> Mapping[str, Sequence[str]]:
+    return packages_distributions()
 
 
 def code_parts(roots: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.code import WITHOUT_INFLUENCE, code_digest, mentions, reached_modules
+from harness.code import WITHOUT_INFLUENCE, code_digest, imported_libraries, mentions, reached_modules
 from harness.errors import InputError
 from harness.syntax import normalised
 
@@ -100,6 +100,13 @@ def test_the_normal_form_is_the_same_on_every_supported_python() -> None:
 
 def test_a_users_code_covers_its_neighbours_and_not_bystanders_or_libraries(project: Path) -> None:
     assert set(reached_modules(("my_loss:loss",))) == {"my_loss", "my_helper"}
+
+
+def test_the_libraries_of_a_users_code_are_named_as_they_are_installed(project: Path) -> None:
+    write(
+        project / "my_helper.py", "import json\n\ndef late():\n    from PIL import Image\n    import no_such_library\n"
+    )
+    assert imported_libraries(("my_loss:loss",)) == ("numpy", "pillow")
 
 
 def test_a_change_in_what_is_imported_changes_the_digest_and_a_bystander_does_not(project: Path) -> None:

@@ -210,7 +210,13 @@ class StudyTracking:
         search, matrix = prepared.search, prepared.matrix
         self.key = fingerprint([search.name, matrix.profile, [trials.identity for trials in prepared.trials]])
         code = fingerprint([trials.identity for trials in prepared.trials])
-        self._provenance = provenance_of(matrix.profile, prepared.inputs, code, matrix.dataset)
+        self._provenance = provenance_of(
+            matrix.profile,
+            prepared.inputs,
+            code,
+            matrix.dataset,
+            [stage for trials in prepared.trials for stage in trials.first_chain()],
+        )
         self._told: set[str] = set()
 
     def open(self) -> None:

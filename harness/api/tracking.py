@@ -8,9 +8,10 @@ from harness.api.prepare import Prepared
 from harness.code import CODE_VERSION
 from harness.execute.manifest import DamagedError
 from harness.execute.protocol import Event
+from harness.execute.versions import library_versions
 from harness.matrix import Row, matrix_to_json, recipe_to_yaml
 from harness.matrix.levels import mentioned
-from harness.plan import Run, budgets_of, fingerprint, rows_to_add
+from harness.plan import Run, Stage, budgets_of, fingerprint, rows_to_add
 from harness.track import Tracker, collect_provenance
 from harness.trainer import SPOOL, Inputs
 from harness.units import UNITS
@@ -233,16 +234,22 @@ def table_metrics(report: "TableReport") -> dict[tuple[str, str, str], float]:
 
 def _provenance(prepared: Prepared) -> dict[str, str]:
     return {
-        **provenance_of(prepared.matrix.profile, prepared.inputs, prepared.code, prepared.matrix.dataset),
+        **provenance_of(
+            prepared.matrix.profile,
+            prepared.inputs,
+            prepared.code,
+            prepared.matrix.dataset,
+            prepared.plan.stages.values(),
+        ),
         **{f"study {name}": text for name, text in prepared.matrix.studies.items()},
         "reuse": f"version {CODE_VERSION}" if prepared.trusts_version else "code",
     }
 
 
-def provenance_of(profile: str, inputs: Inputs, code: str, dataset: str) -> dict[str, str]:
+def provenance_of(profile: str, inputs: Inputs, code: str, dataset: str, stages: Iterable[Stage]) -> dict[str, str]:
     """Returns what a table's or a study's results come from, beside the machine and the commit."""
     return {
-        **collect_provenance(),
+        **collect_provenance(library_versions(sorted({reference for stage in stages for reference in stage.code}))),
         "profile": profile,
         "dataset": dataset,
         "dataset_fingerprint": fingerprint(dict(inputs.contents)),

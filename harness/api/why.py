@@ -13,7 +13,7 @@ def explain(prepared: Prepared) -> dict[str, dict[str, Any]]:
     like it (``fingerprint``, ``name``, ``tables``), None if the store holds none of its kind; ``differences`` are what
     the two differ in, ``libraries`` the versions that it ran with and that are others now (which is no reason to run).
     """
-    from harness.execute import differences_from, library_versions
+    from harness.execute import differences_from_installed
     from harness.execute.origins import origins_of, read_origins
 
     plan, store = prepared.plan, prepared.store
@@ -35,7 +35,7 @@ def explain(prepared: Prepared) -> dict[str, dict[str, Any]]:
                 "tables": [table for table, own in tables.items() if nearest.fingerprint in own],
             }
             explained["differences"] = [vars(one) for one in comparison.differences(stage, nearest)]
-            versions = differences_from(library_versions(), [store.versions(nearest.fingerprint)])
+            versions = differences_from_installed([store.versions(nearest.fingerprint)])
             explained["libraries"] = [{"library": one.library, "then": one.then, "now": one.now} for one in versions]
         answer[stage.fingerprint] = explained
     return answer

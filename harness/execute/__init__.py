@@ -12,7 +12,7 @@ from harness.execute.protocol import Event, Executor, Outcome
 from harness.execute.shared import SharedStore
 from harness.execute.slot import Slot, available_cores, share_out
 from harness.execute.store import Collected, Entry, Store
-from harness.execute.versions import VersionDifference, differences_from, library_versions
+from harness.execute.versions import VersionDifference, differences_from_installed, library_versions
 from harness.execute.worker import run_stage
 
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "VersionDifference",
     "available_cores",
     "bytes_of",
-    "differences_from",
+    "differences_from_installed",
     "library_versions",
     "local_root",
     "open_store",

@@ -44,6 +44,7 @@ class Found:
     digest: str
     """Of the code; empty if some of it is missing (see ``lacks``)."""
     versions: Mapping[str, str]
+    """Of Python and the libraries that the code imports; empty if some of the code is missing."""
     lacks: tuple[str, ...]
     """What is missing; each continues a sentence that starts with the machine's name."""
 
@@ -61,12 +62,12 @@ def check_node(needs: Needs) -> Found:
         for place in needs.inputs
         if not Path(place).exists()
     ]
-    digest = ""
+    digest, versions = "", dict[str, str]()
     try:
-        digest = code_digest(needs.code)
+        digest, versions = code_digest(needs.code), library_versions(needs.code)
     except InputError as error:
         lacks.append(f"lacks code: {error}")
-    return Found(digest, library_versions(), tuple(lacks))
+    return Found(digest, versions, tuple(lacks))
 
 
 def check_node_and_store(needs: Needs) -> Found:
@@ -89,7 +90,9 @@ def differences(here: Found, there: Found) -> list[str]:
     if there.digest not in ("", here.digest):
         problems.append("has other code than this machine; install one version on both")
     versions = (
-        (library, ours, there.versions.get(library, "not installed")) for library, ours in here.versions.items()
+        (library, ours, there.versions.get(library, "not installed"))
+        for library, ours in here.versions.items()
+        if there.versions
     )
     unlike = [
         f"{library} {theirs} (here {ours})" for library, ours, theirs in versions if _public(theirs) != _public(ours)

@@ -38,7 +38,7 @@ from harness.execute.manifest import (
     read_manifest,
     seal_manifest,
 )
-from harness.execute.versions import VersionDifference, differences_from, library_versions
+from harness.execute.versions import VersionDifference, differences_from_installed, library_versions
 from harness.files import regular_file, replace_text
 from harness.plan.stage import Stage
 
@@ -188,7 +188,7 @@ class Store:
 
     def version_differences(self, fingerprints: Iterable[str]) -> tuple[VersionDifference, ...]:
         """Returns how the libraries that stages ran with differ from the installed ones, each difference once."""
-        return differences_from(library_versions(), (self.versions(fingerprint) for fingerprint in fingerprints))
+        return differences_from_installed(self.versions(fingerprint) for fingerprint in fingerprints)
 
     def begin(self, fingerprint: str) -> Path:
         """Prepares a stage's folder for a run: removes a damaged entry, keeps checkpoints.
@@ -215,7 +215,7 @@ class Store:
         body = {
             "stage": {**vars(stage), "settings": dict(stage.settings)},
             "result": dict(result),
-            "versions": library_versions(),
+            "versions": library_versions(stage.code),
         }
         json.dumps(body)  # raises before anything is written
         with writing_to(folder):

@@ -2,14 +2,14 @@
 
 import platform
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
 
-_LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "pillow")
-_EXTRAS = ("pytorch-metric-learning",)
-"""Recorded where they are installed."""
+from harness.code import imported_libraries
+
+_PYTHON = "python"
 
 
 @dataclass(frozen=True)
@@ -26,27 +26,32 @@ class VersionDifference:
         return f"{made} made with {self.library} {self.then}; {self.now} is installed now"
 
 
-@lru_cache(maxsize=1)
-def library_versions() -> dict[str, str]:
-    """Returns the versions of Python and of the libraries that a result may depend on."""
-    versions = {"python": platform.python_version()}
-    for library in (*_LIBRARIES, *_EXTRAS):
-        try:
-            versions[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            if library in _LIBRARIES:
-                versions[library] = "not installed"
-    return versions
+def library_versions(code: Sequence[str]) -> dict[str, str]:
+    """Returns the versions of Python and of the libraries that some code imports.
+
+    Args:
+        code: References to the code, as a stage declares them.
+
+    Raises:
+        InputError: If some of it is not found.
+    """
+    return {_PYTHON: platform.python_version(), **{name: _installed(name) for name in imported_libraries(code)}}
 
 
-def differences_from(
-    installed: Mapping[str, str], stages: Iterable[Mapping[str, str]]
-) -> tuple[VersionDifference, ...]:
-    """Returns how the versions that ``stages`` ran with differ from those ``installed``, each difference once."""
+def differences_from_installed(stages: Iterable[Mapping[str, str]]) -> tuple[VersionDifference, ...]:
+    """Returns how the versions that ``stages`` ran with differ from the installed ones, each difference once."""
     counted = Counter(
-        (library, then, installed[library])
+        (library, then, now)
         for versions in stages
         for library, then in versions.items()
-        if library in installed and then != installed[library]
+        if then != (now := _installed(library))
     )
     return tuple(VersionDifference(*difference, number) for difference, number in sorted(counted.items()))
+
+
+@lru_cache(maxsize=256)
+def _installed(library: str) -> str:
+    try:
+        return platform.python_version() if library == _PYTHON else metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -14,7 +14,7 @@ from harness.errors import InputError, did_you_mean
 from harness.plan.why import Difference, setting_differences
 from harness.report.compare_units import UnitValues, compare_units
 from harness.report.findings import Basis
-from harness.report.measurements import SAME, Measurements, provenance_of
+from harness.report.measurements import SAME, Measurements, libraries_of, provenance_of
 from harness.report.settled import counted_runs, settlement_of
 from harness.report.statistics import Chance, Estimate
 from harness.report.vocabulary import COSTS, Cost
@@ -22,8 +22,7 @@ from harness.settle.looks import share_at
 from harness.track.snapshot import RunRecord, Snapshot
 from harness.trainer import Metric
 
-_FACTS = ("commit", "dirty", "reuse", "made", "device", "cpu", "platform", "python")
-_LIBRARIES = ("torch", "torchvision", "timm", "numpy", "mlflow")
+_FACTS = ("commit", "dirty", "reuse", "made", "device", "cpu", "platform", "python", "mlflow")
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,8 @@ def compare(
     first, second = sides[0]
     mixed = [label for key, label in SAME.items() if len(_both(first, second, key)) > 1]
     facts = [_fact(first, second, key, label) for key, label in SAME.items()]
-    facts += [_fact(first, second, key, key) for key in (*_FACTS, *_LIBRARIES)]
+    libraries = {name for side in (first, second) for run in side.runs for name in libraries_of(run)}
+    facts += [_fact(first, second, key, key) for key in (*_FACTS, *sorted(libraries))]
     titles = dict.fromkeys(str(side.snapshot.declaration["title"]) for side in (first, second))
     return Comparison(
         name=file_name,

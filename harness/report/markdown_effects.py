@@ -38,7 +38,7 @@ def _pairs(report: TableReport) -> list[str]:
     ]
     lines = []
     for line in report.insight.pairs:
-        gain = line.gains[first.key]
+        gain = line.gains.get(first.key)  # None where the rows share no seed
         kinds = [*["leave-one-out"] * line.pair.leave_one_out, *["add-one-in"] * line.pair.add_one_in]
         lines.append(
             [
@@ -46,8 +46,8 @@ def _pairs(report: TableReport) -> list[str]:
                 escaped(versus(line.pair.on, line.pair.off)),
                 *(escaped(gain_text(line.gains.get(metric.key), metric)) for metric in report.metrics),
                 _p_of(gain),
-                number(gain.effect_size),
-                needed_text(gain.needed) if gain.needed else "",
+                number(gain.effect_size if gain else None),
+                needed_text(gain.needed) if gain and gain.needed else "",
                 escaped(line.also),
                 ", ".join(kinds),
             ]

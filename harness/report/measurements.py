@@ -17,6 +17,7 @@ from harness.errors import InputError
 from harness.report.findings import Basis
 from harness.report.statistics import Estimate, estimate
 from harness.report.vocabulary import Floats, metric_of
+from harness.track.provenance import LIBRARY
 from harness.track.snapshot import RunRecord, Snapshot
 from harness.trainer import Metric
 from harness.units import Units
@@ -337,6 +338,11 @@ def _refuse_mixing(table: str, finished: list[RunRecord]) -> None:
 def provenance_of(run: RunRecord, key: str) -> str | None:
     """A fact of where a run comes from, as it was tagged; None if it was not."""
     return run.tags.get(f"harness.{key}")
+
+
+def libraries_of(run: RunRecord) -> list[str]:
+    """Returns the facts of provenance that are versions of libraries."""
+    return [key.removeprefix("harness.") for key in run.tags if key.startswith(f"harness.{LIBRARY}")]
 
 
 def _some(names: list[str], shown: int = 4) -> str:

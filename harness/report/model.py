@@ -41,7 +41,7 @@ UNKNOWN = "their code and data are unknown"
 
 _FACTS = (
     *("origin", "profile", "dataset", "dataset_fingerprint", "synthetic", "code_digest", "commit", "dirty", "started"),
-    *("device", "cpu", "platform", "python", "torch", "torchvision", "timm", "numpy", "mlflow"),
+    *("device", "cpu", "platform", "python", "mlflow"),
 )
 """The facts of provenance in the order in which they are shown; others follow by name."""
 

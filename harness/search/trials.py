@@ -15,7 +15,7 @@ from harness.errors import InputError
 from harness.matrix import Matrix, Row
 from harness.matrix.patch import Setting, overlay
 from harness.matrix.validation_errors import refuse
-from harness.plan import CodeDigest, Plan, build_plan, chain_of, fingerprint
+from harness.plan import CodeDigest, Plan, Stage, build_plan, chain_of, fingerprint
 from harness.search.declaration import Search
 from harness.search.space import Params
 from harness.trainer import PARTS, Inputs, Part
@@ -150,9 +150,16 @@ class Trials:
             told = "the trainer scores both parts alike; expected other data to confirm on: held_out: {choose, confirm}"
             raise document.error(("claims",), told)
 
+    def first_chain(self) -> tuple[Stage, ...]:
+        """Returns the stages of the space's first corner."""
+        return self._chain({key: dimension.ends()[0] for key, dimension in self.search.space.items()})
+
     def _identity(self, params: Params, part: Part = "choose") -> str:
+        return self._chain(params, part)[-1].fingerprint
+
+    def _chain(self, params: Params, part: Part = "choose") -> tuple[Stage, ...]:
         row = replace(self.row, recipe=self.recipe(params, part=part))
-        return chain_of(row, 0, self.matrix.trainer, self.inputs, self.code_digest)[-1].fingerprint
+        return tuple(chain_of(row, 0, self.matrix.trainer, self.inputs, self.code_digest))
 
 
 def own_values(row: Row, keys: Iterable[str]) -> Params:

@@ -2,33 +2,36 @@
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("torch", "torchvision", "timm", "numpy", "mlflow")
-"""Libraries whose version may affect a result."""
+LIBRARY = "library "
+"""Begins the name of a library's version."""
 
 CODE = ("harness", "ablations", "pyproject.toml")
 """The paths that count as code: a changed report or README leaves a checkout clean."""
 
 
-def collect_provenance(root: Path | None = None) -> dict[str, str]:
+def collect_provenance(versions: Mapping[str, str], root: Path | None = None) -> dict[str, str]:
     """Returns facts about the code and the machine, by name; ``unknown`` for one that cannot be determined.
 
     ``commit``, ``dirty`` ("true" when ``harness/``, ``ablations/`` or ``pyproject.toml`` differ from the commit,
-    untracked files among them), ``python``, ``platform``, ``cpu`` and one entry for each of ``PACKAGES``.
+    untracked files among them), ``platform``, ``cpu``, ``python``, ``mlflow`` and libraries, named with ``LIBRARY``.
 
     Args:
+        versions: Of Python and the libraries that the results depend on, by name.
         root: Folder of the checkout; by default the one that holds this package.
     """
     commit, dirty = _git(root or Path(__file__).resolve().parents[2])
     return {
         "commit": commit,
         "dirty": dirty,
-        "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": _cpu(),
-        **{name: _version(name) for name in PACKAGES},
+        "mlflow": _version("mlflow"),
+        "python": versions["python"],
+        **{f"{LIBRARY}{name}": text for name, text in versions.items() if name != "python"},
     }
 
 

@@ -9,6 +9,7 @@ told to a tracker of its own. A run's delivery is timed over several runs that a
 
 import contextlib
 import math
+import platform
 import sqlite3
 import tempfile
 import threading
@@ -178,7 +179,12 @@ def costs_of(kept: Kept, prepared: Prepared, runs: int, folder: Path) -> dict[st
     database = folder / "mlflow.db"
     tracker = Tracker(f"sqlite:///{database}", folder / "outbox")
     tracker.sweep_orphans()
-    told = {**collect_provenance(), "profile": "demo", "dataset": "market1501", "dataset_fingerprint": "0" * 32}
+    told = {
+        **collect_provenance({"python": platform.python_version()}),
+        "profile": "demo",
+        "dataset": "market1501",
+        "dataset_fingerprint": "0" * 32,
+    }
     tracker.open_table("T", table="costs", declaration=matrix_to_json(prepared.whole), provenance=told)
     tracker.flush()
     rows_before, bytes_before = contents(database)

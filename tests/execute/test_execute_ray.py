@@ -126,7 +126,7 @@ def test_a_machine_tells_what_it_lacks(store: Store, tmp_path: Path) -> None:
     ]
     (tmp_path / "token").touch()
     well = check_node(Needs(store, tmp_path / "token", (str(tmp_path),), (WORK,)))
-    assert (well.digest, well.versions, well.lacks) == (code_digest((WORK,)), library_versions(), ())
+    assert (well.digest, well.versions, well.lacks) == (code_digest((WORK,)), library_versions((WORK,)), ())
 
 
 def test_the_code_that_stages_declare_counts() -> None:

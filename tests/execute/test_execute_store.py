@@ -6,6 +6,7 @@ A test with a ``shelf`` runs on every kind of store; one with a ``store`` on a f
 import errno
 import json
 import os
+import platform
 import re
 import resource
 import shutil
@@ -13,6 +14,8 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -48,16 +51,24 @@ def test_a_library_that_differs_since_stages_were_made_is_told_once_with_their_n
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, stages = shelf.store, [stage("a"), stage("b"), stage("c")]
-    made = {"python": "3.11.7", "torch": "2.12.0"}
     for each in stages[:2]:
-        monkeypatch.setattr("harness.execute.store.library_versions", lambda: made)
+        monkeypatch.setattr("harness.execute.store.library_versions", lambda _: {"numpy": "1.0"})
         finished(store, each)
-    monkeypatch.setattr("harness.execute.store.library_versions", lambda: {**made, "torch": "2.13.0"})
+    now = metadata.version("numpy")
+    monkeypatch.setattr("harness.execute.store.library_versions", lambda _: {"numpy": now})
     finished(store, stages[2])
     differences = store.version_differences([each.fingerprint for each in stages])
-    assert [str(each) for each in differences] == [
-        "2 cached stages were made with torch 2.12.0; 2.13.0 is installed now"
-    ]
+    assert [str(each) for each in differences] == [f"2 cached stages were made with numpy 1.0; {now} is installed now"]
+
+
+def test_a_stage_records_the_libraries_that_its_own_code_imports(shelf: Shelf) -> None:
+    plain, using = stage("a"), replace(stage("b"), code=("ablations.digits:train",))
+    for each in (plain, using):
+        finished(shelf.store, each)
+    python = {"python": platform.python_version()}
+    libraries = {name: metadata.version(name) for name in ("numpy", "scikit-learn")}
+    assert shelf.store.versions(plain.fingerprint) == python
+    assert shelf.store.versions(using.fingerprint) == {**python, **libraries}
 
 
 def test_the_checkpoints_the_last_error_and_temporary_files_go_when_a_stage_is_finished(shelf: Shelf) -> None:

@@ -73,7 +73,7 @@ PROVENANCE = {
     "dirty": "false",
     "device": "NVIDIA H100",
     "python": "3.11.9",
-    "torch": "2.13.0",
+    "library torch": "2.13.0",
 }
 
 

@@ -100,7 +100,7 @@ def test_a_lower_error_is_a_gain(table: Snapshot) -> None:
 def test_mixed_provenance_is_in_the_heading_and_never_within_a_side(table: Snapshot) -> None:
     assert heading(of(table)) == "Both of one code version, one profile and one data set."
     other = tuple(
-        replace(one, tags={**one.tags, "harness.code_digest": "ffff", "harness.torch": "3.0"})
+        replace(one, tags={**one.tags, "harness.code_digest": "ffff", "harness.library torch": "3.0"})
         if one.row == "8"
         else one
         for one in table.runs
@@ -109,7 +109,7 @@ def test_mixed_provenance_is_in_the_heading_and_never_within_a_side(table: Snaps
     assert heading(found) == "Mixed provenance is the subject here: the two differ in code version."
     assert [(fact.name, fact.first, fact.second) for fact in found.facts] == [
         ("code version", "5feceb66ffc8", "ffff"),
-        ("torch", "2.13.0", "3.0"),
+        ("library torch", "2.13.0", "3.0"),
     ]
     half = (replace(table.runs[-1], tags={**table.runs[-1].tags, "harness.code_digest": "ffff"}),)
     with pytest.raises(InputError, match=r"runs differ and are not averaged[^$]*code version"):

@@ -102,6 +102,15 @@ def test_the_report_shows_itself_with_its_figures_inside(table: Table) -> None:
         report.write("out", ("pdf",))
 
 
+def test_rows_without_a_common_seed_are_reported_without_a_gain(folder: Path) -> None:
+    table = declare(rows=ROWS[:2], claims=[])
+    for row, seeds in (("plain", [0, 1]), ("more", [2])):
+        ended = table.run(rows=[row], seeds=seeds, executor="inprocess", progress=False, out=folder / "out")
+        assert ended.failed == []
+    assert table.results().groupby("row").size().to_dict() == {"plain": 4, "more": 2}  # two metrics a seed
+    assert "| Gain=more" in (folder / "out" / "toy.md").read_text()
+
+
 def test_events_reach_the_callback(folder: Path) -> None:
     seen: list[str] = []
     declare().run(executor="inprocess", progress=False, on_event=lambda event: seen.append(event.kind))

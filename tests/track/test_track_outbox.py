@@ -193,19 +193,19 @@ def test_a_checkout_is_dirty_when_its_code_differs_and_not_when_a_report_does(tm
     git(tmp_path, "commit", "-qm", "first")
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "table1.md").write_text("new")
-    clean = collect_provenance(tmp_path)
+    clean = collect_provenance({"python": "3.11.7", "numpy": "2.4"}, tmp_path)
     assert (clean["dirty"], len(clean["commit"])) == ("false", 40)
     (tmp_path / "harness" / "b.py").write_text("b = 2\n")
-    assert collect_provenance(tmp_path)["dirty"] == "true"
+    assert collect_provenance({"python": "3.11.7", "numpy": "2.4"}, tmp_path)["dirty"] == "true"
 
 
 def test_a_folder_that_is_no_checkout_has_no_commit(tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     inside = tmp_path / "venv"
     inside.mkdir()
-    facts = collect_provenance(inside)
+    facts = collect_provenance({"python": "3.11.7", "numpy": "2.4"}, inside)
     assert (facts["commit"], facts["dirty"]) == ("unknown", "unknown")
-    assert facts["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert (facts["python"], facts["library numpy"]) == ("3.11.7", "2.4")
     assert all(facts.values())
 
 
