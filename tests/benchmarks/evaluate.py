@@ -40,16 +40,22 @@ REST_S = 0.2
 
 
 def make_problem(
-    queries: int, gallery: int, dimension: int, junk: int, distractors: float = 0.14, seed: int = 0
+    queries: int,
+    gallery: int,
+    dimension: int,
+    junk: int,
+    distractors: float = 0.14,
+    seed: int = 0,
+    identities: int = IDENTITIES,
 ) -> tuple[np.ndarray, ...]:
     """Features, identities and cameras of both sides: rectified mixtures of ``LATENT`` factors."""
     rng = np.random.default_rng(seed)
-    centres = rng.standard_normal((IDENTITIES + 1, LATENT), dtype=np.float32)
+    centres = rng.standard_normal((identities + 1, LATENT), dtype=np.float32)
     shifts = 0.3 * rng.standard_normal((CAMERAS, LATENT), dtype=np.float32)
     mixture = rng.standard_normal((LATENT, dimension), dtype=np.float32) / np.float32(np.sqrt(LATENT))
 
     def side(count: int, distractors: float) -> list[np.ndarray]:
-        ids, cameras = rng.integers(1, IDENTITIES + 1, count), rng.integers(0, CAMERAS, count)
+        ids, cameras = rng.integers(1, identities + 1, count), rng.integers(0, CAMERAS, count)
         ids[rng.random(count) < distractors] = 0
         factors = rng.standard_normal((count, LATENT), dtype=np.float32)
         factors *= np.where(ids > 0, rng.uniform(0.2, 1.2, count), 1.0).astype(np.float32)[:, None]

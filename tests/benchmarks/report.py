@@ -24,6 +24,7 @@ SECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("step-demo", "step.py"),
         ("step-paper", "step.py --scale paper"),
     ),
+    "Evaluation: MSMT17's size": (("large", "large.py"),),
     "Memory: activations kept and recomputed": (("memory", "memory.py"),),
     "Checkpoints: how long training stands still for one": (("checkpoint", "checkpoint.py"),),
     "Full size: rows 1 and 8 of Table 1 as the paper trains them": (("fullsize", "fullsize.py"),),
