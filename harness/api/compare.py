@@ -208,14 +208,14 @@ def _entry_of(text: str, profile: str | None) -> "TableEntry":
 def _versions_text(entries: "Sequence[TableEntry]") -> str:
     """What versions there are, the newest first; a parent run's id names one where a commit names several."""
     commits = [entry.commit for entry in entries]
-    told = []
+    versions = []
     for entry in entries:
         short = entry.commit[:_SHORT] or "unknown"
         changed = ", with changes" if entry.dirty else ""
         unclear = commits.count(entry.commit) > 1
         named = f"{entry.parent_id[:8]} at {short}" if unclear else short
-        told.append(f"{named} ({entry.profile}{changed})")
-    return f"it holds {', '.join(told)}"
+        versions.append(f"{named} ({entry.profile}{changed})")
+    return f"it holds {', '.join(versions)}"
 
 
 def _labels(one: "Snapshot", two: "Snapshot") -> tuple[str, str]:

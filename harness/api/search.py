@@ -75,10 +75,10 @@ def _run(
         record["effects"] = tuned_to_json(record)
         write_result(prepared.result_file, record)
         prepared.store.publish(prepared.result_file)
-        folder, told = choose_folder(out, prepared.search.name, prepared.store.root)
+        folder, message = choose_folder(out, prepared.search.name, prepared.store.root)
         written = write_study(record, folder)
-        if told:
-            listener.note(told)
+        if message:
+            listener.note(message)
         tracking.finish(regular_file(written[0]).read_text(encoding="utf-8"))
     except BaseException:
         tracking.interrupt()
@@ -114,8 +114,8 @@ def _check_budgets(prepared: PreparedSearch) -> None:
     had = {trials.row.id: open_study(prepared, trials).counted() for trials in prepared.trials}
     row = max(had, key=had.__getitem__)
     if had[row] > search.budget.trials:
-        told = f'found {search.budget.trials}, and row "{row}" has had {had[row]}; expected at least as many for all'
-        raise search.document.error(("budget", "trials"), told)
+        message = f'found {search.budget.trials}, and row "{row}" has had {had[row]}; expected at least as many for all'
+        raise search.document.error(("budget", "trials"), message)
 
 
 def _units_checked(
@@ -140,11 +140,11 @@ def _units_checked(
     if any(np.array_equal(units.ids, np.arange(len(units.ids))) for units in both):  # positions: in each part the same
         return False
     if common := set(both[0].groups.tolist()) & set(both[1].groups.tolist()):
-        told = (
+        message = (
             f'{len(common)} {both[0].group} both chose and confirmed the values of row "{row}"; expected parts with '
             "none in common"
         )
-        raise prepared.search.document.error(("claims",), told)
+        raise prepared.search.document.error(("claims",), message)
     return True
 
 
@@ -158,9 +158,9 @@ def _study(
     search, minimize = prepared.search, prepared.metric.lower_is_better
     study = open_study(prepared, trials)
     points = PointTrainer(prepared, trials, executor, listener)
-    run_study(study, points, executor.capacity, trials.rungs, told=lambda: tracking.tell(trials, study.records()))
+    run_study(study, points, executor.capacity, trials.rungs, on_change=lambda: tracking.send(trials, study.records()))
     records = study.records()
-    tracking.tell(trials, records)
+    tracking.send(trials, records)
     best = best_trial(records, minimize=minimize)
     results: dict[str, list[dict[str, Any]]] = {}
     if best is not None:

@@ -81,7 +81,7 @@ def _plan(prepared: PreparedSearch, trials: "Trials") -> Plan:
 
 
 def _drawn(prepared: PreparedSearch, count: int, known: Sequence[Params]) -> list[Params]:
-    """Feasible points that stand in for those that the sampler will ask for."""
+    """Feasible points in place of those that the sampler will ask for."""
     search = prepared.search
     if search.spec.sampler == "grid":
         free = (point for point in grid_points(search.space) if search.feasible(point) and point not in known)

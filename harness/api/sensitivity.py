@@ -186,11 +186,11 @@ def run_sensitivity(
 ) -> "tuple[Sensitivity, list[Path]]":
     """Trains what the variations still lack and writes ``TABLE-sensitivity.md``, ``.html`` and ``.json``.
 
-    The page is kept with the table's parent run, and what it says of all claims and assumptions stands in the table's
+    The page is kept with the table's parent run, and what it says of all claims and assumptions is shown in the table's
     heading from then on. Called again, it goes on where it stopped.
 
     Raises:
-        InputError: If the plan stands on an assumed data set.
+        InputError: If the plan assumes a data set.
     """
     from harness.files import replace_text
     from harness.names import file_name
@@ -208,9 +208,9 @@ def run_sensitivity(
     with engine.start(store, listener) as executor, listener.watch(plan, name) as watcher:
         outcomes = executor.execute(plan.to_execute, first.trainer.work, context, watcher)
     found = _found(prepared, outcomes)
-    folder, told = choose_folder(out, name, store.root)
-    if told:
-        listener.note(told)
+    folder, message = choose_folder(out, name, store.root)
+    if message:
+        listener.note(message)
     folder.mkdir(parents=True, exist_ok=True)
     page = sensitivity_to_markdown(found)
     texts = {

@@ -54,11 +54,11 @@ class Settling:
         self._prepared, self._listener = prepared, listener
         self._declared = declared_of(prepared, most, budget_s)
         before = _read(prepared)
-        if before is not None and (told := changed(before, to_record(self._declared))):
+        if before is not None and (message := changed(before, to_record(self._declared))):
             raise InputError(
-                f"{prepared.matrix.name}: the table was settled with other comparisons before ({told}): the error that "
-                "is promised holds for what was declared before the first look. Settle these on seeds that nobody has "
-                "looked at: give the table other seeds:"
+                f"{prepared.matrix.name}: the table was settled with other comparisons before ({message}): the error "
+                "that is promised holds for what was declared before the first look. Settle these on seeds that nobody "
+                "has looked at: give the table other seeds:"
             )
         self._tried: set[tuple[str, int]] = set()
         self.path: Path | None = None
@@ -142,13 +142,13 @@ def declared_of(prepared: Prepared, most: int | None, budget_s: float | None) ->
         if one.text in wanted.claims and {one.better, one.than} <= planned
     )
     if wanted.pairs:
-        told = {(frozenset((one.better, one.than)), one.metric) for one in chosen}
+        claimed = {(frozenset((one.better, one.than)), one.metric) for one in chosen}
         first = matrix.metrics[0]
         pairs = identify_matrix(matrix, prepared.plan).pairs
         chosen |= dict.fromkeys(
             Comparison(pair.on, pair.off, first, _margin(matrix, first, None))
             for pair in pairs
-            if (frozenset((pair.on, pair.off)), first) not in told
+            if (frozenset((pair.on, pair.off)), first) not in claimed
         )
     if not chosen:
         raise InputError(f"{matrix.name}: nothing to settle, since no claim or matched pair compares trained rows")

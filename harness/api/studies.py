@@ -96,7 +96,7 @@ def prepare_search(
     if choice.notice:
         listener.note(choice.notice)
     search = search.under(choice.profile, trials)
-    # A table may take its values from this very study: a stand-in does, since every trial sets its own.
+    # A table may take its values from this very study: a placeholder serves, since every trial sets its own.
     start = {key: dimension.ends()[0] for key, dimension in search.space.items()}
     end = {key: dimension.ends()[-1] for key, dimension in search.space.items()}
     kept = open_store(store)
@@ -134,15 +134,15 @@ def _check_own_values(search: Search, matrix: Matrix, other: Matrix) -> None:
 
     Args:
         search: The search.
-        matrix: The table with one stand-in for values that it takes from this study.
+        matrix: The table with one placeholder for values that it takes from this study.
         other: The same with another.
     """
     theirs = {row.id: own_values(row, search.space) for row in other.rows}
     for row in matrix.rows:
         for key, value in own_values(row, search.space).items():
             if theirs[row.id][key] != value:
-                told = f'row "{row.id}" takes it from a study; expected a value of its own to compare with'
-                raise search.document.error(("space", key), told)
+                text = f'row "{row.id}" takes it from a study; expected a value of its own to compare with'
+                raise search.document.error(("space", key), text)
 
 
 class PointTrainer:
@@ -199,9 +199,9 @@ class PointTrainer:
 
 
 class StudyTracking:
-    """Tells the tracker of a search: every trial that has ended is a finished child run, told once.
+    """Keeps the tracker informed of a search: every trial that has ended is a finished child run, sent once.
 
-    A trial's run is opened when the trial has ended, under a key of study and number: told again by a later call,
+    A trial's run is opened when the trial has ended, under a key of study and number: sent again by a later call,
     it stays the one run that it is.
     """
 
@@ -217,7 +217,7 @@ class StudyTracking:
             matrix.dataset,
             [stage for trials in prepared.trials for stage in trials.first_chain()],
         )
-        self._told: set[str] = set()
+        self._sent: set[str] = set()
 
     def open(self) -> None:
         """Opens the study's parent run, and marks what dead processes left running."""
@@ -241,13 +241,13 @@ class StudyTracking:
             dataset_source=str(self._prepared.inputs.root or ""),
         )
 
-    def tell(self, trials: Trials, records: Sequence[Mapping[str, Any]]) -> None:
+    def send(self, trials: Trials, records: Sequence[Mapping[str, Any]]) -> None:
         """Brings the child runs up to date: those of trials that have ended since the last call."""
         for record in records:
             key = fingerprint([self.key, trials.row.id, record["number"]])
-            if record["state"] not in {"running", "waiting"} and key not in self._told:
-                self._told.add(key)
-                self._tell_trial(key, trials, record)
+            if record["state"] not in {"running", "waiting"} and key not in self._sent:
+                self._sent.add(key)
+                self._send_trial(key, trials, record)
 
     def interrupt(self) -> None:
         """Marks the study as killed; the same command goes on with it."""
@@ -257,17 +257,17 @@ class StudyTracking:
         """Ends the parent run, with the report as its description."""
         self._tracker.finish_table(self.key, succeeded=True, report=report)
 
-    def _tell_trial(self, key: str, trials: Trials, record: Mapping[str, Any]) -> None:
+    def _send_trial(self, key: str, trials: Trials, record: Mapping[str, Any]) -> None:
         search = self._prepared.search
         names = _short_names(search)
         values = {name: record["params"][key] for name, key in zip(names, search.space, strict=True)}
-        told = " · ".join(f"{name} {value}" for name, value in values.items())
+        text = " · ".join(f"{name} {value}" for name, value in values.items())
         self._tracker.open_run(
             key,
             table_key=self.key,
             row=trials.row.id,
             seed=search.seeds[0],
-            name=f"{trials.row.id} · trial {record['number']} · {told}",
+            name=f"{trials.row.id} · trial {record['number']} · {text}",
             factors=trials.row.factors,
             params={**values, "state": record["state"], "trial": record["number"], "epochs": record["epoch"] or 0},
             recipe_yaml=recipe_to_yaml(trials.recipe(record["params"])),

@@ -33,7 +33,7 @@ def pattern_expression(pattern: str, *, also: tuple[str, ...] = ()) -> re.Patter
     """The regular expression of a pattern with named parts in braces; one that ends in an image's suffix lacks it.
 
     ``{frame}`` is any text that is not empty, ``{camera:int}`` a whole number, ``{identity:int}`` one or -1, ``{any}``
-    any text, empty too. No part reaches over a ``/``. Everything else stands for itself.
+    any text, empty too. No part reaches over a ``/``. Everything else matches itself.
 
     Args:
         pattern: The pattern.
@@ -97,14 +97,14 @@ def _listed(value: Any) -> Any:
 
 
 Texts = Annotated[list[str], BeforeValidator(_listed)]
-"""A list of text; a single one may stand without brackets."""
+"""A list of text; a single one needs no brackets."""
 
 
 class SplitSpec(Spec):
     """The files of one split: by their places, or by lists."""
 
     files: Texts = []
-    """Places relative to the data set's folder: ``train/*``, ``**/*.jpg``; a folder stands for all images below it."""
+    """Places relative to the data set's folder: ``train/*``, ``**/*.jpg``; a folder means all images below it."""
     list: Texts = []
     """Text files that name the images, one a line."""
     folder: str = ""
@@ -244,8 +244,10 @@ class LayoutSpec(Spec):
             raise refusal("draw", "there is nothing to draw from: name the files in splits.all")
         for name in found:
             if name not in expected:
-                told = f"a {self.task} set has no such split; expected {', '.join(expected)}, or all to draw them from"
-                raise refusal(f"splits.{name}", told)
+                message = (
+                    f"a {self.task} set has no such split; expected {', '.join(expected)}, or all to draw them from"
+                )
+                raise refusal(f"splits.{name}", message)
         missing = [name for name in expected if name not in found]
         if missing and set(found) not in ({"train"}, {"query", "gallery"}):
             raise refusal("splits", f"no {' and '.join(missing)}; expected {', '.join(expected)}, or all to draw from")

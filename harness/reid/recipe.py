@@ -197,11 +197,11 @@ class Recipe(Spec):
                 raise refusal(f"stages.{name}.losses", "a loss is named twice")
             for loss in stage.needs_one_of:
                 if loss not in stage.losses:
-                    told = did_you_mean(loss, stage.losses)
-                    raise refusal(f"stages.{name}.needs_one_of", f'"{loss}" is no loss of this stage; {told}')
+                    message = did_you_mean(loss, stage.losses)
+                    raise refusal(f"stages.{name}.needs_one_of", f'"{loss}" is no loss of this stage; {message}')
             if stage.last_epoch > stage.epochs:
-                told = f"found {stage.stop_after}, expected at most the stage's {stage.epochs} epochs"
-                raise refusal(f"stages.{name}.stop_after", told)
+                message = f"found {stage.stop_after}, expected at most the stage's {stage.epochs} epochs"
+                raise refusal(f"stages.{name}.stop_after", message)
         return self
 
     @model_validator(mode="after")
@@ -217,17 +217,17 @@ class Recipe(Spec):
     def _own_metrics_have_names_of_their_own(self) -> "Recipe":
         for key in self.evaluation.metrics:
             if key in METRICS[self.evaluation.protocol]:
-                told = f'"{key}" is a metric of the protocol {self.evaluation.protocol}; choose another name'
-                raise refusal(f"evaluation.metrics.{key}", told)
+                message = f'"{key}" is a metric of the protocol {self.evaluation.protocol}; choose another name'
+                raise refusal(f"evaluation.metrics.{key}", message)
         return self
 
     @model_validator(mode="after")
     def _compiling_decides_what_to_recompute(self) -> "Recipe":
         if self.arithmetic.compile and self.model.checkpoint_activations:
-            told = (
+            message = (
                 "found true with arithmetic.compile true; the compiler chooses itself what to recompute: turn one off"
             )
-            raise refusal("model.checkpoint_activations", told)
+            raise refusal("model.checkpoint_activations", message)
         return self
 
     @model_validator(mode="after")

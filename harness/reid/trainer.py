@@ -128,8 +128,8 @@ class ReidTrainer(Trainer):
             spec = cast(SyntheticSpec, request.synthetic)
             if not isinstance(name, str) or (name != spec.layout and ":" not in name):
                 called = name_of(name)
-                told = f'the profile makes a synthetic "{spec.layout}", which is no {called}'
-                raise InputError(f"data.dataset: {told}; name the folder of {called} with --data DIR")
+                message = f'the profile makes a synthetic "{spec.layout}", which is no {called}'
+                raise InputError(f"data.dataset: {message}; name the folder of {called} with --data DIR")
             root = _render(spec, request)
         dataset = open_dataset(name, root, splits=("train",) if request.training_only else None)
         if dataset.synthetic:
@@ -269,7 +269,7 @@ def _named(settings: Mapping[str, Any]) -> list[Named]:
 
 
 def _key(name: Named) -> str:
-    """What tells data sets apart."""
+    """The identity of a data set."""
     return name if isinstance(name, str) else json.dumps(name, sort_keys=True)
 
 

@@ -126,15 +126,15 @@ def _failures(rows: "Sequence[TableRow]") -> Iterator[str]:
 
 def _far_out(rows: "Sequence[TableRow]", metrics: Sequence[Metric]) -> Iterator[str]:
     """One sentence for each row and seed, of the first metric in which it lies far out."""
-    told: set[tuple[str, int]] = set()
+    named: set[tuple[str, int]] = set()
     for metric in metrics:
         sds = {row.id: cell.sd for row in rows if (cell := row.cells[metric.key].measured) and cell.sd is not None}
         for row in rows:
             others = [sd for other, sd in sds.items() if other != row.id]
             found = far_out(row.cells[metric.key].by_seed, float(np.median(others)) if others else None)
-            if found is None or (row.id, found.seed) in told:
+            if found is None or (row.id, found.seed) in named:
                 continue
-            told.add((row.id, found.seed))
+            named.add((row.id, found.seed))
             low, high = (percent(value, metric) for value in found.others)
             yield (
                 f"row {row.name}, seed {found.seed} lies far out: {metric.title} {percent(found.value, metric)}, the "

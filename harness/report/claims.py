@@ -12,7 +12,7 @@ both were measured on. Its verdict:
 - *not comparable*: the runs are not the paper's experiment (synthetic data, another profile). The difference is
   measured and shown all the same, and never counts for or against the paper.
 
-A verdict is on the direction. Whether the size claimed lies in the (uncorrected) interval is told beside it. Of the
+A verdict is on the direction. Whether the size claimed lies in the (uncorrected) interval is noted beside it. Of the
 true claims of a table, all together, one is called contradicted with a probability of about 1 % at most, even if the
 true differences are exactly 0 (``tests/benchmarks/intervals.py``: under 2.5 % from three seeds on).
 """
@@ -67,7 +67,7 @@ class Judgement:
 
     @property
     def size(self) -> Literal["", "within", "more than claimed", "less than claimed"]:
-        """Where the claimed size lies: within the interval, or the measured one is more or less; empty if not told."""
+        """Where the claimed size lies: within the interval, or the measured one is more or less; empty if unknown."""
         interval = self.measured.interval if self.measured else None
         if self.claimed is None or interval is None:
             return ""
@@ -201,7 +201,7 @@ def _verdict(measured: Estimate | None, p_holm: float | None) -> tuple[Verdict, 
     if measured.seeds == 1:
         return "inconclusive", "one seed: the seed's variance is unknown"
     if p_holm is None:
-        return "inconclusive", "the seeds do not differ at all: no interval can be told"
+        return "inconclusive", "the seeds do not differ at all, so there is no interval"
     if contradicts(measured.mean, p_holm):
         return "contradicted", ""
     if p_holm <= ALPHA:

@@ -230,7 +230,7 @@ def _metric_to_json(line: MetricLine) -> dict[str, Any]:
 
 
 def _units_to_json(units: UnitValues, most: int) -> dict[str, Any]:
-    def told(place: int) -> dict[str, Any]:
+    def unit(place: int) -> dict[str, Any]:
         return {
             "unit": units.ids[place].item(),
             "group": units.groups[place].item(),
@@ -242,6 +242,6 @@ def _units_to_json(units: UnitValues, most: int) -> dict[str, Any]:
         "metric": units.metric.key,
         "unit": units.unit,
         **dict(zip(("better", "same", "worse"), units.counts(), strict=True)),
-        "gained": [told(place) for place in units.gained(most)],
-        "lost": [told(place) for place in units.lost(most)],
+        "gained": [unit(place) for place in units.gained(most)],
+        "lost": [unit(place) for place in units.lost(most)],
     }

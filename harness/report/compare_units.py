@@ -89,7 +89,7 @@ def compare_units(
 
 
 def _units(run: RunRecord, key: str) -> Units | None:
-    """A run's units, if it kept the metric by unit; what cannot be read is told by ``Measurements``."""
+    """A run's units, if it kept the metric by unit; ``Measurements`` notes what cannot be read."""
     try:
         units = run.read_units()
     except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile):

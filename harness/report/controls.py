@@ -24,7 +24,7 @@ class Controlled:
     control: str
     """The control's row; empty if there is none."""
     of: str
-    """The side that it stands for."""
+    """The side that it controls for."""
     reason: str
     """Why there is none."""
     whole: Estimate | None

@@ -1,7 +1,7 @@
 """Learning curves: which runs a report draws, and their histories cut into stages.
 
 The tracker holds a run's stages one after another; its marker ``train/epoch`` starts again with each of them. Refuses
-to ask the tracker: histories are handed in.
+to ask the tracker: the caller passes histories.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ Curve = tuple[tuple[float, ...], tuple[float, ...]]
 
 @dataclass(frozen=True)
 class StageCurves:
-    """One stage of training: its curves by row; rows that share the stage stand in one name."""
+    """One stage of training: its curves by row; rows that share the stage share a name."""
 
     name: str
     loss: Mapping[str, Curve]
@@ -31,7 +31,7 @@ class StageCurves:
 
 
 def runs_to_draw(report: TableReport) -> dict[str, RunRecord]:
-    """The run whose curves stand for a row, by the row's name: that of its first finished seed."""
+    """The run whose curves are drawn for a row, by the row's name: that of its first finished seed."""
     rows = [row for row in report.ours if _finished(row)]
     return {row.name: _finished(row)[0] for row in best_rows(rows, report.metrics[0], MOST_CURVES)}
 

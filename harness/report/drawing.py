@@ -1,4 +1,4 @@
-"""How every picture looks and is saved: colours that colour-blind readers tell apart, the same bytes every time."""
+"""How every picture looks and is saved: colours for colour-blind readers, the same bytes every time."""
 
 import textwrap
 from collections.abc import Iterable, Iterator

@@ -1,6 +1,6 @@
 """Effects of factors as weighted sums of rows: matched pairs, exact Shapley values, pairwise interactions.
 
-Pure functions over rows as settings of factors; what the rows cannot tell is ``harness.plan.identifiable``'s. Every
+Pure functions over rows as settings of factors; ``harness.plan.identifiable`` finds which effects they identify. Every
 effect is a contrast {row: weight} whose weights add up to 0, so that one interval method serves them all. Refuses
 measured numbers.
 """
@@ -14,7 +14,7 @@ from harness.plan.columns import Columns, Levels, Setting, coded_levels, columns
 from harness.plan.identifiable import matched_pairs
 
 Block = tuple[str, ...]
-"""Factors, or levels of some, that come together in every row: one player, since the rows cannot tell them apart."""
+"""Factors, or levels of some, that come together in every row: one player, since the rows cannot separate them."""
 
 
 @dataclass(frozen=True)

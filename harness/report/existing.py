@@ -1,6 +1,6 @@
 """Runs that the harness did not make, as the snapshot that reports are built from: a data frame with a line a run.
 
-Owns reading levels, seeds, metrics and values by unit out of a frame's columns. What such runs do not tell (their code,
+Owns reading levels, seeds, metrics and values by unit out of a frame's columns. What such runs lack (their code,
 their data) is said to be unknown, and nothing is guessed. Refuses files and trackers: ``harness.api.existing`` and
 ``harness.track`` bring the frames.
 """
@@ -122,7 +122,7 @@ def existing_snapshot(
         source: Where the runs come from.
 
     Raises:
-        InputError: For a cell that cannot be read, and for two runs that nothing tells apart.
+        InputError: For a cell that cannot be read, and for two runs with equal factors and seed.
     """
     settings, levels = _settings(frame, named, source)
     seeds = {label: _seed(value, named.seed, label, source) for label, value in frame[named.seed].items()}
@@ -145,8 +145,8 @@ def existing_snapshot(
         if len(labels) > 1 and not source.reruns:
             first, second = (source.place(label) for label in labels[:2])
             raise InputError(
-                f"{first} and {second} are both row {row} under seed {seed}: name the factor that tells them apart, or "
-                "the column of units if each line is the result of one unit"
+                f"{first} and {second} are both row {row} under seed {seed}: name the factor that distinguishes them, "
+                "or the column of units if each line is the result of one unit"
             )
         runs += [_run(cells[label], label, named, row, seed, source) for label in labels]
     declaration = {
@@ -267,7 +267,7 @@ def _run_of_units(lines: "pd.DataFrame", named: Named, row: str, seed: int, sour
         if text in first:
             raise InputError(
                 f"{source.place(first[text])} and {source.place(label)} are both {named.unit} {text} of row {row} "
-                f"under seed {seed}: name the factor that tells them apart"
+                f"under seed {seed}: name the factor that distinguishes them"
             )
         first[text] = label
     values = {}

@@ -92,8 +92,8 @@ def draw_results(report: TableReport) -> "Figure | None":
         _draw_metric(axes, rows, metric, comparable=not report.not_comparable)
     panels[0].set_ylim(len(rows) - 0.4, -0.6)
     legend(figure, panels)
-    told = f"the {len(rows)} best of {len(measured)} rows" if len(rows) < len(measured) else ""
-    head(figure, report.title, told, report.heading)
+    message = f"the {len(rows)} best of {len(measured)} rows" if len(rows) < len(measured) else ""
+    head(figure, report.title, message, report.heading)
     return figure
 
 
@@ -144,7 +144,7 @@ def _draw_metric(axes: "Axes", rows: Sequence[TableRow], metric: Metric, *, comp
 def draw_cost(report: TableReport) -> "Figure | None":
     """The first metric against a cost in which rows differ; the Pareto front joins the best choices."""
     metric = report.metrics[0]
-    cost = _telling_cost(report)
+    cost = _varying_cost(report)
     if cost is None:
         return None
     points = [
@@ -190,7 +190,7 @@ def draw_cost(report: TableReport) -> "Figure | None":
     return figure
 
 
-def _telling_cost(report: TableReport) -> Cost | None:
+def _varying_cost(report: TableReport) -> Cost | None:
     """Multiply-adds where rows differ in them, else time, else parameters; None if rows cost about the same."""
     for key in ("multiply_adds", "seconds", "parameters"):
         known = [row.costs[key] for row in report.ours if row.costs and key in row.costs]

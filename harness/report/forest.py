@@ -137,9 +137,9 @@ def _forest(report: TableReport, groups: Sequence[tuple[str, list[_Line]]], subj
         if line.claimed is not None:
             draw_paper(axes, line.claimed, y_line, line.metric.scale)
         draw_estimate(axes, line.estimate, y_line, line.colour, line.metric.scale)
-        told = percent(line.estimate.mean, line.metric, signed=True)
-        told = f"{told} {interval_text(line.estimate, line.metric, signed=True)}".strip()
-        axes.text(1.02, y_line, told, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+        message = percent(line.estimate.mean, line.metric, signed=True)
+        message = f"{message} {interval_text(line.estimate, line.metric, signed=True)}".strip()
+        axes.text(1.02, y_line, message, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     for y_title, title in titles:
         across = axes.get_yaxis_transform()
         axes.text(-0.01, y_title, title, weight="bold", fontsize=8, ha="right", va="center", transform=across)

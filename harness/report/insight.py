@@ -1,4 +1,4 @@
-"""What a table's rows tell of its factors, measured: matched pairs, Shapley values, interactions, and what stays open.
+"""The effects of a table's factors, measured: matched pairs, Shapley values, interactions, and what stays open.
 
 Joins the contrasts of ``effects`` with the numbers of ``measurements``. Refuses rows without results, and rows that
 differ in more than factors.
@@ -65,12 +65,12 @@ class GameLine:
 
 @dataclass(frozen=True)
 class Insight:
-    """All that the rows with results tell of the factors."""
+    """All effects of the factors that the rows with results identify."""
 
     pairs: tuple[PairLine, ...]
     games: tuple[GameLine, ...]
     open: tuple[str, ...]
-    """Effects that cannot be told apart."""
+    """Effects that cannot be separated."""
     suggestions: tuple[tuple[str, ...], ...]
     """Rows to add, by the factors that are on in them, the most telling first."""
 
@@ -97,7 +97,9 @@ def gain_insight(declaration: Mapping[str, Any], measurements: Measurements, met
     gains = _gains([pair.weights for pair in pairs], measurements, metrics)
     played = [game for group in columns for game in games(group)]
     effects = [(shapley_values(game), interactions(game)) for game in played]
-    told = iter(_gains([effect.weights for pair in effects for kind in pair for effect in kind], measurements, metrics))
+    estimated = iter(
+        _gains([effect.weights for pair in effects for kind in pair for effect in kind], measurements, metrics)
+    )
     return Insight(
         pairs=tuple(
             PairLine(pair, found, also_differs(budgets[pair.on], budgets[pair.off]))
@@ -106,8 +108,8 @@ def gain_insight(declaration: Mapping[str, Any], measurements: Measurements, met
         games=tuple(
             GameLine(
                 game,
-                tuple((effect, next(told)) for effect in values),
-                tuple((effect, next(told)) for effect in both),
+                tuple((effect, next(estimated)) for effect in values),
+                tuple((effect, next(estimated)) for effect in both),
                 _also(game, budgets),
             )
             for game, (values, both) in zip(played, effects, strict=True)

@@ -1,6 +1,6 @@
 r"""A report's results as papers print them: plain mean ± standard deviation, the best in bold, daggers, no intervals.
 
-Numbers are aligned at their decimal point: what is before it stands in one column, what is after it in the next. A
+Numbers are aligned at their decimal point: one column holds the digits before it, the next those after it. A
 table takes one column of the page where it fits at ``\small``, else both. Needs booktabs and graphicx alone. Owns which
 columns are shown and which differences get a dagger. Refuses claims: they have a file of their own.
 """
@@ -133,8 +133,8 @@ def to_paper_pair(
 
 def _remarks(report: TableReport) -> list[str]:
     """What a reader of the file must know and a reader of the paper must not."""
-    told = f"{report.name}: {report.heading}. {notice(report)}"
-    return [r"% Needs \usepackage{booktabs,graphicx}.", "% " + latex_text(told)]
+    message = f"{report.name}: {report.heading}. {notice(report)}"
+    return [r"% Needs \usepackage{booktabs,graphicx}.", "% " + latex_text(message)]
 
 
 def _caption(report: TableReport) -> list[str]:
@@ -270,8 +270,8 @@ def _legend(report: TableReport, columns: Sequence[str] | None, against: str | N
     seeds = f"{counts[0]}" if counts[:1] == counts[-1:] else f"{counts[0]} to {counts[-1]}" if counts else "no"
     parts = [metric.title for metric in metrics if metric.percent]
     unit = "" if not parts else ", in percent" if len(parts) == len(metrics) else f" ({', '.join(parts)} in percent)"
-    told = f"Mean ± standard deviation over {seeds} seeds{unit}; the best in bold."
-    said = latex_text(told)
+    message = f"Mean ± standard deviation over {seeds} seeds{unit}; the best in bold."
+    said = latex_text(message)
     if surviving(report, metrics, reference):
         said += rf" \ensuremath{{^\dagger}} {latex_text(f'differs from row {reference} (Holm, p < 0.05).')}"
     return said

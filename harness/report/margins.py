@@ -77,7 +77,7 @@ def compare(record: Mapping[str, Any], study: Mapping[str, Any]) -> tuple[str, E
     if study["best"] and study["best"]["params"] == study["reference"]:
         return "the same values", difference
     if difference is None or difference.p_value is None:
-        return "not judged: no variance can be told from these seeds", difference
+        return "not judged: these seeds give no variance", difference
     if difference.p_value > ALPHA:
         return "no difference that these seeds can show", difference
     return ("better" if difference.mean > 0 else "worse"), difference
@@ -98,7 +98,7 @@ def _question(record: Mapping[str, Any], metric: Metric) -> str:
         drawn = f"{held_out['share']:.0%} of the training identities (drawn with seed {held_out.get('seed', 0)})"
         data = f"half of {drawn}, held out of training; the other half confirms; no test image was read"
     lines = [
-        *(f"{code(key)}: {escaped(told)}" for key, told in record["space"].items()),
+        *(f"{code(key)}: {escaped(text)}" for key, text in record["space"].items()),
         *(f"only points with {code(rule)}; others were never trained" for rule in record["constraints"]),
         f"measured: {metric.title}, the mean over the seeds {_listed(record['seeds'])}, on {data}",
         f"sampler {record['sampler']}, {_pruner(record['pruner'])}, budget {', '.join(limits)} a study",
@@ -140,13 +140,13 @@ def _study(record: Mapping[str, Any], study: Mapping[str, Any], link: str, metri
 
 def _verdict(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric) -> str:
     verdict, difference = compare(record, study)
-    told = f"Best: {_point(study['best']['params'])}. Against the reference {_point(study['reference'])}: **{verdict}**"
+    text = f"Best: {_point(study['best']['params'])}. Against the reference {_point(study['reference'])}: **{verdict}**"
     if not study["reference"]:
-        told = f"Best: {_point(study['best']['params'])}"
+        text = f"Best: {_point(study['best']['params'])}"
     if difference is not None and difference.p_value is not None:
         size = percent(difference.mean, metric, signed=True)
-        told += f" ({size} {interval_text(difference, metric, signed=True)}, p {p_text(difference.p_value)})"
-    return told + "."
+        text += f" ({size} {interval_text(difference, metric, signed=True)}, p {p_text(difference.p_value)})"
+    return text + "."
 
 
 def _points(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric) -> str:
@@ -188,19 +188,19 @@ def _confirmed_on(record: Mapping[str, Any], study: Mapping[str, Any]) -> str:
 
 
 def _noise(study: Mapping[str, Any], metric: Metric) -> str:
-    """What the seeds can show of the trials' differences, and which trials they cannot tell from the best."""
+    """What the seeds can show of the trials' differences, and which trials they cannot distinguish from the best."""
     noise = study["noise"]
     if noise is None:
-        return "One seed a trial tells nothing of noise: differences between the trials may be no more than that."
+        return "With one seed per trial the noise is unknown: differences between trials may be noise."
     complete = [trial for trial in study["trials"] if trial["state"] == "complete"]
     best = study["best"]
     others = [trial for trial in complete if trial["number"] != best["number"]]
     near = [trial for trial in others if metric.gain(best["value"] - trial["value"]) <= noise["allowed"]]
     listed = f" ({_listed([trial['number'] for trial in near])})" if near else ""
-    told = "the trials differ" if _differ(study) else "no difference among the trials that they can show"
+    text = "the trials differ" if _differ(study) else "no difference among the trials that they can show"
     return (
         f"Seeds: a result strays by ±{percent(noise['sd'], metric)} beside what its trial and its seed do to it; "
-        f"**{told}** (p {p_text(noise['p_value'])}, analysis of variance). Two trials are told apart from "
+        f"**{text}** (p {p_text(noise['p_value'])}, analysis of variance). Two trials can be distinguished from "
         f"{percent(noise['allowed'], metric)} on; {len(near)} of the {len(others)} other complete trials{listed} are "
         "nearer than that to the best."
     )
@@ -235,8 +235,8 @@ def _result(trial: Mapping[str, Any], metric: Metric) -> str:
 
 
 def _state(trial: Mapping[str, Any]) -> str:
-    told = f"pruned after {trial['epoch']} epochs" if trial["state"] == "pruned" else str(trial["state"])
-    return f"{told}: {escaped(trial['reason'])}" if trial["reason"] else told
+    text = f"pruned after {trial['epoch']} epochs" if trial["state"] == "pruned" else str(trial["state"])
+    return f"{text}: {escaped(trial['reason'])}" if trial["reason"] else text
 
 
 def _cost(study: Mapping[str, Any]) -> str:
@@ -245,15 +245,15 @@ def _cost(study: Mapping[str, Any]) -> str:
     for trial in study["trials"]:
         counts[trial["state"]] = counts.get(trial["state"], 0) + 1
     states = ", ".join(f"{count} {state}" for state, count in counts.items())
-    told = (
+    text = (
         f"Trials: {states}. {cost['results']:.0f} results (trial x seed) took {three_digits(cost['seconds'] / 3600)} "
         f"hours on devices and {cost['epochs']:.0f} epochs."
     )
     if not cost["unshared_seconds"]:
-        return told
+        return text
     share = cost["seconds"] / cost["unshared_seconds"]
     return (
-        f"{told} Each trained from nothing to its end they would have taken "
+        f"{text} Each trained from nothing to its end they would have taken "
         f"{three_digits(cost['unshared_seconds'] / 3600)} hours and {cost['unshared_epochs']:.0f} epochs: sharing "
         f"stages{' and pruning' if counts.get('pruned') else ''} leaves {share:.0%} of the time. Points that violate a "
         "constraint are in neither figure; the runs under fresh seeds are not, either."

@@ -106,11 +106,11 @@ def _marked(text: str, place: int | None) -> str:
 
 def _below(report: TableReport) -> list[str]:
     """The lines beneath the results."""
-    told = _units_of(report.metrics)
+    message = _units_of(report.metrics)
     if any(cell.place for row in report.rows for cell in row.cells.values()):
-        told += " **Best** and *second best*."
+        message += " **Best** and *second best*."
     lines = [*(f"**Caution**: {escaped(caution)}" for caution in report.cautions)]
-    lines.append(" ".join([told, escaped(" ".join(report.method))]).strip())
+    lines.append(" ".join([message, escaped(" ".join(report.method))]).strip())
     cells = [
         (f"Row {row.name}", metric.title, basis.whatever_seeds)
         for row in report.ours
@@ -192,7 +192,7 @@ def _claims(report: TableReport) -> list[str]:
                 escaped(remark(claim, metric)),
             ]
         )
-    told = [
+    sentences = [
         "Gains in percentage points, positive where they favour the claim; [ , ] is the 95 % interval, over what both "
         "rows have in common.",
         "p (Holm): how often chance alone brings so large a gain or loss where there is none, corrected for all claims "
@@ -200,17 +200,17 @@ def _claims(report: TableReport) -> list[str]:
         "*Reproduced*: in favour, p ≤ 0.05. *Contradicted*: against, p ≤ 0.02. *Inconclusive*: neither.",
     ]
     if any(claim.effect_size is not None for claim in report.claims):
-        told.append("g_z: the gain in standard deviations between seeds, corrected for few seeds.")
+        sentences.append("g_z: the gain in standard deviations between seeds, corrected for few seeds.")
     if any(claim.needed for claim in report.claims):
-        told.append(f"Seeds needed: {NEEDED}")
+        sentences.append(f"Seeds needed: {NEEDED}")
     if report.settlement:
-        told[2] = "The verdicts are settling's: *reproduced* is better, *contradicted* worse, *inconclusive* open."
+        sentences[2] = "The verdicts are settling's: *reproduced* is better, *contradicted* worse, *inconclusive* open."
     if report.not_comparable:
-        told[2] = (
+        sentences[2] = (
             "*Not comparable*: measured all the same, but it counts neither for nor against the paper "
             f"({escaped(report.not_comparable)})."
         )
-    return ["## Claims", telling_table(header, lines), " ".join(told)]
+    return ["## Claims", telling_table(header, lines), " ".join(sentences)]
 
 
 def _costs(report: TableReport) -> list[str]:
@@ -218,10 +218,10 @@ def _costs(report: TableReport) -> list[str]:
         return []
     header = ["row", *(cost.title for cost in report.costs)]
     lines = [[escaped(row.name), *(cost_text(row, cost) for cost in report.costs)] for row in report.ours]
-    told = "Means over the finished runs; parameters and multiply-adds of one image at test time."
+    message = "Means over the finished runs; parameters and multiply-adds of one image at test time."
     if any(cost.key == "seconds" for cost in report.costs):
-        told += " Device time: what the row takes by itself, the stages that it shares with others included."
-    return ["## Cost", pipe_table(header, lines), told]
+        message += " Device time: what the row takes by itself, the stages that it shares with others included."
+    return ["## Cost", pipe_table(header, lines), message]
 
 
 def _more(report: TableReport) -> list[str]:

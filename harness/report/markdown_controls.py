@@ -16,12 +16,12 @@ def controls_section(report: TableReport) -> list[str]:
     header = ["claim", "rows", "metric", "as compared", "with equal training", "p (Holm)", "training alone", "control"]
     lines = [_line(report, one) for one in report.controls if one.control]
     without = [f"{escaped(one.text)}: {escaped(one.reason)}." for one in report.controls if not one.control]
-    told = (
+    message = (
         "A control is the row that trains less, with the other's stages, steps and samplers and its own losses alone. "
         "As compared = with equal training + training alone, where all three rows have the same seeds. p (Holm): of "
         "the effect with equal training, corrected for all of them."
     )
-    parts = [telling_table(header, lines), escaped(told)] if lines else []
+    parts = [telling_table(header, lines), escaped(message)] if lines else []
     parts += ["No training makes these claims' rows equal:", bullets(without)] if without else []
     return ["## With equal training", *parts]
 

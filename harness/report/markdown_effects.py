@@ -16,9 +16,11 @@ def effects_section(report: TableReport) -> list[str]:
     parts = [*_pairs(report), *_games(report)]
     insight = report.insight
     still_open = [escaped(reason) + "." for reason in insight.open]
-    still_open += [f"To tell more, add the row {escaped('+'.join(row) or 'no factor')}." for row in insight.suggestions]
+    still_open += [
+        f"An additional row would help: {escaped('+'.join(row) or 'no factor')}." for row in insight.suggestions
+    ]
     if still_open:
-        parts += ["What these rows cannot tell:", bullets(still_open)]
+        parts += ["Not identifiable from these rows:", bullets(still_open)]
     return ["## Effects of factors", *parts] if parts else []
 
 
@@ -52,19 +54,19 @@ def _pairs(report: TableReport) -> list[str]:
                 ", ".join(kinds),
             ]
         )
-    told = (
+    text = (
         "Matched pairs: rows that differ in one factor alone, with it and without it. Gains in percentage points, "
         f"positive is better; p (Holm), corrected for all these pairs, and what follows are those of {first.title}."
     )
     if any(line[-2] for line in lines):
-        told += f" Seeds needed, where p is above 0.05: {NEEDED}"
-    told += " " + _intervals_over(gain.basis for line in report.insight.pairs for gain in line.gains.values())
+        text += f" Seeds needed, where p is above 0.05: {NEEDED}"
+    text += " " + _intervals_over(gain.basis for line in report.insight.pairs for gain in line.gains.values())
     if any(line[-1] for line in lines):
-        told += (
+        text += (
             " Leave-one-out: taken from a row that no other extends; add-one-in: put into a row that extends no other."
         )
     pairs = [(versus(line.pair.on, line.pair.off), line.gains) for line in report.insight.pairs]
-    return [told, telling_table(header, lines), bullets(_unlike(report, pairs))]
+    return [text, telling_table(header, lines), bullets(_unlike(report, pairs))]
 
 
 def _games(report: TableReport) -> list[str]:
@@ -91,7 +93,7 @@ def _games(report: TableReport) -> list[str]:
         parts += [f"{escaped(game_text(game.game, order))}:", telling_table(header, lines)]
         named = [(kind + players_text(effect.players), gains) for kind, effect, gains in measured]
         besides = [
-            f"{block_text(player)} is not alone: {'; '.join(told)}." for player, told in game.also.items() if told
+            f"{block_text(player)} is not alone: {'; '.join(text)}." for player, text in game.also.items() if text
         ]
         parts.append(bullets([*map(escaped, besides), *_unlike(report, named)]))
     return parts if report.insight.games else []

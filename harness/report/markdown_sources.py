@@ -17,13 +17,13 @@ def sources_section(report: TableReport) -> list[str]:
     header = ["metric", "of", "sd of seeds", f"sd of {unit}", f"sd of seed × {unit}"]
     header += ["share of seeds", f"share of {unit}", f"share of seed × {unit}"]
     header += ["half-width", "with twice the seeds", f"with twice the {unit}", "next"]
-    told = (
+    text = (
         f"Crossed random effects of seeds and {unit}, averaged over the table's rows, or over its paired comparisons, "
         "where most of what is asked cancels. sd: what a single answer varies by, in the metric's unit. Shares: of the "
         "variance of the mean. Half-width: of the mean's 95 % interval, now and with twice as many."
     )
     lines = [_line(report, one) for one in report.sources]
-    return ["## Where the variance comes from", telling_table(header, lines), escaped(told)]
+    return ["## Where the variance comes from", telling_table(header, lines), escaped(text)]
 
 
 def _line(report: TableReport, one: Sources) -> list[str]:

@@ -29,7 +29,7 @@ SAME = {
     "dataset_fingerprint": "fingerprint of the data",
     "synthetic": "synthetic data",
 }
-"""What runs must have in common to stand in one table, and its name for people."""
+"""What runs must have in common to be in one table, and its name for people."""
 
 _AGREE = 1e-5
 """How far a recorded metric may lie from the mean over its units (trackers round; a wrong definition is far off)."""
@@ -199,8 +199,8 @@ class Measurements:
     def _note_other_units(self) -> None:
         """Notes each row whose units are not those of the table's first."""
         first, *rest = self._runs or [""]
-        told = (self.other_units([first, row], metric) for row in rest for metric in self._metrics)
-        self.notes += [f"{problem}; they are not compared" for problem in dict.fromkeys(filter(None, told))]
+        problems = (self.other_units([first, row], metric) for row in rest for metric in self._metrics)
+        self.notes += [f"{problem}; they are not compared" for problem in dict.fromkeys(filter(None, problems))]
 
     def basis(self, rows: Iterable[str], metric: str) -> Basis | None:
         """What the mean of a row, or a contrast of several, rests on; None if they share no seed."""

@@ -186,7 +186,7 @@ def build_report(snapshot: Snapshot) -> TableReport:
         metrics=metrics,
         measured=measured,
         more_metrics=more,
-        factors=_telling_factors(declared["rows"], declared.get("levels", {})),
+        factors=_varied_factors(declared["rows"], declared.get("levels", {})),
         rows=tuple(arranged),
         ranked=ranked,
         costs=_suited_costs(rows),
@@ -232,7 +232,7 @@ def _compared(
     }
 
 
-def _telling_factors(rows: Sequence[Mapping[str, Any]], levels: Mapping[str, Sequence[Level]]) -> tuple[str, ...]:
+def _varied_factors(rows: Sequence[Mapping[str, Any]], levels: Mapping[str, Sequence[Level]]) -> tuple[str, ...]:
     """The factors that a row has not at their default; a recipe may know more, whose columns would be empty."""
     defaults: dict[str, Level] = {
         factor: levels.get(factor, TOGGLE)[0] for factor in (rows[0]["factors"] if rows else ())
@@ -250,8 +250,8 @@ def _suited_costs(rows: Sequence[TableRow]) -> tuple[Cost, ...]:
 
 def is_synthetic(snapshot: Snapshot) -> bool:
     """Whether the runs trained on rendered images; the run's own word counts before the declaration's."""
-    told = snapshot.provenance.get("synthetic")
-    return snapshot.declaration.get("synthetic") is not None if told is None else told.lower() == "true"
+    flag = snapshot.provenance.get("synthetic")
+    return snapshot.declaration.get("synthetic") is not None if flag is None else flag.lower() == "true"
 
 
 def comparability(snapshot: Snapshot) -> str:
@@ -274,8 +274,8 @@ def _heading(snapshot: Snapshot, settlement: Settlement | None) -> str:
     data = declared["dataset"]
     if is_synthetic(snapshot):
         data += f" ({snapshot.provenance.get('made') or 'synthetic'})"
-    told = f"profile {declared['profile']}" + (f" on {data}" if data else "")
-    return " · ".join(filter(None, (told, settlement.heading if settlement else "", survival_of(snapshot))))
+    text = f"profile {declared['profile']}" + (f" on {data}" if data else "")
+    return " · ".join(filter(None, (text, settlement.heading if settlement else "", survival_of(snapshot))))
 
 
 def _row(
@@ -400,12 +400,12 @@ def _notes(snapshot: Snapshot, measurements: Measurements, rows: Sequence[TableR
     commits = {commit for run in finished if (commit := provenance_of(run, "commit"))}
     if len(commits) > 1:
         notes.append(f"Runs were made at several commits of the same code: {', '.join(sorted(commits))}.")
-    told = Counter(line for run in finished for line in _told(run))
-    notes += [f"{line} ({count} of {len(finished)} runs)" for line, count in told.items()]
+    counts = Counter(line for run in finished for line in _run_notes(run))
+    notes += [f"{line} ({count} of {len(finished)} runs)" for line, count in counts.items()]
     return notes + measurements.notes
 
 
-def _told(run: RunRecord) -> list[str]:
+def _run_notes(run: RunRecord) -> list[str]:
     """What the run's stages had to say, one remark a line."""
     path = run.artifacts / "notes.txt" if run.artifacts else None
     if path is None or not path.is_file():

@@ -13,7 +13,7 @@ from harness.report.model import TableReport
 from harness.report.wording import fraction_text
 
 _OPEN = ("Figures", "Claims")
-"""Sections that are not folded; the table of results stands before all sections."""
+"""Sections that are not folded; the table of results comes before all sections."""
 _KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
 _NUMBER_CELL = ' style="text-align:right"'
 

@@ -1,6 +1,6 @@
 """Pictures that show images: rank lists of the worst queries, and attention maps side by side (the paper's Figure 3).
 
-Images come as arrays or from a loader that the caller hands in. Refuses to know where a data set lies.
+Images come as arrays or from a loader that the caller passes. Refuses to know where a data set lies.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -108,7 +108,7 @@ def _rank_lists(
 def draw_rank_lists(lists: Sequence[RankList], title: str = "") -> "Figure":
     """One line a query: the query, then its nearest gallery images, right ones framed green, wrong ones red.
 
-    Colour-blind readers see it in the frame too: solid for right, dashed for wrong. Camera and identity stand beneath.
+    Colour-blind readers see it in the frame too: solid for right, dashed for wrong. Beneath: camera and identity.
     """
     columns = 1 + max((len(entry.nearest) for entry in lists), default=0)
     with style():

@@ -102,7 +102,7 @@ def sensitivity_to_markdown(found: Sensitivity) -> str:
             gain = NOTHING if judged.measured is None else escaped(gain_text(judged, metric))
             line.append(f"**{finding(judged)}** {gain}" if changed else f"{finding(judged)} {gain}")
         lines.append(line)
-    told = [
+    changes = [
         f"{code(one.name)}: {escaped(before.text)} {finding(before)} as assumed, and is {_said(after)} with it."
         for one, before, after in found.changes
     ]
@@ -119,7 +119,7 @@ def sensitivity_to_markdown(found: Sensitivity) -> str:
         "*holds*: in favour of the claim, p ≤ 0.05; *contrary*: against it, p ≤ 0.02; *open*: neither. p is corrected "
         "for these claims (Holm), within each column. Gains with their 95 % interval. One assumption is changed at a "
         "time.",
-        *(["## What changes", bullets(told)] if told else []),
+        *(["## What changes", bullets(changes)] if changes else []),
         bullets([*unread, *problems]) if unread or problems else "",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -47,8 +47,8 @@ class Settlement:
     def heading(self) -> str:
         """What a heading says of it."""
         decided = [f"{count} {verdict}" for verdict in _VERDICTS if (count := self.counted(verdict))]
-        told = f"settled: {', '.join(decided)}" if self.complete else "being settled"
-        return f"{told} (without {_runs_text(len(self.by_hand))} added by hand)" if self.by_hand else told
+        message = f"settled: {', '.join(decided)}" if self.complete else "being settled"
+        return f"{message} (without {_runs_text(len(self.by_hand))} added by hand)" if self.by_hand else message
 
 
 def settlement_of(snapshot: Snapshot) -> Settlement | None:
@@ -106,11 +106,11 @@ def _key(line: Line) -> tuple[str, str, str, str]:
 def why_open(line: Line) -> str:
     """Why a comparison is open, and what is missing."""
     needed = line.looks[-1].evidence.needed if line.looks else None
-    told = f"about {needed} seeds would decide it" if needed and needed < _COUNTLESS else "no end is in sight"
+    message = f"about {needed} seeds would decide it" if needed and needed < _COUNTLESS else "no end is in sight"
     lacking = f'row "{line.lacking[0]}" has no result under seed {line.lacking[1]}' if line.lacking else ""
     return {
-        "seeds": f"the seeds end; {told}",
-        "budget": f"the budget ends; {told}",
+        "seeds": f"the seeds end; {message}",
+        "budget": f"the budget ends; {message}",
         "units": "more seeds cannot decide it: there are too few of what the metric is a mean over",
         "failed": lacking,
         "missing": lacking,

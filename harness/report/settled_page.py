@@ -44,28 +44,28 @@ def _line(report: TableReport, line: Line) -> list[str]:
 def _legend(settlement: Settlement) -> str:
     declared = settlement.declared
     family = len(declared.comparisons)
-    told = (
+    text = (
         f"The chance of any wrong verdict here, over all looks and all {family} comparisons, is at most "
         f"{100 * declared.alpha:g} %. Each look may spend {100 * spent(1):.0f} % of the error that is left to its "
         "comparison (*spent*: how much its looks have used), and Holm's correction covers the number of comparisons. "
         "*p differs*: the smallest p-value of no difference over what its look may spend, before Holm's correction"
     )
     if any(one.within is not None for one in declared.comparisons):
-        told += (
+        text += (
             ". *p equal*: the same of a difference as large as the margin or larger; *practically equal* is what lies "
             "within the margin. Since a difference cannot be none and larger than the margin, both are tested with the "
             "whole error"
         )
-    return f"{told}. *Better* and *worse* speak of the first row."
+    return f"{text}. *Better* and *worse* speak of the first row."
 
 
 def _open(settlement: Settlement) -> list[str]:
-    told = [
+    lines = [
         f"- {escaped(versus(line.comparison.better, line.comparison.than))}: {escaped(why_open(line))}."
         for line in settlement.path.lines
         if line.verdict == "open" and line.why
     ]
-    return ["Open:", "\n".join(told)] if told else []
+    return ["Open:", "\n".join(lines)] if lines else []
 
 
 def _rounds(settlement: Settlement) -> str:
@@ -74,5 +74,5 @@ def _rounds(settlement: Settlement) -> str:
     whole = len(settlement.declared.rows) * max((line.seeds for line in settlement.path.lines), default=0)
     if not added:
         return f"{total} runs; no seed was added to the declared ones."
-    told = f"{total} runs: the declared seeds and {len(added)} rounds of {', '.join(map(str, added))} runs"
-    return f"{told}. All rows under as many seeds as the last decision took would be {whole}."
+    text = f"{total} runs: the declared seeds and {len(added)} rounds of {', '.join(map(str, added))} runs"
+    return f"{text}. All rows under as many seeds as the last decision took would be {whole}."

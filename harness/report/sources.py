@@ -128,7 +128,7 @@ def sources_of(
             if not tables:
                 continue
             shape, among = Counter(table.shape for table in tables).most_common(1)[0]
-            told = components([table for table in tables if table.shape == shape])
-            if told is not None:
-                found.append(Sources(metric, subject, among, told, measurements.unit))
+            shares = components([table for table in tables if table.shape == shape])
+            if shares is not None:
+                found.append(Sources(metric, subject, among, shares, measurements.unit))
     return tuple(found)

@@ -7,7 +7,7 @@ share their matches; else the queries themselves) a result is a crossed table
     y_su = mu + a_s + b_u + e_su,    Var(mean) = var(a) / S + var(b) / U + var(e) / (S U).
 
 Estimand: mu, the result to expect from another training *and* from other queries of the same kind. ``Estimate`` also
-tells the interval for this very test set, over seeds alone, which is the only one where per-query results are missing.
+gives the interval for this very test set, over seeds alone, which is the only one where per-query results are missing.
 
 The method. With the mean squares A (seeds), B (units) and E (rest), E[A] = var(e) + U var(a) and the variance of the
 mean is (E[A] + c) / (S U), with c = S var(b) estimated by max(B - E, 0). U is large, so c is all but known; A has only
@@ -70,7 +70,7 @@ class Estimate:
     sd: float | None
     """Standard deviation of the seeds' means (n - 1); None with one seed."""
     chance: Chance | None
-    """None with one seed, and where no two values differ: no interval can be told."""
+    """None with one seed, and where no two values differ: there is no interval."""
     seeds: int
     clip: bool = False
     """Whether the value is a fraction, whose interval ends at 0 and 1."""

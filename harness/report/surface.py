@@ -48,7 +48,7 @@ def draw_surface(
         spots: The trials, at least one of them complete.
         xlabel: The first value's name.
         ylabel: The second value's name.
-        metric: What the colour tells.
+        metric: What the colour shows.
         reference: The values to beat.
         title: Above the chart.
     """

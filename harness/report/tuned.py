@@ -110,13 +110,13 @@ def tuned_section(record: Mapping[str, Any], metric: Metric) -> list[str]:
         for one in claims
     ]
     budget = record["budget"]["trials"]
-    told = (
+    message = (
         f"{escaped(metric.title)}, positive in favour of the claim, with 95 % intervals, on held-out data that chose "
         f"nothing. Both sides had {counted(budget, 'trial')} of {counted(len(record['seeds']), 'seed')} each. Tuned "
         "effects are those of the values chosen here: another search might choose others, which no interval covers. "
         "p (Holm): corrected for these claims, within each column."
     )
-    parts = ["## Effects after equal tuning", pipe_table(header, lines), told, _choices(record)]
+    parts = ["## Effects after equal tuning", pipe_table(header, lines), message, _choices(record)]
     warnings = [text for study in record["studies"] for text in _warnings(study)]
     return [*parts, *([bullets(warnings)] if warnings else [])]
 

@@ -34,7 +34,7 @@ def notice(report: TableReport) -> str:
 
 
 def interval_text(estimate: Estimate, metric: Metric, *, signed: bool = False) -> str:
-    """``[79.8, 82.1]``, or nothing where no interval can be told."""
+    """``[79.8, 82.1]``, or nothing where there is no interval."""
     interval = estimate.interval
     if interval is None:
         return ""
@@ -128,7 +128,7 @@ def size_text(claim: Judgement) -> str:
 
 
 def remark(claim: Judgement, metric: Metric) -> str:
-    """What stands beside a verdict; why nothing compares is said once, by ``notice``."""
+    """What is written beside a verdict; why nothing compares is said once, by ``notice``."""
     parts = [claim.note, "" if claim.verdict == "not comparable" else claim.reason, size_text(claim)]
     parts += [claim.also, claim.basis.lacking if claim.basis else ""]
     if claim.verdict == "inconclusive" and (claim.needed or claim.needed_as_claimed):

@@ -1,4 +1,4 @@
-"""A search file: typed, strict, every mistake told by file and line."""
+"""A search file: typed, strict, every mistake named by file and line."""
 
 import math
 from dataclasses import dataclass, replace
@@ -152,11 +152,11 @@ class Search:
         )
         both = set(search.seeds) & set(search.confirm)
         if both:
-            told = f"the seeds {sorted(both)} also choose the values; expected fresh ones"
-            raise self.document.error(("confirm",), told)
+            message = f"the seeds {sorted(both)} also choose the values; expected fresh ones"
+            raise self.document.error(("confirm",), message)
         if search.pruner is not None and len(search.seeds) < 2:
-            told = f"goes by the spread of a trial's seeds; expected two or more seeds, found {list(search.seeds)}"
-            raise self.document.error(search.pruner_key, told)
+            message = f"goes by the spread of a trial's seeds; expected two or more seeds, found {list(search.seeds)}"
+            raise self.document.error(search.pruner_key, message)
         return search
 
     @property

@@ -39,7 +39,7 @@ def point_name(asked: Asked) -> str:
 
 
 def run_study(
-    study: SearchStudy, trainer: Trainer, workers: int, rungs: Rungs, told: Callable[[], None] = lambda: None
+    study: SearchStudy, trainer: Trainer, workers: int, rungs: Rungs, on_change: Callable[[], None] = lambda: None
 ) -> None:
     """Carries a study on until its budget is spent; run again with the same budget, it does nothing.
 
@@ -48,7 +48,7 @@ def run_study(
         trainer: Trains and scores a batch of points.
         workers: How many stages are trained at a time.
         rungs: Where a point is evaluated on its way.
-        told: Called after every batch, when the study knows its results.
+        on_change: Called after every batch, when the study knows its results.
     """
     budget, started = study.search.budget, time.monotonic()
     learns = study.search.spec.sampler in _LEARNING or study.search.pruner is not None
@@ -56,7 +56,7 @@ def run_study(
     batch = study.adopt()
     while batch := batch or study.ask(most):
         _carry_out(study, [_Going(asked, rungs(asked.params)) for asked in batch], trainer)
-        told()
+        on_change()
         batch = []
         if budget.hours is not None and time.monotonic() - started > 3600 * budget.hours:
             return

@@ -17,7 +17,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Noise:
-    """What trials under the same seeds tell of noise."""
+    """Noise, estimated from trials under the same seeds."""
 
     sd: float
     """Of one result, beside the means of its trial and its seed."""
@@ -33,7 +33,7 @@ class Noise:
 
 
 def noise_of(results: Sequence[Sequence[float]]) -> Noise | None:
-    """The noise between trials; None with fewer than two trials or two seeds, which tell nothing of it.
+    """The noise between trials; None with fewer than two trials or two seeds, which show none.
 
     Args:
         results: A row a trial, a column a seed.

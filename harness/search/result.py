@@ -83,7 +83,7 @@ def describe_search(search: Search) -> dict[str, Any]:
         "seeds": list(search.seeds),
         "confirm": list(search.confirm),
         "held_out": dict(spec.held_out),
-        "space": {key: _told(spec.space[key].model_dump(exclude_none=True)) for key in search.space},
+        "space": {key: _dimension_text(spec.space[key].model_dump(exclude_none=True)) for key in search.space},
         "constraints": [rule.text for rule in search.constraints],
     }
 
@@ -94,7 +94,7 @@ def write_result(path: Path, record: Mapping[str, Any]) -> None:
     replace_text(path, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def _told(dimension: Mapping[str, Any]) -> str:
+def _dimension_text(dimension: Mapping[str, Any]) -> str:
     if "choices" in dimension:
         return "one of " + ", ".join(map(str, dimension["choices"]))
     step = (

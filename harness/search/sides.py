@@ -44,8 +44,8 @@ def check_claims(spec: "SearchSpec", document: Document, table: Declaration) -> 
         raise document.error(("reference",), "expected none with claims, which are judged at each row's own values")
     for key in ("hours", "device_hours"):
         if getattr(spec.budget, key) is not None:
-            told = "expected none with claims: every row gets the same number of trials"
-            raise document.error(("budget", key), told)
+            message = "expected none with claims: every row gets the same number of trials"
+            raise document.error(("budget", key), message)
     cited = {one.method for one in table.table.cited}
     declared = {one.text: one for one in table.table.claims}
     chosen = []
@@ -57,7 +57,7 @@ def check_claims(spec: "SearchSpec", document: Document, table: Declaration) -> 
         if {claim.better, claim.than} & cited:
             raise document.error(where, "compares a cited method, which cannot be tuned; expected a claim on two rows")
         if claim.metric != spec.metric:
-            told = f"is on {claim.metric}, found metric: {spec.metric}; expected claims on the metric that chooses"
-            raise document.error(where, told)
+            message = f"is on {claim.metric}, found metric: {spec.metric}; expected claims on the metric that chooses"
+            raise document.error(where, message)
         chosen.append(claim)
     return tuple(chosen)

@@ -1,4 +1,4 @@
-"""One study in Optuna: points asked, results told, and what a dead process left taken up again.
+"""One study in Optuna: asks for points, records results, and resumes what a dead process left.
 
 In a database that several machines search, a trial belongs to whoever asked for it: a store on a host. A journal is its
 store's alone. The store's lock lets one process at a time search a study from there, so a trial of ours that is still
@@ -123,7 +123,7 @@ class SearchStudy:
     def ask(self, most: int) -> list["Asked"]:
         """New feasible points, as many as the budget of trials leaves and at most ``most``.
 
-        Infeasible points are told to the study on the way, and never trained.
+        Infeasible points are recorded in the study on the way, and never trained.
 
         Raises:
             InputError: If no feasible point can be found.
@@ -187,20 +187,20 @@ class SearchStudy:
         return [self._record(trial) for trial in self._study.get_trials(deepcopy=False) if self._whole(trial)]
 
     def importance(self) -> dict[str, float]:
-        """Each value's share of the metric's variation (PED-ANOVA), together 1; empty if it cannot be told."""
+        """Each value's share of the metric's variation (PED-ANOVA), together 1; empty if unknown."""
         complete = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
         if len({trial.value for trial in complete}) < 2:
             return {}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                told = get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator())
+                importances = get_param_importances(self._study, evaluator=PedAnovaImportanceEvaluator())
             except (ValueError, RuntimeError):
                 return {}
-        return {key: float(value) for key, value in told.items()}
+        return {key: float(value) for key, value in importances.items()}
 
     def _feasible(self, trial: Trial, params: Params) -> "Asked | None":
-        """The trial as a point to train; None if it violates a constraint, which the study is told."""
+        """The trial as a point to train; None if it violates a constraint, which the study records."""
         known = trial.constraints
         for rule in self.search.constraints:
             if rule.text not in known:
@@ -269,7 +269,7 @@ class Asked:
 
 
 class _Grid(GridSampler):
-    """Optuna's grid without its end: it stops ``optimize``, and raises where trials are asked for and told."""
+    """Optuna's grid without its end: it stops ``optimize``, and raises with ask and tell."""
 
     def after_trial(
         self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None

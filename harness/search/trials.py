@@ -46,16 +46,16 @@ class Trials:
         for key, dimension in self.search.space.items():
             identities = {self._identity({**start, key: end}) for end in dimension.ends()}
             if len(identities) < 2:
-                told = f'changes nothing in row "{self.row.id}", which does not read it'
-                raise self.search.document.error(("space", key), told)
+                message = f'changes nothing in row "{self.row.id}", which does not read it'
+                raise self.search.document.error(("space", key), message)
         if self.search.claims:
             self._check_tuning()
         elif self.search.spec.reference:
             self.recipe(self.reference, "reference")
         if self.search.pruner is not None and len(self.rungs(start)) == 1:
             (last,) = self.rungs(start)
-            told = f"found {self.search.pruner.every}, expected fewer than the {last} epochs of the last stage"
-            raise self.search.document.error((*self.search.pruner_key, "every"), told)
+            message = f"found {self.search.pruner.every}, expected fewer than the {last} epochs of the last stage"
+            raise self.search.document.error((*self.search.pruner_key, "every"), message)
 
     @property
     def identity(self) -> str:
@@ -136,19 +136,21 @@ class Trials:
         document = self.search.document
         for key, value in self.reference.items():
             if not self.search.space[key].holds(value):
-                told = f'lacks {value}, the value of row "{self.row.id}"; expected a space that holds it'
-                raise document.error(("space", key), told)
+                message = f'lacks {value}, the value of row "{self.row.id}"; expected a space that holds it'
+                raise document.error(("space", key), message)
         trials, points = self.search.budget.trials, self.search.points
         if points is not None and trials < points:
-            told = f"found {trials}, expected {points}, all of the grid: the row's own values are among them"
-            raise document.error(("budget", "trials"), told)
+            message = f"found {trials}, expected {points}, all of the grid: the row's own values are among them"
+            raise document.error(("budget", "trials"), message)
         for rule in self.search.constraints:
             if rule.violation(self.reference) > 0:
-                told = f'{rule.text} does not hold for the values of row "{self.row.id}"'
-                raise document.error(("constraints",), told)
+                message = f'{rule.text} does not hold for the values of row "{self.row.id}"'
+                raise document.error(("constraints",), message)
         if len(set(self.parts.values())) < len(PARTS):
-            told = "the trainer scores both parts alike; expected other data to confirm on: held_out: {choose, confirm}"
-            raise document.error(("claims",), told)
+            message = (
+                "the trainer scores both parts alike; expected other data to confirm on: held_out: {choose, confirm}"
+            )
+            raise document.error(("claims",), message)
 
     def first_chain(self) -> tuple[Stage, ...]:
         """Returns the stages of the space's first corner."""

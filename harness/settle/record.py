@@ -45,13 +45,13 @@ def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         key = differing[0]
         if key != "comparisons":
             return f"its {key} were {_listed(before[key])} and are now {_listed(now[key])}"
-        old, new = ([_told(entry) for entry in one[key]] for one in (before, now))
+        old, new = ([_comparison_text(entry) for entry in one[key]] for one in (before, now))
         gone, come = ([text for text in one if text not in other] for one, other in ((old, new), (new, old)))
         return "; ".join([f"gone: {text}" for text in gone[:1]] + [f"new: {text}" for text in come[:1]])
     return ""
 
 
-def _told(comparison: Mapping[str, Any]) -> str:
+def _comparison_text(comparison: Mapping[str, Any]) -> str:
     margin = "" if comparison["within"] is None else f" within {comparison['within']:g}"
     return f"{comparison['better']} vs {comparison['than']} ({comparison['metric']}){margin}"
 

@@ -96,7 +96,7 @@ def test_a_claim_is_inconclusive_when_0_lies_within_and_the_seeds_needed_are_tol
     ("a", "b", "reason"),
     [
         ([0.6], [0.7], "one seed: the seed's variance is unknown"),
-        ([0.6, 0.6], [0.7, 0.7], "the seeds do not differ at all: no interval can be told"),
+        ([0.6, 0.6], [0.7, 0.7], "the seeds do not differ at all, so there is no interval"),
         ([], [0.7, 0.8], 'no mAP of row "a"'),
     ],
 )

@@ -78,7 +78,7 @@ def outcome(best: list[float], reference: list[float], metric: str = "mAP") -> d
         ([0.60, 0.60, 0.60], "mAP", "worse"),  # -10, -11, -12
         ([0.60, 0.60, 0.60], "error", "better"),  # a lower error
         ([0.80, 0.61, 0.74], "mAP", "no difference that these seeds can show"),  # 10, -10, 2: t = 0.11
-        ([0.80], "mAP", "not judged: no variance can be told from these seeds"),
+        ([0.80], "mAP", "not judged: these seeds give no variance"),
     ],
 )
 def test_the_best_point_is_judged_over_paired_fresh_seeds(best: list[float], metric: str, verdict: str) -> None:

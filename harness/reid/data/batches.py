@@ -125,7 +125,7 @@ def _as_it_is(batch: object) -> object:
 class _DecodedFiles(Dataset[_Decoded]):
     """A map-style data set that is asked for whole batches: pixels (B, H, W, 3) and indices (B,).
 
-    A worker process hands over what is wrong with a file instead of raising it: torch would bury the sentence in a
+    A worker process returns what is wrong with a file instead of raising it: torch would bury the sentence in a
     traceback and change its type.
     """
 

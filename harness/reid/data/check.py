@@ -1,4 +1,4 @@
-"""Looks through a whole data set, decoding every image, and tells all that is wrong or unusual at once."""
+"""Looks through a whole data set, decoding every image, and reports all that is wrong or unusual at once."""
 
 import hashlib
 from collections import Counter
@@ -82,9 +82,9 @@ class DatasetReport:
         """Everything, as text for people."""
         lines = [f"{self.name} in {self.root}"]
         for name, split in self.splits.items():
-            lines.append(f"  {name:<8} {_told(split, self.subjects)}")
+            lines.append(f"  {name:<8} {_split_text(split, self.subjects)}")
         lines += [f"  problem  {problem}" for problem in self.problems]
-        lines += [f"  unreadable  {line}" for line in _told_unreadable(self.unreadable)]
+        lines += [f"  unreadable  {line}" for line in _unreadable_lines(self.unreadable)]
         if self.shared_identities:
             lines.append(f"  in training and in test  {len(self.shared_identities)}: {few(self.shared_identities, 10)}")
         if self.queries_without_match:
@@ -194,7 +194,7 @@ def _report(split: Split, look: _Look | None, *, reid: bool) -> SplitReport:
     )
 
 
-def _told_unreadable(images: Sequence[UnreadableImage]) -> list[str]:
+def _unreadable_lines(images: Sequence[UnreadableImage]) -> list[str]:
     """The unreadable images as lines; of many with one reason, the first few and how many more there are."""
     by_reason: dict[str, list[str]] = {}
     for image in images:
@@ -207,7 +207,7 @@ def _told_unreadable(images: Sequence[UnreadableImage]) -> list[str]:
     return lines
 
 
-def _told(split: SplitReport, subjects: str) -> str:
+def _split_text(split: SplitReport, subjects: str) -> str:
     fewest, most = split.images_per_identity
     parts = [f"{split.images:,} images of {split.identities:,} {subjects} ({fewest} to {most} each)"]
     if split.distractors or split.junk:

@@ -84,14 +84,14 @@ def read_cifar(layout: CifarLayout, root: Path, splits: Sequence[str]) -> Readin
 
 def _counts_note(layout: CifarLayout, dataset: Dataset) -> str:
     counts = {name: (len(split), len(label_map(split.identities))) for name, split in dataset.splits.items()}
-    told = ", ".join(f"{name} {images:,} images of {classes} classes" for name, (images, classes) in counts.items())
+    message = ", ".join(f"{name} {images:,} images of {classes} classes" for name, (images, classes) in counts.items())
     if dataset.synthetic:
         kind = "synthetic"
     elif all(count == layout.official[name] for name, count in counts.items()):
         kind = "the counts are those of the release"
     else:
         kind = "not the release"
-    return f"{kind}: {told}"
+    return f"{kind}: {message}"
 
 
 def _class_names(path: Path, key: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ DISTRACTOR = 0
 """Identity of a gallery box that shows none of the labelled people: ranked, and always wrong."""
 
 SYNTHETIC_RECORD = "synthetic.json"
-"""File by which a generated set tells that it is one."""
+"""File that marks a generated set."""
 
 Ids = NDArray[np.int64]
 Images = NDArray[np.uint8]
@@ -161,5 +161,5 @@ def few(items: Iterable[object], most: int = 5) -> str:
     '1, 2 and 2 more'
     """
     listed = list(items)
-    told = ", ".join(str(item) for item in listed[:most])
-    return told if len(listed) <= most else f"{told} and {len(listed) - most} more"
+    message = ", ".join(str(item) for item in listed[:most])
+    return message if len(listed) <= most else f"{message} and {len(listed) - most} more"

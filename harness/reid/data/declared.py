@@ -34,7 +34,7 @@ class DeclaredLayout(Layout):
 
     Attributes:
         spec: The declaration.
-        naming: What to tell of its names when one does not fit.
+        naming: What to say of its names when one does not fit.
         released: Whole file names of the release; None: no release is known.
         release_rule: The same for people.
         size_px: Height and width of every image, where the release has one size.
@@ -167,8 +167,8 @@ class _Reader:
             self.problems.append(f"{where}: no images; expected files like {self._layout.naming}")
         expected = None if self.recorded is None or len(parts) > 1 else self.recorded.get(parts[0])
         if expected is not None and expected != len(entries):
-            told = f"found {len(entries)} images, expected {expected}, as {SYNTHETIC_RECORD} tells"
-            self.problems.append(f"{where}: {told}")
+            message = f"found {len(entries)} images, expected {expected}, as in {SYNTHETIC_RECORD}"
+            self.problems.append(f"{where}: {message}")
         return entries
 
     def unasked(self, split: str) -> list[Entry]:
@@ -266,14 +266,14 @@ def _counted(layout: DeclaredLayout, folder: Path, splits: Mapping[str, Split], 
         for name, split in splits.items()
     }
     kinds = layout.spec.subjects if reid else "classes"
-    told = ", ".join(f"{name} {images:,} images of {persons:,} {kinds}" for name, (images, persons) in found.items())
+    message = ", ".join(f"{name} {images:,} images of {persons:,} {kinds}" for name, (images, persons) in found.items())
     draw = layout.spec.draw or DrawSpec()
     if layout.spec.splits.all is not None:
-        return (f"drawn, share {draw.share:g}, seed {draw.seed}: {told}",) if told else ()
+        return (f"drawn, share {draw.share:g}, seed {draw.seed}: {message}",) if message else ()
     if not layout.official:
-        return (f"{'synthetic' if generated else 'as declared'}: {told}",)
+        return (f"{'synthetic' if generated else 'as declared'}: {message}",)
     if all(found[name] == layout.official[name] for name in found) and not generated:
-        return (f"the counts are those of the release: {told}",)
+        return (f"the counts are those of the release: {message}",)
     if folder.name == layout.folder and not generated:
         for name in found:
             if found[name] != layout.official[name]:
@@ -284,7 +284,7 @@ def _counted(layout: DeclaredLayout, folder: Path, splits: Mapping[str, Split], 
                     f"folder name than {layout.folder}"
                 )
     kind = "synthetic" if generated else "not the release"
-    return (f"{kind}: {told}",)
+    return (f"{kind}: {message}",)
 
 
 def _recorded_counts(folder: Path) -> Mapping[str, int] | None:

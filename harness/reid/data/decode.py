@@ -14,7 +14,7 @@ DECODE_VERSION = 1
 
 
 class UnreadableImageError(InputError):
-    """An image file that cannot be decoded; ``reason`` tells why, without the file's name."""
+    """An image file that cannot be decoded; ``reason`` says why, without the file's name."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: cannot be read as an image ({reason})")

@@ -31,10 +31,12 @@ def held_out_split(
     Only ``dataset.splits["train"]`` is looked at.
 
     Raises:
-        InputError: If the training images are too few to be divided; tells how many there are.
+        InputError: If the training images are too few to be divided; says how many there are.
     """
-    splits, told = divided(dataset, share, seed, part)
-    return replace(dataset, splits=splits, notes=(*dataset.notes, f"{told}, seed {seed}; the test images are not used"))
+    splits, message = divided(dataset, share, seed, part)
+    return replace(
+        dataset, splits=splits, notes=(*dataset.notes, f"{message}, seed {seed}; the test images are not used")
+    )
 
 
 def divided(
@@ -80,11 +82,11 @@ def _divide_people(
         "query": train.subset("query", queries),
         "gallery": train.subset("gallery", gallery),
     }
-    told = (
+    message = (
         f"scored on {len(scored)} of {len(identities)} training identities, held out{_purpose(part)} "
         f"({len(queries)} queries, {len(gallery)} gallery images)"
     )
-    return splits, told
+    return splits, message
 
 
 def _part_of(held_out: np.ndarray, part: str | None) -> np.ndarray:

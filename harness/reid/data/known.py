@@ -119,7 +119,7 @@ def find_dataset(dataset: Named, candidates: Iterable[Path]) -> tuple[Path | Non
 def find_datasets(datasets: Sequence[Named], candidates: Iterable[Path]) -> tuple[Path | None, tuple[Path, ...]]:
     """The first of the candidate folders that holds all of the sets, or a part of each, and the places looked in.
 
-    A folder with a part counts as found, so that opening it tells what is missing instead of nobody noticing. For a
+    A folder with a part counts as found, so that opening it shows what is missing instead of nobody noticing. For a
     user's own reader the first folder that exists is taken, and so it is for a layout that is wrong in itself.
     """
     looked: list[Path] = []
@@ -161,7 +161,7 @@ def name_of(dataset: Named) -> str:
 def recognise(root: Path) -> str:
     """The name of the data set in a folder.
 
-    Several sets have the same folders; the names of their images tell them apart.
+    Several sets have the same folders; the names of their images distinguish them.
 
     Raises:
         InputError: If it is none of ``DATASETS``.
@@ -200,8 +200,8 @@ def _nearest(root: Path) -> str:
     if not missing:
         return f"{root}: looks like {layout.dataset} ({parts}), but no image in it is named so; {advice}"
     close = [name for part in missing for name in get_close_matches(part, beside, n=1, cutoff=_NEAR)]
-    told = f" (there is {few(close)})" if close else ""
-    return f"{root}: looks like {layout.dataset}: {parts}; found no {few(missing)}{told}; {advice}"
+    message = f" (there is {few(close)})" if close else ""
+    return f"{root}: looks like {layout.dataset}: {parts}; found no {few(missing)}{message}; {advice}"
 
 
 def _fit(name: str, root: Path) -> tuple[int, bool, bool]:

@@ -71,7 +71,7 @@ def locate(layout: Layout, root: Path, splits: Sequence[str]) -> Path:
 
 
 def holds(layout: Layout, root: Path) -> bool:
-    """Whether ``root``, or a folder in it named like the set, holds the set or a part of it (opening tells which)."""
+    """Whether ``root``, or a folder in it named like the set, holds the set or a part of it (opening shows which)."""
     return root.is_dir() and any(
         (place / part).exists()
         for level in _levels(layout, root)
@@ -97,7 +97,7 @@ def parts_there(layout: Layout, root: Path) -> int:
 
 
 def _levels(layout: Layout, root: Path) -> Iterator[list[Path]]:
-    """Places to look in, nearest first; a split's own folder stands for the one around it."""
+    """Places to look in, nearest first; a split's own folder counts as the one around it."""
     parts = {part for parts in layout.parts.values() for part in parts}
     level = [root.parent if root.name in parts and not any((root / part).exists() for part in parts) else root]
     yield level

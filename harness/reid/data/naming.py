@@ -65,7 +65,7 @@ class Names:
         )
 
     def _label(self, name: str, text: str) -> Label:
-        """A number where every pattern that has the part says so: two kinds of labels could not be told apart."""
+        """A number where every pattern that has the part says so: two kinds of labels could not be distinguished."""
         return int(text) if name in self._numbers and name not in self._names else text
 
 

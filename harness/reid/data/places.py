@@ -27,7 +27,7 @@ def fixed_part(place: str) -> str:
 def files_at(folder: Path, place: str) -> Iterator[str]:
     """The files at a place, relative to ``folder``, in no order; all below it where the place is a folder.
 
-    ``*`` and ``?`` stand within a name, ``**`` for any folders. What has an image's suffix counts though it be a folder
+    ``*`` and ``?`` match within a name, ``**`` any folders. What has an image's suffix counts though it be a folder
     or a dangling link, so that reading it fails. Hidden files and folders do not count.
 
     Raises:

@@ -1,6 +1,6 @@
 """Whether a re-identification set can be scored at all: identities, cameras and matches across the splits.
 
-A set that would give meaningless numbers is refused; one that is merely unusual is told in a note.
+A set that would give meaningless numbers is refused; one that is merely unusual gets a note.
 """
 
 from dataclasses import dataclass, replace

@@ -9,7 +9,7 @@ A user's reader is a function in an importable module, named ``package.module:fu
 
 It is given the folder that the user named. Splits are those of the task (``train``, ``query``, ``gallery``, or
 ``train``, ``test``); files are relative to ``Dataset.root``; people have identities from 1, distractors 0 and junk -1
-in the gallery alone; classes count from 0. What is wrong with a folder, the reader tells by raising
+in the gallery alone; classes count from 0. A reader reports what is wrong with a folder by raising
 ``harness.errors.InputError``.
 
 What reads a layout is loaded by name, as a user's reader is: it is no part of a stage's code, since the contents of

@@ -53,7 +53,7 @@ def identity_batches(labels: NDArray[np.int64], identities: int, images: int, ge
         generator: A generator on the CPU.
 
     Returns:
-        Indices of images, shape (batches, P * K); the K images of an identity stand side by side.
+        Indices of images, shape (batches, P * K); the K images of an identity are adjacent.
 
     Raises:
         InputError: If there are fewer than P identities.

@@ -1,4 +1,4 @@
-"""Plain arrays or tensors in, checked arrays out: the one door for what a caller hands to this room."""
+"""Plain arrays or tensors in, checked arrays out: checks everything that a caller passes."""
 
 import re
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ def to_features(values: Any, what: str) -> NDArray[np.float32]:
         raise InputError(f"{what} features: found shape {array.shape}; expected (rows, dimension)")
     if array.dtype.kind not in "fiu":
         raise InputError(f"{what} features: found type {array.dtype}; expected floating-point numbers")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is told as that
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is reported as that
         return np.ascontiguousarray(array, dtype=np.float32)
 
 
@@ -146,21 +146,21 @@ def _to_numbers(
         InputError: Names on one side and integers on the other; two spellings of one number on one side.
     """
     sides = [("query_" + what, query), ("gallery_" + what, gallery)]
-    told = {name: side for name, side in sides if side.dtype.kind == "U"}
-    if not told:
+    texts = {name: side for name, side in sides if side.dtype.kind == "U"}
+    if not texts:
         return query, gallery, ()
-    spellings = np.unique(np.concatenate([np.unique(side) for side in told.values()]))
+    spellings = np.unique(np.concatenate([np.unique(side) for side in texts.values()]))
     numbers = [_number(str(text)) for text in spellings]
     if None not in numbers:
-        for name, side in told.items():
+        for name, side in texts.items():
             _check_spellings(name, side)
         as_numbers = np.array(numbers, np.int64)
         query, gallery = (
-            as_numbers[np.searchsorted(spellings, side)] if name in told else side for name, side in sides
+            as_numbers[np.searchsorted(spellings, side)] if name in texts else side for name, side in sides
         )
         return query, gallery, ()
-    if len(told) == 1:
-        (name,) = told
+    if len(texts) == 1:
+        (name,) = texts
         other = next(side for side, _ in sides if side != name)
         odd = spellings[numbers.index(None)]
         raise InputError(f'{name}: found "{odd}", but {other} are integers; expected labels of one kind')

@@ -20,7 +20,7 @@ CHUNK = 4096
 
 @dataclass(frozen=True)
 class Rows:
-    """Features under a metric: row i stands for ``values[i]``, for the cosine for ``values[i] / peaks[i] * scales[i]``.
+    """Features under a metric: row i is ``values[i]``, for the cosine for ``values[i] / peaks[i] * scales[i]``.
 
     Exact distances come from these. Float32 products come from ``products[i] * product_scales[i]``: the same row or,
     where all rows lie far from the origin and near each other, the row less a common centre. No distance changes by

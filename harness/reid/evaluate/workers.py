@@ -16,7 +16,7 @@ Progress = Callable[[int, int], None]
 
 
 class Counter:
-    """Counts finished blocks across threads and tells a ``Progress`` callback of each."""
+    """Counts finished blocks across threads and calls a ``Progress`` callback after each."""
 
     def __init__(self, total: int, progress: Progress | None) -> None:
         self._total, self._progress, self._done, self._lock = total, progress, 0, Lock()
@@ -31,9 +31,9 @@ class Counter:
 
 def default_threads() -> int:
     """``OMP_NUM_THREADS`` if it is set, as matrix libraries read it; else the cores this process may use."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    if told.isdigit() and int(told) > 0:
-        return int(told)
+    threads = os.environ.get("OMP_NUM_THREADS", "")
+    if threads.isdigit() and int(threads) > 0:
+        return int(threads)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

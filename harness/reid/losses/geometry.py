@@ -55,7 +55,7 @@ def pairwise_distances(embeddings: Tensor) -> Tensor:
     the cancellation would cost half of the digits, in float64 it leaves all that float32 can hold; nor do autocast and
     TF32 touch a float64 product. The mean of the rows is taken off first, which changes no distance and saves the
     digits of an offset that all share. The result has the precision of ``embeddings``, at least float32. Pairs nearer
-    than float64 can tell apart, each row and itself among them, have distance 0 and gradient 0.
+    than float64 can resolve, each row and itself among them, have distance 0 and gradient 0.
 
     >>> pairwise_distances(torch.tensor([[0.0, 0.0], [3.0, 4.0]]))
     tensor([[0., 5.],

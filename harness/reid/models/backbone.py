@@ -105,7 +105,7 @@ def levels_of(backbone: Backbone, images: Tensor, through: Callable[[nn.Sequenti
 
 
 def build_stage6(backbone: str, stages: Backbone, dilation: int) -> nn.Sequential:
-    """Another stage 5 to stand behind stage 5: as many blocks of its kind, half its channels, its resolution.
+    """Another stage 5 to follow stage 5: as many blocks of its kind, half its channels, its resolution.
 
     Behind a backbone that is no ResNet it is three of a ResNet-50's bottlenecks: a choice, the paper has ResNets only.
 

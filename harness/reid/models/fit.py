@@ -118,8 +118,10 @@ def _facts(backbone: str, options: tuple[tuple[str, Any], ...], size: tuple[int,
         except InputError:
             raise
         except Exception as error:  # a network asserts, divides and reshapes by sizes
-            told = one_line(error) or type(error).__name__
-            raise InputError(f"model.backbone: {backbone} takes no images of {_size(size)} pixels: {told}") from error
+            message = one_line(error) or type(error).__name__
+            raise InputError(
+                f"model.backbone: {backbone} takes no images of {_size(size)} pixels: {message}"
+            ) from error
     sizes = tuple((level.shape[2], level.shape[3]) for level in maps)
     counted = isinstance(built, Levels) and has_batch_norm(built)
     return _Facts(sizes, channels_of(built)[-1], counted, int(cast(Any, built).feature_info[-1]["reduction"]))

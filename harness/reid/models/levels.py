@@ -83,20 +83,22 @@ class OwnLevels(Levels):
 
     def __init__(self, model: nn.Module, reference: str) -> None:
         declared: Any = getattr(model, "feature_info", None)
-        told = f'model.backbone: "{reference}"'
+        source = f'model.backbone: "{reference}"'
         if hasattr(declared, "get_dicts"):  # timm's FeatureInfo
             declared = declared.get_dicts(["num_chs", "reduction"])
         try:
             levels = [{name: int(level[name]) for name in ("num_chs", "reduction")} for level in declared or ()]
         except (TypeError, KeyError, ValueError) as error:
-            raise InputError(f"{told}: feature_info: expected a list of {{num_chs, reduction}}, one a level") from error
+            raise InputError(
+                f"{source}: feature_info: expected a list of {{num_chs, reduction}}, one per level"
+            ) from error
         if not levels:
             raise InputError(
-                f"{told}: the network has no feature_info; expected a list of {{num_chs, reduction}}, one a level, for "
-                'instance [{"num_chs": 512, "reduction": 16}]'
+                f"{source}: the network has no feature_info; expected a list of {{num_chs, reduction}}, one per level, "
+                'for instance [{"num_chs": 512, "reduction": 16}]'
             )
         super().__init__(model, levels[-2:])
-        self.told = told
+        self.source = source
         self.levels = len(levels)
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -108,11 +110,11 @@ class OwnLevels(Levels):
         given = self.model(images)
         maps = [given] if isinstance(given, Tensor) else list(given)
         if len(maps) != self.levels:
-            raise InputError(f"{self.told}: gave {len(maps)} maps, expected {self.levels}, as feature_info has levels")
+            raise InputError(f"{self.source}: gave {len(maps)} maps, expected {self.levels}, those of feature_info")
         for level, info in zip(maps[-2:], self.feature_info, strict=True):
             if level.ndim != 4 or level.shape[:2] != (len(images), info["num_chs"]):
                 expected = f"({len(images)}, {info['num_chs']}, height, width)"
-                raise InputError(f"{self.told}: gave a map of shape {tuple(level.shape)}, expected {expected}")
+                raise InputError(f"{self.source}: gave a map of shape {tuple(level.shape)}, expected {expected}")
         return maps[-2:]
 
 
@@ -130,8 +132,8 @@ def timm_levels(name: str, output_stride: int, options: Options, size: tuple[int
         model = timm.create_model(name, num_classes=0, **arguments)
     except Exception as error:  # timm's networks assert, divide and look up
         with_what = ", ".join(f"{key} {value}" for key, value in arguments.items()) or "no options"
-        told = one_line(error) or type(error).__name__
-        raise InputError(f"model.backbone: {name} cannot be built with {with_what}: {told}") from error
+        message = one_line(error) or type(error).__name__
+        raise InputError(f"model.backbone: {name} cannot be built with {with_what}: {message}") from error
     if not hasattr(model, "forward_intermediates") or not getattr(model, "feature_info", None):
         raise InputError(f"model.backbone: timm's {name} gives no maps of its levels; choose another network")
     load(model)
@@ -146,23 +148,23 @@ def own_levels(reference: str, output_stride: int, options: Options, load: Load)
     Raises:
         InputError: There is no such function, it fails, or what it returns does not describe its levels.
     """
-    told = f'model.backbone: "{reference}"'
+    source = f'model.backbone: "{reference}"'
     try:
         function = load_object(reference)
     except InputError as error:
         raise InputError(f"model.backbone: {error}") from error
     if not callable(function):
-        raise InputError(f"{told}: found {type(function).__name__}, expected a function that returns an nn.Module")
+        raise InputError(f"{source}: found {type(function).__name__}, expected a function that returns an nn.Module")
     if takes_stride(function):
         options = {"output_stride": output_stride, **options}
     elif output_stride != 32:
-        raise InputError(f"{told}: the function takes no output_stride, so it cannot dilate")
+        raise InputError(f"{source}: the function takes no output_stride, so it cannot dilate")
     try:
         model = function(**options)
     except Exception as error:  # the user's code may raise anything
-        raise InputError(f"{told}: {type(error).__name__}: {one_line(error)}") from error
+        raise InputError(f"{source}: {type(error).__name__}: {one_line(error)}") from error
     if not isinstance(model, nn.Module):
-        raise InputError(f"{told}: returned {type(model).__name__}, expected an nn.Module")
+        raise InputError(f"{source}: returned {type(model).__name__}, expected an nn.Module")
     levels = OwnLevels(model, reference)
     load(model)
     return levels

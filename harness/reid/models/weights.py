@@ -109,9 +109,9 @@ def _fill(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
         if name in given and given[name].shape != own[name].shape
     ]
     faults = {"missing": missing, "unexpected": unexpected, "of another shape": misshaped}
-    told = [f"{len(names)} {fault}: {_some(names)}" for fault, names in faults.items() if names]
-    if told:
-        raise InputError(f"{source} do not fit; {'; '.join(told)}")
+    problems = [f"{len(names)} {fault}: {_some(names)}" for fault, names in faults.items() if names]
+    if problems:
+        raise InputError(f"{source} do not fit; {'; '.join(problems)}")
     module.load_state_dict(given, strict=False)
 
 

@@ -112,7 +112,7 @@ class Training:
         """Trains to the last epoch.
 
         Returns:
-            ``epochs``, ``steps``, ``images``, ``seconds``, ``images_per_s``, peak memory and, where the device tells
+            ``epochs``, ``steps``, ``images``, ``seconds``, ``images_per_s``, peak memory and, where the device reports
             them, utilisation and energy; and the last reading of each loss as ``final_...``.
 
         Raises:
@@ -244,15 +244,15 @@ class Training:
             group["lr"] = rate * factor
 
     def _record(self, readings: list[dict[str, float]], steps_per_epoch: int) -> None:
-        """Spools the mean of the readings and tells it; raises if any is not finite."""
+        """Spools and reports the mean of the readings; raises if any is not finite."""
         progress, settings = self.progress, self._settings
         rate = self._optimizer.param_groups[0]["lr"]
         for back, reading in enumerate(reversed(readings)):
             if not all(math.isfinite(value) for value in reading.values()):
-                told = ", ".join(f"{name} = {value:g}" for name, value in reading.items())
+                values = ", ".join(f"{name} = {value:g}" for name, value in reading.items())
                 raise StageError(
                     f'stage "{settings.name}" diverged at step {progress.steps - back} (epoch {progress.epoch + 1} of '
-                    f"{settings.epochs}): {told}; learning rate {rate:g}. A lower learning rate "
+                    f"{settings.epochs}): {values}; learning rate {rate:g}. A lower learning rate "
                     f"(stages.{settings.name}.optimizer.lr), a warm-up or float32 precision usually mends this."
                 )
         mean = {name: math.fsum(r[name] for r in readings) / len(readings) for name in readings[0]}

@@ -1,4 +1,4 @@
-"""A probe: how fast a device takes images through a stage's work, told by a few real steps on made-up images.
+"""A probe: how fast a device takes images through a stage's work, measured in a few real steps on made-up images.
 
 Owns the making-up and the timing; the steps are those of ``loop`` and ``scoring`` themselves, at the stage's model,
 image size, batch, losses and precision. Reads no image, no weights and no other stage, and leaves nothing but numbers.
@@ -48,7 +48,7 @@ def run_probe(task: Task, emit: Emit) -> dict[str, Any]:
     pass before, fewer are, and at worst the first one alone.
 
     Args:
-        task: Its context holds, besides what a stage is told, ``sizes`` (images by split, and classes).
+        task: Its context holds, besides a stage's own context, ``sizes`` (images by split, and classes).
         emit: Told the steps done.
 
     Returns:
@@ -71,7 +71,7 @@ class _TimedError(Exception):
 
 
 class _Stopwatch:
-    """Times the steps of a loop that tells each of them, and ends it with ``_TimedError``."""
+    """Times the steps of a loop that reports each of them, and ends it with ``_TimedError``."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit

@@ -123,7 +123,7 @@ class EvaluateSettings:
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What a stage is told about where it runs; none of it can change its result."""
+    """Where a stage runs: device, threads, folders. None of it can change its result."""
 
     dataset: str | Mapping[str, Any]
     """A known data set's name, the reference of a user's reader, or a layout."""

@@ -1,6 +1,6 @@
 """What a synthetic pedestrian looks like: build, skin, hair, garments and small telling details.
 
-Colours are those of a street, so many identities share them; what tells two people apart is more often the cut of a
+Colours are those of a street, so many identities share them; what distinguishes two people is more often the cut of a
 garment, its texture, or a bag. This module decides looks and draws nothing.
 """
 

@@ -23,7 +23,7 @@ GENERATOR_VERSION = 1
 """Rises with every change that alters a byte of any set."""
 
 RECORD = "synthetic.json"
-"""File beside a set's folders that tells how it was made; readers of the layouts pass over it."""
+"""File beside a set's folders that records how it was made; readers of the layouts pass over it."""
 
 Progress = Callable[[int, int], None]
 _Task = TypeVar("_Task")
@@ -91,8 +91,8 @@ def _check_same(target: Path, origin: Origin) -> None:
     if found != origin:
         made, wanted = asdict(found), asdict(origin)
         unlike = [key for key in wanted if made[key] != wanted[key]]
-        told = ", ".join(f"{key} is {made[key]}, wanted {wanted[key]}" for key in unlike)
-        raise InputError(f"{target}: exists already and was made otherwise ({told}); {advice}")
+        message = ", ".join(f"{key} is {made[key]}, wanted {wanted[key]}" for key in unlike)
+        raise InputError(f"{target}: exists already and was made otherwise ({message}); {advice}")
     for name, count in origin.files.items():
         part = target / name
         held = sum(1 for _ in part.iterdir()) if part.is_dir() else int(part.is_file())

@@ -33,7 +33,7 @@ def make_market1501(
 
     Args:
         out: Folder in which the set's own folder is made.
-        identities: Identities of both splits together, 6 to 9999; about half are for training. ``Layout.counts`` tells
+        identities: Identities of both splits together, 6 to 9999; about half are for training. ``Layout.counts`` gives
             the numbers of images that follow.
         seed: Seed of everything drawn, in [0, 2**32): equal arguments give equal bytes, in any number of processes.
         full: Write exactly the released counts (1,501 identities), whatever ``identities`` says.

@@ -26,8 +26,8 @@ def stream(seed: int, purpose: Purpose, *key: int) -> np.random.Generator:
     Args:
         seed: Seed of the whole data set, in [0, 2**32).
         purpose: What the numbers are for.
-        key: Up to four non-negative words that tell this thing from others of its purpose; padded with zeros, since
-            ``SeedSequence`` does not tell a key from the same key with zeros behind it.
+        key: Up to four non-negative words that identify this among others of its purpose; padded with zeros, since
+            ``SeedSequence`` takes a key and the same key with zeros behind it for equal.
     """
     words = (seed, int(purpose), *key)
     return np.random.default_rng(np.random.SeedSequence([*words, *[0] * (_KEY_WORDS - len(words))]))
