@@ -21,7 +21,10 @@ def declare() -> Table:
     """Declares the table: the rows share one recipe and differ in its factors."""
     recipe = Recipe(
         train,
-        settings={"hidden": 32, "scale": False, "noise": 0.0, "decay": 0.0001, "epochs": 15, "scored_on": "test"},
+        settings={
+            **{"hidden": 32, "scale": False, "noise": 0.0, "decay": 0.0001, "learning_rate": 0.001, "epochs": 15},
+            "scored_on": "test",
+        },
         metrics={
             "accuracy": {"title": "Accuracy", "unit": "percent"},
             "log_loss": {"title": "Log loss", "better": "lower"},

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import warm
+import yaml
 from conftest import ABLATIONS, Command, answer
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +66,15 @@ def readme_place(place: Path) -> Path:
 
 
 OWN_CODE = ("digits.py", "digits_recipe.yaml", "digits.yaml")
+DATA_PAGE = ("ablations/shop.yaml", "my_data.py", "ablations/my_shop.yaml", "ablations/my_fruit.yaml")
+"""Run by ``test_e2e_data_page``."""
+
+
+def test_a_file_of_the_repository_that_a_page_shows_is_that_file() -> None:
+    shown = {name: text for name, text in examples().items() if name.endswith(".yaml") and (ROOT / name).is_file()}
+    assert list(shown) == ["ablations/digits_tuned.yaml"]
+    for name, text in shown.items():
+        assert yaml.safe_load(text) == yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))
 
 
 def test_your_own_code_of_the_readme_fills_a_table(harness: Command, place: Path) -> None:
@@ -104,7 +114,8 @@ def test_the_seventh_factor_and_the_users_own_loss_of_the_readme_train(
         "ablations/recipes/smoothing.yaml",
         "my_losses.py",
         "ablations/recipes/norm.yaml",
-        "ablations/shop.yaml",
+        *DATA_PAGE,
+        "ablations/digits_tuned.yaml",
     }
     table = examples()["ablations/smoothing.yaml"]
     norm = table.replace("recipes/smoothing.yaml", "recipes/norm.yaml").replace("Smoothing]", "Norm]")

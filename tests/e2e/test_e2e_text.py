@@ -26,7 +26,7 @@ from harness.matrix.naming import unfit_name
 from harness.names import file_name
 from harness.plan import Stage, fingerprint
 from harness.report import build_report, write_report
-from harness.report.latex import _text
+from harness.report.latex import latex_text
 from harness.track import Tracker, read_snapshot
 from harness.track.accepted import OWN_PARAMS, text_of_key
 from harness.track.address import resolve_uri
@@ -372,5 +372,5 @@ def check_latex(said: Words, text: str) -> None:
     """The words are in the table in LaTeX's own writing; that two texts never share it is tested with the report."""
     assert text.isascii()
     for name in (*row_names(said), said.cited, said.claim, *shown_factors(said)):
-        assert _text(name) in text
+        assert latex_text(name) in text
     assert all(text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") for name in ("tabular", "table*"))

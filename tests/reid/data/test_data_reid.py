@@ -285,7 +285,7 @@ def test_an_image_missing_from_a_generated_set_is_noticed(market):
     assert dataset.synthetic
     assert "synthetic" in dataset.notes[0]
     (market / "bounding_box_train" / "0002_c1s1_000002_00.jpg").unlink()
-    with pytest.raises(InputError, match=r"found 3 images, expected 4, as synthetic\.json tells"):
+    with pytest.raises(InputError, match=r"found 3 images, expected 4, as in synthetic\.json"):
         open_dataset("market1501", market)
 
 
