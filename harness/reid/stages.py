@@ -140,7 +140,7 @@ def _train_settings(recipe: Recipe, name: str, inputs: Inputs, *, from_scratch: 
         "data": _data_settings(recipe, inputs, ("train",)),
         "augment": recipe.augment.model_dump(),
         "model": model_settings(recipe.model),
-        "classifier": any(_reads_logits(loss, options) for loss, options in losses.items()),
+        "classifier": _trains_classifier(recipe, name),
         "losses": {loss: _loss_settings(options) for loss, options in losses.items()},
         "sampler": spec.sampler.model_dump(),
         "optimizer": _optimizer_settings(spec.optimizer, from_scratch=from_scratch),
@@ -234,6 +234,21 @@ def _evaluation_settings(spec: EvaluationSpec) -> dict[str, Any]:
         computed = {"implementation", "options"}
         settings["metrics"] = {key: own.model_dump(include=computed) for key, own in spec.metrics.items()}
     return settings
+
+
+def lacks_classifier(recipe: Recipe) -> str:
+    """Returns why a classification cannot be scored: the last stage leaves no classifier; empty if it can."""
+    last = recipe.trained_stages()[-1]
+    if recipe.evaluation.protocol != "classification" or _trains_classifier(recipe, last):
+        return ""
+    losses = ", ".join(recipe.active_losses(last))
+    return (
+        f"evaluation.protocol: classification needs a classifier, and stage {last} trains none ({losses}); add softmax"
+    )
+
+
+def _trains_classifier(recipe: Recipe, stage: str) -> bool:
+    return any(_reads_logits(loss, options) for loss, options in recipe.active_losses(stage).items())
 
 
 def _reads_logits(name: str, spec: Spec) -> bool:

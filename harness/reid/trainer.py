@@ -19,7 +19,7 @@ from harness.reid.models.sources import IMAGENET, is_own, plain_resnet, weights_
 from harness.reid.objectives import LIBRARY_LOSSES
 from harness.reid.recipe import Recipe
 from harness.reid.spec import Spec
-from harness.reid.stages import CLASSES, NO_STAGE, stages_of
+from harness.reid.stages import CLASSES, NO_STAGE, lacks_classifier, stages_of
 from harness.trainer import InputRequest, Inputs, Metric, Part, StageSpec, Trainer, UntrainableError
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ class ReidTrainer(Trainer):
                 f"losses.{wanted[0]} needs pytorch-metric-learning, which is not installed; add the extra losses "
                 "(uv sync --extra losses, or pip install 'ablation-harness[losses]')"
             )
+        if reason := lacks_classifier(recipe):
+            return reason
         model = recipe.model
         if is_own(model.backbone) and model.weights == IMAGENET:
             return f'model.weights: found "{IMAGENET}", which "{model.backbone}" has not; write none or a file\'s path'

@@ -9,6 +9,7 @@ from plan_tables import DATA, TABLE1, code, recipe
 from harness.errors import InputError
 from harness.plan import Stage
 from harness.reid.stages import CODE_ROOTS, stages_of
+from harness.reid.trainer import TRAINER
 from harness.trainer import Inputs, UntrainableError
 
 
@@ -225,6 +226,17 @@ def test_classification_reads_the_test_split_and_no_retrieval_settings() -> None
     assert evaluate.settings["data"]["splits"] == {"test": "b"}
     assert evaluate.settings["evaluation"] == {"protocol": "classification"}
     assert evaluate.amount == 5
+
+
+def test_a_classification_whose_last_stage_leaves_no_classifier_is_refused() -> None:
+    """Quadruplet brings the stage ``metric``, which alone reads no logits; softmax in it does."""
+    patch = {"evaluation": {"protocol": "classification"}}
+    refused = TRAINER.untrainable(recipe(("Quadruplet",), patch))
+    assert refused == (
+        "evaluation.protocol: classification needs a classifier, and stage metric trains none (quadruplet); add softmax"
+    )
+    assert TRAINER.untrainable(recipe(("Softmax",), patch)) == ""
+    assert TRAINER.untrainable(recipe(("Quadruplet",))) == ""  # retrieval has no use for one
 
 
 def test_a_recipe_without_a_loss_to_learn_from_is_refused() -> None:
