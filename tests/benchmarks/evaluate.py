@@ -10,24 +10,20 @@ product is ``queries @ gallery.T`` in float32, whole and on all cores, by numpy 
 fresh memory, result thrown away (in strips where it would not fit). Ours and the bare product take turns; seconds are
 medians, ratios the medians of each round's ratio. Ours waits until the idle threads that the bare product leaves behind
 have gone to sleep: OpenBLAS lets them spin for a tenth of a second, on a core that ours needs then. (The bare product
-follows ours at once; nothing of ours spins.) The first call of ours, which also loads or compiles its inner loops, is
-told apart, and memory is its peak above what was resident before, features included there. The plain numpy reference
-sorts rows of a full distance matrix, on a part of the queries only, and says on how many; nothing is extrapolated.
+follows ours at once; nothing of ours spins.) The first call of ours, which also loads or compiles its inner loops, has
+a column of its own, and memory is its peak above what was resident before, features included there. The plain numpy
+reference sorts rows of a full distance matrix, on a part of the queries only; nothing is extrapolated.
 Peers (``peers.py``) run once each if they are installed.
 """
 
-import argparse
-import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from measure import arguments, tell
 from peers import compare
 
 from harness.reid.evaluate import evaluate_ranking, evaluate_reranked
@@ -147,116 +143,84 @@ def reference(problem: tuple[np.ndarray, ...], count: int) -> np.ndarray:
     return result
 
 
-def device_name(device: str) -> str:
-    if device != "cpu":
-        return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    models = (
-        [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        if info.exists()
-        else []
-    )
-    return f"{models[0] if models else platform.processor()}, {torch.get_num_threads()} threads"
-
-
 def main() -> None:
-    """Measures, tells, and keeps what was measured if a file is named."""
-    options = read_options()
-    report = measured(options)
-    tell(report)
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
-
-
-def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--queries", type=int, default=3368)
-    parser.add_argument("--gallery", type=int, default=19732)
-    parser.add_argument("--dimension", type=int, default=1024)
-    parser.add_argument("--junk", type=int, default=0, help="boxes of identity -1; Market-1501 has 3819")
-    parser.add_argument("--distractors", type=float, default=0.14, help="share of the gallery; Market-1501 has 0.14")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--no-rerank", action="store_true")
-    parser.add_argument("--no-peers", action="store_true", help="leave out other projects' evaluators")
-    parser.add_argument("--reference-queries", type=int, default=200)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--json", type=Path)
-    return parser.parse_args()
-
-
-def measured(options: argparse.Namespace) -> dict[str, Any]:
-    """Everything that is measured, as plain data."""
+    """Measures both, and the peers that are installed."""
+    options = arguments(
+        __doc__,
+        ("--queries", {"type": int, "default": 3368}),
+        ("--gallery", {"type": int, "default": 19732}),
+        ("--dimension", {"type": int, "default": 1024}),
+        ("--junk", {"type": int, "default": 0, "help": "boxes of identity -1; Market-1501 has 3819"}),
+        ("--distractors", {"type": float, "default": 0.14, "help": "share of the gallery; Market-1501 has 0.14"}),
+        ("--rounds", {"type": int, "default": 5}),
+        ("--no-rerank", {"action": "store_true"}),
+        ("--no-peers", {"action": "store_true", "help": "leave out other projects' evaluators"}),
+        ("--reference-queries", {"type": int, "default": 200}),
+    )
     problem = make_problem(options.queries, options.gallery, options.dimension, options.junk, options.distractors)
-    query, gallery = problem[0], problem[3]
-    load = os.getloadavg()[0]
-    results: dict[str, Any] = {}
+    query, gallery, device = problem[0], problem[3], str(options.device)
+    found: dict[str, Any] = {}
 
     def rank() -> None:
-        results["rank"] = evaluate_ranking(*problem, device=options.device)
+        found["rank"] = evaluate_ranking(*problem, device=device)
 
     def rerank() -> None:
-        results["rerank"] = evaluate_reranked(*problem, device=options.device)
+        evaluate_reranked(*problem, device=device)
 
-    rows = [measure("distances, CMC, mAP, mINP", rank, bare_product(query, gallery, options.device), options.rounds)]
+    rows = [measure("distances, CMC, mAP, mINP", rank, bare_product(query, gallery, device), options.rounds)]
     if not options.no_rerank:
         both = np.concatenate([query, gallery])
-        rounds = max(1, options.rounds // 2)
-        rows.append(measure("the same, re-ranked", rerank, bare_product(both, both, options.device), rounds))
-    found = results["rank"].average_precision
+        rows.append(
+            measure("the same, re-ranked", rerank, bare_product(both, both, device), max(1, options.rounds // 2))
+        )
+    note = against_reference(problem, found["rank"].average_precision, min(options.reference_queries, len(query)))
     peers, missing = ([], []) if options.no_peers else compare(problem)
+    note += f"; not installed: {', '.join(missing)}" if missing else ""
+    tell([columns(row) for row in rows], options, note=note, further=further(peers))
+
+
+def columns(row: dict[str, Any]) -> dict[str, Any]:
+    """A line of the table: medians of the rounds."""
     return {
-        "device": device_name(options.device),
-        "load_average": load,
-        "shape": [options.queries, options.gallery, options.dimension],
-        "junk": options.junk,
-        "distractors": options.distractors,
-        "features_mb": (query.nbytes + gallery.nbytes) / 1e6,
-        "reference": against_reference(problem, found, min(options.reference_queries, options.queries)),
-        "rows": rows,
-        "peers": peers,
-        "peers_missing": missing,
-        "metrics": {name: result.metrics() for name, result in results.items()},
+        "what": row["what"],
+        "ours s": row["seconds"],
+        "bare product s": row["bare_seconds"],
+        "by": row["bare_by"],
+        "ratio": row["ratio"],
+        "first call s": row["first_call_seconds"],
+        "MB above": row["peak_above_mb"],
     }
 
 
-def against_reference(problem: tuple[np.ndarray, ...], found: np.ndarray, count: int) -> dict[str, Any]:
-    """The plain reference on the first ``count`` queries: its seconds, and how far ``found`` is from it."""
+def further(peers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The peers as a table of their own; nothing if none is installed."""
+    lines = [
+        {
+            "peer": f"{peer['peer']} ({peer['what']})",
+            "queries": peer["queries"],
+            "gallery": peer["gallery"],
+            "its s": peer["seconds"],
+            "ours s": peer["ours_seconds"],
+            "its MB above": peer["peak_above_mb"],
+            "its mAP less ours": f"{peer['mAP_less_ours']:+.1e}",
+            "its rank-1 less ours": f"{peer['rank1_less_ours']:+.1e}",
+            "formula": peer["formula"],
+        }
+        for peer in peers
+    ]
+    return [{"what": "Other evaluators on the same features, once each", "rows": lines}] if lines else []
+
+
+def against_reference(problem: tuple[np.ndarray, ...], found: np.ndarray, count: int) -> str:
+    """Seconds of the plain reference on the first ``count`` queries, and how far ``found`` is from it."""
     started = time.perf_counter()
     expected = reference(problem, count)
-    return {
-        "what": f"plain numpy, the first {count} of {len(found)} queries only",
-        "seconds": time.perf_counter() - started,
-        "largest_difference_of_average_precision": float(np.nanmax(np.abs(expected - found[:count]))),
-    }
-
-
-def tell(report: dict[str, Any]) -> None:
-    """Prints what was measured."""
-    print(f"{report['device']}; load {report['load_average']:.1f}; {report['shape']}, {report['junk']} junk; ", end="")
-    print(f"features {report['features_mb']:.0f} MB")
-    print(f"{'':28}{'ours s':>9}{'bare s':>9}{'by':>7}{'ratio':>8}{'first s':>9}{'MB above':>10}")
-    for row in report["rows"]:
-        print(
-            f"{row['what']:28}{row['seconds']:9.2f}{row['bare_seconds']:9.2f}{row['bare_by']:>7}{row['ratio']:8.2f}"
-            f"{row['first_call_seconds']:9.2f}{row['peak_above_mb']:10.0f}"
-        )
-    plain = report["reference"]
-    print(
-        f"{plain['what']}: {plain['seconds']:.2f} s; "
-        f"average precision differs by {plain['largest_difference_of_average_precision']:.1e} at most (by its "
-        "float32 products; ours settle what they leave open)"
+    seconds = time.perf_counter() - started
+    return (
+        f"{len(problem[0]):,} queries, {len(problem[3]):,} gallery boxes, {problem[0].shape[1]:,} dimensions; plain "
+        f"numpy on the first {count} queries: {seconds:.2f} s, average precision differs by "
+        f"{float(np.nanmax(np.abs(expected - found[:count]))):.1e} at most"
     )
-    for peer in report["peers"]:
-        print(
-            f"{peer['peer']} ({peer['what']}, {peer['queries']} x {peer['gallery']}): {peer['seconds']:.1f} s, ours "
-            f"{peer['ours_seconds']:.2f} s; {peer['peak_above_mb']:.0f} MB above; mAP {peer['mAP']:.4f}, "
-            f"{peer['mAP_less_ours']:+.1e} to ours; rank1 {peer['rank1']:.4f}, {peer['rank1_less_ours']:+.1e}; "
-            f"formula: {peer['formula']}"
-        )
-    for peer in report["peers_missing"]:
-        print(f"not installed: {peer}")
-    for name, metrics in report["metrics"].items():
-        print(f"{name}: " + ", ".join(f"{key} {value:.4f}" for key, value in metrics.items()))
 
 
 if __name__ == "__main__":

@@ -75,7 +75,14 @@ def median_seconds(
     return {name: statistics.median(taken) for name, taken in seconds.items()}
 
 
-def tell(rows: Sequence[Row], options: argparse.Namespace, *, target: str = "", note: str = "") -> None:
+def tell(
+    rows: Sequence[Row],
+    options: argparse.Namespace,
+    *,
+    target: str = "",
+    note: str = "",
+    further: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Prints the rows as a table and, with ``--json``, keeps them with the circumstances and the command.
 
     Args:
@@ -83,6 +90,7 @@ def tell(rows: Sequence[Row], options: argparse.Namespace, *, target: str = "", 
         options: From ``arguments``.
         target: What the figures are asked to reach.
         note: What a reader must know to read them.
+        further: More tables, each with ``what`` it is and its ``rows``.
     """
     place = circumstances(options.device)
     print(f"{place['device']} · torch {place['torch']} · load {place['load']}")
@@ -91,7 +99,9 @@ def tell(rows: Sequence[Row], options: argparse.Namespace, *, target: str = "", 
     for line in (f"target: {target}" if target else "", note):
         if line:
             print(line)
-    keep(rows, options, target=target, note=note)
+    for more in further:
+        print("\n".join([f"{more['what']}:", *table_lines(more["rows"])]))
+    keep(rows, options, target=target, note=note, **({"further": list(further)} if further else {}))
 
 
 def keep(rows: Sequence[Row], options: argparse.Namespace, *, target: str = "", note: str = "", **more: Any) -> None:

@@ -24,6 +24,7 @@ SECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
         ("step-demo", "step.py"),
         ("step-paper", "step.py --scale paper"),
     ),
+    "Evaluation: Market-1501's size": (("evaluate", "evaluate.py"),),
     "Evaluation: MSMT17's size": (("large", "large.py"),),
     "Memory: activations kept and recomputed": (("memory", "memory.py"),),
     "Checkpoints: how long training stands still for one": (("checkpoint", "checkpoint.py"),),
