@@ -7,41 +7,24 @@ a tick in the table stays true.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from harness.errors import InputError, did_you_mean
+from harness.errors import InputError
+from harness.matrix.assumed import assumptions_of
+from harness.matrix.candidates import Candidate, candidates_of, selected, violated
+from harness.matrix.checks import check_other_profiles, check_rows
 from harness.matrix.controls import matched_controls
 from harness.matrix.declaration import Declaration, read_declaration
-from harness.matrix.generate import generated_rows
-from harness.matrix.levels import TOGGLE, holds, mentioned, read_mention, setting_of
+from harness.matrix.levels import TOGGLE, mentioned, setting_of
 from harness.matrix.levels import Setting as Factors
-from harness.matrix.matrix import Assumption, Cited, Claim, Control, Matrix, RefusedRow, Row
-from harness.matrix.patch import Setting, Values, locate_origin, overlay, touches, value_at
-from harness.matrix.recipe import Factor, Profile, located
-from harness.matrix.resolve import Resolver, read_overrides
+from harness.matrix.matrix import Cited, Claim, Control, Matrix, RefusedRow, Row
+from harness.matrix.patch import Values, overlay
+from harness.matrix.recipe import Profile, located
+from harness.matrix.resolve import Resolver, resolver_of
 from harness.matrix.schema import MAX_SEED
-from harness.matrix.settling import named_margins, settle_of
-from harness.matrix.source import Key
+from harness.matrix.settling import settle_of
 from harness.matrix.studies import Studies
-from harness.trainer import Metric
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """A row before its constraints are checked and its recipe is resolved."""
-
-    id: str
-    factors: Factors
-    source: Key
-    settings: tuple[Setting, ...] = ()
-    paper: Mapping[str, float] | None = None
-    label: str = ""
-    note: str = ""
 
 
 def load_matrix(
@@ -87,11 +70,11 @@ def expand(
     chosen = declaration.profile(profile)
     table = declaration.table
     controlled = table.controls == "matched"
-    candidates = list(_candidates(declaration, chosen))
-    candidates = candidates if controlled else list(_selected(declaration, candidates, rows))
+    candidates = list(candidates_of(declaration, chosen))
+    candidates = candidates if controlled else list(selected(declaration, candidates, rows))
     trainer, tree = declaration.recipe.trainer, declaration.recipe.tree
     found = Studies(studies, chosen.name, tree, searched or {})
-    resolver = _resolver(declaration, chosen, overrides, found)
+    resolver = resolver_of(declaration, chosen, overrides, found)
     kept, refused = _judged(declaration, candidates, resolver)
     resolver.check_overrides()
     claims = tuple(Claim(**claim.model_dump()) for claim in table.claims)
@@ -100,8 +83,8 @@ def expand(
         with located(declaration.document, ("controls",)):
             added, controls = matched_controls(claims, kept, trainer)
         kept, refused = _asked_for(declaration, candidates, [*kept, *added], controls, refused, rows)
-    measured = _check_rows(declaration, chosen, (*resolver.settings, *resolver.overrides), kept)
-    _check_other_profiles(declaration, chosen, kept, overrides)
+    measured = check_rows(declaration, chosen, (*resolver.settings, *resolver.overrides), kept)
+    check_other_profiles(declaration, chosen, kept, overrides)
     run_seeds = _seeds(declaration, chosen, seeds)
     named_levels = {name: declaration.recipe.levels[name] for name in declaration.named_factors}
     return Matrix(
@@ -116,7 +99,7 @@ def expand(
         claims=claims,
         controls=controls,
         cited=tuple(Cited(**cited.model_dump()) for cited in table.cited),
-        assumptions=_assumptions(declaration, chosen, resolver, kept, run_seeds),
+        assumptions=assumptions_of(declaration, chosen, resolver, kept, run_seeds),
         overrides={".".join(setting.key): setting.value for setting in resolver.overrides},
         synthetic=chosen.synthetic,
         dataset=dataset_of(
@@ -142,8 +125,8 @@ def settings_of(
         InputError: For an unknown profile, or a key of ``overrides`` that the recipe does not have.
     """
     chosen = declaration.profile(profile)
-    resolver = _resolver(declaration, chosen, overrides, Studies(None, chosen.name, declaration.recipe.tree))
-    rows = [candidate for candidate in _candidates(declaration, chosen) if not _violated(candidate, declaration)]
+    resolver = resolver_of(declaration, chosen, overrides, Studies(None, chosen.name, declaration.recipe.tree))
+    rows = [candidate for candidate in candidates_of(declaration, chosen) if not violated(candidate, declaration)]
     if not rows:
         return (overlay(resolver.base, resolver.overrides),)
     settings = list[Values]()
@@ -174,13 +157,13 @@ def declarable(
     protocol of the rows ``beside`` it. The other arguments are those of ``expand``.
     """
     chosen = declaration.profile(profile)
-    resolver = _resolver(declaration, chosen, overrides, Studies(studies, chosen.name, declaration.recipe.tree))
+    resolver = resolver_of(declaration, chosen, overrides, Studies(studies, chosen.name, declaration.recipe.tree))
 
     def judge(setting: Factors) -> bool:
-        candidate = _Candidate("one row more", {**setting_of((), declaration.recipe.levels), **setting}, ())
+        candidate = Candidate("one row more", {**setting_of((), declaration.recipe.levels), **setting}, ())
         try:
             kept, _ = _judged(declaration, [candidate], resolver)
-            _check_rows(declaration, chosen, (*resolver.settings, *resolver.overrides), [*beside[:1], *kept])
+            check_rows(declaration, chosen, (*resolver.settings, *resolver.overrides), [*beside[:1], *kept])
         except InputError:
             return False
         return bool(kept)
@@ -188,22 +171,14 @@ def declarable(
     return judge
 
 
-def _resolver(
-    declaration: Declaration, profile: Profile, overrides: Mapping[str, Any] | None, studies: Studies
-) -> Resolver:
-    recipe, settings = declaration.recipe, declaration.settings(profile.name)
-    laid_last = read_overrides(overrides or {}, recipe.tree)
-    return Resolver(declaration.path, recipe.trainer.settings, recipe.factors, settings, laid_last, studies)
-
-
 def _judged(
-    declaration: Declaration, candidates: Sequence[_Candidate], resolver: Resolver
+    declaration: Declaration, candidates: Sequence[Candidate], resolver: Resolver
 ) -> tuple[list[Row], list[RefusedRow]]:
     """The candidates as rows with their recipes, and those that a constraint refuses."""
     kept: list[Row] = []
     refused: list[RefusedRow] = []
     for candidate in candidates:
-        constraint = _violated(candidate, declaration)
+        constraint = violated(candidate, declaration)
         recipe = None if constraint else resolver.recipe(candidate.id, candidate.factors, candidate.settings)
         if recipe is not None:
             constraint = declaration.recipe.trainer.untrainable(recipe)
@@ -218,37 +193,9 @@ def _judged(
     return kept, refused
 
 
-def _candidates(declaration: Declaration, profile: Profile) -> Iterator[_Candidate]:
-    """Declared rows, then generated ones."""
-    levels = declaration.recipe.levels
-    for index, row in enumerate(declaration.table.rows):
-        key: Key = ("rows", index)
-        own = declaration.sets.get((*key, "profiles", profile.name, "set"), ())
-        settings = (*declaration.sets[(*key, "set")], *own)
-        factors = setting_of(row.factors, levels)
-        yield _Candidate(row.id, factors, key, settings, row.paper, row.label, row.note)
-    if declaration.table.generate is not None:
-        for generated in generated_rows(declaration.table.generate, levels):
-            yield _Candidate(generated.id, setting_of(generated.factors, levels), generated.source)
-
-
-def _selected(
-    declaration: Declaration, candidates: list[_Candidate], rows: Sequence[str] | None
-) -> Sequence[_Candidate]:
-    if rows is None:
-        return candidates
-    ids, wanted = {candidate.id: None for candidate in candidates}, set(rows)
-    for row in rows:
-        if row not in ids:
-            raise InputError(f'--rows: "{row}" is no row of {declaration.path}; {did_you_mean(row, ids)}')
-    if not rows:
-        raise InputError("--rows: found no row, expected at least one")
-    return [candidate for candidate in candidates if candidate.id in wanted]
-
-
 def _asked_for(
     declaration: Declaration,
-    candidates: Sequence[_Candidate],
+    candidates: Sequence[Candidate],
     kept: list[Row],
     controls: Sequence[Control],
     refused: list[RefusedRow],
@@ -257,8 +204,8 @@ def _asked_for(
     """The rows that ``rows`` names, by itself or, for a control, by both sides of its comparison."""
     if rows is None:
         return kept, refused
-    extra = [_Candidate(row.id, row.factors, ()) for row in kept if row.control]
-    wanted = {candidate.id for candidate in _selected(declaration, [*candidates, *extra], rows)}
+    extra = [Candidate(row.id, row.factors, ()) for row in kept if row.control]
+    wanted = {candidate.id for candidate in selected(declaration, [*candidates, *extra], rows)}
     wanted |= {one.row for one in controls if {one.better, one.than} <= wanted}
     return [row for row in kept if row.id in wanted], [row for row in refused if row.id in wanted]
 
@@ -275,179 +222,6 @@ def _seeds(declaration: Declaration, profile: Profile, seeds: Sequence[int] | No
     if len(set(seeds)) < len(seeds):
         raise InputError(f"--seeds: found {', '.join(map(str, seeds))}, expected each seed once")
     return tuple(seeds)
-
-
-def _violated(candidate: _Candidate, declaration: Declaration) -> str | None:
-    """The constraints that a row's factors violate, as one sentence."""
-    levels = declaration.recipe.levels
-
-    def has(mention: str) -> bool:
-        return holds(read_mention(mention, levels), candidate.factors, levels)
-
-    violations: list[str] = []
-    for name, factor in declaration.recipe.factors.items():
-        if candidate.factors[name] == levels[name][0]:
-            continue
-        missing = [needed for needed in factor.requires if not has(needed)]
-        barred = [excluded for excluded in factor.excludes if has(excluded)]
-        violations += [f"{name} requires {needed} ({_rule(factor, 'requires')})" for needed in missing]
-        violations += [f"{name} excludes {excluded} ({_rule(factor, 'excludes')})" for excluded in barred]
-    return "; ".join(violations) or None
-
-
-def _rule(factor: Factor, kind: str) -> str:
-    return factor.document.place((*factor.source, kind))
-
-
-def _check_rows(
-    declaration: Declaration, profile: Profile, settings: Sequence[Setting], rows: Sequence[Row]
-) -> Mapping[str, Metric]:
-    """Checks what rows must have in common, and that they measure what the table names; returns what they measure."""
-    trainer = declaration.recipe.trainer
-    for row in rows[1:]:
-        for key in trainer.uniform:
-            first, found = (_lookup(of.recipe, key) for of in (rows[0], row))
-            if first != found:
-                message = f'row "{row.id}" has "{found}", row "{rows[0].id}" "{first}"'
-                raise InputError(f"{declaration.path}: {key}: {message}; expected one for all rows of a table")
-    if not rows:
-        return {}
-    measured = trainer.metrics(rows[0].recipe)
-    for where, name in _named_metrics(declaration):
-        if name not in measured:
-            raise declaration.document.error(where, f'"{name}" is not measured here; {did_you_mean(name, measured)}')
-    for where, name, value in _published(declaration):
-        if measured[name].percent and not 0.0 <= value <= 100.0:
-            raise declaration.document.error(where, f"found {value:g}, expected a percentage from 0 to 100")
-    if profile.synthetic is not None:
-        misfit = trainer.misfit(rows[0].recipe, profile.synthetic)
-        if misfit is not None:
-            key, message = misfit
-            raise InputError(f"{locate_origin(settings, tuple(key.split('.')))}: {message} (profile {profile.name})")
-    return measured
-
-
-def _named_metrics(declaration: Declaration) -> Iterator[tuple[Key, str]]:
-    """Every place in a table that names a metric."""
-    table = declaration.table
-    yield from ((("metrics", index), name) for index, name in enumerate(table.metrics))
-    yield from ((("claims", index, "metric"), claim.metric) for index, claim in enumerate(table.claims))
-    yield from ((where, name) for where, name, _ in _published(declaration))
-    yield from named_margins(table)
-
-
-def _published(declaration: Declaration) -> Iterator[tuple[Key, str, float]]:
-    """Every published number of a table: where it is, its metric, its value."""
-    table = declaration.table
-    for index, row in enumerate(table.rows):
-        yield from ((("rows", index, "paper", name), name, value) for name, value in row.paper.items())
-    for index, cited in enumerate(table.cited):
-        yield from ((("cited", index, "values", name), name, value) for name, value in cited.values.items())
-    for index, claim in enumerate(table.claims):
-        if claim.by is not None:
-            yield ("claims", index, "by"), claim.metric, claim.by
-
-
-def _check_other_profiles(
-    declaration: Declaration, chosen: Profile, rows: Sequence[Row], overrides: Mapping[str, Any] | None
-) -> None:
-    """A mistake in a profile that is not chosen shows now, and not on the day that it is needed.
-
-    Resolved under each of them are the first row and those with settings of their own there. What a search is to find
-    under that profile may not be known yet: the chosen profile's values are used instead. What ``overrides`` mend is no
-    mistake; that they would not fit another profile is none either.
-    """
-    if not rows:
-        return
-    stand_ins = dict(_dotted(rows[0].recipe.model_dump(by_alias=True)))
-    ids = {row.id for row in rows}
-    for profile in declaration.profiles.values():
-        if profile.name == chosen.name:
-            continue
-        studies = Studies(None, profile.name, declaration.recipe.tree, stand_ins)
-        resolver = _resolver(declaration, profile, None, studies)
-        for candidate in _candidates(declaration, profile):
-            own = declaration.sets.get((*candidate.source, "profiles", profile.name, "set"))
-            if candidate.id == rows[0].id or (own and candidate.id in ids):
-                try:
-                    resolver.recipe(candidate.id, candidate.factors, candidate.settings)
-                except InputError:
-                    mended = _resolver(declaration, profile, overrides, studies)
-                    if not overrides or not _resolves(mended, candidate):
-                        raise
-
-
-def _resolves(resolver: Resolver, candidate: _Candidate) -> bool:
-    try:
-        resolver.recipe(candidate.id, candidate.factors, candidate.settings)
-    except InputError:
-        return False
-    return True
-
-
-def _dotted(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of nested mappings, and every mapping, by its dotted key."""
-    for name, value in values.items():
-        yield f"{above}{name}", value
-        if isinstance(value, Mapping):
-            yield from _dotted(value, f"{above}{name}.")
-
-
-def _assumptions(
-    declaration: Declaration, profile: Profile, resolver: Resolver, rows: Sequence[Row], seeds: tuple[int, ...]
-) -> tuple[Assumption, ...]:
-    """The assumptions with their values as the rows use them; a value that the profile or --set gave says so."""
-    assumptions: list[Assumption] = []
-    for key, source in declaration.assumptions.items():
-        if source.here:
-            assumptions.append(Assumption(key, source.here, source.reason, setting=False))
-            continue
-        if key == "seeds":
-            assumptions.append(Assumption(key, list(seeds), source.reason))
-            continue
-        value = _assumed(resolver.base, rows, key)
-        path = tuple(key.split("."))
-        changed_by = [
-            name
-            for name, settings in ((f"the profile {profile.name}", profile.settings), ("--set", resolver.overrides))
-            if any(touches(setting, path) for setting in settings)
-        ]
-        reason = f"{source.reason} (here set by {' and '.join(changed_by)})" if changed_by else source.reason
-        alternatives = tuple(setting.value for setting in source.alternatives)
-        assumptions.append(Assumption(key, value, reason, alternatives))
-    return tuple(assumptions)
-
-
-def _assumed(base: Values, rows: Sequence[Row], key: str) -> Any:
-    if not rows:
-        return value_at(base, key.split("."))
-    found: dict[str, tuple[Any, list[str]]] = {}
-    for row in rows:
-        value = _lookup(row.recipe, key)
-        found.setdefault(repr(value), (value, []))[1].append(row.id)
-    if len(found) == 1:
-        return next(iter(found.values()))[0]
-    values = (f"{value} (rows {', '.join(ids)})" for value, ids in found.values())
-    return f"varies: {'; '.join(values)}"
-
-
-def _lookup(recipe: BaseModel, key: str) -> Any:
-    """The value of a dotted key in a resolved recipe, defaults included."""
-    value: Any = recipe
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else getattr(value, _field(value, part), None)
-    return value.model_dump(by_alias=True) if hasattr(value, "model_dump") else value
-
-
-def _field(model: Any, part: str) -> str:
-    """The attribute behind a key: a field may have another name in YAML."""
-    return _aliases(type(model)).get(part, part) if isinstance(model, BaseModel) else part
-
-
-@cache
-def _aliases(model: type[BaseModel]) -> Mapping[str, str]:
-    """The names of the fields that have another name in YAML, by that name."""
-    return {field.alias: name for name, field in model.model_fields.items() if field.alias is not None}
 
 
 def _searched(studies: Studies) -> Iterator[str]:

@@ -9,11 +9,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError
+from harness.matrix.declaration import Declaration
 from harness.matrix.key_tree import Node
 from harness.matrix.levels import Level
 from harness.matrix.levels import Setting as Factors
 from harness.matrix.patch import Setting, Values, differences, locate_origin, overlay, read_patch, touches
-from harness.matrix.recipe import Factor
+from harness.matrix.recipe import Factor, Profile
 from harness.matrix.source import Document, Key, read_value
 from harness.matrix.studies import Studies
 from harness.matrix.validation_errors import refuse
@@ -108,6 +109,15 @@ class Resolver:
         except ValidationError as error:
             refusal = refuse(error, self.model, lambda key: locate_origin(settings, key))
             raise InputError(f'{refusal}\n(in row "{row}" of {self.table})') from None
+
+
+def resolver_of(
+    declaration: Declaration, profile: Profile, overrides: Mapping[str, Any] | None, studies: Studies
+) -> Resolver:
+    """The resolver of a table's rows under a profile, ``--set`` laid last."""
+    recipe, settings = declaration.recipe, declaration.settings(profile.name)
+    laid_last = read_overrides(overrides or {}, recipe.tree)
+    return Resolver(declaration.path, recipe.trainer.settings, recipe.factors, settings, laid_last, studies)
 
 
 def _governing(factor: Factor, key: tuple[str, ...]) -> tuple[Level, ...]:
