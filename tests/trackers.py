@@ -10,12 +10,14 @@ PAGE = "<!doctype html><html><body>Welcome</body></html>"
 
 
 @contextmanager
-def http_server(status: int, body: str, kind: str = "text/html") -> Iterator[str]:
-    """A web server that answers every question in the same way; yields its address."""
+def http_server(status: int, body: str, kind: str = "text/html", asked: "list[str] | None" = None) -> Iterator[str]:
+    """A web server that answers every question in the same way; yields its address, lists the paths ``asked`` for."""
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if asked is not None:
+                asked.append(self.path)
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))

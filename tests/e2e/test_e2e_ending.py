@@ -158,6 +158,7 @@ def test_a_tracker_that_says_nothing_keeps_no_command_from_ending(
     address = f"http://127.0.0.1:{silent_tracker.getsockname()[1]}"
     journal(place, address)
     end(place, asked, signal.SIGTERM, *words, MLFLOW_TRACKING_URI=address)
+    assert taken, "the command was waiting for the tracker's answer when it was ended"
     for connection in taken:
         connection.close()
 

@@ -227,8 +227,12 @@ def test_ctrl_c_ends_the_stages_and_frees_their_locks(driver: Driver, store: Sto
 
 
 def test_no_stage_outlives_a_killed_driver(driver: Driver, journal: Journal) -> None:
+    stages = journal.pids()
+    assert len(stages) == 2
+    assert all(map(psutil.pid_exists, stages))
     driver.process.kill()
-    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in journal.pids()), 30)
+    _, left = psutil.wait_procs([psutil.Process(pid) for pid in stages], timeout=300)
+    assert left == []
 
 
 def test_what_no_node_can_ever_run_is_refused_at_once_with_what_there_is(

@@ -143,14 +143,18 @@ def test_every_way_of_being_wrong_is_one_sentence_without_the_password(name: str
 
 @pytest.mark.parametrize("body", ['{"experiments": []}', "{}"])
 def test_a_server_that_answers_as_mlflow_does_is_reached(body: str) -> None:
-    with http_server(200, body, JSON) as place:
+    asked: list[str] = []
+    with http_server(200, body, JSON, asked) as place:
         reach(f"http://{USER}{place}/prefix/")
+    assert asked == ["/prefix/api/2.0/mlflow/experiments/search"]
 
 
 def test_credentials_that_only_mlflow_can_use_are_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_AUTH", "kerberos")
-    with http_server(401, "") as place:
-        reach(f"http://{place}")
+    asked: list[str] = []
+    with http_server(401, "", asked=asked) as place:
+        reach(f"http://{place}")  # MLflow itself will say whether they are right
+    assert len(asked) == 1
 
 
 @pytest.fixture
