@@ -215,7 +215,7 @@ class StudyTracking:
             prepared.inputs,
             code,
             matrix.dataset,
-            [stage for trials in prepared.trials for stage in trials.first_chain()],
+            [stage for trials in prepared.trials for stage in trials.chain(trials.corner)],
         )
         self._sent: set[str] = set()
 

@@ -76,6 +76,11 @@ class OptimizerSpec(Spec):
             raise refusal("nesterov", "found true with momentum 0; expected a momentum above 0")
         return self
 
+    def options(self) -> dict[str, Any]:
+        """Arguments of the optimiser beside the rate and the decay: those that it reads and that are given."""
+        given = {name: getattr(self, name) for name in OPTIMIZERS[self.kind]}
+        return {name: value for name, value in given.items() if value is not None}
+
     def settings(self) -> dict[str, Any]:
         """What decides a result: options that the optimiser reads and that are given."""
         unread = {

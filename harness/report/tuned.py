@@ -122,8 +122,6 @@ def tuned_section(record: Mapping[str, Any], metric: Metric) -> list[str]:
 
 
 def _cells(effect: Effect, metric: Metric) -> list[str]:
-    if effect.estimate is None:
-        return [NOTHING, NOTHING]
     return [effect_text(effect, metric), NOTHING if effect.p_holm is None else escaped(p_text(effect.p_holm))]
 
 

@@ -42,9 +42,8 @@ class Trials:
         Raises:
             InputError: If the row refuses an end of a range or a choice, or does not read a value at all.
         """
-        start = {key: dimension.ends()[0] for key, dimension in self.search.space.items()}
         for key, dimension in self.search.space.items():
-            identities = {self._identity({**start, key: end}) for end in dimension.ends()}
+            identities = {self._identity({**self.corner, key: end}) for end in dimension.ends()}
             if len(identities) < 2:
                 message = f'changes nothing in row "{self.row.id}", which does not read it'
                 raise self.search.document.error(("space", key), message)
@@ -52,8 +51,8 @@ class Trials:
             self._check_tuning()
         elif self.search.spec.reference:
             self.recipe(self.reference, "reference")
-        if self.search.pruner is not None and len(self.rungs(start)) == 1:
-            (last,) = self.rungs(start)
+        if self.search.pruner is not None and len(self.rungs(self.corner)) == 1:
+            (last,) = self.rungs(self.corner)
             message = f"found {self.search.pruner.every}, expected fewer than the {last} epochs of the last stage"
             raise self.search.document.error((*self.search.pruner_key, "every"), message)
 
@@ -82,8 +81,12 @@ class Trials:
     @property
     def parts(self) -> dict[str, str]:
         """The fingerprint of a point's evaluation on each part of the held-out data: equal where it is not divided."""
-        start = {key: dimension.ends()[0] for key, dimension in self.search.space.items()}
-        return {part: self._identity(start, part) for part in PARTS}
+        return {part: self._identity(self.corner, part) for part in PARTS}
+
+    @property
+    def corner(self) -> Params:
+        """The point at the first end of every dimension."""
+        return {key: dimension.ends()[0] for key, dimension in self.search.space.items()}
 
     @property
     def first(self) -> Params:
@@ -152,14 +155,11 @@ class Trials:
             )
             raise document.error(("claims",), message)
 
-    def first_chain(self) -> tuple[Stage, ...]:
-        """Returns the stages of the space's first corner."""
-        return self._chain({key: dimension.ends()[0] for key, dimension in self.search.space.items()})
-
     def _identity(self, params: Params, part: Part = "choose") -> str:
-        return self._chain(params, part)[-1].fingerprint
+        return self.chain(params, part)[-1].fingerprint
 
-    def _chain(self, params: Params, part: Part = "choose") -> tuple[Stage, ...]:
+    def chain(self, params: Params, part: Part = "choose") -> tuple[Stage, ...]:
+        """Returns the stages of one point under seed 0, the evaluation last."""
         row = replace(self.row, recipe=self.recipe(params, part=part))
         return tuple(chain_of(row, 0, self.matrix.trainer, self.inputs, self.code_digest))
 

@@ -42,7 +42,7 @@ def build_modules(
     modules: dict[str, nn.Module] = {}
     for name, settings in active.items():
         options = {key: value for key, value in settings.items() if key != "weight"}
-        if "implementation" in settings:
+        if "implementation" in settings:  # a user's function, whatever its name
             continue
         if name == "center":
             modules[name] = CenterLoss(classes, width, **options)

@@ -39,9 +39,7 @@ def make_optimizer(
         others = [one for one in parameters if not spec.decay_all and one.ndim <= 1]
         groups += [{"params": decaying, "lr": rate}] if decaying else []
         groups += [{"params": others, "lr": rate, "weight_decay": 0.0}] if others else []
-    read = {"momentum", "betas", "eps", "nesterov", "amsgrad", "alpha", "centered"}
-    options = {name: value for name, value in spec.settings().items() if name in read}
-    options["weight_decay"] = spec.weight_decay
+    options = {**spec.options(), "weight_decay": spec.weight_decay}
     made: torch.optim.Optimizer
     if spec.kind in TORCH_OPTIMIZERS:
         made = _TORCH[spec.kind](groups, **options, **({"fused": True} if spec.kind in _FUSED else {}))
