@@ -99,7 +99,7 @@ class DeviceBlocks:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
 
 
-def meet_on_device(rows: Rows, size: int, device: str, progress: Progress | None) -> tuple[NDArray[Any], ...]:
+def candidates_on_device(rows: Rows, size: int, device: str, progress: Progress | None) -> tuple[NDArray[Any], ...]:
     """The fields of ``neighbours.Candidates``, ``size`` a row, from whole rows of products on a torch device."""
     target = open_device(device)
     total = len(rows.values)

@@ -65,11 +65,11 @@ def find_neighbours(
     count = min(count, total)
     size = min(count + SPARE, total)
     if device == "cpu":
-        candidates = _meet_on_host(rows, size, threads, progress, products, block)
+        candidates = _candidates_on_host(rows, size, threads, progress, products, block)
     else:
-        from harness.reid.evaluate.device import meet_on_device  # torch is needed for a device alone
+        from harness.reid.evaluate.device import candidates_on_device  # torch is needed for a device alone
 
-        candidates = Candidates(*meet_on_device(rows, size, device, progress))
+        candidates = Candidates(*candidates_on_device(rows, size, device, progress))
     bounds = product_bounds(rows.products.shape[1], float(rows.product_scales.max()), float(rows.norms.max()))
     parts = run_tasks(
         lambda chunk: _choose(rows, candidates, chunk, count, bounds), split(total, block, threads), threads
@@ -84,7 +84,7 @@ def triangle(total: int, block: int = BLOCK) -> list[tuple[slice, slice]]:
     return [(edges[first], edges[first + step]) for step in range(len(edges)) for first in range(len(edges) - step)]
 
 
-def _meet_on_host(
+def _candidates_on_host(
     rows: Rows,
     size: int,
     threads: int,
@@ -107,7 +107,8 @@ def _meet_on_host(
     locks = {edge.start: Lock() for edge in chain.from_iterable(tasks)}
     counter, buffers = Counter(len(tasks), progress), local()
 
-    def meet(task: tuple[slice, slice]) -> None:
+    def score_block(task: tuple[slice, slice]) -> None:
+        """Scores one block of pairs, and offers them to its rows and, off the diagonal, to its columns."""
         if not hasattr(buffers, "block"):
             buffers.block = np.empty(block * block, np.float32)
         left, right = task
@@ -125,7 +126,7 @@ def _meet_on_host(
                 _take_columns(scores, left.start, right.start, *state)
         counter.tick()
 
-    run_tasks(meet, tasks, threads)
+    run_tasks(score_block, tasks, threads)
     return found
 
 
