@@ -46,9 +46,10 @@ def _legend(settlement: Settlement) -> str:
     family = len(declared.comparisons)
     text = (
         f"The chance of any wrong verdict here, over all looks and all {family} comparisons, is at most "
-        f"{100 * declared.alpha:g} %. Each look may spend {100 * spent(1):.0f} % of the error that is left to its "
-        "comparison (*spent*: how much its looks have used), and Holm's correction covers the number of comparisons. "
-        "*p differs*: the smallest p-value of no difference over what its look may spend, before Holm's correction"
+        f"{100 * declared.alpha:g} % where paired differences are about normal (t tests). Each look may spend "
+        f"{100 * spent(1):.0f} % of the error that is left to its comparison (*spent*: how much its looks have used), "
+        "and Holm's correction covers the number of comparisons. *p differs*: the smallest p-value of no difference "
+        "over what its look may spend, before Holm's correction"
     )
     if any(one.within is not None for one in declared.comparisons):
         text += (
