@@ -22,6 +22,8 @@ from harness.trainer import Metric
 
 GROUPS = ("factors", "metrics", "paper", "seeds")
 """What ``--columns`` may name besides single factors and metrics; ``paper``: what was published of each metric."""
+Marked = Collection[tuple[str, str]]
+"""Rows and metrics."""
 _DAGGER = r"\rlap{\ensuremath{^\dagger}}"
 _NONE = "---"
 _FLAT = 3
@@ -90,18 +92,19 @@ def to_paper(report: TableReport, columns: Sequence[str] | None = None, against:
     Raises:
         InputError: For a column or a row that there is not.
     """
+    marked = _marked(report, columns, against)
     return "\n".join(
         [
             *_remarks(report),
             r"\ifdefined\harnesstable\else\newsavebox\harnesstable\fi",
             r"\sbox\harnesstable{\small\setlength{\tabcolsep}{3pt}%",
-            *_tabular(report, columns, against),
+            *_tabular(report, columns, marked),
             r"\edef\harnessfloat{\ifdim\wd\harnesstable>\columnwidth table*\else table\fi}",
             r"\begin{\harnessfloat}",
             r"  \centering",
             *_caption(report),
             r"  \usebox\harnesstable\par",
-            rf"  \smallskip{{\footnotesize {_legend(report, columns, against)}\par}}",
+            rf"  \smallskip{{\footnotesize {_legend(report, columns, against, daggers=bool(marked))}\par}}",
             r"\end{\harnessfloat}",
             "",
         ]
@@ -120,12 +123,13 @@ def to_paper_pair(
     lines += [r"\begin{table*}", r"  \centering"]
     for report in reports:
         own, row = _own(report, columns, against)
+        marked = _marked(report, own, row)
         lines += [
             rf"  \begin{{minipage}}[t]{{{share:.2f}\textwidth}}",
             r"  \centering\small\setlength{\tabcolsep}{3pt}%",
             *_caption(report),
-            *_tabular(report, own, row, end=""),
-            rf"  \par\smallskip{{\footnotesize {_legend(report, own, row)}\par}}",
+            *_tabular(report, own, marked, end=""),
+            rf"  \par\smallskip{{\footnotesize {_legend(report, own, row, daggers=bool(marked))}\par}}",
             r"  \end{minipage}\hfill",
         ]
     return "\n".join([*lines, r"\end{table*}", ""])
@@ -179,7 +183,7 @@ def _reference(report: TableReport, against: str | None) -> str:
     return against
 
 
-def surviving(report: TableReport, metrics: Sequence[Metric], reference: str) -> set[tuple[str, str]]:
+def surviving(report: TableReport, metrics: Sequence[Metric], reference: str) -> Marked:
     """The rows and metrics whose difference from the reference survives Holm's correction over all that are shown."""
     runs = tuple(run for row in report.ours for run in row.runs)
     keys = [metric.key for metric in metrics]
@@ -195,9 +199,13 @@ def surviving(report: TableReport, metrics: Sequence[Metric], reference: str) ->
     return {pair for pair, p_value in adjusted.items() if p_value is not None and p_value < ALPHA}
 
 
-def _tabular(report: TableReport, columns: Sequence[str] | None, against: str | None, end: str = "}") -> list[str]:
+def _marked(report: TableReport, columns: Sequence[str] | None, against: str | None) -> Marked:
+    """The cells that get a dagger."""
+    return surviving(report, _chosen(report, columns)[1], _reference(report, against))
+
+
+def _tabular(report: TableReport, columns: Sequence[str] | None, marked: Marked, end: str = "}") -> list[str]:
     factors, metrics, more = _chosen(report, columns)
-    marked = surviving(report, metrics, _reference(report, against))
     published = [metric for metric in metrics if "paper" in more and paper_column(report, metric)]
     form = "l" + "c" * len(factors)
     above, titles = [""] * (1 + len(factors)), ["", *map(_turned, factors)]
@@ -263,15 +271,15 @@ def _split(value: float | None, metric: Metric, *, bold: bool) -> list[str]:
     return [rf"\textbf{{{part}}}" if bold and part else part for part in parts]
 
 
-def _legend(report: TableReport, columns: Sequence[str] | None, against: str | None) -> str:
+def _legend(report: TableReport, columns: Sequence[str] | None, against: str | None, *, daggers: bool) -> str:
     _, metrics, _ = _chosen(report, columns)
-    reference = _reference(report, against)
     counts = sorted({row.seeds_done for row in report.ours if row.seeds_done})
     seeds = f"{counts[0]}" if counts[:1] == counts[-1:] else f"{counts[0]} to {counts[-1]}" if counts else "no"
     parts = [metric.title for metric in metrics if metric.percent]
     unit = "" if not parts else ", in percent" if len(parts) == len(metrics) else f" ({', '.join(parts)} in percent)"
     message = f"Mean ± standard deviation over {seeds} seeds{unit}; the best in bold."
     said = latex_text(message)
-    if surviving(report, metrics, reference):
-        said += rf" \ensuremath{{^\dagger}} {latex_text(f'differs from row {reference} (Holm, p < 0.05).')}"
+    if daggers:
+        differs = f"differs from row {_reference(report, against)} (Holm, p < 0.05)."
+        said += rf" \ensuremath{{^\dagger}} {latex_text(differs)}"
     return said
