@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import InputError
 
 if TYPE_CHECKING:
-    from harness.table import Claim, Factor, Recipe, Report, Row, Search, Table, TableRow
+    from harness.table import Claim, Factor, Recipe, Report, Row, Search, Table, TableRow, doctor
     from harness.trainers.run import Run
 
 __version__ = "0.1.0"
@@ -27,6 +27,7 @@ __all__ = [
     "Table",
     "TableRow",
     "__version__",
+    "doctor",
 ]
 
 

@@ -1,10 +1,15 @@
-"""Removes a table, or gives it another name: in the tracker, in the store and among the reports."""
+"""Removes a table, or gives it another name, in the tracker, the store and the reports; drops what no table uses."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from harness.api.tables import remembered
 from harness.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from harness.execute import Collected
 
 _SENSITIVITY = "-sensitivity"
 """Behind a table's name: what `harness sensitivity` keeps of it."""
@@ -36,10 +41,10 @@ def plan_removal(name: str, profile: str | None, store: str) -> Removal:
 
     held, kept = list_tables(), open_store(store)
     entries = [entry for entry in held if entry.table == name and profile in (None, entry.profile)]
-    remembered = kept.tables()
-    labels = [label for own in (name, f"{name}{_SENSITIVITY}") for label in _labels_of(own, profile, remembered)]
+    known = kept.tables()
+    labels = [label for own in (name, f"{name}{_SENSITIVITY}") for label in _labels_of(own, profile, known)]
     if not entries and not labels:
-        raise _unknown(name, {*(entry.table for entry in held), *map(_name_of, remembered)})
+        raise _unknown(name, {*(entry.table for entry in held), *map(_name_of, known)})
     stages = {
         entry.fingerprint: entry.size_bytes
         for entry in kept.list_entries()
@@ -64,8 +69,11 @@ def remove_table(removal: Removal, store: str) -> None:
         file.unlink(missing_ok=True)
 
 
-def rename_table(old: str, new: str, store: str) -> None:
+def rename_table(old: str, new: str, store: str) -> bool:
     """Gives a table another name in the tracker and the store; ``report NEW`` writes its reports under it.
+
+    Returns:
+        Whether ``sensitivity`` was run on it: run again, it writes its page under the new name and trains nothing.
 
     Raises:
         TrackerError: The tracker cannot be asked.
@@ -80,10 +88,35 @@ def rename_table(old: str, new: str, store: str) -> None:
     if not entries:
         raise _unknown(old, {entry.table for entry in held})
     rename_runs(None, entries, new)
-    remembered = kept.tables()
-    for label in _labels_of(old, None, remembered):
-        kept.remember(f"{new}{label[len(old) :]}", remembered[label])
+    known = kept.tables()
+    varied = _labels_of(f"{old}{_SENSITIVITY}", None, known)
+    for label in (*_labels_of(old, None, known), *varied):
+        kept.remember(f"{new}{label[len(old) :]}", known[label])
         kept.forget(label)
+    return bool(varied)
+
+
+def clean_store(store: str, forget: Iterable[str], *, dry_run: bool) -> "Collected":
+    """Deletes the stages that no table uses, or returns which would go.
+
+    Args:
+        store: The store's address.
+        forget: Tables that count as gone: what they alone use goes too.
+        dry_run: Whether to delete nothing.
+
+    Raises:
+        InputError: If the store does not remember such a table.
+    """
+    from harness.execute import Collected, open_store
+
+    kept = open_store(store)
+    known = kept.tables()
+    dropped = {remembered(table, known) for table in forget}
+    if dry_run:
+        return Collected(tuple(entry for entry in kept.list_entries() if dropped.issuperset(entry.tables)), ())
+    for table in dropped:
+        kept.forget(table)
+    return kept.collect()
 
 
 def _unknown(name: str, known: Iterable[str]) -> InputError:

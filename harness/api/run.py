@@ -10,7 +10,7 @@ from harness.api.listener import Listener
 from harness.api.outputs import choose_folder
 from harness.api.prepare import Prepared
 from harness.api.settle import Settling, note_seeds_by_hand, recorded
-from harness.api.tracking import TableTracking, table_metrics
+from harness.api.tracking import OUTBOX, TableTracking, table_metrics
 from harness.api.written import write_table
 from harness.errors import InputError
 from harness.files import regular_file
@@ -131,7 +131,7 @@ def run_table(
     prepared = recorded(prepared)
     if settling is None:
         note_seeds_by_hand(prepared, listener)
-    tracker = Tracker(None, prepared.store.root / "outbox")
+    tracker = Tracker(None, prepared.store.root / OUTBOX)
     tracking = _opened(prepared, tracker)
     context = {**prepared.context, **(circumstances or {})}
     outcomes: dict[str, Outcome] = {}

@@ -51,13 +51,14 @@ def _run(
 ) -> tuple[dict[str, Any], list[Path]]:
     from dataclasses import asdict
 
+    from harness.api.tracking import OUTBOX
     from harness.report.margins import write_study
     from harness.report.tuned import tuned_to_json
     from harness.search.result import describe_search, write_result
     from harness.track import Tracker
 
     _check_budgets(prepared)
-    tracker = Tracker(None, prepared.store.root / "outbox")
+    tracker = Tracker(None, prepared.store.root / OUTBOX)
     tracking = StudyTracking(tracker, prepared)
     tracking.open()
     try:

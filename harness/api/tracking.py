@@ -18,7 +18,10 @@ from harness.units import UNITS
 
 if TYPE_CHECKING:
     from harness.report import TableReport
+    from harness.track import Delivery
 
+OUTBOX = "outbox"
+"""The folder of a store's own folder in which records wait for the tracker."""
 ABSENT = "none"
 """What a parameter reads that a row has not, while another row of its table has it."""
 
@@ -257,3 +260,15 @@ def provenance_of(profile: str, inputs: Inputs, code: str, dataset: str, stages:
         **({"made": inputs.made} if inputs.made else {}),
         "code_digest": code,
     }
+
+
+def deliver(store: str) -> "Delivery":
+    """Delivers what waits in a store since the tracker was down, once.
+
+    Raises:
+        TrackerError: If the tracker does not answer.
+    """
+    from harness.execute import local_root
+    from harness.track import sync
+
+    return sync(None, local_root(store) / OUTBOX)

@@ -56,24 +56,13 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be deleted.")] = False,
 ) -> None:
     """Delete the stages that no table uses; a table's stages go only when it is named with --forget."""
-    from harness.api.tables import remembered
-    from harness.execute import open_store
+    from harness.api.removal import clean_store
 
-    kept = open_store(store)
-    known = kept.tables()
-    dropped = {remembered(table, known) for table in forget or []}
-    if dry_run:
-        deleted = tuple(entry for entry in kept.list_entries() if dropped.issuperset(entry.tables))
-    else:
-        for table in dropped:
-            kept.forget(table)
-        collected = kept.collect()
-        deleted = collected.entries
-        for entry in collected.busy:
-            typer.echo(f"{entry.fingerprint[:12]} is being worked on and stays")
-    size = sum(entry.size_bytes for entry in deleted)
+    collected = clean_store(store, forget or (), dry_run=dry_run)
+    for entry in collected.busy:
+        typer.echo(f"{entry.fingerprint[:12]} is being worked on and stays")
     word = "would go" if dry_run else "deleted"
-    typer.echo(f"{counted(len(deleted), 'stage')} {word}, {size / 1e6:.1f} MB")
+    typer.echo(f"{counted(len(collected.entries), 'stage')} {word}, {collected.size_bytes / 1e6:.1f} MB")
 
 
 @cache_app.command()

@@ -7,10 +7,9 @@ from harness.cli.options import DEFAULT_STORE, StoreOption
 
 def sync(store: StoreOption = DEFAULT_STORE) -> None:
     """Deliver to the tracker what waits since it was down, once. Exit code 1 if it took only a part."""
-    from harness.execute import local_root
-    from harness.track import sync as deliver
+    from harness.api.tracking import deliver
 
-    delivery = deliver(None, local_root(store) / "outbox")
+    delivery = deliver(store)
     typer.echo(str(delivery))
     if delivery.undelivered:
         raise typer.Exit(1)

@@ -89,5 +89,7 @@ def rename(
     """Give a table another name in the tracker and the store. Rename its file yourself: nothing is trained anew."""
     from harness.api.removal import rename_table
 
-    rename_table(old, new, store)
+    varied = rename_table(old, new, store)
     typer.echo(f"{old} is now {new}; write its reports: python -m harness report {new}")
+    if varied:
+        typer.echo(f"write its page on assumptions, without training: python -m harness sensitivity {new}.yaml")

@@ -35,7 +35,7 @@ def test_doctor_names_a_tracker_that_cannot_be_asked_as_a_problem(toy_place: Pat
     done = run_harness(toy_place, "doctor", "--json", code=1, MLFLOW_TRACKING_URI="http://me:s3cret@127.0.0.1:9")
     (found,) = [finding for finding in answer(done) if finding["what"] == "tracker"]
     assert found["state"] == "problem"
-    assert found["told"].startswith("the tracker http://127.0.0.1:9 cannot be reached (Connection refused)")
+    assert found["message"].startswith("the tracker http://127.0.0.1:9 cannot be reached (Connection refused)")
 
 
 def test_a_run_goes_on_without_its_tracker_says_so_and_delivers_later(toy_place: Path) -> None:

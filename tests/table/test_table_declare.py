@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import harness.api.doctor
 import harness.matrix.matrix
 import harness.table.declare
 import harness.table.table
@@ -108,5 +109,5 @@ def test_a_function_is_named_by_its_module() -> None:
 
 
 def test_the_examples_of_the_docstrings_hold() -> None:
-    for module in (harness, harness.matrix.matrix, harness.table.declare, harness.table.table):
+    for module in (harness, harness.api.doctor, harness.matrix.matrix, harness.table.declare, harness.table.table):
         assert doctest.testmod(module).failed == 0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import warm
 
-from harness import InputError, Table
+from harness import InputError, Report, Table
 
 # The toy's score is gain + the mean of 0, 0.1, 0.2 and 0.3 + 0.01 seed, whatever the steps: pairs differ by the gains.
 RECIPE: dict[str, Any] = {
@@ -162,3 +162,19 @@ def test_removing_a_table_removes_what_sensitivity_kept_of_it(folder: Path) -> N
     )  # plain (idle is the same) and more, as they are and with two steps, under three seeds
     remove_table(removal, str(folder / ".harness"))
     assert not list((folder / "reports").glob("toy*"))
+
+
+def test_a_renamed_table_keeps_what_sensitivity_knows_of_it(folder: Path) -> None:
+    from harness.api.removal import plan_removal, rename_table
+    from harness.track import read_snapshot
+
+    inline: dict[str, Any] = {"executor": "inprocess", "progress": False}
+    store = str(folder / ".harness")
+    declare().run(**inline)
+    assert not rename_table("toy", "plain", store)
+    assert not rename_table("plain", "toy", store)
+    declare().sensitivity(**inline)
+    assert rename_table("toy", "other", store)
+    assert len(plan_removal("other", None, store).stages) == 12
+    page = Report.of(read_snapshot(None, "other"))._repr_html_()
+    assert "under its assumptions every verdict survives" in page
