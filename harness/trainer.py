@@ -71,6 +71,25 @@ class Inputs:
     """What a reader of the results should know about the data."""
     assumed: bool = False
     """Whether nothing was read: sizes are a release's, contents unknown. Such inputs can be planned with, never run."""
+    sets: tuple["Inputs", ...] = ()
+    """Each data set by itself, where rows read several: ``contents`` and ``sizes`` then have ``NAME/PART`` as keys."""
+
+    @property
+    def places(self) -> str:
+        """The folders of the data on this machine, for people; empty for none."""
+        return ", ".join(str(one.root) for one in self.sets or (self,) if one.root)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where data sets are."""
+
+    roots: Mapping[str, Path] = field(default_factory=dict)
+    """The folder of each data set that was found, by its name."""
+    looked: Sequence[Path] = ()
+    """The places searched."""
+    missing: Sequence[str] = ()
+    """The names of the data sets that were not found."""
 
 
 @dataclass(frozen=True)
@@ -195,14 +214,22 @@ class Trainer(ABC):
         self,
         settings: Sequence[Mapping[str, Any]],  # noqa: ARG002
         candidates: Sequence[Path],  # noqa: ARG002
-    ) -> tuple[Path | None, Sequence[Path]]:
-        """Returns the first candidate folder with the data sets that rows name, and the places searched.
+        named: Mapping[str, Path],  # noqa: ARG002
+        *,
+        training_only: bool = False,  # noqa: ARG002
+    ) -> Found:
+        """Looks for the data sets that rows name.
 
         Args:
             settings: The rows' settings, nested mappings that are not yet validated.
-            candidates: The folders, in order.
+            candidates: The folders, in order; a data set is taken from the first that holds it.
+            named: The folders that the user named for one data set, by its name; it is looked for nowhere else.
+            training_only: Whether only training data is looked for, for a search.
+
+        Raises:
+            InputError: If ``named`` has a name that no row reads.
         """
-        return None, ()
+        return Found()
 
     def release(self, settings: Sequence[Mapping[str, Any]]) -> Inputs | None:  # noqa: ARG002
         """Returns ``assumed`` inputs, known from the data's release, for plans without the files; None if unknown.
@@ -300,8 +327,8 @@ class InputRequest:
 
     settings: Sequence[BaseModel]
     """The settings of all rows of the table."""
-    root: Path | None
-    """The folder that ``find`` returned; None: generate the synthetic data, or read what the settings name."""
+    roots: Mapping[str, Path]
+    """The folders that ``find`` returned; empty: generate the synthetic data, or read what the settings name."""
     synthetic: BaseModel | None
     """The profile's ``synthetic:`` block."""
     store: Path

@@ -26,13 +26,20 @@ class Units:
     values: Mapping[str, Floats]
     """(U,) by metric; the metric is their mean."""
     ids: NDArray[Any]
-    """(U,) integers or text: equal ids in two runs are the same unit."""
+    """(U,) integers or text: equal ids in two runs are the same unit, where they are of one source."""
     groups: NDArray[Any]
     """(U,) integers or text: units of one group are sampled together."""
     unit: str = "units"
     """What a unit is called, in the plural ("queries")."""
     group: str = "units"
     """What a group is called, in the plural ("identities")."""
+    source: str = ""
+    """What identifies the data that units are of; empty where a trainer does not say."""
+
+
+def one_source(first: str, second: str) -> bool:
+    """Whether equal ids of two sources are equal units: unless both sources are known, and differ."""
+    return not first or not second or first == second
 
 
 def write_units(folder: Path, units: Units) -> None:
@@ -52,6 +59,7 @@ def write_units(folder: Path, units: Units) -> None:
             ids=units.ids,
             groups=units.groups,
             names=np.array([units.unit, units.group], dtype=str),
+            source=np.array(units.source, dtype=str),
         )
 
 
@@ -65,4 +73,5 @@ def read_units(path: Path) -> Units:
         keys: Sequence[str] = [str(key) for key in file["keys"]]
         unit, group = (str(name) for name in file["names"])
         rows = np.asarray(file["values"], dtype=np.float64)
-        return Units(dict(zip(keys, rows, strict=True)), file["ids"], file["groups"], unit, group)
+        source = str(file["source"]) if "source" in file else ""  # files of older versions have none
+        return Units(dict(zip(keys, rows, strict=True)), file["ids"], file["groups"], unit, group, source)

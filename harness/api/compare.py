@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.api.folders import Folders
 from harness.api.report import image_loader, table_name
 from harness.errors import InputError, did_you_mean, nearest
 from harness.names import file_name
@@ -71,7 +72,7 @@ def compare_rows(snapshot: "Snapshot", first: str, second: str, store: str, metr
     return compare([sides], (f"row {first}", f"row {second}"), name, metric, _code(*sides, store))
 
 
-def loader_for(comparison: "Comparison", data: Path | None, store: str) -> "LoadImage | None":
+def loader_for(comparison: "Comparison", data: Folders | None, store: str) -> "LoadImage | None":
     """What reads the images of ranked queries; None where the runs ranked none, or the images are not at hand.
 
     Raises:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.api import DEFAULT_STORE
+from harness.api.folders import DataArgument, Folders, folder_of, folders_of
 from harness.api.places import data_candidates
 from harness.errors import InputError
 
@@ -27,11 +28,11 @@ class Finding:
     message: str
 
 
-def doctor(*, data: str | Path | None = None, store: str | Path = DEFAULT_STORE) -> list[Finding]:
+def doctor(*, data: DataArgument = None, store: str | Path = DEFAULT_STORE) -> list[Finding]:
     """Returns what this machine has: versions, devices, disk, data sets, the tracker.
 
     Args:
-        data: The folder in which data sets are looked for; None: $HARNESS_DATA and ./data.
+        data: The folder in which data sets are looked for, or folders by their names; None: $HARNESS_DATA and ./data.
         store: Where stages are kept: a folder, or an fsspec address.
 
     Raises:
@@ -43,8 +44,9 @@ def doctor(*, data: str | Path | None = None, store: str | Path = DEFAULT_STORE)
     >>> [found.message for found in harness.doctor() if found.state == "problem"]
     []
     """
-    places = data_candidates(None if data is None else Path(data))
-    return [*_software(), *_hardware(), *_store(str(store)), *_data_sets(places), _tracker()]
+    folders = folders_of(data)
+    data_candidates(folder_of(folders, ""))  # a named folder that is not there is an error, found before the rest
+    return [*_software(), *_hardware(), *_store(str(store)), *_data_sets(folders), _tracker()]
 
 
 def _software() -> list[Finding]:
@@ -114,13 +116,13 @@ def _disk(store: Path) -> list[Finding]:
     return findings
 
 
-def _data_sets(candidates: list[Path]) -> list[Finding]:
+def _data_sets(folders: Folders | None) -> list[Finding]:
     from harness.reid.data.known import DATASETS, find_dataset
-    from harness.reid.trainer import SYNTHETIC
+    from harness.reid.inputs import SYNTHETIC
 
     findings = []
     for name in DATASETS:
-        found, looked = find_dataset(name, candidates)
+        found, looked = find_dataset(name, data_candidates(folder_of(folders, name)))
         places = ", ".join(str(place) for place in looked)
         if found is None and name not in SYNTHETIC:
             continue

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.api.folders import Folders, folder_of
 from harness.errors import InputError
 from harness.matrix import Declaration, dataset_of, settings_of
 from harness.trainer import Inputs
@@ -19,8 +20,8 @@ class Choice:
     """Which profile runs on which data."""
 
     profile: str
-    root: Path | None
-    """Where the data set was found; None: the profile's synthetic set is to be made."""
+    roots: Mapping[str, Path]
+    """Where each data set was found, by its name; empty: the profile's synthetic sets are to be made."""
     notice: str = ""
     assumed: Inputs | None = None
     """What replaces a data set that was not found, for a plan."""
@@ -45,9 +46,10 @@ def choose(
     declaration: Declaration,
     *,
     profile: str | None,
-    data: Path | None,
+    data: Folders | None,
     overrides: Mapping[str, Any] | None = None,
     may_assume: bool = False,
+    training_only: bool = False,
 ) -> Choice:
     """Which profile runs, and on which data.
 
@@ -60,6 +62,7 @@ def choose(
         data: ``--data``.
         overrides: ``--set``.
         may_assume: Whether a data set that is not found, nor named by ``data``, may be assumed to be its release.
+        training_only: Whether only training data is looked for.
 
     Raises:
         InputError: If data that was named, or that the profile needs, is not found.
@@ -69,25 +72,36 @@ def choose(
     dataset = dataset_of(declaration, settings)
     if not dataset:
         if data is not None:
-            raise InputError(f"--data {data}: the trainer of {declaration.path} reads no data set")
-        return Choice(wanted.name, None)
+            given = ", ".join(map(str, data.values())) if isinstance(data, Mapping) else data
+            raise InputError(f"--data {given}: the trainer of {declaration.path} reads no data set")
+        return Choice(wanted.name, {})
     if profile is not None and wanted.synthetic is not None and data is None:
-        return Choice(wanted.name, None)
-    found, looked = declaration.recipe.trainer.find(settings, data_candidates(data))
-    places = ", ".join(str(place) for place in looked)
-    if found is not None:
-        return Choice(wanted.name, found)
+        return Choice(wanted.name, {})
+    named = {name: folder for name, folder in data.items() if name} if isinstance(data, Mapping) else {}
+    for name, folder in named.items():
+        if not folder.is_dir():
+            raise InputError(f"--data {name}={folder}: there is no such folder (looked for {folder.absolute()})")
+    trainer, candidates = declaration.recipe.trainer, data_candidates(folder_of(data, ""))
+    found = trainer.find(settings, candidates, named, training_only=training_only)
+    places = ", ".join(str(place) for place in found.looked)
+    if found.roots and not found.missing:
+        return Choice(wanted.name, found.roots)
+    missing = " and ".join(found.missing) if len(found.missing) + len(found.roots) > 1 else dataset
     synthetic = [name for name, declared in declaration.profiles.items() if declared.synthetic is not None]
     if data is not None or profile is not None or not synthetic:
-        release = declaration.recipe.trainer.release(settings) if may_assume and data is None else None
+        release = trainer.release(settings) if may_assume and data is None else None
         if release is not None:
-            return Choice(wanted.name, None, _assumption(release, places), release)
+            return Choice(wanted.name, {}, _assumption(release, places), release)
         hint = f"--profile {synthetic[0]} runs without it, on a synthetic set" if synthetic and data is None else ""
-        raise InputError(
-            f"{dataset} was not found; looked in {places}. Name its folder with --data DIR. {hint}".rstrip()
-        )
-    notice = f"{dataset} is not in {places}: profile {synthetic[0]} on synthetic data, not comparable with the paper"
-    return Choice(synthetic[0], None, notice)
+        option = "--data DIR" if missing == dataset else f"--data {found.missing[0]}=DIR"
+        was, its = ("were", "their") if len(found.missing) > 1 else ("was", "its")
+        message = f"{missing} {was} not found; looked in {places}. Name {its} folder with {option}. {hint}"
+        raise InputError(message.rstrip())
+    verb = "are" if len(found.missing) > 1 else "is"
+    notice = (
+        f"{missing} {verb} not in {places}: profile {synthetic[0]} on synthetic data, not comparable with the paper"
+    )
+    return Choice(synthetic[0], {}, notice)
 
 
 def _assumption(release: Inputs, places: str) -> str:

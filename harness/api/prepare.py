@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.api.folders import Folders
 from harness.api.listener import Listener
 from harness.api.places import choose
 from harness.code import CODE_VERSION, code_digest
@@ -78,7 +79,7 @@ def prepare(
     table: Path | Declaration,
     *,
     profile: str | None = None,
-    data: Path | None = None,
+    data: Folders | None = None,
     rows: list[str] | None = None,
     seeds: list[int] | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -107,7 +108,7 @@ def prepare(
     whole = matrix
     if rows or seeds:
         whole = expand(declaration, profile=choice.profile, overrides=overrides, studies=found)
-    inputs = choice.assumed or open_inputs(whole, choice.root, kept, listener)
+    inputs = choice.assumed or open_inputs(whole, choice.roots, kept, listener)
     digest: CodeDigest = cache(code_digest)
     if trust_version:
         listener.note(
@@ -142,7 +143,7 @@ def hand_kept_version(_: tuple[str, ...]) -> str:
 
 
 def open_inputs(
-    matrix: Matrix, root: Path | None, store: "Store", listener: Listener, *, training_only: bool = False
+    matrix: Matrix, roots: Mapping[str, Path], store: "Store", listener: Listener, *, training_only: bool = False
 ) -> Inputs:
     """Opens what the matrix's trainer reads, and passes on what is worth knowing of it.
 
@@ -151,13 +152,14 @@ def open_inputs(
     """
     request = InputRequest(
         settings=[row.recipe for row in matrix.rows],
-        root=root,
+        roots=roots,
         synthetic=matrix.synthetic,
         store=store.root,
         training_only=training_only,
         progress=listener.count,
     )
     inputs = matrix.trainer.inputs(request)
-    for note in () if inputs.made and root is None else inputs.notes:  # of made data its declaration says all
-        listener.note(f"{inputs.name}: {note}")
+    for one in inputs.sets or (inputs,):
+        for note in () if one.made and not roots else one.notes:  # of made data its declaration says all
+            listener.note(f"{one.name}: {note}")
     return inputs

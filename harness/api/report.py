@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.api.folders import Folders, folder_of
 from harness.api.listener import Listener
 from harness.api.outputs import choose_folder
 from harness.api.places import data_candidates
@@ -30,7 +31,7 @@ class Pictures:
     """The row whose rank lists are drawn; None: the last."""
     attention: Sequence[str] | None = None
     """A row without the self-attention constraint and one with it, for the paper's Figure 3."""
-    data: Path | None = None
+    data: Folders | None = None
     """Where the images are looked for."""
 
 
@@ -180,7 +181,9 @@ def _raster(paths: list[Path]) -> Path:
     return next(path for path in paths if path.suffix == ".png")
 
 
-def image_loader(snapshot: "Snapshot", row: str, data: Path | None, store: Path) -> "Callable[[str, str], np.ndarray]":
+def image_loader(
+    snapshot: "Snapshot", row: str, data: Folders | None, store: Path
+) -> "Callable[[str, str], np.ndarray]":
     """Reads images for rank lists: from --data, the store's synthetic set, or where data is looked for.
 
     Raises:
@@ -190,16 +193,18 @@ def image_loader(snapshot: "Snapshot", row: str, data: Path | None, store: Path)
 
     from harness.reid.data import open_dataset
     from harness.reid.data.decode import decode_image
-    from harness.reid.data.known import find_dataset, name_of
-    from harness.reid.trainer import SyntheticSpec, synthetic_place
+    from harness.reid.data.known import find_dataset
+    from harness.reid.inputs import SyntheticSpec, sets_of, synthetic_place
+    from harness.reid.layout import name_of
 
     made = snapshot.declaration.get("synthetic")
-    places = data_candidates(data)
-    if made is not None and data is None:
-        places = [synthetic_place(SyntheticSpec(**made), store), *places]
     recipes = {str(declared["id"]): declared["recipe"] for declared in snapshot.declaration["rows"]}
-    dataset = recipes[row]["data"]["dataset"] if row in recipes else str(snapshot.declaration["dataset"])
-    name, (found, looked) = name_of(dataset), find_dataset(dataset, places)
+    dataset = sets_of(recipes[row])[-1] if row in recipes else str(snapshot.declaration["dataset"])
+    name = name_of(dataset)
+    places = data_candidates(folder_of(data, name))
+    if made is not None and data is None and (stand_in := SyntheticSpec.model_validate(made).of(dataset)):
+        places = [synthetic_place(stand_in, store), *places]
+    found, looked = find_dataset(dataset, places)
     if found is None:
         message = ", ".join(map(str, looked))
         raise InputError(

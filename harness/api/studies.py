@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.api.folders import Folders
 from harness.api.listener import Listener
 from harness.api.places import choose
 from harness.api.prepare import STUDIES, open_inputs, stage_context
@@ -73,7 +74,7 @@ def prepare_search(
     path: Path,
     *,
     profile: str | None = None,
-    data: Path | None = None,
+    data: Folders | None = None,
     trials: int | None = None,
     store: str,
     listener: Listener | None = None,
@@ -92,7 +93,7 @@ def prepare_search(
         if name not in declaration.profiles:
             message = did_you_mean(name, declaration.profiles)
             raise search.document.error(("profiles", name), f'"{name}" is no profile of {declaration.path}; {message}')
-    choice = choose(declaration, profile=profile, data=data)
+    choice = choose(declaration, profile=profile, data=data, training_only=True)
     if choice.notice:
         listener.note(choice.notice)
     search = search.under(choice.profile, trials)
@@ -118,7 +119,7 @@ def prepare_search(
         raise search.document.error(("metric",), message)
     if search.claims:
         _check_own_values(search, matrix, expand(declaration, profile=choice.profile, studies=studies, searched=end))
-    inputs = open_inputs(matrix, choice.root, kept, listener, training_only=True)
+    inputs = open_inputs(matrix, choice.roots, kept, listener, training_only=True)
     digest = cache(code_digest)
     return PreparedSearch(
         search=search,
@@ -238,7 +239,7 @@ class StudyTracking:
             metric=search.spec.metric,
             searched=_short_names(search),
             lower_is_better=self._prepared.metric.lower_is_better,
-            dataset_source=str(self._prepared.inputs.root or ""),
+            dataset_source=self._prepared.inputs.places,
         )
 
     def send(self, trials: Trials, records: Sequence[Mapping[str, Any]]) -> None:
@@ -272,7 +273,7 @@ class StudyTracking:
             params={**values, "state": record["state"], "trial": record["number"], "epochs": record["epoch"] or 0},
             recipe_yaml=recipe_to_yaml(trials.recipe(record["params"])),
             provenance=self._provenance,
-            dataset_source=str(self._prepared.inputs.root or ""),
+            dataset_source=self._prepared.inputs.places,
         )
         metric, final = search.spec.metric, str(record["epoch"]) if record["state"] == "complete" else ""
         by_seed = zip(search.seeds, record["values"], strict=False)  # a point that was never trained has no values

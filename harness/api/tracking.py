@@ -52,7 +52,7 @@ class TableTracking:
             table=self._prepared.matrix.name,
             declaration=declaration_of(self._prepared),
             provenance=self._provenance,
-            dataset_source=str(self._prepared.inputs.root or ""),
+            dataset_source=self._prepared.inputs.places,
         )
 
     def on_event(self, event: Event) -> None:
@@ -107,7 +107,7 @@ class TableTracking:
             params=self._params(row),
             recipe_yaml=recipe_to_yaml(row.recipe),
             provenance=self._provenance,
-            dataset_source=str(self._prepared.inputs.root or ""),
+            dataset_source=self._prepared.inputs.places,
         )
         self._opened.add(run)  # last: an interruption may come at any line
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.options import DEFAULT_STORE, DataOption, JsonOption, ProfileOption, StoreOption
+from harness.cli.options import DEFAULT_STORE, DataOption, JsonOption, ProfileOption, StoreOption, read_folders
 from harness.display.console import answers, notices, print_json
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def compare(
         for section in sections(found, units):
             _show(section)
     if out is not None:
-        written, lacking = write_comparison(found, out, loader_for(found, data, store), units)
+        written, lacking = write_comparison(found, out, loader_for(found, read_folders(data), store), units)
         notices().print(f"{found.name}: {', '.join(map(str, written))}")
         if lacking:
             notices().print(f"note: {lacking}")

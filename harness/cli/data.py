@@ -8,9 +8,10 @@ import typer
 from harness.cli.options import JsonOption
 from harness.display.console import counting, notices, print_json
 from harness.errors import InputError, did_you_mean
+from harness.names import file_name
 
 if TYPE_CHECKING:
-    from harness.reid.data.readers import Named
+    from harness.reid.layout import Named
 
 data_app = typer.Typer(name="data", help="Make a synthetic data set, or check one.", no_args_is_help=True)
 
@@ -48,12 +49,12 @@ def check(
         typer.Option(
             "--dataset",
             metavar="NAME",
-            help="Which data set to look for, or a table (TABLE.yaml) that declares it. Without it: what is found.",
+            help="Which data set to look for, or a table (TABLE.yaml) that declares them. Without it: what is found.",
         ),
     ] = None,
     sheet: Annotated[
         Path | None,
-        typer.Option("--sheet", metavar="PNG", help="Draw a contact sheet: some images of each split."),
+        typer.Option("--sheet", metavar="PNG", help="Draw a contact sheet of each data set: some images by split."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -63,30 +64,38 @@ def check(
     """
     from harness.reid.data.check import check_dataset
     from harness.reid.data.known import recognise
+    from harness.reid.data.readers import read_dataset
+    from harness.reid.data.sheet import write_sheet
 
-    name = _declared_in(Path(dataset)) if dataset and Path(dataset).suffix in {".yaml", ".yml"} else dataset
-    name = name or recognise(directory)
-    with counting("reading") as progress:
-        found = check_dataset(name, directory, progress=progress)
-    if sheet is not None:
-        from harness.reid.data.readers import read_dataset
-        from harness.reid.data.sheet import write_sheet
-
-        notices().print(f"{write_sheet(read_dataset(name, directory).dataset, sheet)}: images of each split")
+    declared = dataset and Path(dataset).suffix in {".yaml", ".yml"}
+    names = _declared_in(Path(dataset), directory) if dataset and declared else {"": dataset or recognise(directory)}
+    reports = []
+    for called, name in names.items():
+        with counting(f"reading {called}".rstrip()) as progress:
+            reports.append(check_dataset(name, directory, progress=progress))
+        if sheet is not None:
+            place = sheet if len(names) == 1 else sheet.with_stem(f"{sheet.stem}-{file_name(called)}")
+            written = write_sheet(read_dataset(name, directory).dataset, place)
+            notices().print(f"{written}: images of each split", markup=False)
     if json:
-        print_json(found.to_json())
+        print_json(reports[0].to_json() if len(reports) == 1 else [found.to_json() for found in reports])
     else:
-        typer.echo("\n".join(found.lines()))
-    if found.unreadable:
+        typer.echo("\n".join(line for found in reports for line in found.lines()))
+    if any(found.unreadable for found in reports):
         raise typer.Exit(1)
 
 
-def _declared_in(table: Path) -> "Named":
-    """The data set that a table's rows read."""
+def _declared_in(table: Path, directory: Path) -> "dict[str, Named]":
+    """The data sets that a table's rows read, by what they are called: of several, those that lie in the folder."""
     from harness.matrix import load_matrix
-    from harness.reid.recipe import Recipe
+    from harness.reid.inputs import find_sets, named_sets
 
-    for row in load_matrix(table).rows:
-        if isinstance(row.recipe, Recipe):
-            return row.recipe.data.dataset
-    raise InputError(f"{table}: its rows name no data set")
+    sets = named_sets([row.recipe.model_dump() for row in load_matrix(table).rows])
+    if not sets:
+        raise InputError(f"{table}: its rows name no data set")
+    found = find_sets(sets, [directory], {})
+    if not found.roots:
+        return sets  # reading the first says what is missing
+    for name in found.missing:
+        notices().print(f"{name} is not in {directory}", markup=False)
+    return {name: sets[name] for name in found.roots}

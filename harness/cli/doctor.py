@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import typer
 
-from harness.cli.options import DEFAULT_STORE, DataOption, JsonOption, StoreOption
+from harness.cli.options import DEFAULT_STORE, DataOption, JsonOption, StoreOption, read_folders
 from harness.display.console import print_json
 
 
@@ -12,7 +12,7 @@ def doctor(data: DataOption = None, store: StoreOption = DEFAULT_STORE, json: Js
     """Show what this machine has: versions, devices, disk, data sets, tracker. Exit code 1 if something stops a run."""
     from harness.api.doctor import doctor as look
 
-    findings = look(data=data, store=store)
+    findings = look(data=read_folders(data), store=store)
     if json:
         print_json([asdict(finding) for finding in findings])
     else:

@@ -8,6 +8,7 @@ import typer
 from harness.api import DEFAULT_REPORTS as DEFAULT_REPORTS
 from harness.api import DEFAULT_STORE as DEFAULT_STORE
 from harness.api.engine import ExecutorName
+from harness.api.folders import read_folders as read_folders
 from harness.api.outputs import RULE
 from harness.errors import InputError
 
@@ -22,11 +23,11 @@ ProfileOption = Annotated[
     ),
 ]
 DataOption = Annotated[
-    Path | None,
+    list[str] | None,
     typer.Option(
         "--data",
-        metavar="DIR",
-        help="Where the data set lies. Without it: $HARNESS_DATA, then ./data.",
+        metavar="[NAME=]DIR",
+        help="Where the data lies; of one data set of several, NAME=DIR. Without it: $HARNESS_DATA, then ./data.",
         show_default=False,
     ),
 ]

@@ -20,6 +20,7 @@ from harness.cli.options import (
     WorkersOption,
     assignments,
     listed,
+    read_folders,
     refuse_with_settle,
     refuse_without_settle,
     seeds_of,
@@ -72,7 +73,7 @@ def plan(
     prepared = prepare(
         table,
         profile=profile,
-        data=data,
+        data=read_folders(data),
         rows=listed(rows, "--rows"),
         seeds=seeds_of(seeds),
         overrides=assignments(set_),
@@ -101,4 +102,4 @@ def _data(dataset: str, inputs: "Inputs") -> str:
         return f"{dataset}, assumed to be the release"
     if inputs.made:
         return f"{dataset} ({inputs.made})"
-    return f"{dataset} in {inputs.root}" if dataset else ""
+    return f"{dataset} in {inputs.places}" if dataset else ""

@@ -15,6 +15,7 @@ from harness.cli.options import (
     ProfileOption,
     StoreOption,
     listed,
+    read_folders,
 )
 from harness.display.console import notices, print_json
 from harness.display.tables import show_table
@@ -170,7 +171,7 @@ def report(
         elif columns or against:
             raise InputError(f"--{'columns' if columns else 'against'} {columns or against}: goes with --style paper")
         else:
-            pictures = Pictures(rank_lists, row, listed(attention, "--attention"), data)
+            pictures = Pictures(rank_lists, row, listed(attention, "--attention"), read_folders(data))
             made = write_reports(tables, profile, out, wanted, store, pictures, listener)
     reports, console = [], notices()
     for built, written in made:

@@ -27,6 +27,7 @@ from harness.cli.options import (
     WorkersOption,
     assignments,
     listed,
+    read_folders,
     refuse_with_settle,
     refuse_without_settle,
     seconds_of,
@@ -74,7 +75,7 @@ def run(
     prepared = prepare(
         table,
         profile=profile,
-        data=data,
+        data=read_folders(data),
         rows=listed(rows, "--rows"),
         seeds=seeds_of(seeds),
         overrides=assignments(set_),

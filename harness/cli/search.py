@@ -19,6 +19,7 @@ from harness.cli.options import (
     StageGpusOption,
     StoreOption,
     WorkersOption,
+    read_folders,
 )
 from harness.display.console import print_json
 
@@ -57,7 +58,9 @@ def search(
     from harness.display.listener import TerminalListener
 
     engine, listener = Engine(executor, workers, address, stage_cpus, stage_gpus), TerminalListener(seconds_left)
-    prepared = prepare_search(file, profile=profile, data=data, trials=trials, store=store, listener=listener)
+    prepared = prepare_search(
+        file, profile=profile, data=read_folders(data), trials=trials, store=store, listener=listener
+    )
     if dry_run:
         from harness.api.search_cost import cost_lines, describe_search_cost
         from harness.api.slots import slots_for

@@ -21,6 +21,7 @@ from harness.cli.options import (
     WorkersOption,
     assignments,
     listed,
+    read_folders,
     seeds_of,
 )
 from harness.display.console import notices, print_json
@@ -76,7 +77,7 @@ def sensitivity(
         may_assume=dry_run,
         listener=listener,
         profile=profile,
-        data=data,
+        data=read_folders(data),
         store=store,
     )
     if dry_run:

@@ -38,7 +38,8 @@ def check_rows(
         if measured[name].percent and not 0.0 <= value <= 100.0:
             raise declaration.document.error(where, f"found {value:g}, expected a percentage from 0 to 100")
     if profile.synthetic is not None:
-        misfit = trainer.misfit(rows[0].recipe, profile.synthetic)
+        misfits = (trainer.misfit(row.recipe, profile.synthetic) for row in rows)
+        misfit = next(filter(None, misfits), None)
         if misfit is not None:
             key, message = misfit
             raise InputError(f"{locate_origin(settings, tuple(key.split('.')))}: {message} (profile {profile.name})")

@@ -278,3 +278,13 @@ Declared = Annotated[
     Discriminator(_form),
 ]
 """A data set: the name of a known one, or a layout."""
+
+Named = str | LayoutSpec | Mapping[str, Any]
+"""A data set: a known one's name, ``package.module:function``, or a layout."""
+
+
+def name_of(dataset: Named) -> str:
+    """What a data set is called."""
+    if isinstance(dataset, str):
+        return dataset
+    return dataset.name if isinstance(dataset, LayoutSpec) else str(dataset.get("name", "a layout"))

@@ -5,12 +5,12 @@ them out (``train``). Nothing here reads files or imports torch. Strict: a value
 converted, and an unknown key is an error.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from harness.errors import did_you_mean
-from harness.reid.layout import Declared
+from harness.reid.layout import Declared, LayoutSpec
 from harness.reid.metrics import METRICS
 from harness.reid.models.sources import plain_resnet
 from harness.reid.objectives import BUILT_IN_LOSSES, UNSUPERVISED, LossesSpec
@@ -32,11 +32,31 @@ class HeldOut(Spec):
 class DataSpec(Spec):
     """Which data set, at which size. Where it lies on disk is not part of a recipe."""
 
-    dataset: Declared
+    dataset: Declared | None = None
     """A known one by name, a layout of one's own, or ``package.module:name`` of the user's own reader."""
+    train: Declared | None = None
+    """Another one to train on; None: ``dataset``."""
+    test: Declared | None = None
+    """Another one to test on; None: ``dataset``."""
     height_px: Pixels
     width_px: Pixels
     held_out: HeldOut | None = None
+
+    @model_validator(mode="after")
+    def _sets_are_named(self) -> "DataSpec":
+        if self.dataset is None and (self.train is None or self.test is None):
+            raise refusal("dataset", "found none; expected the name of a data set, or train and test")
+        return self
+
+    @property
+    def trained_on(self) -> str | LayoutSpec:
+        """The data set to train on."""
+        return cast(str | LayoutSpec, self.dataset if self.train is None else self.train)
+
+    @property
+    def tested_on(self) -> str | LayoutSpec:
+        """The data set to test on."""
+        return cast(str | LayoutSpec, self.dataset if self.test is None else self.test)
 
 
 class AugmentSpec(Spec):

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.code import mentions
 from harness.errors import InputError
+from harness.reid.layout import Named, name_of
 from harness.reid.models.sources import is_own
 from harness.reid.objectives import LIBRARY_LOSSES, ON_DISTANCES, CustomLossSpec
 from harness.reid.optimisation import OptimizerSpec
@@ -23,7 +24,8 @@ from harness.reid.recipe import (
 from harness.reid.spec import Spec
 from harness.trainer import Inputs, StageSpec, UntrainableError
 
-_SCORED_SPLITS = {"market": ("query", "gallery"), "classification": ("test",)}
+SCORED_SPLITS = {"market": ("query", "gallery"), "classification": ("test",)}
+"""The splits that each protocol scores."""
 
 
 CODE_ROOTS = {"train": "harness.reid.train.training", "evaluate": "harness.reid.train.scoring"}
@@ -42,16 +44,17 @@ def stages_of(recipe: Recipe, seed: int, inputs: Inputs, weights_identity: str) 
     Args:
         recipe: The recipe of the row.
         seed: The run's seed. It is part of every training and, through its parent only, of the evaluation.
-        inputs: The data set that ``recipe.data`` names.
+        inputs: The data sets of the table.
         weights_identity: What identifies the contents of the initial weights.
 
     Raises:
         UntrainableError: If the recipe skips every stage.
         InputError: If ``inputs`` lacks a split that the recipe needs.
     """
+    trained, tested = set_of(inputs, recipe.data.trained_on), set_of(inputs, recipe.data.tested_on)
     stages: list[StageSpec] = []
     for name in recipe.trained_stages():
-        settings = _train_settings(recipe, name, inputs, from_scratch=not stages)
+        settings = _train_settings(recipe, name, trained, from_scratch=not stages)
         settings["seed"] = seed
         if not stages:
             settings["weights"] = weights_identity
@@ -62,7 +65,7 @@ def stages_of(recipe: Recipe, seed: int, inputs: Inputs, weights_identity: str) 
                 settings=settings,
                 code=(CODE_ROOTS["train"], *_own_network(recipe.model), *_implementations(recipe, name)),
                 epochs=recipe.stages[name].last_epoch,
-                amount=recipe.stages[name].last_epoch * _training_images(recipe, inputs),
+                amount=recipe.stages[name].last_epoch * _training_images(recipe, trained),
                 alike=_alike(settings),
                 memory_advice=_memory_advice(recipe, name),
                 budget={"sampler": recipe.stages[name].sampler.model_dump()},
@@ -70,7 +73,7 @@ def stages_of(recipe: Recipe, seed: int, inputs: Inputs, weights_identity: str) 
         )
     if not stages:
         raise UntrainableError(NO_STAGE)
-    settings = _evaluate_settings(recipe, inputs)
+    settings = _evaluate_settings(recipe, trained, tested)
     evaluation = StageSpec(
         kind="evaluate",
         name="evaluate",
@@ -80,7 +83,7 @@ def stages_of(recipe: Recipe, seed: int, inputs: Inputs, weights_identity: str) 
             *_own_network(recipe.model),
             *sorted({own.implementation for own in recipe.evaluation.metrics.values()}),
         ),
-        amount=_scored_images(recipe, inputs),
+        amount=_scored_images(recipe, trained, tested),
         alike=_alike(settings),
         memory_advice="run fewer workers on this device (--workers)",
     )
@@ -93,16 +96,27 @@ NO_STAGE = (
 )
 
 
-def _training_images(recipe: Recipe, inputs: Inputs) -> int:
+def set_of(inputs: Inputs, declared: Named) -> Inputs:
+    """The part of a table's inputs that is a data set's; all of them where the table reads one set."""
+    return next((one for one in inputs.sets if one.name == name_of(declared)), inputs)
+
+
+def trained_set(inputs: Inputs, training: Mapping[str, Any]) -> Inputs:
+    """The part of a table's inputs that a training stage with these settings reads."""
+    read = training["data"]["splits"]["train"]
+    return next((one for one in inputs.sets if one.contents.get("train") == read), inputs)
+
+
+def _training_images(recipe: Recipe, trained: Inputs) -> int:
     share = recipe.data.held_out.share if recipe.data.held_out else 0.0
-    return round(inputs.sizes.get("train", 0) * (1.0 - share))
+    return round(trained.sizes.get("train", 0) * (1.0 - share))
 
 
-def _scored_images(recipe: Recipe, inputs: Inputs) -> int:
+def _scored_images(recipe: Recipe, trained: Inputs, tested: Inputs) -> int:
     if recipe.data.held_out is not None:
         held_out = recipe.data.held_out
-        return round(inputs.sizes.get("train", 0) * held_out.share / (2 if held_out.part else 1))
-    return sum(inputs.sizes.get(split, 0) for split in _SCORED_SPLITS[recipe.evaluation.protocol])
+        return round(trained.sizes.get("train", 0) * held_out.share / (2 if held_out.part else 1))
+    return sum(tested.sizes.get(split, 0) for split in SCORED_SPLITS[recipe.evaluation.protocol])
 
 
 def _alike(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,11 +147,11 @@ def _implementations(recipe: Recipe, stage: str) -> Sequence[str]:
     return [*own, *[LIBRARY_ROOT] * bool(LIBRARY_LOSSES & losses.keys())]
 
 
-def _train_settings(recipe: Recipe, name: str, inputs: Inputs, *, from_scratch: bool) -> dict[str, Any]:
+def _train_settings(recipe: Recipe, name: str, trained: Inputs, *, from_scratch: bool) -> dict[str, Any]:
     spec, losses = recipe.stages[name], recipe.active_losses(name)
     settings = {
         "name": name,  # the sampler and the augmentation draw from it
-        "data": _data_settings(recipe, inputs, ("train",)),
+        "data": _data_settings(recipe, trained, ("train",)),
         "augment": recipe.augment.model_dump(),
         "model": model_settings(recipe.model),
         "classifier": _trains_classifier(recipe, name),
@@ -155,9 +169,16 @@ def _train_settings(recipe: Recipe, name: str, inputs: Inputs, *, from_scratch: 
     return settings
 
 
-def _evaluate_settings(recipe: Recipe, inputs: Inputs) -> dict[str, Any]:
+def _evaluate_settings(recipe: Recipe, trained: Inputs, tested: Inputs) -> dict[str, Any]:
+    """Identities held out of training are those of the set that is trained on."""
+    if recipe.data.held_out is not None:
+        data = _data_settings(recipe, trained, ("train",), scored=True)
+    else:
+        data = _data_settings(recipe, tested, SCORED_SPLITS[recipe.evaluation.protocol], scored=True)
+        if recipe.evaluation.protocol == "classification" and trained is not tested:
+            data["classes"] = trained.contents["train"]
     return {
-        "data": _data_settings(recipe, inputs, _SCORED_SPLITS[recipe.evaluation.protocol], scored=True),
+        "data": data,
         "mean": recipe.augment.mean,
         "std": recipe.augment.std,
         "model": model_settings(recipe.model),
@@ -172,8 +193,6 @@ def _data_settings(recipe: Recipe, inputs: Inputs, splits: tuple[str, ...], *, s
     Held-out identities are scored out of the training split: the test splits stay out of such a stage altogether.
     """
     held_out = recipe.data.held_out
-    if scored and held_out is not None:
-        splits = ("train",)
     for split in splits:
         if split not in inputs.contents:
             raise InputError(

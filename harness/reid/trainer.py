@@ -1,41 +1,25 @@
 """The paper's trainer: what the method declares at the harness's door. Imports neither torch nor timm."""
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 
 from harness.errors import InputError
-from harness.reid.data import label_map, open_dataset, split_fingerprint
-from harness.reid.data.dataset import Dataset
-from harness.reid.data.known import find_datasets, name_of, release_counts
-from harness.reid.data.readers import Named
 from harness.reid.files import ATTENTION, PER_QUERY
+from harness.reid.inputs import SYNTHETIC, SyntheticSpec, find_sets, named_sets, open_inputs, released_inputs, sets_of
+from harness.reid.layout import LayoutSpec, name_of
 from harness.reid.metrics import METRICS
 from harness.reid.models.sources import IMAGENET, is_own, plain_resnet, weights_anywhere, weights_identity
 from harness.reid.objectives import LIBRARY_LOSSES
 from harness.reid.recipe import Recipe
-from harness.reid.spec import Spec
-from harness.reid.stages import CLASSES, NO_STAGE, lacks_classifier, stages_of
-from harness.trainer import InputRequest, Inputs, Metric, Part, StageSpec, Trainer, UntrainableError
+from harness.reid.stages import CLASSES, NO_STAGE, lacks_classifier, stages_of, trained_set
+from harness.trainer import Found, InputRequest, Inputs, Metric, Part, StageSpec, Trainer, UntrainableError
 
 if TYPE_CHECKING:
     from harness.reid.trained import Trained
-
-_MAX_SEED = 2**32 - 1
-SYNTHETIC = ("market1501", "dukemtmc-reid", "cifar100")
-"""The data sets whose layout a profile can make."""
-
-
-class SyntheticSpec(Spec):
-    """The synthetic data set of a profile, rendered when the user names no folder."""
-
-    layout: Literal["market1501", "dukemtmc-reid", "cifar100"]
-    identities: Annotated[int, Field(gt=0)]
-    seed: Annotated[int, Field(ge=0, le=_MAX_SEED)] = 0
 
 
 class ReidTrainer(Trainer):
@@ -97,65 +81,64 @@ class ReidTrainer(Trainer):
         )
 
     def dataset(self, settings: Mapping[str, Any]) -> str:
-        """Returns the name of ``data.dataset``."""
-        return " → ".join(dict.fromkeys(map(name_of, _named(settings))))
+        """Returns the name of the data set; of two, "the one trained on → the one tested on"."""
+        return " → ".join(dict.fromkeys(map(name_of, sets_of(settings))))
 
     def misfit(self, settings: BaseModel, synthetic: BaseModel) -> tuple[str, str] | None:
         """A synthetic set has the layout of one data set; a reader or a layout of the user's own may read any."""
-        dataset, layout = _recipe(settings).data.dataset, cast(SyntheticSpec, synthetic).layout
-        if dataset == layout or not isinstance(dataset, str) or dataset not in SYNTHETIC:
-            return None
-        return "data.dataset", f'found "{dataset}", but the profile makes a synthetic "{layout}"; expected the same'
+        data, made = _recipe(settings).data, cast(SyntheticSpec, synthetic)
+        for key, found in (("train", data.trained_on), ("test", data.tested_on)):
+            if isinstance(found, str) and found in SYNTHETIC and made.of(found) is None:
+                layouts = " and ".join(f'"{one.layout}"' for one in made.made)
+                message = f'found "{found}", but the profile makes a synthetic {layouts}; expected the same'
+                return f"data.{key if getattr(data, key) is not None else 'dataset'}", message
+        return None
 
     def find(
-        self, settings: Sequence[Mapping[str, Any]], candidates: Sequence[Path]
-    ) -> tuple[Path | None, Sequence[Path]]:
-        """Looks for the data set's folders in each candidate."""
-        return find_datasets([name for row in settings for name in _named(row)], candidates)
+        self,
+        settings: Sequence[Mapping[str, Any]],
+        candidates: Sequence[Path],
+        named: Mapping[str, Path],
+        *,
+        training_only: bool = False,
+    ) -> Found:
+        """Looks for each data set's folders where the user says it lies, or else in each candidate."""
+        return find_sets(named_sets(settings, training_only=training_only), candidates, named)
 
     def release(self, settings: Sequence[Mapping[str, Any]]) -> Inputs | None:
-        """Returns the counts of a built-in data set's release."""
-        (name, *others) = {_key(name): name for row in settings for name in _named(row)}.values()
-        counts = release_counts(name)
-        if counts is None or others:
-            return None
-        sizes = {split: images for split, (images, _) in counts.items()}
-        contents = dict.fromkeys(counts, "unknown")
-        return Inputs(name_of(name), contents, {**sizes, CLASSES: counts["train"][1]}, assumed=True)
+        """Returns the counts of built-in data sets' releases."""
+        return released_inputs(named_sets(settings))
 
     def inputs(self, request: InputRequest) -> Inputs:
-        """Opens the data set, after rendering a synthetic one where no folder is given."""
-        name, root, made = _recipe(request.settings[0]).data.dataset, request.root, ""
-        if root is None:
-            spec = cast(SyntheticSpec, request.synthetic)
-            if not isinstance(name, str) or (name != spec.layout and ":" not in name):
-                called = name_of(name)
-                message = f'the profile makes a synthetic "{spec.layout}", which is no {called}'
-                raise InputError(f"data.dataset: {message}; name the folder of {called} with --data DIR")
-            root = _render(spec, request)
-        dataset = open_dataset(name, root, splits=("train",) if request.training_only else None)
-        if dataset.synthetic:
-            made = "synthetic"
-            if request.root is None:
-                spec = cast(SyntheticSpec, request.synthetic)
-                kind = "classes" if spec.layout == "cifar100" else "identities"
-                made = f"synthetic, {spec.identities} {kind}, seed {spec.seed}"
-        return identify(dataset, request.store / "cache" / "index", made)
+        """Opens the data sets, after rendering synthetic ones where no folder was found."""
+        return open_inputs([_recipe(one) for one in request.settings], request)
 
     def context(self, settings: Sequence[BaseModel], inputs: Inputs, cache: Path) -> dict[str, Any]:
         """Returns where images and weights lie, and whether activations are computed again."""
-        models = [_recipe(one).model for one in settings]
-        root = str(inputs.root.absolute()) if inputs.root else ""  # a worker may run in another folder
+        recipes = [_recipe(one) for one in settings]
+        models = [recipe.model for recipe in recipes]
+        declared = {
+            name_of(one): one.model_dump() if isinstance(one, LayoutSpec) else one
+            for recipe in recipes
+            for one in (recipe.data.trained_on, recipe.data.tested_on)
+        }
+        data = [
+            {
+                "dataset": declared.get(one.name, one.name),
+                "root": str(one.root.absolute()) if one.root else "",  # a worker may run in another folder
+                "contents": dict(one.contents),
+                "sizes": dict(one.sizes),
+            }
+            for one in inputs.sets or (inputs,)
+        ]
         return {
-            "dataset": _recipe(settings[0]).data.model_dump()["dataset"] if settings else inputs.name,
-            "root": root,
-            "inputs": {inputs.name: root},
+            "data": data,
+            "inputs": {one.name: place["root"] for one, place in zip(inputs.sets or (inputs,), data, strict=True)},
             "cache": str(cache),
             "weights": {
                 weights_identity(model.backbone, model.weights): weights_anywhere(model.weights) for model in models
             },
             "checkpoint_activations": any(model.checkpoint_activations for model in models),
-            "sizes": dict(inputs.sizes),
         }
 
     def hold_out(self, settings: BaseModel, held_out: Mapping[str, Any], part: Part) -> BaseModel:
@@ -201,6 +184,8 @@ class ReidTrainer(Trainer):
         if recipe.losses.quadruplet.weight > 0.0:
             params["epsilon1"] = recipe.losses.quadruplet.epsilon1
             params["epsilon2"] = recipe.losses.quadruplet.epsilon2
+        if recipe.data.trained_on != recipe.data.tested_on:
+            params["data"] = self.dataset(recipe.model_dump())
         if recipe.evaluation.rerank.enabled:
             params["rerank"] = "on"
         return params
@@ -213,8 +198,8 @@ class ReidTrainer(Trainer):
 
     def cost_key(self, stages: Sequence[Mapping[str, Any]], inputs: Inputs) -> Any:
         """Returns the arguments of ``network_cost``: retrieval has no use for the classifier."""
-        settings = stages[-1]
-        classes = inputs.sizes[CLASSES] if settings["evaluation"]["protocol"] == "classification" else None
+        settings, trained = stages[-1], trained_set(inputs, stages[0])
+        classes = trained.sizes[CLASSES] if settings["evaluation"]["protocol"] == "classification" else None
         size = {name: settings["data"][name] for name in ("height_px", "width_px")}
         return {**settings["model"], **size, "classes": classes}
 
@@ -227,52 +212,6 @@ class ReidTrainer(Trainer):
 
 
 TRAINER = ReidTrainer()
-
-
-def identify(dataset: Dataset, index: Path, made: str = "") -> Inputs:
-    """Returns contents and counts of the splits of an opened data set; ``index`` remembers files' fingerprints."""
-    sizes = {name: len(split) for name, split in dataset.splits.items()}
-    return Inputs(
-        name=dataset.name,
-        contents={name: split_fingerprint(split, dataset.root, index) for name, split in dataset.splits.items()},
-        sizes={**sizes, CLASSES: len(label_map(dataset.splits["train"].identities))},
-        root=dataset.root,
-        made=made,
-        notes=dataset.notes,
-    )
-
-
-def synthetic_place(synthetic: SyntheticSpec, store: Path) -> Path:
-    """Returns where a store keeps a profile's synthetic data set."""
-    from harness.reid.data.synthetic import GENERATOR_VERSION
-
-    name = f"{synthetic.layout}-{synthetic.identities}-seed{synthetic.seed}-v{GENERATOR_VERSION}"
-    return store / "data" / name
-
-
-def _render(synthetic: SyntheticSpec, request: InputRequest) -> Path:
-    """Makes the profile's synthetic data set once; finds it again afterwards."""
-    from harness.reid.data.synthetic import make
-
-    return make(
-        synthetic.layout,
-        synthetic_place(synthetic, request.store),
-        identities=synthetic.identities,
-        seed=synthetic.seed,
-        progress=lambda done, total: request.progress("rendering the synthetic data set", done, total),
-    )
-
-
-def _named(settings: Mapping[str, Any]) -> list[Named]:
-    """The data sets that settings name, not yet validated."""
-    data = settings.get("data")
-    name = data.get("dataset") if isinstance(data, Mapping) else None
-    return [name] if isinstance(name, str | Mapping) else []
-
-
-def _key(name: Named) -> str:
-    """The identity of a data set."""
-    return name if isinstance(name, str) else json.dumps(name, sort_keys=True)
 
 
 def _recipe(settings: BaseModel) -> Recipe:

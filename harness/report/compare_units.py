@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from harness.report.vocabulary import Floats
 from harness.track.snapshot import RunRecord
 from harness.trainer import Metric
-from harness.units import Units
+from harness.units import Units, one_source
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,9 @@ def compare_units(
     if not known or len(known) < len(every):
         if known:
             notes.append(f"not every run kept {metric.title} by {known[0].unit}, so none is shown")
+        return None
+    if not all(one_source(known[0].source, units.source) for units in known):
+        notes.append(f"the two were measured on {known[0].unit} of other data, so none is shown")
         return None
     ids = known[0].ids
     for units in known[1:]:

@@ -20,7 +20,7 @@ from harness.report.vocabulary import Floats, metric_of
 from harness.track.provenance import LIBRARY
 from harness.track.snapshot import RunRecord, Snapshot
 from harness.trainer import Metric
-from harness.units import Units
+from harness.units import Units, one_source
 
 SAME = {
     "code_digest": "code version",
@@ -41,11 +41,14 @@ class _Asked:
 
     ids: NDArray[Any]
     groups: NDArray[Any]
+    source: str
 
     def difference(self, other: "_Asked") -> str:
         """What makes the other's units not these; empty if they are the same."""
         if self is other:
             return ""
+        if not one_source(self.source, other.source):
+            return "they are of other data"
         if len(self.ids) != len(other.ids):
             return f"{len(self.ids):,} and {len(other.ids):,} of them{self._only(other)}"
         if not np.array_equal(self.ids, other.ids):
@@ -181,6 +184,11 @@ class Measurements:
 
         Under one seed all rows must be measured on the same units. Other seeds may bring others.
         """
+        found = self._other_units(rows, metric)
+        return 'rows "{}" and "{}" {}'.format(*found) if found else ""
+
+    def _other_units(self, rows: Sequence[str], metric: str) -> tuple[str, str, str] | None:
+        """Two of the rows that have other units, and what to say of them; None if there are none."""
         for seed in sorted(set().union(*(self._runs.get(row, {}) for row in rows))):
             asked = {
                 row: answers.asked
@@ -192,15 +200,20 @@ class Measurements:
             first, *rest = asked or [""]
             for row in rest:
                 if difference := asked[first].difference(asked[row]):
-                    what = f'rows "{first}" and "{row}" have values of other {self._names[metric]}'
-                    return f"{what} under seed {seed} ({difference})"
-        return ""
+                    return first, row, f"have values of other {self._names[metric]} under seed {seed} ({difference})"
+        return None
 
     def _note_other_units(self) -> None:
-        """Notes each row whose units are not those of the table's first."""
+        """Notes the rows whose units are not those of the table's first."""
         first, *rest = self._runs or [""]
-        problems = (self.other_units([first, row], metric) for row in rest for metric in self._metrics)
-        self.notes += [f"{problem}; they are not compared" for problem in dict.fromkeys(filter(None, problems))]
+        others: dict[str, dict[str, None]] = defaultdict(dict)
+        for row in rest:
+            for metric in self._metrics:
+                if found := self._other_units([first, row], metric):
+                    others[found[2]][f'"{row}"'] = None
+        for message, names in others.items():
+            sides = f'row "{first}" and rows' if len(names) > 1 else f'rows "{first}" and'
+            self.notes.append(f"{sides} {', '.join(names)} {message}; they are not compared")
 
     def basis(self, rows: Iterable[str], metric: str) -> Basis | None:
         """What the mean of a row, or a contrast of several, rests on; None if they share no seed."""
@@ -302,10 +315,9 @@ class Measurements:
 
     def _asked_of(self, units: Units) -> _Asked:
         order = np.argsort(units.ids, kind="stable")
-        asked = _Asked(units.ids[order], units.groups[order])
-        key = (
-            repr((asked.ids.dtype.str, asked.groups.dtype.str)).encode() + asked.ids.tobytes() + asked.groups.tobytes()
-        )
+        asked = _Asked(units.ids[order], units.groups[order], units.source)
+        kinds = repr((asked.source, asked.ids.dtype.str, asked.groups.dtype.str))
+        key = kinds.encode() + asked.ids.tobytes() + asked.groups.tobytes()
         return self._known.setdefault(key, asked)
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.api.folders import Folders
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -18,7 +20,7 @@ class Compared:
     """The numbers behind it."""
     store: str
     """Where images are looked for that the trainer made."""
-    data: Path | None = None
+    data: Folders | None = None
     """Where images are looked for."""
 
     def metrics(self) -> "pd.DataFrame":

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.api import DEFAULT_STORE
+from harness.api.folders import DataArgument, folders_of
 from harness.errors import InputError
 from harness.table.table import listener_for
 
@@ -20,7 +21,7 @@ class Search:
     Args:
         source: The search's file.
         profile: The profile; None as for a table.
-        data: The folder of the data set, for a trainer that reads one.
+        data: The folder of the data set, for a trainer that reads one; of several, folders by the data sets' names.
         trials: Instead of the declared number.
         store: Where stages are kept.
 
@@ -38,14 +39,14 @@ class Search:
         source: str | Path,
         *,
         profile: str | None = None,
-        data: str | Path | None = None,
+        data: DataArgument = None,
         trials: int | None = None,
         store: str | Path = DEFAULT_STORE,
     ) -> None:
         from harness.search.declaration import read_search
 
         self._path, self._profile, self._trials, self._store = Path(source), profile, trials, str(store)
-        self._data = None if data is None else Path(data)
+        self._data = folders_of(data)
         self._name = read_search(self._path).name
         self._record: Mapping[str, Any] | None = None
         self.written: list[Path] = []

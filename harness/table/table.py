@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.api import DEFAULT_STORE
+from harness.api.folders import DataArgument, folders_of
 from harness.api.listener import Listener
 from harness.errors import InputError, did_you_mean
 from harness.table.declare import Recipe, Row, plain
@@ -29,7 +30,7 @@ class Table:
     Args:
         source: The table's file; see ``declare`` for a table in Python.
         profile: The profile; None: ``paper`` if its data is found, else one with synthetic data.
-        data: The folder of the data set, for a trainer that reads one.
+        data: The folder of the data set, for a trainer that reads one; of several, folders by the data sets' names.
         overrides: Settings by dotted key, laid over every row: ``--set``.
         store: Where stages are kept: a folder, or an fsspec address as ``s3://bucket/folder``.
 
@@ -46,7 +47,7 @@ class Table:
         source: "str | Path | Declaration",
         *,
         profile: str | None = None,
-        data: str | Path | None = None,
+        data: DataArgument = None,
         overrides: Mapping[str, Any] | None = None,
         store: str | Path = DEFAULT_STORE,
     ) -> None:
@@ -54,7 +55,7 @@ class Table:
 
         self._declaration = read_declaration(Path(source)) if isinstance(source, str | Path) else source
         self._profile, self._overrides = profile, dict(overrides or {})
-        self._data = None if data is None else Path(data)
+        self._data = folders_of(data)
         self._store = str(store)
         if profile is not None:
             self._declaration.profile(profile)
@@ -72,7 +73,7 @@ class Table:
         generate: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
         claims: "Sequence[Claim | Mapping[str, Any]]" = (),
         profile: str | None = None,
-        data: str | Path | None = None,
+        data: DataArgument = None,
         overrides: Mapping[str, Any] | None = None,
         store: str | Path = DEFAULT_STORE,
         **more: Any,

@@ -145,13 +145,14 @@ def seconds_of_evaluations(options: argparse.Namespace) -> float | None:
     """What all evaluations of Table 1 take one after another; None if a probe fails."""
     matrix, plan = table_plan(options.scale)
     evaluations = [stage for stage in plan.stages.values() if stage.kind == "evaluate"]
-    sizes = table_inputs(matrix).sizes
+    inputs = table_inputs(matrix)
     speeds: dict[str, float] = {}
     for stage in evaluations:
         network = network_of(stage.settings)
         if network in speeds:
             continue
-        context = {"dataset": "", "root": "", "cache": "", "weights": {}, "sizes": sizes, "device": str(options.device)}
+        data = [{"dataset": "", "root": "", "contents": inputs.contents, "sizes": inputs.sizes}]
+        context = {"data": data, "cache": "", "weights": {}, "device": str(options.device)}
         context["threads"] = options.threads
         with tempfile.TemporaryDirectory() as folder:
             task = Task(stage.kind, stage.name, stage.settings, Path(folder), None, context)

@@ -11,11 +11,11 @@ from harness.matrix import Matrix, expand, read_declaration
 from harness.plan import Plan, build_plan
 from harness.reid.data.synthetic import make
 from harness.reid.data.synthetic.plan import MARKET1501
+from harness.reid.inputs import SyntheticSpec
 from harness.reid.models.network import Network, build_network
 from harness.reid.recipe import IdentitySampler, ShuffledSampler
 from harness.reid.stages import CLASSES
 from harness.reid.train.settings import TrainSettings
-from harness.reid.trainer import SyntheticSpec
 from harness.trainer import Inputs
 
 Scale = Literal["demo", "paper"]

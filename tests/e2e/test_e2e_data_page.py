@@ -1,5 +1,6 @@
-"""What the page on data shows, copied and run: a layout in YAML, and readers in Python for people and for classes."""
+"""What the page on data shows, copied and run: a layout in YAML, a second set to test on, and readers in Python."""
 
+import json
 import re
 import shlex
 import shutil
@@ -30,6 +31,7 @@ def newcomer(tmp_path: Path) -> Path:
     for number, (person, camera, image) in enumerate(boxes()):
         draw(tmp_path / f"shop/photos/door{camera}-{person:04}-{number:06}.jpg", person)
         draw(tmp_path / f"my_shop/{number}.jpg", person)
+        draw(tmp_path / f"station/{'gallery' if image else 'query'}/{person + 50}_{camera}_{image}.jpg", person + 50)
         draw(
             tmp_path / f"my_fruit/{'test' if image == 0 else 'train'}/{'apple' if person % 2 else 'pear'}/{number}.jpg",
             1,
@@ -82,3 +84,21 @@ def test_the_page_s_files_and_commands_bring_photographs_to_a_table(
     assert f"profile demo on {title}" in done.stdout
     assert (newcomer / "sheet.png").is_file() == (table == "shop")
     assert (newcomer / "reports" / f"{table}.md").is_file()
+
+
+def test_rows_of_the_page_s_table_are_tested_on_another_set_without_being_trained_again(newcomer: Path) -> None:
+    (command,) = (line for line in COMMANDS if "ablations/across.yaml" in line)
+    words = shlex.split(command.removeprefix(PREFIX).replace("SHOP", "shop").replace("STATION", "station"))
+    planned = json.loads(run_harness(newcomer, "plan", *words[1:], "--json").stdout)
+    stages = {stage["fingerprint"]: stage for stage in planned["stages"]}
+    trained = [stage for stage in stages.values() if stage["kind"] == "train"]
+    assert [len(stage["rows"]) for stage in trained] == [4, 2]  # softmax, and the quadruplet loss behind it: once each
+    assert len(stages) == len(trained) + 4
+    done = run_harness(newcomer, *words, "--workers", "1", "--json")
+    assert json.loads(done.stdout)["dataset"] == "shop, shop → station"
+    report = (newcomer / "reports" / "across.md").read_text(encoding="utf-8")
+    assert "profile demo on shop, shop → station" in report
+    assert "(they are of other data); they are not compared" in report
+    checked = run_harness(newcomer, "data", "check", "station", "--dataset", words[1])
+    assert "query    40 images of 20 people" in checked.stdout
+    assert "shop is not in station" in checked.stderr

@@ -8,8 +8,8 @@ import pytest
 from harness.errors import InputError
 from harness.matrix import declarable, expand, load_matrix, matrix_to_json, read_declaration
 from harness.matrix.matrix import Assumption, Claim, RefusedRow
+from harness.reid.inputs import SyntheticSpec
 from harness.reid.stages import NO_STAGE
-from harness.reid.trainer import SyntheticSpec
 
 HEAD = "title: T\nrecipe: recipe.yaml\nseeds: [0]\nmetrics: [mAP]\n"
 

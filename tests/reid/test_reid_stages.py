@@ -188,6 +188,53 @@ def test_names_and_counts_of_the_data_are_not_part_of_the_identity() -> None:
     assert [stage.fingerprint for stage in chain(FULL, data=renamed)] == names
 
 
+TWO = Inputs(
+    "market1501, duke",
+    {},
+    sets=(
+        DATA,
+        Inputs("duke", {name: name[0].upper() * 32 for name in ("train", "query", "gallery")}, {"query": 7}),
+    ),
+)
+"""Two data sets in one table."""
+
+
+def test_rows_that_differ_in_the_test_set_alone_share_all_trainings() -> None:
+    within, across = chain(FULL, data=TWO), chain(FULL, {"data": {"test": "duke"}}, data=TWO)
+    assert [stage.fingerprint for stage in across[:-1]] == [stage.fingerprint for stage in within[:-1]]
+    assert changed(within[-1], across[-1]) == {"data.splits.query", "data.splits.gallery"}
+    assert across[-1].settings["data"]["splits"] == {"query": "Q" * 32, "gallery": "G" * 32}
+    assert across[-1].amount == 7
+    assert [stage.fingerprint for stage in within] == [
+        stage.fingerprint for stage in chain(FULL)
+    ]  # as in its own table
+
+
+def test_rows_that_train_on_another_set_share_nothing() -> None:
+    within, across = chain(FULL, data=TWO), chain(FULL, {"data": {"train": "duke"}}, data=TWO)
+    assert not {stage.fingerprint for stage in within} & {stage.fingerprint for stage in across}
+    assert changed(within[0], across[0]) == {"data.splits.train"}
+    assert changed(within[-1], across[-1]) == set()  # it differs in its parent
+
+
+def test_held_out_identities_are_those_of_the_set_that_is_trained_on() -> None:
+    held_out = {"held_out": {"share": 0.25, "seed": 3}}
+    within = chain(("Softmax",), {"data": held_out}, data=TWO)
+    across = chain(("Softmax",), {"data": {**held_out, "test": "duke"}}, data=TWO)
+    assert [stage.fingerprint for stage in within] == [stage.fingerprint for stage in across]
+
+
+def test_a_classification_on_another_set_names_the_classes_it_was_trained_on() -> None:
+    sets = [Inputs(name, {part: f"{name} {part}" for part in ("train", "test")}, {}) for name in ("a", "b")]
+    both = Inputs("a, b", sets=tuple(sets))
+    patch = {"data": {"dataset": "a"}, "evaluation": {"protocol": "classification"}}
+    within = chain(("Softmax",), patch, data=both)
+    assert "classes" not in within[-1].settings["data"]
+    across = chain(("Softmax",), {**patch, "data": {"dataset": "a", "test": "b"}}, data=both)
+    assert across[-1].settings["data"]["classes"] == "a train"
+    assert changed(within[-1], across[-1]) == {"data.splits.test", "data.classes"}
+
+
 def test_held_out_identities_are_scored_out_of_the_training_split_alone() -> None:
     train_only = Inputs("m", {"train": "a" * 32}, {"train": 100})
     held_out = {"data": {"held_out": {"share": 0.25, "seed": 3}}}

@@ -28,12 +28,18 @@ PRECISION = {
 
 
 def measured(
-    folder: Path, row: str, seed: int, precision: list[float], ids: tuple[str, ...] = tuple("abcd"), **changes: Any
+    folder: Path,
+    row: str,
+    seed: int,
+    precision: list[float],
+    ids: tuple[str, ...] = tuple("abcd"),
+    source: str = "",
+    **changes: Any,
 ) -> RunRecord:
     place = folder / f"{row}-{seed}-{len(list(folder.iterdir()))}"
     place.mkdir(parents=True)
     values = np.array(precision)
-    write_units(place, Units({"mAP": values}, np.array(ids), np.arange(len(ids)), "queries", "identities"))
+    write_units(place, Units({"mAP": values}, np.array(ids), np.arange(len(ids)), "queries", "identities", source))
     metrics = {"mAP": float(values.mean()), "seconds": 3600.0 if row == "5" else 5400.0}
     return run(row, seed, metrics, artifacts=place, **changes)
 
@@ -133,6 +139,19 @@ def test_other_units_are_not_paired_and_the_page_says_so(table: Snapshot, tmp_pa
     assert "their difference in mAP is not paired" in text
     assert "3 of 4 queries were asked in all runs of both" in text
     assert "| unpaired |" in text
+
+
+def test_queries_of_one_name_in_two_test_sets_are_not_paired(table: Snapshot, tmp_path: Path) -> None:
+    runs = [
+        measured(tmp_path / "runs", row, seed, PRECISION[row, seed], source=source, run_id=f"{source}-{seed}")
+        for row, source in (("5", "market"), ("8", "duke"))
+        for seed in (0, 1)
+    ]
+    found = of(replace(table, runs=tuple(runs)))
+    assert (found.pairs[0].metrics[0].basis, found.pairs[0].units) == (None, None)
+    text = comparison_markdown(found)
+    assert "the two were measured on queries of other data, so none is shown" in text
+    assert "their difference in mAP is not paired" in text
 
 
 def test_an_unpaired_difference_adds_the_variances_with_the_fewer_degrees_of_freedom() -> None:

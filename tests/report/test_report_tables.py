@@ -251,12 +251,16 @@ def test_pairing_over_queries_cancels_what_makes_queries_hard(tmp_path: Path) ->
 
 
 def queries(
-    folder: Path, precision: Sequence[float], groups: Sequence[int] | None = None, ids: Sequence[int] | None = None
+    folder: Path,
+    precision: Sequence[float],
+    groups: Sequence[int] | None = None,
+    ids: Sequence[int] | None = None,
+    source: str = "",
 ) -> Path:
     folder.mkdir()
     numbers = np.arange(len(precision))
     known, drawn = (numbers if given is None else np.array(given) for given in (ids, groups))
-    write_units(folder, Units({"mAP": np.array(precision)}, known, drawn, "queries", "identities"))
+    write_units(folder, Units({"mAP": np.array(precision)}, known, drawn, "queries", "identities", source))
     return folder
 
 
@@ -330,6 +334,38 @@ def test_rows_that_were_asked_other_queries_are_not_compared(
     told = f'rows "a" and "b" have values of other queries under seed 0 ({difference}); they are not compared'
     assert told in report.notes
     assert report.insight.pairs == () or not report.insight.pairs[0].gains
+
+
+@pytest.mark.parametrize(
+    ("sources", "paired"), [(("x", "x"), True), (("x", "y"), False), (("", "y"), True), (("", ""), True)]
+)
+def test_queries_of_one_name_in_two_test_sets_are_other_queries(
+    tmp_path: Path, sources: tuple[str, str], paired: bool
+) -> None:
+    runs = [
+        run(row, seed, {"mAP": 0.5}, artifacts=queries(tmp_path / f"{row}{seed}", [0.4, 0.6], None, None, source))
+        for row, source in zip("ab", sources, strict=True)
+        for seed in (0, 1)
+    ]
+    report = build_report(snapshot({**small_table(AB), "claims": [CLAIM]}, runs))
+    assert (report.claims[0].measured is not None) == paired
+    message = (
+        'rows "a" and "b" have values of other queries under seed 0 (they are of other data); they are not compared'
+    )
+    assert (message in report.notes) == (not paired)
+
+
+def test_all_rows_of_another_test_set_are_in_one_note(tmp_path: Path) -> None:
+    sources = {"a": "market", "b": "market", "c": "duke", "d": "duke"}
+    runs = [
+        run(row, 0, {"mAP": 0.5}, artifacts=queries(tmp_path / row, [0.4, 0.6], source=source))
+        for row, source in sources.items()
+    ]
+    report = build_report(snapshot(small_table({row: ["A"] for row in sources}), runs))
+    assert [note for note in report.notes if "not compared" in note] == [
+        'row "a" and rows "c", "d" have values of other queries under seed 0 (they are of other data); '
+        "they are not compared"
+    ]
 
 
 def test_queries_in_another_order_are_the_same_and_may_differ_between_seeds(tmp_path: Path) -> None:

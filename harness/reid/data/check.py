@@ -17,7 +17,8 @@ from harness.reid.data.declared import DeclaredLayout, composition
 from harness.reid.data.decode import UnreadableImageError, decode_image
 from harness.reid.data.known import KNOWN
 from harness.reid.data.protocol import has_match, shared_identities
-from harness.reid.data.readers import Named, read_dataset
+from harness.reid.data.readers import read_dataset
+from harness.reid.layout import Named
 
 Progress = Callable[[int, int], None]
 

@@ -18,7 +18,6 @@ from harness.reid.data.dataset import few
 from harness.reid.data.declared import DeclaredLayout, layout_of, read_declared
 from harness.reid.data.locate import Layout, holds, is_whole, parts_there
 from harness.reid.data.protocol import Reading
-from harness.reid.data.readers import Named
 from harness.reid.data.releases import (
     DUKEMTMC_REID,
     MARKET1501,
@@ -29,7 +28,7 @@ from harness.reid.data.releases import (
     veri,
     with_distractors,
 )
-from harness.reid.layout import LayoutSpec
+from harness.reid.layout import LayoutSpec, Named
 
 
 @dataclass(frozen=True)
@@ -112,12 +111,7 @@ def read_known(dataset: Named, root: Path, splits: Sequence[str] | None) -> Read
 
 
 def find_dataset(dataset: Named, candidates: Iterable[Path]) -> tuple[Path | None, tuple[Path, ...]]:
-    """``find_datasets`` for one set."""
-    return find_datasets([dataset], candidates)
-
-
-def find_datasets(datasets: Sequence[Named], candidates: Iterable[Path]) -> tuple[Path | None, tuple[Path, ...]]:
-    """The first of the candidate folders that holds all of the sets, or a part of each, and the places looked in.
+    """The first of the candidate folders that holds the set, or a part of it, and the places looked in.
 
     A folder with a part counts as found, so that opening it shows what is missing instead of nobody noticing. For a
     user's own reader the first folder that exists is taken, and so it is for a layout that is wrong in itself.
@@ -125,7 +119,7 @@ def find_datasets(datasets: Sequence[Named], candidates: Iterable[Path]) -> tupl
     looked: list[Path] = []
     for candidate in candidates:
         looked.append(candidate)
-        if candidate.is_dir() and all(_is_in(dataset, candidate) for dataset in datasets):
+        if candidate.is_dir() and _is_in(dataset, candidate):
             return candidate, tuple(looked)
     return None, tuple(looked)
 
@@ -149,13 +143,6 @@ def release_counts(dataset: Named) -> Mapping[str, tuple[int, int]] | None:
     if not isinstance(dataset, str) or dataset not in KNOWN:
         return None
     return KNOWN[dataset][0].layout.official or None
-
-
-def name_of(dataset: Named) -> str:
-    """What a data set is called."""
-    if isinstance(dataset, str):
-        return dataset
-    return dataset.name if isinstance(dataset, LayoutSpec) else str(dataset.get("name", "a layout"))
 
 
 def recognise(root: Path) -> str:

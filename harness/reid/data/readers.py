@@ -16,19 +16,15 @@ What reads a layout is loaded by name, as a user's reader is: it is no part of a
 the splits that it gives are part of the stage's identity. A new data set trains nothing anew.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from harness.errors import InputError, did_you_mean
 from harness.plugins import load_object
 from harness.reid.data.dataset import SPLITS, Dataset, few
 from harness.reid.data.protocol import Reading, examined
-from harness.reid.layout import LayoutSpec
-
-Named = str | LayoutSpec | Mapping[str, Any]
-"""A data set: a known one's name, ``package.module:function``, or a layout."""
+from harness.reid.layout import Named
 
 
 def open_dataset(name: Named, root: Path, splits: Sequence[str] | None = None) -> Dataset:

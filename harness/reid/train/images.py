@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 
 from harness.errors import InputError
-from harness.reid.data import Dataset, Split, cached_images, held_out_split, open_dataset, split_fingerprint
+from harness.reid.data import Dataset, Split, cached_images, held_out_split, label_map, open_dataset, split_fingerprint
 from harness.reid.data.batches import DecodingFeeder, Feeder, ImageFeeder
+from harness.reid.data.dataset import Ids
 from harness.reid.train.settings import Circumstances, ImageSettings
 from harness.trainer import Emit
 
@@ -17,11 +18,10 @@ def open_images(circumstances: Circumstances, images: ImageSettings, *, training
     Raises:
         InputError: If the images are not those that the stage was planned with: its result would bear a wrong name.
     """
-    root = Path(circumstances.root)
-    if training or images.held_out is not None:
-        dataset = open_dataset(circumstances.dataset, root, splits=("train",))
-    else:
-        dataset = open_dataset(circumstances.dataset, root)
+    place = circumstances.place_of(images.splits)
+    whole = not training and images.held_out is None
+    splits = (tuple(place.contents) or None) if whole else ("train",)
+    dataset = open_dataset(place.dataset, Path(place.root), splits=splits)
     index = Path(circumstances.cache) / "index"
     for name, planned in images.splits.items():
         if split_fingerprint(dataset.splits[name], dataset.root, index) != planned:
@@ -32,6 +32,14 @@ def open_images(circumstances: Circumstances, images: ImageSettings, *, training
     if images.held_out is not None:
         return held_out_split(dataset, images.held_out.share, images.held_out.seed, images.held_out.part)
     return dataset
+
+
+def trained_classes(circumstances: Circumstances, images: ImageSettings, dataset: Dataset) -> Ids:
+    """The classes that a network scored on ``dataset`` was trained on, rising: by default those of its training."""
+    if images.classes is None:
+        return label_map(dataset.splits["train"].identities)
+    place = circumstances.place_of({"train": images.classes})
+    return label_map(open_dataset(place.dataset, Path(place.root), splits=("train",)).splits["train"].identities)
 
 
 def feed(

@@ -48,14 +48,16 @@ def run_probe(task: Task, emit: Emit) -> dict[str, Any]:
     pass before, fewer are, and at worst the first one alone.
 
     Args:
-        task: Its context holds, besides a stage's own context, ``sizes`` (images by split, and classes).
+        task: Its context holds the sizes of each data set: images by split, and classes.
         emit: Told the steps done.
 
     Returns:
         ``units_per_s`` (images; of an evaluation with its ranking), ``steps`` that were timed, ``device``.
     """
     circumstances = Circumstances.read(task.context)
-    images, classes = task.context["sizes"], task.context["sizes"][CLASSES]
+    data = ImageSettings.read(task.settings["data"])
+    images = circumstances.place_of(data.splits).sizes
+    classes = circumstances.place_of({"train": data.classes} if data.classes else data.splits).sizes[CLASSES]
     device, watch = prepare_device(circumstances), _Stopwatch(emit)
     if task.kind == "train":
         stage = _standing_still(TrainSettings.read(task.settings), images["train"], classes)

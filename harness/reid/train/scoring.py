@@ -27,7 +27,7 @@ from harness.reid.models.output import Output
 from harness.reid.own_metrics import ScoredClassification, ScoredRetrieval, own_metrics
 from harness.reid.recipe import EvaluationSpec
 from harness.reid.train.device import DeviceMeter, HostCopy, arithmetic, prepare_device
-from harness.reid.train.images import feed, open_images
+from harness.reid.train.images import feed, open_images, trained_classes
 from harness.reid.train.loop import Emit
 from harness.reid.train.settings import Circumstances, EvaluateSettings
 from harness.reid.train.training import inherit
@@ -203,11 +203,19 @@ def _score_retrieval(
         metrics["attention_overlap"] = float(overlaps.mean())
         if valid.all():
             values["attention_overlap"] = overlaps.double().numpy()
-    _write_query_units(folder, query, result, values)
+    _write_query_units(folder, query, result, values, _source(stage))
     return metrics, notes
 
 
-def _write_query_units(folder: Path, query: Split, result: RankingResult, more: Mapping[str, Floats]) -> None:
+def _source(stage: EvaluateSettings) -> str:
+    """The fingerprint of the split that queries or test images are of; those held out are of the training split."""
+    splits = stage.images.splits
+    return next((splits[name] for name in ("query", "test", "train") if name in splits), "")
+
+
+def _write_query_units(
+    folder: Path, query: Split, result: RankingResult, more: Mapping[str, Floats], source: str
+) -> None:
     """Writes the queries' values of each metric; the queries of one identity are drawn together.
 
     Queries without a match count in no metric of the ranking, so only where all have one is the overlap, a mean over
@@ -218,7 +226,7 @@ def _write_query_units(folder: Path, query: Split, result: RankingResult, more: 
     values |= {f"rank{k}": (result.first_hit_rank[valid] <= k).astype(np.float64) for k in RANKS}
     values |= more
     names = np.asarray([query.image_name(int(index)) for index in np.flatnonzero(valid)])
-    write_units(folder, Units(values, names, query.identities[valid], "queries", "identities"))
+    write_units(folder, Units(values, names, query.identities[valid], "queries", "identities", source))
 
 
 def rank(
@@ -295,7 +303,7 @@ def _score_classification(
         return [output.logits]
 
     # Classes are positions among the sorted training labels; a test label that training lacks can only be wrong.
-    trained = np.unique(dataset.splits["train"].identities)
+    trained = trained_classes(circumstances, stage.images, dataset)
     positions = np.searchsorted(trained, test.identities)
     known = (positions < len(trained)) & (trained[np.minimum(positions, len(trained) - 1)] == test.identities)
     images = feed(dataset, test, circumstances, stage.images, extractor.device, extractor.emit)
@@ -307,6 +315,7 @@ def _score_classification(
     scored = ScoredClassification(scores.numpy(), labels)
     own, more = own_metrics(stage.evaluation.metrics, scored, np.ones(len(test), dtype=bool))
     units = {"error": 1.0 - result.correct.astype(np.float64), **more}
-    write_units(folder, Units(units, np.arange(len(test)), np.arange(len(test)), "images", "images"))
+    each = np.arange(len(test))
+    write_units(folder, Units(units, each, each, "images", "images", _source(stage)))
     notes = [] if known.all() else [f"{int((~known).sum())} test images are of classes without training images"]
     return {"error": result.error, "top5_error": result.top5_error, **own}, notes

@@ -4,8 +4,8 @@ The plan writes into a stage only what can change its result; here each part bec
 worker that meets a setting it does not know refuses it instead of ignoring it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -32,6 +32,8 @@ class ImageSettings:
     height_px: int
     width_px: int
     held_out: HeldOut | None
+    classes: str | None = None
+    """Fingerprint of the training split whose classes are scored, where it is not that of the set tested on."""
 
     @classmethod
     def read(cls, data: Mapping[str, Any]) -> "ImageSettings":
@@ -42,6 +44,7 @@ class ImageSettings:
             height_px=data["height_px"],
             width_px=data["width_px"],
             held_out=None if held_out is None else HeldOut.model_validate(held_out),
+            classes=data.get("classes"),
         )
 
 
@@ -122,12 +125,24 @@ class EvaluateSettings:
 
 
 @dataclass(frozen=True)
-class Circumstances:
-    """Where a stage runs: device, threads, folders. None of it can change its result."""
+class DataPlace:
+    """A data set on this machine."""
 
     dataset: str | Mapping[str, Any]
     """A known data set's name, the reference of a user's reader, or a layout."""
     root: str
+    contents: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprints of the splits that were opened when the run was planned."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Images of each split, and classes."""
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """Where a stage runs: device, threads, folders. None of it can change its result."""
+
+    data: Sequence[DataPlace]
+    """The data sets of the run's stages."""
     cache: str
     """Folder for decoded images and fingerprint indices."""
     weights: Mapping[str, str]
@@ -150,4 +165,16 @@ class Circumstances:
     @classmethod
     def read(cls, context: Mapping[str, Any]) -> "Circumstances":
         """From an executor's context; keys of no concern to a stage are passed over."""
-        return cls(**{name: context[name] for name in cls.__dataclass_fields__ if name in context})
+        values = {name: context[name] for name in cls.__dataclass_fields__ if name in context}
+        return cls(**{**values, "data": tuple(DataPlace(**place) for place in context["data"])})
+
+    def place_of(self, splits: Mapping[str, str]) -> DataPlace:
+        """The data set that has splits of these fingerprints.
+
+        Raises:
+            ValueError: If none has, which a plan never lets happen.
+        """
+        for place in self.data:
+            if splits.items() <= place.contents.items():
+                return place
+        raise ValueError(f"no data set of the run has the splits {dict(splits)}")

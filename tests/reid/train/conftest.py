@@ -16,8 +16,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def context(market: Path, tmp_path: Path) -> dict[str, Any]:
     return {
-        "dataset": "market1501",
-        "root": str(market),
+        "data": [{"dataset": "market1501", "root": str(market)}],
         "cache": str(tmp_path / "cache"),
         "weights": {"none": "none"},
         "threads": 1,

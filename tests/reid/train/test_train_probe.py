@@ -24,8 +24,9 @@ def probed(settings: dict[str, Any], context: dict[str, Any], folder: Path, kind
 def blind(context: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Circumstances in which any look at the data set or at weights would fail, and a probe is over at once."""
     monkeypatch.setattr(probe, "_LEAST_S", 0.0)
-    nowhere = {"root": "/nowhere", "cache": "/nowhere", "weights": {"none": "/nowhere/weights"}}
-    return {**context, **nowhere, "sizes": {"train": 40, "query": 12, "gallery": 30, "classes": 8}}
+    sizes = {"train": 40, "query": 12, "gallery": 30, "classes": 8}
+    nowhere = {"cache": "/nowhere", "weights": {"none": "/nowhere/weights"}}
+    return {**context, **nowhere, "data": [{"dataset": "market1501", "root": "/nowhere", "sizes": sizes}]}
 
 
 def test_a_training_is_timed_step_by_step_without_data_or_weights(
@@ -41,7 +42,7 @@ def test_a_training_is_timed_step_by_step_without_data_or_weights(
 def test_batches_are_those_that_the_data_can_fill(
     settings: dict[str, Any], blind: dict[str, Any], tmp_path: Path
 ) -> None:
-    blind["sizes"]["classes"] = 3  # batches of 3 identities instead of 4
+    blind["data"][0]["sizes"]["classes"] = 3  # batches of 3 identities instead of 4
     assert probed(settings, blind, tmp_path / "few")["steps"] == 10
     settings["sampler"] = {"kind": "shuffled", "batch_size": 64}
     settings["losses"] = {"softmax": {"weight": 1.0, "label_smoothing": 0.0}}
@@ -104,9 +105,12 @@ def test_a_classification_needs_no_ranking(settings: dict[str, Any], blind: dict
     scored = evaluated(settings, rerank=False)
     scored["evaluation"] = {"protocol": "classification"}
     assert (
-        probed(scored, {**blind, "sizes": {"train": 40, "test": 9, "classes": 8}}, tmp_path / "probe", "evaluate")[
-            "steps"
-        ]
+        probed(
+            scored,
+            {**blind, "data": [{**blind["data"][0], "sizes": {"train": 40, "test": 9, "classes": 8}}]},
+            tmp_path / "probe",
+            "evaluate",
+        )["steps"]
         == 10
     )
 

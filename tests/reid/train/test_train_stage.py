@@ -38,6 +38,10 @@ def train(settings: dict[str, Any], context: dict[str, Any], folder: Path, emit:
     return train_stage(settings, context, folder, None, emit)
 
 
+def lying_in(root: Path, contents: Mapping[str, str] | None = None) -> dict[str, Any]:
+    return {"data": [{"dataset": "market1501", "root": str(root), "contents": dict(contents or {})}]}
+
+
 def spooled(folder: Path) -> list[dict[str, Any]]:
     """The spool's records without their time of day."""
     records = [json.loads(line) for line in (folder / SPOOL).read_text().splitlines()]
@@ -106,7 +110,7 @@ def test_a_stage_says_what_it_does_before_its_first_step(
         "decoding the images of train",
         "training the first steps",
     ]
-    images = len(open_dataset("market1501", Path(context["root"])).splits["train"])
+    images = len(open_dataset("market1501", Path(context["data"][0]["root"])).splits["train"])
     assert [(each["done"], each["of"]) for each in told if "done" in each][-1] == (images, images)
 
 
@@ -245,8 +249,9 @@ def test_images_that_changed_since_the_plan_are_not_trained_on_under_its_name(
     root = Path(shutil.copytree(market, tmp_path / "own"))
     (root / "synthetic.json").unlink()  # nothing tells how many images there should be, as in a real set
     split = open_dataset("market1501", root, splits=("train",)).splits["train"]
-    settings["data"]["splits"] = {"train": split_fingerprint(split, root, tmp_path / "index")}
-    train(settings, {**context, "root": str(root)}, tmp_path / "before")
+    planned = {"train": split_fingerprint(split, root, tmp_path / "index")}
+    settings["data"]["splits"] = planned
+    train(settings, {**context, **lying_in(root, planned)}, tmp_path / "before")
     first, second, *_ = sorted((root / "bounding_box_train").glob("*.jpg"))
     if change == "remove":
         first.unlink()
@@ -255,7 +260,7 @@ def test_images_that_changed_since_the_plan_are_not_trained_on_under_its_name(
     else:
         shutil.copy(second, first)
     with pytest.raises(InputError, match="the images of train are not those that this run was planned with"):
-        train(settings, {**context, "root": str(root)}, tmp_path / "after")
+        train(settings, {**context, **lying_in(root, planned)}, tmp_path / "after")
 
 
 @pytest.mark.parametrize("decoded_once", [True, False])
@@ -267,7 +272,7 @@ def test_an_unreadable_training_image_is_named(
     victim = sorted((broken / "bounding_box_train").glob("*.jpg"))[0]
     victim.write_bytes(victim.read_bytes()[:200])
     with pytest.raises(InputError, match=victim.name):
-        train(settings, {**context, "root": str(broken), "decoded_once": decoded_once}, tmp_path / "stage")
+        train(settings, {**context, **lying_in(broken), "decoded_once": decoded_once}, tmp_path / "stage")
 
 
 def test_checkpointing_activations_changes_not_one_bit(
