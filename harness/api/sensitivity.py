@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from harness.execute import Outcome, Slot
     from harness.report.sensitivity import Sensitivity, Variation
 
+FORMATS = ("md", "html", "json")
+"""What a page on assumptions is written as."""
 _UNFOLDED = ("What changes",)
 
 
@@ -182,15 +184,19 @@ def describe_sensitivity(prepared: PreparedSensitivity, slots: "Sequence[Slot]")
 
 
 def run_sensitivity(
-    prepared: PreparedSensitivity, engine: Engine, out: Path | None, listener: Listener | None = None
+    prepared: PreparedSensitivity,
+    engine: Engine,
+    out: Path | None,
+    listener: Listener | None = None,
+    formats: Sequence[str] = FORMATS,
 ) -> "tuple[Sensitivity, list[Path]]":
-    """Trains what the variations still lack and writes ``TABLE-sensitivity.md``, ``.html`` and ``.json``.
+    """Trains what the variations still lack and writes ``TABLE-sensitivity`` in each of ``formats``.
 
     The page is kept with the table's parent run, and what it says of all claims and assumptions is shown in the table's
     heading from then on. Called again, it goes on where it stopped.
 
     Raises:
-        InputError: If the plan assumes a data set.
+        InputError: If the plan assumes a data set, or a format is none of ``FORMATS``.
     """
     from harness.files import replace_text
     from harness.names import file_name
@@ -199,6 +205,9 @@ def run_sensitivity(
 
     listener = listener or Listener()
     plan, first = prepared.plan, prepared.base.prepared
+    for name in formats:
+        if name not in FORMATS:
+            raise InputError(f'--format "{name}": {did_you_mean(name, FORMATS)}')
     if plan.assumed:
         raise InputError(f"{first.matrix.dataset}: its files are not here, and a plan on its counts cannot be run")
     store, name = first.store, f"{first.matrix.name}-sensitivity"
@@ -219,9 +228,9 @@ def run_sensitivity(
         "json": json.dumps(sensitivity_to_json(found), indent=2, ensure_ascii=False) + "\n",
     }
     written = []
-    for ending, text in texts.items():
+    for ending in dict.fromkeys(formats):
         written.append(folder / f"{file_name(name)}.{ending}")
-        replace_text(written[-1], text)
+        replace_text(written[-1], texts[ending])
     _record(prepared, found, written, listener)
     return found, written
 

@@ -55,6 +55,7 @@ def sensitivity(
     address: AddressOption = None,
     store: StoreOption = DEFAULT_STORE,
     out: OutOption = None,
+    formats: Annotated[str, typer.Option("--format", metavar="md,html,json", help="What to write.")] = "md,html,json",
     json: JsonOption = False,
 ) -> None:
     """Judge a table's claims again under each alternative of each assumption, one at a time.
@@ -68,6 +69,7 @@ def sensitivity(
     from harness.report.sensitivity import sensitivity_to_json
 
     engine, listener = Engine(executor, workers, address), TerminalListener(seconds_left)
+    wanted = listed(formats, "--format") or []
     prepared = prepare_sensitivity(
         table,
         assumptions=listed(assumptions, "--assumptions"),
@@ -87,7 +89,7 @@ def sensitivity(
         else:
             _show_cost(answer)
         return
-    found, written = run_sensitivity(prepared, engine, out, listener)
+    found, written = run_sensitivity(prepared, engine, out, listener, wanted)
     if json:
         print_json({**sensitivity_to_json(found), "reports": [str(path) for path in written]})
     else:
@@ -100,7 +102,8 @@ def sensitivity(
 
 def _show_cost(answer: dict[str, Any]) -> None:
     def cost(line: dict[str, Any]) -> str:
-        return f"{counted(line['stages_to_run'], 'stage')}, {counted(line['epochs_to_run'], 'epoch')}"
+        epochs = f", {counted(line['epochs_to_run'], 'epoch')}" if line["epochs_to_run"] else ""
+        return f"{counted(line['stages_to_run'], 'stage')}{epochs}"
 
     lines = [f"{counted(len(answer['claims']), 'claim')}, rows {', '.join(answer['rows'])}, seeds {answer['seeds']}"]
     for line in answer["variations"]:

@@ -103,7 +103,7 @@ def sensitivity_to_markdown(found: Sensitivity) -> str:
             line.append(f"**{finding(judged)}** {gain}" if changed else f"{finding(judged)} {gain}")
         lines.append(line)
     changes = [
-        f"{code(one.name)}: {escaped(before.text)} {finding(before)} as assumed, and is {_said(after)} with it."
+        f'{code(one.name)}: "{escaped(before.text)}" {_said(after)} with it, and {_said(before)} as assumed.'
         for one, before, after in found.changes
     ]
     unread = [f"{code(one.name)}: no stage of these rows reads it." for one in found.variations if one.unread]
@@ -126,7 +126,7 @@ def sensitivity_to_markdown(found: Sensitivity) -> str:
 
 
 def _said(judged: Judgement) -> str:
-    return "true" if finding(judged) == "holds" else finding(judged)
+    return "holds" if finding(judged) == "holds" else f"is {finding(judged)}"
 
 
 def sensitivity_to_json(found: Sensitivity) -> dict[str, Any]:

@@ -61,6 +61,13 @@ def test_the_command_says_the_cost_first_and_goes_on_where_it_stopped(folder: Pa
     assert [one["stages_to_run"] for one in cost["variations"]] == [6, 6]
     found = harness("--executor", "inprocess")
     assert found["survives"]
+    assert [Path(file).suffix for file in found["reports"]] == [".md", ".html", ".json"]
+    assert harness("--out", "page", "--format", "html")["reports"] == ["page/toy-sensitivity.html"]
+    assert [path.name for path in (folder / "page").iterdir()] == ["toy-sensitivity.html"]
+    wrong = ["harness", "sensitivity", "toy.yaml", "--format", "htm"]
+    ended = warm.run(wrong, folder, os.environ, timeout_s=900)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith('error: --format "htm": did you mean "html"?')
     assert harness("--dry-run")["stages_to_run"] == 0
 
 
@@ -91,7 +98,7 @@ def test_a_verdict_that_an_alternative_turns_is_named_in_the_heading_and_beside_
     assert found.p_holm.tolist() == pytest.approx([0.0033, 0.0033], abs=1e-4)
     page = (folder / "toy-sensitivity.md").read_text()
     assert page.startswith("# A toy: 1 of 1 verdict changes with steps")
-    assert "- `steps = 2`: more is more holds as assumed, and is contrary with it." in page
+    assert '- `steps = 2`: "more is more" is contrary with it, and holds as assumed.' in page
     assert "| more is more | more vs plain | Score | holds +0.100 [+0.075, +0.125] | **contrary** −0.100" in page
 
 
