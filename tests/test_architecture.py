@@ -57,13 +57,14 @@ METHOD = {
     "models": set(),
     "losses": {"models", "objectives"},
     "evaluate": {"compiled"},
-    "stages": {"recipe", "spec", "models", "objectives", "optimisation"},
+    "stages": {"recipe", "layout", "spec", "models", "objectives", "optimisation"},
+    "inputs": {"recipe", "layout", "spec", "stages", "data"},
     "train": {
         *("recipe", "objectives", "optimisation", "files", "metrics", "own_metrics", "stages"),
         *("data", "models", "losses", "evaluate"),
     },
     "trained": {"recipe", "stages", "data", "train"},
-    "trainer": {"spec", "recipe", "objectives", "files", "metrics", "stages", "data", "models", "trained"},
+    "trainer": {"recipe", "layout", "objectives", "files", "metrics", "stages", "inputs", "models", "trained"},
 }
 """The same for the rooms of the method, ``harness.reid``, which may import nothing of the harness but the shared."""
 
