@@ -25,6 +25,7 @@ PARTS = ("identity", "camera", "sequence", "frame", "viewpoint", "box", "any")
 """What a name may say of its image. Identity and camera are used, the others only name what is passed over."""
 
 _NUMBER = "[0-9]{1,18}"  # whatever an int64 holds
+_FOLDERS = "**/"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 
 
@@ -33,7 +34,7 @@ def pattern_expression(pattern: str, *, also: tuple[str, ...] = ()) -> re.Patter
     """The regular expression of a pattern with named parts in braces; one that ends in an image's suffix lacks it.
 
     ``{frame}`` is any text that is not empty, ``{camera:int}`` a whole number, ``{identity:int}`` one or -1, ``{any}``
-    any text, empty too. No part reaches over a ``/``. Everything else matches itself.
+    any text, empty too. No part reaches over a ``/``; ``**/`` is any number of folders. Everything else matches itself.
 
     Args:
         pattern: The pattern.
@@ -89,7 +90,16 @@ def _part(name: str, kind: str) -> str:
 def _literal(text: str, pattern: str) -> str:
     if "{" in text or "}" in text:
         raise ValueError(f'"{pattern}" has a brace without its other half; a part is written as {{identity}}')
-    return re.escape(text)
+    return re.escape(text).replace(re.escape(_FOLDERS), "(?:[^/]+/)*")
+
+
+def pattern_depth(pattern: str) -> int:
+    """How many names from the end of an image's place a pattern describes; 0: its whole place, if it has ``**/``.
+
+    >>> pattern_depth("{identity}/{frame}"), pattern_depth("{any}/{identity}/**/{frame}")
+    (2, 0)
+    """
+    return 0 if _FOLDERS in pattern else pattern.count("/") + 1
 
 
 def _listed(value: Any) -> Any:
@@ -203,7 +213,8 @@ class LayoutSpec(Spec):
     """Whose identities they are, for messages."""
     splits: SplitsSpec
     pattern: Texts
-    """The end of an image's place: one for each ``/`` a folder more. Of several, the first that fits."""
+    """The end of an image's place: one for each ``/`` a folder more; with ``**/`` its whole place in the data set's
+    folder. Of several, the first that fits."""
     suffixes: list[str] = []
     """Suffixes of images, as ``.jpg``; empty: all that can be read."""
     junk: MarkSpec = MarkSpec()

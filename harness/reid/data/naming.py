@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from harness.reid.data.dataset import DISTRACTOR, JUNK, Split
-from harness.reid.layout import LayoutSpec, MarkSpec, pattern_expression, pattern_suffix
+from harness.reid.layout import LayoutSpec, MarkSpec, pattern_depth, pattern_expression, pattern_suffix
 
 Label = int | str
 """An identity or a camera as a name says it: a number where the pattern has ``:int``."""
@@ -25,7 +25,7 @@ class Names:
 
     def __init__(self, spec: LayoutSpec) -> None:
         self._patterns = [
-            (pattern_expression(pattern), pattern_suffix(pattern).lower(), pattern.count("/") + 1)
+            (pattern_expression(pattern), pattern_suffix(pattern).lower(), pattern_depth(pattern))
             for pattern in spec.pattern
         ]
         texts = (*spec.pattern, *(split.line for split in spec.splits.declared().values()))

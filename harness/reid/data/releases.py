@@ -165,13 +165,13 @@ def folders_of_identities(train: Sequence[str], about: str) -> DeclaredLayout:
 
 
 def image_folder(test: str) -> DeclaredLayout:
-    """``torchvision.datasets.ImageFolder`` for training and test: a folder per class."""
+    """``torchvision.datasets.ImageFolder`` for training and test: a folder per class, with all images below it."""
     spec = LayoutSpec.model_validate(
         {
             "name": "imagefolder",
             "task": "classification",
-            "splits": {"train": "train/*/*", "test": f"{test}/*/*"},
-            "pattern": "{identity}/{any}",
+            "splits": {"train": "train/*/**/*", "test": f"{test}/*/**/*"},
+            "pattern": "{any}/{identity}/**/{any}",
         }
     )
     return replace(layout_of(spec), naming="cat/0001.jpg (a folder per class)", about=f"the test images are {test}/")

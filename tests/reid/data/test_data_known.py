@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from torchvision.datasets import ImageFolder
 
 from harness.errors import InputError
 from harness.reid.data import open_dataset
@@ -192,6 +193,22 @@ def test_classes_of_cifar_10_and_of_image_folders(tmp_path, write_images):
     folders = open_dataset("imagefolder", image_folder(tmp_path / "animals", write_images, "val"))
     assert folders.class_names == ("ant", "cat")
     assert folders.splits["test"].files == ("val/ant/1.jpg", "val/ant/2.jpg", "val/cat/1.jpg", "val/cat/2.jpg")
+
+
+def test_an_image_folder_s_classes_hold_all_images_below_them_as_torchvision_s_do(tmp_path, write_images):
+    root = image_folder(tmp_path, write_images, "val")
+    for place in ("train/cat/wild", "train/cat/wild/big", "train/ant/cat", "val/cat/wild"):
+        write_images(root / place, ["1.jpg", "9.png"])
+    (root / "train" / "cat" / "wild" / "read me.txt").touch()
+    dataset = open_dataset("imagefolder", root)
+    for split, folder in (("train", "train"), ("test", "val")):
+        theirs = ImageFolder(str(root / folder))
+        found = dataset.splits[split]
+        assert dataset.class_names == tuple(theirs.classes)
+        assert dict(zip(found.files, found.identities.tolist(), strict=True)) == {
+            Path(path).relative_to(root).as_posix(): label for path, label in theirs.samples
+        }
+    assert "train/ant/cat/1.jpg" in dataset.splits["train"].files  # an ant, for all the folder's name
 
 
 def test_what_is_missing_of_the_form_that_comes_nearest_is_named(tmp_path, write_images):
