@@ -1,6 +1,7 @@
 """The four shipped tables, line by line against the paper's digest."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -393,3 +394,36 @@ def test_the_table_of_losses_has_one_shared_stage_and_one_more_for_each_added_lo
     added = {name: list(recipe.active_losses("metric")) for name, recipe in rows.items() if name != "softmax"}
     assert added == {name: ["softmax", name[1:]] for name in added}
     assert all(list(recipe.active_losses("classify")) == ["softmax"] for recipe in rows.values())
+
+
+def test_rows_whose_losses_are_not_installed_are_refused_with_the_command_that_installs_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("harness.reid.trainer.find_spec", lambda _: None)
+    matrix = load_matrix(ABLATIONS / "losses.yaml", profile="demo")
+    assert [row.id for row in matrix.rows] == ["softmax", "+triplet", "+center"]
+    assert [row.id for row in matrix.refused] == ["+circle", "+contrastive", "+arcface", "+cosface"]
+    for row in matrix.refused:
+        assert re.search(r"losses\.yaml:\d+: ", row.constraint)
+        assert row.constraint.endswith(
+            f"losses.{row.id[1:]} needs pytorch-metric-learning, which is not installed; add the extra losses "
+            "(uv sync --extra losses, or pip install 'ablation-harness[losses]')"
+        )
+
+
+def test_a_loss_that_is_on_and_in_no_stage_is_refused_by_file_line_and_key(tmp_path: Path) -> None:
+    table = tmp_path / "table.yaml"
+    rows = [{"id": "plain", "factors": ["Softmax"]}]
+    rows.append({"id": "circle", "factors": ["Softmax"], "set": {"losses.circle.weight": 1.0}})
+    recipe = str(ABLATIONS / "recipes" / "market1501.yaml")
+    declared = {"title": "T", "recipe": recipe, "seeds": [0], "metrics": ["mAP"], "rows": rows}
+    table.write_text(json.dumps(declared, indent=1), encoding="utf-8")
+    with pytest.raises(InputError) as refused:
+        load_matrix(table, profile="demo")
+    place, message = str(refused.value).split(": losses.circle.weight", 1)[0], str(refused.value)
+    line = 1 + next(n for n, text in enumerate(table.read_text().splitlines()) if "losses.circle.weight" in text)
+    assert place.startswith(f"{table}:{line}")
+    assert (
+        "the loss is on and no stage uses it; add circle to stages.classify.losses or stages.metric.losses" in message
+    )
+    assert '(in row "circle" of' in message
