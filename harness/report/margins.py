@@ -123,7 +123,7 @@ def _study(record: Mapping[str, Any], study: Mapping[str, Any], link: str, metri
     if link:
         parts += ["### Surface", picture(f"{metric.title} over the searched values", link)]
     parts += [_noise(study, metric)]
-    if study["importance"]:
+    if len(study["importance"]) > 1:
         shares = [[code(key), percent(share, metric)] for key, share in study["importance"].items()]
         parts += [
             "### Importance",
@@ -201,8 +201,8 @@ def _noise(study: Mapping[str, Any], metric: Metric) -> str:
     return (
         f"Seeds: a result strays by ±{percent(noise['sd'], metric)} beside what its trial and its seed do to it; "
         f"**{text}** (p {p_text(noise['p_value'])}, analysis of variance). Two trials can be distinguished from "
-        f"{percent(noise['allowed'], metric)} on; {len(near)} of the {len(others)} other complete trials{listed} are "
-        "nearer than that to the best."
+        f"{percent(noise['allowed'], metric)} on; {len(near)} of the {len(others)} other complete trials{listed} "
+        f"{'is' if len(near) == 1 else 'are'} nearer than that to the best."
     )
 
 
@@ -247,17 +247,22 @@ def _cost(study: Mapping[str, Any]) -> str:
     states = ", ".join(f"{count} {state}" for state, count in counts.items())
     text = (
         f"Trials: {states}. {cost['results']:.0f} results (trial x seed) took {three_digits(cost['seconds'] / 3600)} "
-        f"hours on devices and {cost['epochs']:.0f} epochs."
+        f"hours on devices{_epochs(cost['epochs'])}."
     )
-    if not cost["unshared_seconds"]:
+    if cost["unshared_seconds"] <= cost["seconds"]:
         return text
     share = cost["seconds"] / cost["unshared_seconds"]
     return (
         f"{text} Each trained from nothing to its end they would have taken "
-        f"{three_digits(cost['unshared_seconds'] / 3600)} hours and {cost['unshared_epochs']:.0f} epochs: sharing "
+        f"{three_digits(cost['unshared_seconds'] / 3600)} hours{_epochs(cost['unshared_epochs'])}: sharing "
         f"stages{' and pruning' if counts.get('pruned') else ''} leaves {share:.0%} of the time. Points that violate a "
         "constraint are in neither figure; the runs under fresh seeds are not, either."
     )
+
+
+def _epochs(count: float) -> str:
+    """The epochs behind a time; empty for a trainer that counts none."""
+    return f" and {count:.0f} epochs" if count else ""
 
 
 def _draw(record: Mapping[str, Any], study: Mapping[str, Any], path: Path, endings: Sequence[str]) -> list[Path]:

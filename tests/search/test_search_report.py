@@ -102,11 +102,22 @@ def test_the_report_tells_question_verdict_trials_and_cost() -> None:
     assert "pruner median after every 2 epochs" in text
     # 0.8 - 0.7 is within 0.15, 0.8 - 0.6 is not.
     assert "**no difference among the trials that they can show** (p 0.200" in text
-    assert "1 of the 2 other complete trials (3) are nearer" in text
+    assert "1 of the 2 other complete trials (3) is nearer" in text
     assert "these shares may be noise" in text
     assert "budget 3 trials, 2 device hours a study" in text
     assert "3 complete, 1 infeasible, 1 pruned" in text
     assert "sharing stages and pruning leaves 50% of the time" in text
+
+
+def test_a_search_of_one_value_that_shares_nothing_and_counts_no_epochs_says_none_of_it() -> None:
+    record = outcome([0.80, 0.82, 0.84], [0.70, 0.71, 0.72])
+    record["studies"][0] |= {
+        "importance": {E1: 1.0},
+        "cost": {"results": 3.0, "seconds": 3600.0, "unshared_seconds": 3600.0, "epochs": 0.0, "unshared_epochs": 0.0},
+    }
+    text = study_to_markdown(record, [""])
+    assert "Importance" not in text
+    assert text.rstrip().endswith("3 results (trial x seed) took 1.00 hours on devices.")
 
 
 def test_the_report_says_what_the_confirmation_rests_on() -> None:
