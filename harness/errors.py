@@ -12,6 +12,16 @@ class InputError(Exception):
     """
 
 
+class SettingError(InputError):
+    """A setting's value that a trainer refuses in any row."""
+
+    def __init__(self, key: str, message: str) -> None:
+        """Takes the setting's dotted key, and what is wrong with its value."""
+        super().__init__(f"{key}: {message}")
+        self.key = key
+        self.message = message
+
+
 class StageError(Exception):
     """A stage that failed for a known reason. The message is a paragraph: what happened and what to do about it."""
 

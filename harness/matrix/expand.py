@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.errors import InputError
+from harness.errors import InputError, SettingError
 from harness.matrix.assumed import assumptions_of
 from harness.matrix.candidates import Candidate, candidates_of, selected, violated
 from harness.matrix.checks import check_other_profiles, check_rows
@@ -181,7 +181,12 @@ def _judged(
         constraint = violated(candidate, declaration)
         recipe = None if constraint else resolver.recipe(candidate.id, candidate.factors, candidate.settings)
         if recipe is not None:
-            constraint = declaration.recipe.trainer.untrainable(recipe)
+            try:
+                constraint = declaration.recipe.trainer.untrainable(recipe)
+            except SettingError as error:
+                place = resolver.place(candidate.factors, candidate.settings, error.key)
+                row = f'(in row "{candidate.id}" of {declaration.path})'
+                raise InputError(f"{place}: {error.message}\n{row}") from None
         if constraint or recipe is None:
             reason = f"{declaration.document.place(candidate.source)}: {constraint}"
             refused.append(RefusedRow(candidate.id, mentioned(candidate.factors), reason))

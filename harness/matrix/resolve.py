@@ -86,6 +86,12 @@ class Resolver:
         patches = (patch for name, factor in self.factors.items() for patch in factor.patches[factors[name]])
         return overlay(self.base, (*patches, *row_settings, *self._overrides_of(factors)))
 
+    def place(self, factors: Factors, row_settings: Sequence[Setting], key: str) -> str:
+        """``file:line: dotted.key`` of what gives such a row the value at ``key``."""
+        patches = (patch for name, factor in self.factors.items() for patch in factor.patches[factors[name]])
+        settings = (*self.settings, *patches, *row_settings, *self._overrides_of(factors))
+        return locate_origin(settings, tuple(key.split(".")))
+
     def _overrides_of(self, factors: Factors) -> Iterator[Setting]:
         for override in self.overrides:
             governed = self.governed[override.key]

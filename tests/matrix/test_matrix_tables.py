@@ -427,3 +427,19 @@ def test_a_loss_that_is_on_and_in_no_stage_is_refused_by_file_line_and_key(tmp_p
         "the loss is on and no stage uses it; add circle to stages.classify.losses or stages.metric.losses" in message
     )
     assert '(in row "circle" of' in message
+
+
+def test_a_backbone_that_timm_lacks_is_refused_by_file_line_and_key(tmp_path: Path) -> None:
+    factors = {"Deep": {"patch": {"model.backbone": "resnet51"}}}
+    recipe = {"extends": str(ABLATIONS / "recipes" / "market1501.yaml"), "factors": factors}
+    rows = [{"id": "plain", "factors": ["Softmax"]}, {"id": "deep", "factors": ["Softmax", "Deep"]}]
+    table = tmp_path / "table.yaml"
+    declared = {"title": "T", "recipe": recipe, "seeds": [0], "metrics": ["mAP"], "rows": rows}
+    table.write_text(json.dumps(declared, indent=1), encoding="utf-8")
+    line = 1 + next(n for n, text in enumerate(table.read_text().splitlines()) if "resnet51" in text)
+    with pytest.raises(InputError) as refused:
+        load_matrix(table)
+    message = str(refused.value)
+    assert message.startswith(f"{table}:{line}: factors.Deep.patch.model.backbone: timm has no network")
+    assert 'no network "resnet51"; did you mean resnet51q, resnet50' in message
+    assert message.endswith(f'(in row "deep" of {table})')

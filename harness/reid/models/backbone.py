@@ -18,7 +18,7 @@ from timm.models import ResNet
 from timm.models.resnet import Bottleneck
 from torch import Tensor, nn
 
-from harness.errors import InputError
+from harness.errors import InputError, SettingError
 from harness.reid.models.levels import Levels, Options, checked, own_levels, timm_levels
 from harness.reid.models.sources import is_own
 
@@ -39,15 +39,13 @@ def architecture(backbone: str) -> str:
     """The architecture of ``backbone``, which may carry the tag of its weights (``resnet50.a1_in1k``).
 
     Raises:
-        InputError: timm has no network of this name.
+        SettingError: timm has no network of this name.
     """
     name = backbone.partition(".")[0]
     if not timm.is_model(name):
         near = get_close_matches(name, timm.list_models(), n=5, cutoff=0.5) or ["resnet50", "convnext_tiny"]
-        raise InputError(
-            f'model.backbone: timm has no network "{name}"; did you mean {", ".join(near)}? A network of your own is '
-            "named as package.module:function"
-        )
+        message = f'timm has no network "{name}"; did you mean {", ".join(near)}?'
+        raise SettingError("model.backbone", f"{message} A network of your own is named as package.module:function")
     return name
 
 
