@@ -18,7 +18,8 @@ _KINDS = {".svg": "image/svg+xml", ".png": "image/png"}
 _NUMBER_CELL = ' style="text-align:right"'
 
 _STYLE = """
-.report { font: 15px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 0 auto; padding: 1rem; }
+.report { font: 15px/1.5 system-ui, sans-serif; max-width: 82rem; margin: 0 auto; padding: 1rem; }
+.report p, .report ul, .report blockquote { max-width: 60rem; }
 .report h1 { font-size: 1.6rem; line-height: 1.2; }
 .report h2, .report summary { font-size: 1.2rem; font-weight: 600; margin: 1.5rem 0 .5rem; }
 .report summary { cursor: pointer; }
@@ -34,6 +35,12 @@ _STYLE = """
 .report blockquote { margin: 1rem 0; padding: .1rem 1rem; border-left: 4px solid #c80; background: #cc880018; }
 .report img { max-width: 100%; height: auto; background: white; border-radius: 4px; }
 .report code { font-size: .9em; overflow-wrap: anywhere; }
+@media screen and (max-width: 40rem) {
+  .report th, .report td { padding: .3rem .4rem; }
+  .report th[style*=center] { writing-mode: vertical-rl; vertical-align: bottom; }
+  .report p:has(> img) { overflow-x: auto; }
+  .report p > img { max-width: none; width: 42rem; }
+}
 @media print { .report th button::after { content: none; } .report img, .report tr { break-inside: avoid; } }
 """.strip()
 
