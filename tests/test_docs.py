@@ -1,5 +1,6 @@
 """The pages: they build into a site without a warning, and the README stays short."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -24,8 +25,6 @@ def test_the_pages_build_into_a_site_without_a_broken_link_or_an_unknown_name(tm
 
 
 def test_every_file_that_the_readme_links_to_exists() -> None:
-    import re
-
     for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "harness" / "docs").glob("*.md")):
         for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
@@ -33,3 +32,18 @@ def test_every_file_that_the_readme_links_to_exists() -> None:
 
 def test_the_readme_is_read_in_a_few_minutes() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
+
+
+def test_the_readmes_sample_shows_the_numbers_of_the_committed_report() -> None:
+    """Row, mAP and Rank-1 of Table 1's demo; the report has an interval and the paper's number beside each."""
+    shown = re.findall(r"^  (\S+) .*? (\d+\.\d ± \d+\.\d) +(\d+\.\d ± \d+\.\d)$", _text("README.md"), re.MULTILINE)
+    ours = r"([0-9.*]+ ± [0-9.]+) \[[^|]*"
+    report = re.findall(
+        rf"^\| (\S+) \|.*?\| {ours}\| [0-9.]+ \| {ours}\| 3 \|$", _text("reports/table1.md"), re.MULTILINE
+    )
+    assert len(shown) == 9
+    assert shown == [(row, mean_ap.replace("*", ""), rank1.replace("*", "")) for row, mean_ap, rank1 in report]
+
+
+def _text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
