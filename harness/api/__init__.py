@@ -10,3 +10,5 @@ DEFAULT_STORE = ".harness"
 """Where stages are kept unless another store is named."""
 DEFAULT_REPORTS = Path("reports")
 """Where reports are written unless another folder is named."""
+REPORT_FORMATS = ("md", "html", "svg", "png")
+"""What is written of a report unless other formats are named."""

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.api import REPORT_FORMATS
 from harness.api.engine import Engine
 from harness.api.listener import Listener
 from harness.api.outputs import choose_folder
 from harness.api.prepare import Prepared
+from harness.api.report import check_formats
 from harness.api.settle import Settling, note_seeds_by_hand, recorded
 from harness.api.tracking import OUTBOX, TableTracking, table_metrics
 from harness.api.written import write_table
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
 
 _PATIENCE_S = 10.0
 """How long a run that failed waits for the tracker; the next one delivers what was left."""
-REPORT_FORMATS = ("md", "html", "svg", "png")
-"""What is written of a report unless other formats are named."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ def run_table(
     circumstances: Mapping[str, Any] | None = None,
     on_event: "Callable[[Event], None] | None" = None,
     settling: Settling | None = None,
+    formats: Sequence[str] = REPORT_FORMATS,
 ) -> TableRun:
     """Runs a table's plan, tracked, and writes the report if the tracker has all that it needs.
 
@@ -116,14 +117,17 @@ def run_table(
         circumstances: Added to every stage's context; none of it can change a result.
         on_event: Called with every event of the executor.
         settling: Says which runs to add once those of ``prepared`` have ended, until the table is settled.
+        formats: What is written of the report beside its Markdown.
 
     Raises:
-        InputError: If the plan assumes a data set that was not found.
+        InputError: If the plan assumes a data set that was not found, or for an unknown format.
         KeyboardInterrupt: On Ctrl-C, once workers have ended and the tracker knows; the same call goes on later.
     """
     from harness.track import Tracker
 
     listener = listener or Listener()
+    if formats != REPORT_FORMATS:
+        check_formats(formats)
     if prepared.plan.assumed:
         raise InputError(
             f"{prepared.matrix.dataset}: its files are not here, and a plan on its release's counts cannot be run"
@@ -151,7 +155,7 @@ def run_table(
         raise
     with listener.busy("bringing the tracker up to date and writing the report"):
         tracking.keep_finished()
-        return _conclude(prepared, tracker, tracking, outcomes, out, listener)
+        return _conclude(prepared, tracker, tracking, outcomes, out, listener, formats)
 
 
 def _opened(prepared: Prepared, tracker: "Tracker") -> TableTracking:
@@ -195,6 +199,7 @@ def _conclude(
     outcomes: "Mapping[str, Outcome]",
     out: Path | None,
     listener: Listener,
+    formats: Sequence[str],
 ) -> TableRun:
     """Brings the tracker up to date, and writes the report if it has all that it needs."""
     from harness.report import build_report
@@ -210,7 +215,7 @@ def _conclude(
         snapshot = read_snapshot(tracker.uri, prepared.matrix.name, key=tracking.key, downloads=downloads)
         report = build_report(snapshot)
         out, message = choose_folder(out, prepared.matrix.name, prepared.store.root, snapshot)
-        written = write_table(tracker.uri, snapshot, report, out, REPORT_FORMATS)
+        written = write_table(tracker.uri, snapshot, report, out, ("md", *formats))
     except TrackerError as error:  # it was there a moment ago
         tracker.finish_table(tracking.key, succeeded=succeeded)
         tracker.close(0.0)

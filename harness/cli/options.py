@@ -7,6 +7,7 @@ import typer
 
 from harness.api import DEFAULT_REPORTS as DEFAULT_REPORTS
 from harness.api import DEFAULT_STORE as DEFAULT_STORE
+from harness.api import REPORT_FORMATS
 from harness.api.engine import ExecutorName
 from harness.api.folders import read_folders as read_folders
 from harness.api.outputs import RULE
@@ -144,8 +145,15 @@ CachedOption = Annotated[
     ),
 ]
 
-REPORT_FORMATS = ("md", "html", "svg", "png")
-"""What is written of a report unless other formats are named."""
+FormatOption = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="md,html,tex,csv,json,svg,png",
+        help="What to write of the report. html: one file to send; svg, png: figures. Figures take most of the time.",
+    ),
+]
+DEFAULT_FORMATS = ",".join(REPORT_FORMATS)
 
 
 def listed(text: str | None, option: str) -> list[str] | None:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from harness.cli.options import (
+    DEFAULT_FORMATS,
     DEFAULT_STORE,
-    REPORT_FORMATS,
     DataOption,
+    FormatOption,
     JsonOption,
     OutOption,
     ProfileOption,
@@ -26,20 +27,10 @@ if TYPE_CHECKING:
     from harness.display.listener import TerminalListener
     from harness.report import TableReport
 
-_FORMATS = ",".join(REPORT_FORMATS)
-
 TablesArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[TABLE...]", help="Tables by name or file. Without any: all in the tracker.", show_default=False
-    ),
-]
-FormatOption = Annotated[
-    str,
-    typer.Option(
-        "--format",
-        metavar="md,html,tex,csv,json,svg,png",
-        help="What to write. html: one file to send; svg, png: figures.",
     ),
 ]
 RankListsOption = Annotated[
@@ -130,7 +121,7 @@ def report(
     profile: ProfileOption = None,
     data: DataOption = None,
     out: OutOption = None,
-    formats: FormatOption = _FORMATS,
+    formats: FormatOption = DEFAULT_FORMATS,
     rank_lists: RankListsOption = 0,
     row: RowOption = None,
     attention: AttentionOption = None,

@@ -5,12 +5,14 @@ import typer
 from harness.api.engine import Engine
 from harness.cli.ending import seconds_left
 from harness.cli.options import (
+    DEFAULT_FORMATS,
     DEFAULT_STORE,
     AddressOption,
     BudgetOption,
     CachedOption,
     DataOption,
     ExecutorOption,
+    FormatOption,
     JsonOption,
     MaxSeedsOption,
     OutOption,
@@ -50,6 +52,7 @@ def run(
     stage_gpus: StageGpusOption = None,
     store: StoreOption = DEFAULT_STORE,
     out: OutOption = None,
+    formats: FormatOption = DEFAULT_FORMATS,
     reuse: ReuseOption = "code",
     cache: CachedOption = True,
     settle: SettleOption = False,
@@ -70,7 +73,7 @@ def run(
 
     refuse_without_settle(settle, max_seeds, budget)
     refuse_with_settle(settle, rows, seeds)
-    budget_s = seconds_of(budget)
+    budget_s, wanted = seconds_of(budget), tuple(listed(formats, "--format") or ())
     engine, listener = Engine(executor, workers, address, stage_cpus, stage_gpus), TerminalListener(seconds_left)
     prepared = prepare(
         table,
@@ -84,7 +87,7 @@ def run(
         listener=listener,
     )
     settling = Settling(prepared, max_seeds, budget_s, listener) if settle else None
-    ended = run_table(prepared, engine, out, listener, {"decoded_once": cache}, settling=settling)
+    ended = run_table(prepared, engine, out, listener, {"decoded_once": cache}, settling=settling, formats=wanted)
     console = notices()
     if not ended.trained and not ended.failed:
         console.print("nothing to train: every stage was finished before")
@@ -100,9 +103,7 @@ def run(
     else:
         show_table(ended.report, {run.row for run in prepared.plan.runs})
         show_settled(ended.report)
-        console.print(
-            f"the report: {ended.written[0]}; a page to send: {ended.written[1]}; side by side: python -m harness ui",
-            markup=False,
-        )
+        page = "".join(f"; a page to send: {path}" for path in ended.written if path.suffix == ".html")
+        console.print(f"the report: {ended.written[0]}{page}; side by side: python -m harness ui", markup=False)
     if ended.failed:
         raise typer.Exit(1)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.api import DEFAULT_STORE
+from harness.api import DEFAULT_STORE, REPORT_FORMATS
 from harness.api.folders import DataArgument, folders_of
 from harness.api.listener import Listener
 from harness.errors import InputError, did_you_mean
@@ -183,6 +183,7 @@ class Table:
         executor: "ExecutorName" = "local",
         address: str | None = None,
         out: str | Path | None = None,
+        formats: Sequence[str] = REPORT_FORMATS,
         settle: bool = False,
         max_seeds: int | None = None,
         budget_s: float | None = None,
@@ -200,6 +201,7 @@ class Table:
             executor: ``local`` (processes of this machine), ``ray`` or ``inprocess``.
             address: Of a Ray cluster.
             out: The folder of the report; None: ``reports``, unless it holds a better report.
+            formats: What is written of the report beside its Markdown; of ``harness report``'s.
             settle: Whether to add seeds where a comparison is open, until it is decided.
             max_seeds: With ``settle``: most seeds of a row.
             budget_s: With ``settle``: device seconds for seeds beyond the declared ones.
@@ -224,6 +226,7 @@ class Table:
             listener,
             on_event=on_event,
             settling=Settling(prepared, max_seeds, budget_s, listener) if settle else None,
+            formats=tuple(formats),
         )
 
     def sensitivity(

@@ -17,6 +17,7 @@ import pytest
 import warm
 from conftest import (
     DEMO,
+    PLAIN,
     STAGES,
     TWO_AT_ONCE,
     Command,
@@ -66,7 +67,7 @@ def run_until_killed(
         Whether the table was filled: the loss of one worker does not end a run.
     """
     before = trained_so_far(place)
-    running = background(place, "run", "tiny.yaml", *TWO_AT_ONCE, *data)
+    running = background(place, "run", "tiny.yaml", *PLAIN, *TWO_AT_ONCE, *data)
     if span_s is not None:
         moment, victim = draw.uniform(0.0, span_s), draw.choice(["the harness", "everything", "a worker"])
         try:
@@ -111,13 +112,13 @@ MOMENTS = {
 def test_a_first_run_killed_in_each_of_its_phases_ends_as_if_never_killed(make_bare_place: Any, filled: Filled) -> None:
     place = make_bare_place()
     for moment, sign in MOMENTS.items():
-        running = cold_background(place, "run", "tiny.yaml", *TWO_AT_ONCE)
+        running = background(place, "run", "tiny.yaml", *TWO_AT_ONCE)
         wait_for(lambda sign=sign: any(place.glob(sign)), every_s=0.001)
         assert running.poll() is None, moment
-        kill(running, psutil.Process(running.pid).children(recursive=True), everything=True)
+        kill(running, running.workers(), everything=True)
         if "checkpoints" in sign:
             assert_plan_says_where_it_goes_on(place)
-    answer(run_harness(place, "run", "tiny.yaml", *TWO_AT_ONCE, "--json"))
+    answer(run_harness(place, "run", "tiny.yaml", *PLAIN, *TWO_AT_ONCE, "--json"))
     assert_equal_to_uninterrupted(place, filled)
     assert not list(place.rglob("*.partial"))
     assert not list(place.rglob("*.tmp"))
@@ -206,7 +207,7 @@ def test_a_clock_that_jumps_between_runs_forwards_and_back_changes_nothing(
     place: Path, photographs: Path, filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    command = ("run", "tiny.yaml", *TWO_AT_ONCE, "--data", photographs)
+    command = ("run", "tiny.yaml", *PLAIN, *TWO_AT_ONCE, "--data", photographs)
     (tmp_path / "sitecustomize.py").write_text(JUMPING.format(days=400))
     running = cold_background(place, *command)
     wait_for(lambda: any(place.glob(".harness/stages/*/*/checkpoints/step-*.pt")))
@@ -223,7 +224,7 @@ def test_a_clock_that_jumps_between_runs_forwards_and_back_changes_nothing(
 def test_two_harnesses_on_one_table_share_the_work_and_both_finish(
     place: Path, photographs: Path, filled: Filled
 ) -> None:
-    command = ("run", "tiny.yaml", *TWO_AT_ONCE, "--data", photographs, "--json")
+    command = ("run", "tiny.yaml", *PLAIN, *TWO_AT_ONCE, "--data", photographs, "--json")
     both = [background(place, *command, "--out", out) for out in ("one", "other")]
     told = [process.communicate(timeout=900) for process in both]
     assert [process.returncode for process in both] == [0, 0], told
@@ -238,7 +239,7 @@ def test_two_harnesses_on_one_table_share_the_work_and_both_finish(
 def test_ctrl_c_ends_within_seconds_marks_the_runs_and_the_same_command_goes_on(
     harness: Command, place: Path, photographs: Path, filled: Filled
 ) -> None:
-    running = background(place, "run", "tiny.yaml", *TWO_AT_ONCE, "--data", photographs)
+    running = background(place, "run", "tiny.yaml", *PLAIN, *TWO_AT_ONCE, "--data", photographs)
     wait_for(lambda: any(place.glob(".harness/stages/*/*/checkpoints/step-*.pt")))
     os.killpg(running.pid, signal.SIGINT)
     _, told = running.communicate(timeout=900)
@@ -250,13 +251,13 @@ def test_ctrl_c_ends_within_seconds_marks_the_runs_and_the_same_command_goes_on(
     assert {run.info.status for run in runs} == {"KILLED"}
     assert not psutil.pid_exists(running.pid)
 
-    resumed = answer(harness("run", "tiny.yaml", *TWO_AT_ONCE, "--data", photographs, "--json"))
+    resumed = answer(harness("run", "tiny.yaml", *PLAIN, *TWO_AT_ONCE, "--data", photographs, "--json"))
     assert [row["metrics"] for row in resumed["rows"]] == [row["metrics"] for row in filled.answer["rows"]]
     assert_tracked_once(place, filled)
 
 
 def test_a_second_ctrl_c_ends_at_once(place: Path, photographs: Path) -> None:
-    running = background(place, "run", "tiny.yaml", *TWO_AT_ONCE, "--data", photographs)
+    running = background(place, "run", "tiny.yaml", *PLAIN, *TWO_AT_ONCE, "--data", photographs)
     wait_for(lambda: any(place.glob(".harness/stages/*/*")))
     workers = running.workers()
     for _ in range(2):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DEMO, STAGES, Command, Filled, answer, environment, tracked_runs
+from conftest import DEMO, PLAIN, STAGES, Command, Filled, answer, environment, tracked_runs
 
 from harness.reid.files import WEIGHTS
 
@@ -48,7 +48,7 @@ def test_a_truncated_cache_entry_is_told_and_made_again_to_the_same_numbers(
     for decoded in place.glob(".harness/cache/*.npy"):
         decoded.write_bytes(decoded.read_bytes()[:500])
 
-    done = harness("run", "tiny.yaml", *DEMO, "--data", photographs, "--json")
+    done = harness("run", "tiny.yaml", *PLAIN, *DEMO, "--data", photographs, "--json")
     assert "is damaged" in done.stderr
     assert "damaged cache of decoded images (it has 500 bytes instead of" in done.stderr
     # The truncated stage and the three evaluations; two classify and the other metric stage are whole.
@@ -65,7 +65,7 @@ def test_a_truncated_photograph_fails_the_rows_with_its_name_and_the_table_says_
     checked = harness("data", "check", own_photographs, code=1)
     assert photograph.name in checked.stdout
 
-    done = harness("run", "tiny.yaml", *DEMO, "--rows", "1", "--data", own_photographs, "--json", code=1)
+    done = harness("run", "tiny.yaml", *PLAIN, *DEMO, "--rows", "1", "--data", own_photographs, "--json", code=1)
     assert photograph.name in answer(done)["rows"][0]["reason"]
     assert photograph.name in (place / "reports" / "tiny.md").read_text(encoding="utf-8")
 
@@ -79,7 +79,7 @@ def test_a_photograph_that_is_deleted_or_misnamed_is_told_by_the_check(harness: 
 
 def test_a_folder_that_is_deleted_ends_with_its_name(harness: Command, own_photographs: Path) -> None:
     shutil.rmtree(own_photographs / "query")
-    done = harness("run", "tiny.yaml", *DEMO, "--data", own_photographs, code=2)
+    done = harness("run", "tiny.yaml", *PLAIN, *DEMO, "--data", own_photographs, code=2)
     assert "query" in done.stderr
 
 
@@ -88,7 +88,7 @@ def test_a_store_that_cannot_be_written_to_is_told_before_anything_runs(
 ) -> None:
     (place / "file").write_text("in the way", encoding="utf-8")
     for data in (("--data", photographs), ()):
-        done = harness("run", "tiny.yaml", *DEMO, *data, "--store", "file/store", code=2)
+        done = harness("run", "tiny.yaml", *PLAIN, *DEMO, *data, "--store", "file/store", code=2)
         assert "error: " in done.stderr
         assert "file/store" in done.stderr
 
@@ -106,7 +106,7 @@ def test_a_read_only_store_can_be_planned_with_and_listed_and_a_run_says_what_it
     assert listed is not None
     assert f"{STAGES} stages, " in listed.stdout
     assert "beside them decoded images" in listed.stdout
-    done = with_a_mount(mount, place, "run", "tiny.yaml", *DEMO, "--data", photographs)
+    done = with_a_mount(mount, place, "run", "tiny.yaml", *PLAIN, *DEMO, "--data", photographs)
     assert done is not None
     assert done.returncode == 2
     assert "Read-only file system: expected a folder that can be written to" in done.stderr
@@ -119,7 +119,7 @@ def test_a_photograph_that_cannot_be_read_ends_with_its_name_before_anything_run
     photograph = a_photograph(own_photographs)
     photograph.unlink()
     photograph.symlink_to("nowhere")
-    done = harness("run", "tiny.yaml", *DEMO, "--data", own_photographs, code=2)
+    done = harness("run", "tiny.yaml", *PLAIN, *DEMO, "--data", own_photographs, code=2)
     assert f"{photograph.name}: cannot be read (No such file or directory)" in done.stderr
 
 
@@ -128,14 +128,14 @@ def test_a_report_that_cannot_be_written_is_told_and_nothing_is_trained_again(
 ) -> None:
     filled.lend_store(place)
     (place / "reports").write_text("in the way", encoding="utf-8")
-    done = harness("run", "tiny.yaml", *DEMO, "--data", photographs, code=2)
+    done = harness("run", "tiny.yaml", *PLAIN, *DEMO, "--data", photographs, code=2)
     assert "reports" in done.stderr
     (place / "reports").unlink()
     figure = place / "reports" / "figures" / "tiny-results.png"
     figure.mkdir(parents=True)
     done = harness("report", "tiny", code=2)
     assert f"{figure.relative_to(place)}: Is a directory: expected a file, or nothing" in done.stderr
-    told = answer(harness("run", "tiny.yaml", *DEMO, "--data", photographs, "--out", "other", "--json"))
+    told = answer(harness("run", "tiny.yaml", *PLAIN, *DEMO, "--data", photographs, "--out", "other", "--json"))
     assert told["stages"]["trained"] == 0
 
 
@@ -146,7 +146,7 @@ def test_a_tracker_that_cannot_be_told_hides_no_number_and_the_next_run_delivers
     database = place / "mlflow.db"
     whole = database.read_bytes()
     database.write_bytes(b"not a database")
-    done = harness("run", "tiny.yaml", *DEMO, "--data", photographs)
+    done = harness("run", "tiny.yaml", *PLAIN, *DEMO, "--data", photographs)
     assert "mlflow.db accepts no results now" in done.stderr
     assert "`harness sync` or the next run delivers them" in done.stderr
     assert "no report: the tracker does not answer" in done.stdout
@@ -155,7 +155,7 @@ def test_a_tracker_that_cannot_be_told_hides_no_number_and_the_next_run_delivers
     assert not (place / "reports").exists()
 
     database.write_bytes(whole)
-    harness("run", "tiny.yaml", *DEMO, "--data", photographs)
+    harness("run", "tiny.yaml", *PLAIN, *DEMO, "--data", photographs)
     report = (place / "reports" / "tiny.md").read_text(encoding="utf-8")
     assert all(value in report for value in values)
     assert [run.info.status for run in tracked_runs(place)] == ["FINISHED"] * 4
@@ -175,7 +175,7 @@ def with_a_mount(mount: str, place: Path, *words: str | Path) -> subprocess.Comp
 def test_a_full_disk_fails_the_rows_with_what_to_do_and_the_same_command_goes_on(
     harness: Command, place: Path, photographs: Path, filled: Filled
 ) -> None:
-    words = ("run", "tiny.yaml", *DEMO, "--rows", "1", "--json", "--data", photographs)
+    words = ("run", "tiny.yaml", *PLAIN, *DEMO, "--rows", "1", "--json", "--data", photographs)
     (place / ".harness").mkdir()
     done = with_a_mount("mount -t tmpfs -o size=2m tmpfs .harness", place, *words)
     if done is None:
@@ -187,14 +187,14 @@ def test_a_full_disk_fails_the_rows_with_what_to_do_and_the_same_command_goes_on
     assert "nothing more can be written. Free space" in json.loads(done.stdout)["rows"][0]["reason"]
     assert "nothing more can be written" in (place / "reports" / "tiny.md").read_text(encoding="utf-8")
 
-    healed = answer(harness("run", "tiny.yaml", *DEMO, "--rows", "1", "--data", photographs, "--json"))
+    healed = answer(harness("run", "tiny.yaml", *PLAIN, *DEMO, "--rows", "1", "--data", photographs, "--json"))
     assert healed["rows"][0]["metrics"] == filled.answer["rows"][0]["metrics"]
 
 
 def test_a_hand_kept_version_is_trusted_on_request_said_and_marked(
     harness: Command, place: Path, photographs: Path
 ) -> None:
-    command = ("run", "tiny.yaml", *DEMO, "--rows", "1", "--data", photographs, "--json", "--reuse", "version")
+    command = ("run", "tiny.yaml", *PLAIN, *DEMO, "--rows", "1", "--data", photographs, "--json", "--reuse", "version")
     done = harness(*command)
     assert "hand-kept version" in done.stderr
     report = (place / "reports" / "tiny.md").read_text(encoding="utf-8")

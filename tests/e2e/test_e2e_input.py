@@ -14,6 +14,7 @@ from conftest import Command
         (["run", "tiny.yaml", "--profile", "demo", "--data", "nowhere"], "there is no such folder"),
         (["run", "tiny.yaml", "--profile", "paper"], "looked in"),
         (["run", "tiny.yaml", "--rows", "9"], '"9"'),
+        (["run", "tiny.yaml", "--profile", "demo", "--format", "mdd"], 'did you mean "md"?'),
         (["run", "tiny.yaml", "--seeds", "0,x"], 'found "x"'),
         (["run", "tiny.yaml", "--set", "losses.quadruplet.epsilon=1"], "did you mean"),
         (["run", "tiny.yaml", "--set", "nothing"], "expected KEY=VALUE"),

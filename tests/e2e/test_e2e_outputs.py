@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import answer, run_harness
+from conftest import PLAIN, answer, run_harness
 
 pytestmark = pytest.mark.slow
 
@@ -24,21 +24,21 @@ def test_a_run_of_part_of_a_table_keeps_the_rest_and_replaces_no_fuller_report(t
     report, aside = toy_place / "reports" / "toy.md", toy_place / ".harness" / "reports" / "toy.md"
 
     # Alone it is written: there is nothing better.
-    run_harness(toy_place, "run", "toy.yaml", *INPROCESS, "--rows", "plain", "--seeds", "0")
+    run_harness(toy_place, "run", "toy.yaml", *PLAIN, *INPROCESS, "--rows", "plain", "--seeds", "0")
     assert "not run" in text_of(report)
-    run_harness(toy_place, "run", "toy.yaml", *INPROCESS)
+    run_harness(toy_place, "run", "toy.yaml", *PLAIN, *INPROCESS)
     whole = text_of(report)
     assert "not run" not in whole
 
     # Of the same code it keeps what the tracker knows of the rest.
-    done = run_harness(toy_place, "run", "toy.yaml", *INPROCESS, "--rows", "plain", "--seeds", "0")
+    done = run_harness(toy_place, "run", "toy.yaml", *PLAIN, *INPROCESS, "--rows", "plain", "--seeds", "0")
     assert "stays as it is" not in done.stderr
     assert text_of(report) == whole
 
     # Of other code the rest does not compare.
     code = toy_place / "toy.py"
     code.write_text(text_of(code).replace("/ 100", "/ 200"), encoding="utf-8")
-    done = run_harness(toy_place, "run", "toy.yaml", *INPROCESS, "--rows", "plain", "--json")
+    done = run_harness(toy_place, "run", "toy.yaml", *PLAIN, *INPROCESS, "--rows", "plain", "--json")
     assert "note: reports/toy.md is of another run, with rows that this one lacks, and stays as it is" in done.stderr
     assert answer(done)["reports"][0] == str(aside)
     assert text_of(report) == whole
@@ -48,11 +48,11 @@ def test_a_run_of_part_of_a_table_keeps_the_rest_and_replaces_no_fuller_report(t
 def test_what_the_store_holds_of_the_rest_is_kept_in_a_tracker_that_never_saw_it(
     toy_place: Path, empty_tracker: Path
 ) -> None:
-    run_harness(toy_place, "run", "toy.yaml", *INPROCESS)
+    run_harness(toy_place, "run", "toy.yaml", *PLAIN, *INPROCESS)
     (toy_place / "mlflow.db").write_bytes((empty_tracker / "mlflow.db").read_bytes())
     for left in toy_place.glob("mlflow.db-*"):
         left.unlink()
-    done = answer(run_harness(toy_place, "run", "toy.yaml", *INPROCESS, "--rows", "plain", "--json"))
+    done = answer(run_harness(toy_place, "run", "toy.yaml", *PLAIN, *INPROCESS, "--rows", "plain", "--json"))
     assert done["stages"]["trained"] == 0
     assert "not run" not in text_of(toy_place / "reports" / "toy.md")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DEMO, TINY, Command, answer
+from conftest import DEMO, PLAIN, TINY, Command, answer
 
 from harness.units import UNITS, read_units
 
@@ -65,7 +65,7 @@ def test_a_metric_of_one_s_own_is_in_the_table_by_query_and_part_of_its_identity
 def test_a_metric_that_misbehaves_fails_its_rows_and_a_name_that_is_taken_is_refused(
     harness: Command, own_place: Path, photographs: Path
 ) -> None:
-    words = ("run", "own.yaml", *DEMO, "--rows", "1", "--data", photographs, "--json")
+    words = ("run", "own.yaml", *PLAIN, *DEMO, "--rows", "1", "--data", photographs, "--json")
     done = harness(*words, "--set", "evaluation.metrics.length.implementation=own:wrong", code=1)
     (row,) = json.loads(done.stdout)["rows"]
     assert 'metric "length": returned 2 values, expected' in row["reason"]

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from conftest import DEMO, MakePlace, answer, run_harness, steps_of, tracked_runs
+from conftest import DEMO, PLAIN, MakePlace, answer, run_harness, steps_of, tracked_runs
 
 SHORT = ("--rows", "1", "--seeds", "0", "--set", "stages.classify.epochs=1", "--workers", "1")
-ONE_ROW = ("run", "tiny.yaml", *DEMO, *SHORT, "--json")
+ONE_ROW = ("run", "tiny.yaml", *PLAIN, *DEMO, *SHORT, "--json")
 
 
 def test_a_second_machine_trains_nothing_and_tracks_the_same(

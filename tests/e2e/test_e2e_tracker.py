@@ -4,13 +4,13 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import answer, run_harness
+from conftest import PLAIN, answer, run_harness
 from trackers import PAGE, http_server, silent_server
 
 pytestmark = pytest.mark.slow
 
 IN_TIME_S = 15.0
-INPROCESS = ("--executor", "inprocess")
+INPROCESS = ("--executor", "inprocess", *PLAIN)
 
 
 @pytest.mark.parametrize("words", [("report", "toy"), ("report",), ("ui",), ("sync",)], ids=" ".join)

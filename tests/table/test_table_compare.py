@@ -17,7 +17,7 @@ from harness.track import list_tables, read_snapshot
 @pytest.fixture
 def table(folder: Path) -> Table:
     table = declare()
-    table.run(executor="inprocess", progress=False)
+    table.run(executor="inprocess", progress=False, formats=())
     return table
 
 
@@ -44,7 +44,7 @@ def test_versions_say_which_functions_changed_and_by_what_the_numbers_did(table:
     code = (folder / "toy.py").read_text()
     (folder / "toy.py").write_text(code.replace("0.1 * np.arange(4)", "0.3 * np.arange(4)"))
     sys.modules.pop("toy")
-    declare().run(executor="inprocess", progress=False)
+    declare().run(executor="inprocess", progress=False, formats=())
     found = ask(f"toy@{old.parent_id[:9]}", "toy")
     assert found["mixed"] == ["code version"]
     assert [(one["what"], one["parts"]) for one in found["code"]] == [("toy", ["train"])]

@@ -40,7 +40,7 @@ def test_a_call_of_the_page_runs(call: str, folder: Path) -> None:
     table = harness.Table("table.yaml")
     names = {"harness": harness, "Path": Path, "table": table, "name": "market1501"}
     if "run(" not in call and call.startswith("table."):
-        table.run(executor="inprocess", progress=False)
+        table.run(executor="inprocess", progress=False, formats=())
     if "csv" in call:
         (folder / "results.csv").write_text("a,b,s,m\n0,0,0,0.5\n1,0,0,0.6\n0,1,0,0.7\n1,1,0,0.9\n")
     if "FEATURES" in call:

@@ -15,7 +15,7 @@ def report(*words: str) -> str:
 
 def test_two_tables_come_alone_and_side_by_side_with_their_claims_apart(folder: Path) -> None:
     for name in ("toy", "other"):
-        declare(name=name).run(executor="inprocess", progress=False, seeds=[0, 1])
+        declare(name=name).run(executor="inprocess", progress=False, formats=(), seeds=[0, 1])
     assert report("toy", "other", "--style", "paper", "--columns", "score,seeds", "--out", "out") == ""
     files = {path.name: path.read_text() for path in (folder / "out").iterdir()}
     assert sorted(files) == ["other-claims.tex", "other.tex", "toy-claims.tex", "toy-other.tex", "toy.tex"]

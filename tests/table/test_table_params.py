@@ -17,6 +17,6 @@ def test_a_parameter_that_a_row_has_not_reads_as_none(folder: Path, monkeypatch:
         return {"steps": settings.steps} | ({"margin": settings.gain} if settings.gain > 0.6 else {})
 
     monkeypatch.setattr(StepTrainer, "params", params)
-    declare().run(executor="inprocess", progress=False, seeds=[0], rows=["plain", "more"])
+    declare().run(executor="inprocess", progress=False, formats=(), seeds=[0], rows=["plain", "more"])
     found = {run.row: (run.params["steps"], run.params["margin"]) for run in read_snapshot(None, "toy").runs}
     assert found == {"plain": ("3", "none"), "idle": ("3", "none"), "more": ("3", "0.7")}

@@ -33,7 +33,7 @@ def declare(**changes: Any) -> Table:
 @pytest.fixture
 def table(folder: Path) -> Table:
     table = declare()
-    ended = table.run(executor="inprocess", progress=False)
+    ended = table.run(executor="inprocess", progress=False, formats=())
     assert (ended.trained, ended.failed, ended.undelivered) == (6, [], "")
     return table
 
@@ -86,7 +86,7 @@ def test_a_second_run_trains_nothing_and_the_plan_knows_it(table: Table) -> None
     plan = table.plan(rows=["more"], seeds=[5], progress=False)
     assert (plan.to_run, plan.rows.id.tolist(), plan.stages.seeds.tolist()) == (1, ["more"], [[5]])
     assert "toy: 1 rows" in plan._repr_html_()
-    assert table.run(executor="inprocess", progress=False).trained == 0
+    assert table.run(executor="inprocess", progress=False, formats=()).trained == 0
 
 
 def test_the_report_shows_itself_with_its_figures_inside(table: Table) -> None:
@@ -105,7 +105,7 @@ def test_the_report_shows_itself_with_its_figures_inside(table: Table) -> None:
 def test_rows_without_a_common_seed_are_reported_without_a_gain(folder: Path) -> None:
     table = declare(rows=ROWS[:2], claims=[])
     for row, seeds in (("plain", [0, 1]), ("more", [2])):
-        ended = table.run(rows=[row], seeds=seeds, executor="inprocess", progress=False, out=folder / "out")
+        ended = table.run(rows=[row], seeds=seeds, executor="inprocess", progress=False, formats=(), out=folder / "out")
         assert ended.failed == []
     assert table.results().groupby("row").size().to_dict() == {"plain": 4, "more": 2}  # two metrics a seed
     assert "| Gain=more" in (folder / "out" / "toy.md").read_text()
@@ -113,7 +113,7 @@ def test_rows_without_a_common_seed_are_reported_without_a_gain(folder: Path) ->
 
 def test_events_reach_the_callback(folder: Path) -> None:
     seen: list[str] = []
-    declare().run(executor="inprocess", progress=False, on_event=lambda event: seen.append(event.kind))
+    declare().run(executor="inprocess", progress=False, formats=(), on_event=lambda event: seen.append(event.kind))
     assert seen.count("succeeded") == 6
     assert "progress" in seen
 
@@ -121,7 +121,7 @@ def test_events_reach_the_callback(folder: Path) -> None:
 def test_two_tables_are_open_at_once(folder: Path) -> None:
     first, second = declare(), Table.declare("other", title="T", recipe=TOY, seeds=[3], metrics=["loss"], rows=ROWS[:1])
     for table in (first, second):
-        table.run(executor="inprocess", progress=False)
+        table.run(executor="inprocess", progress=False, formats=())
     assert (len(first.results()), len(second.results())) == (12, 2)
 
 
@@ -129,9 +129,9 @@ def test_an_interrupted_run_leaves_a_table_that_goes_on(folder: Path) -> None:
     (folder / "die").touch()  # the toy raises KeyboardInterrupt behind its second step, as Ctrl-C in a notebook does
     table = declare()
     with pytest.raises(KeyboardInterrupt):
-        table.run(executor="inprocess", progress=False)
+        table.run(executor="inprocess", progress=False, formats=())
     (folder / "die").unlink()
-    assert table.run(executor="inprocess", progress=False).failed == []
+    assert table.run(executor="inprocess", progress=False, formats=()).failed == []
     assert (table["plain"].load(seed=0) / "began_at").read_text() == "2"
 
 

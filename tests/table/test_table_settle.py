@@ -13,7 +13,7 @@ def test_seeds_are_added_to_open_rows_alone_and_the_plan_bounds_them(folder: Pat
     table = declare()  # "more" gains 0.2 under every seed
     assert table.plan(progress=False).settling == {}
     planned = table.plan(settle=True, max_seeds=6, progress=False).settling
-    ended = table.run(executor="inprocess", settle=True, max_seeds=6, progress=False)
+    ended = table.run(executor="inprocess", settle=True, max_seeds=6, progress=False, formats=())
     assert ended.failed == []
     seeds = table.results().groupby("row").seed.nunique()
     assert seeds["plain"] == seeds["more"] > seeds["most"] == 2  # no claim names "most"

@@ -64,7 +64,7 @@ def whys(table: Path, **options: object) -> dict[str, set[tuple[object, ...]]]:
 
 def test_each_reason_is_named(table: Path) -> None:
     assert whys(table) == {}  # nothing is finished, so there is nothing to compare with
-    harness.Table(table).run(progress=False)
+    harness.Table(table).run(progress=False, formats=())
     assert whys(table) == {}
     assert whys(table, overrides={"add": 2.0}) == {"score": {("setting", "settings.add", 1.0, 2.0, ())}}
     helper = table.parent / "helper.py"
@@ -80,14 +80,14 @@ def test_each_reason_is_named(table: Path) -> None:
 
 
 def test_the_command_says_it_and_what_an_older_store_did_not_record(table: Path) -> None:
-    harness.Table(table).run(progress=False)
+    harness.Table(table).run(progress=False, formats=())
     shutil.rmtree(Path(".harness/origins"))
     mine = table.parent / "mine.py"
     mine.write_text(mine.read_text().replace("settings.add)", "settings.add * 1)"))
     ended = CliRunner().invoke(app, ["plan", str(table), "--why"])
     assert "code: it changed; what in it was not recorded" in ended.output
     assert "parent prepare: another result (see there)" in ended.output
-    harness.Table(table).run(progress=False)
+    harness.Table(table).run(progress=False, formats=())
     mine.write_text(mine.read_text().replace("settings.add * 1)", "settings.add * 2)"))
     ended = CliRunner().invoke(app, ["plan", str(table), "--why"])
     assert "code mine: score" in ended.output

@@ -41,6 +41,6 @@ def declare(folder: Path) -> Declare:
 def run(folder: Path) -> Runs:
     def go(table: Path, **options: Any) -> TableRun:
         prepared = prepare(table, store=str(folder / "store"), **options)
-        return run_table(prepared, Engine("inprocess"), folder / "reports")
+        return run_table(prepared, Engine("inprocess"), folder / "reports", formats=())
 
     return go
