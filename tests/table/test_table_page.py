@@ -29,7 +29,7 @@ TABLE: dict[str, Any] = {
 
 
 def test_the_page_pairs_commands_with_calls() -> None:
-    assert len(CALLS) == 13
+    assert len(CALLS) == 14
 
 
 @pytest.mark.parametrize("call", CALLS)
