@@ -70,7 +70,7 @@ def _pairs(report: TableReport) -> list[str]:
 
 
 def _games(report: TableReport) -> list[str]:
-    """Every complete factorial with its effects; what they mean is said before the first."""
+    """Every complete factorial that was measured, with its effects; what they mean is said before the first."""
     order = [row.id for row in report.ours]
     parts = [
         "Where rows hold every combination of some factors, effects need no model. A *Shapley value* is what a factor "
@@ -78,7 +78,8 @@ def _games(report: TableReport) -> list[str]:
         "sum of what each gains alone. p (Holm), corrected for all the effects of all these tables, is that of "
         f"{report.metrics[0].title}; [ , ] is the uncorrected 95 % interval."
     ]
-    for game in report.insight.games:
+    games = [each for each in report.insight.games if any(gains for _, gains in (*each.values, *each.interactions))]
+    for game in games:
         header = ["effect", *(metric.title for metric in report.metrics), "p (Holm)"]
         measured = [("", *effect) for effect in game.values]
         measured += [("interaction ", *effect) for effect in game.interactions]
@@ -96,7 +97,7 @@ def _games(report: TableReport) -> list[str]:
             f"{block_text(player)} is not alone: {'; '.join(text)}." for player, text in game.also.items() if text
         ]
         parts.append(bullets([*map(escaped, besides), *_unlike(report, named)]))
-    return parts if report.insight.games else []
+    return parts if games else []
 
 
 def _p_of(gain: Gain | None) -> str:

@@ -176,7 +176,8 @@ def build_report(snapshot: Snapshot) -> TableReport:
     ranked = bool(cited) and not not_comparable
     arranged = _ranked([*cited, *rows], metrics[0]) if ranked else [*cited, *rows]
     for metric in metrics:
-        arranged = _marked(arranged, metric, among_cited=ranked)
+        if not measurements.other_units([row.id for row in rows], metric.key):  # no row is the best of two test sets
+            arranged = _marked(arranged, metric, among_cited=ranked)
     insight = gain_insight(declared, measurements, keys)
     return TableReport(
         name=snapshot.table,

@@ -355,6 +355,23 @@ def test_queries_of_one_name_in_two_test_sets_are_other_queries(
     assert (message in report.notes) == (not paired)
 
 
+def test_no_row_is_the_best_of_two_test_sets_and_their_factorial_has_no_effects(tmp_path: Path) -> None:
+    settings = {"a": [], "b": ["A"], "c": ["B"], "d": ["A", "B"]}
+
+    def report_of(name: str, sources: Sequence[str]) -> TableReport:
+        runs = [
+            run(row, 0, {"mAP": value}, artifacts=queries(tmp_path / f"{name}{row}", [value] * 2, source=source))
+            for row, value, source in zip(settings, (0.4, 0.6, 0.5, 0.7), sources, strict=True)
+        ]
+        return build_report(snapshot(small_table(settings), runs))
+
+    alike, apart = report_of("alike", ["x"] * 4), report_of("apart", ["x", "x", "y", "y"])
+    assert [row.cells["mAP"].place for row in alike.rows] == [None, 2, None, 1]
+    assert [row.cells["mAP"].place for row in apart.rows] == [None] * 4
+    assert "Shapley value" in to_markdown(alike)
+    assert "Shapley value" not in to_markdown(apart)
+
+
 def test_all_rows_of_another_test_set_are_in_one_note(tmp_path: Path) -> None:
     sources = {"a": "market", "b": "market", "c": "duke", "d": "duke"}
     runs = [
