@@ -15,6 +15,7 @@ from harness.report.wording import (
     differs_column,
     fraction_text,
     gain_text,
+    gains_in,
     interval_text,
     level_text,
     notice,
@@ -115,7 +116,8 @@ def to_latex_claims(report: TableReport) -> str:
         )
         lines.append([latex_text(text) for text in texts])
     header = ["Claim", "Rows", "Metric", "Paper", "Measured", "p (Holm)", "Verdict"]
-    caption = f"Claims of {report.title}; {report.heading}. Gains in percentage points with their 95 % interval."
+    unit = gains_in(report.metric_of(claim.metric) for claim in report.claims)
+    caption = f"Claims of {report.title}; {report.heading}. Gains in {unit} with their 95 % interval."
     columns = r"p{0.3\textwidth}lp{0.11\textwidth}rlrl"
     return _environment(caption, f"{report.name}-claims", columns, header, lines)
 

@@ -18,6 +18,7 @@ from harness.report.wording import (
     differs_column,
     fraction_text,
     gain_text,
+    gains_in,
     interval_text,
     level_text,
     notice,
@@ -193,8 +194,8 @@ def _claims(report: TableReport) -> list[str]:
             ]
         )
     sentences = [
-        "Gains in percentage points, positive where they favour the claim; [ , ] is the 95 % interval, over what both "
-        "rows have in common.",
+        f"Gains in {gains_in(report.metric_of(claim.metric) for claim in report.claims)}, positive where they favour "
+        "the claim; [ , ] is the 95 % interval, over what both rows have in common.",
         "p (Holm): how often chance alone brings so large a gain or loss where there is none, corrected for all claims "
         "of this table.",
         "*Reproduced*: in favour, p ≤ 0.05. *Contradicted*: against, p ≤ 0.02. *Inconclusive*: neither.",

@@ -8,7 +8,7 @@ from harness.report.insight import Gain
 from harness.report.marks import NOTHING, bullets, escaped, number, telling_table
 from harness.report.model import TableReport
 from harness.report.vocabulary import p_text
-from harness.report.wording import NEEDED, block_text, gain_text, game_text, needed_text, players_text, versus
+from harness.report.wording import NEEDED, block_text, gain_text, gains_in, game_text, needed_text, players_text, versus
 
 
 def effects_section(report: TableReport) -> list[str]:
@@ -55,8 +55,9 @@ def _pairs(report: TableReport) -> list[str]:
             ]
         )
     text = (
-        "Matched pairs: rows that differ in one factor alone, with it and without it. Gains in percentage points, "
-        f"positive is better; p (Holm), corrected for all these pairs, and what follows are those of {first.title}."
+        "Matched pairs: rows that differ in one factor alone, with it and without it. Gains in "
+        f"{gains_in(report.metrics)}, positive is better; p (Holm), corrected for all these pairs, and what follows "
+        f"are those of {first.title}."
     )
     if any(line[-2] for line in lines):
         text += f" Seeds needed, where p is above 0.05: {NEEDED}"

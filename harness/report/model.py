@@ -415,7 +415,7 @@ def _run_notes(run: RunRecord) -> list[str]:
 
 
 def _method(rows: Sequence[TableRow], unit: str) -> tuple[str, ...]:
-    """How the numbers were come by."""
+    """Returns how the numbers were measured, in sentences."""
     estimates = [cell.measured for row in rows for cell in row.cells.values() if cell.measured]
     chances = [estimate.chance for estimate in estimates if estimate.chance]
     units = sorted({chance.units for chance in chances if chance.units})
@@ -423,8 +423,8 @@ def _method(rows: Sequence[TableRow], unit: str) -> tuple[str, ...]:
     if units:
         counted = " or ".join(f"{count:,}" for count in units)
         sentences.append(
-            "[ , ] is the 95 % interval of the result to expect from training again under other seeds and asking other "
-            f"queries: both are sources of chance (these asked {counted} {unit})."
+            "[ , ] is the 95 % interval of the result to expect from training again under other seeds and testing on "
+            f"other {unit}: both are sources of chance (here {counted} {unit})."
         )
     if any(not chance.units for chance in chances):
         sentences.append(

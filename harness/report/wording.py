@@ -1,6 +1,6 @@
 """How numbers and verdicts read: the words that every written form of a report shares."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from harness.report.claims import Judgement
 from harness.report.effects import Block, Game
@@ -53,6 +53,14 @@ def gain_text(gain: Gain | Judgement | None, metric: Metric) -> str:
     if estimate is None:
         return NOTHING
     return f"{percent(estimate.mean, metric, signed=True)} {interval_text(estimate, metric, signed=True)}".strip()
+
+
+def gains_in(metrics: Iterable[Metric]) -> str:
+    """The unit in which gains of these metrics are printed."""
+    kinds = {metric.percent for metric in metrics}
+    if kinds == {True}:
+        return "percentage points"
+    return "the metric's own unit" if kinds == {False} else "percentage points, or the metric's own unit"
 
 
 def axis_text(metric: Metric) -> str:
