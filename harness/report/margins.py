@@ -100,7 +100,7 @@ def _question(record: Mapping[str, Any], metric: Metric) -> str:
     lines = [
         *(f"{code(key)}: {escaped(text)}" for key, text in record["space"].items()),
         *(f"only points with {code(rule)}; others were never trained" for rule in record["constraints"]),
-        f"measured: {metric.title}, the mean over the seeds {_listed(record['seeds'])}, on {data}",
+        f"measured: {metric.title}, the mean over the {_seeds(record['seeds'])}, on {data}",
         f"sampler {record['sampler']}, {_pruner(record['pruner'])}, budget {', '.join(limits)} a study",
     ]
     return tuned + "\n\n" + "\n".join(f"- {line}" for line in lines)
@@ -168,7 +168,7 @@ def _points(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric)
         if result["value"] is None
     ]
     below = (
-        f"Measured under the fresh seeds {_listed(record['confirm'])}, since the value that chose the best point "
+        f"Measured under the fresh {_seeds(record['confirm'])}, since the value that chose the best point "
         f"({chosen}) flatters it, and {_confirmed_on(record, study)}. The difference is "
         "paired over all that both points have in common."
     )
@@ -196,7 +196,7 @@ def _noise(study: Mapping[str, Any], metric: Metric) -> str:
     best = study["best"]
     others = [trial for trial in complete if trial["number"] != best["number"]]
     near = [trial for trial in others if metric.gain(best["value"] - trial["value"]) <= noise["allowed"]]
-    listed = f" ({_listed([trial['number'] for trial in near])})" if near else ""
+    listed = f" ({', '.join(str(trial['number']) for trial in near)})" if near else ""
     text = "the trials differ" if _differ(study) else "no difference among the trials that they can show"
     return (
         f"Seeds: a result strays by ±{percent(noise['sd'], metric)} beside what its trial and its seed do to it; "
@@ -311,5 +311,5 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _listed(values: Sequence[int]) -> str:
-    return ", ".join(map(str, values))
+def _seeds(values: Sequence[int]) -> str:
+    return f"seed{'s' if len(values) > 1 else ''} {', '.join(map(str, values))}"
