@@ -454,7 +454,7 @@ def test_a_tracker_that_is_down_costs_no_time_and_what_waits_is_delivered_once_w
     all_is_said.set()  # until here nothing was even tried: whoever says something waits for nobody
     assert tracker.flush(patience_s=0.5).undelivered == 1
     delivery = tracker.close(patience_s=1.0)
-    assert time.monotonic() - start < 20.0  # MLflow's client alone retries for minutes
+    assert time.monotonic() - start < 60.0  # MLflow's client alone retries for minutes
     assert delivery.undelivered == 2
     assert "2 runs wait for the tracker" in str(delivery)
     assert "harness sync" in str(delivery)

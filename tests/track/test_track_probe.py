@@ -221,7 +221,7 @@ def test_whatever_asks_the_tracker_reaches_it_first(name: str, tmp_path: Path, m
     started = time.monotonic()
     with pytest.raises(TrackerError, match=r"^the tracker http://127\.0\.0\.1:9 cannot be reached"):
         ASKING[name](f"http://{USER}127.0.0.1:9", tmp_path)
-    assert time.monotonic() - started < 15.0
+    assert time.monotonic() - started < 60.0
 
 
 def test_what_mlflow_raises_later_is_told_in_a_sentence_too(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
