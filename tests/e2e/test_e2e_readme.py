@@ -66,7 +66,10 @@ def readme_place(place: Path) -> Path:
 
 
 OWN_CODE = ("digits.py", "digits_recipe.yaml", "digits.yaml")
-DATA_PAGE = ("ablations/shop.yaml", "my_data.py", "ablations/my_shop.yaml", "ablations/my_fruit.yaml")
+DATA_PAGE = (
+    *("ablations/shop.yaml", "ablations/across.yaml"),
+    *("my_data.py", "ablations/my_shop.yaml", "ablations/my_fruit.yaml"),
+)
 """Run by ``test_e2e_data_page``."""
 
 
