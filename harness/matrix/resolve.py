@@ -83,14 +83,17 @@ class Resolver:
 
     def values(self, factors: Factors, row_settings: Sequence[Setting]) -> Values:
         """The values of such a row, not validated, without what a factor's function would change."""
-        patches = (patch for name, factor in self.factors.items() for patch in factor.patches[factors[name]])
-        return overlay(self.base, (*patches, *row_settings, *self._overrides_of(factors)))
+        return overlay(self.base, self._above_base(factors, row_settings))
 
     def place(self, factors: Factors, row_settings: Sequence[Setting], key: str) -> str:
         """``file:line: dotted.key`` of what gives such a row the value at ``key``."""
-        patches = (patch for name, factor in self.factors.items() for patch in factor.patches[factors[name]])
-        settings = (*self.settings, *patches, *row_settings, *self._overrides_of(factors))
-        return locate_origin(settings, tuple(key.split(".")))
+        return locate_origin((*self.settings, *self._above_base(factors, row_settings)), tuple(key.split(".")))
+
+    def _above_base(self, factors: Factors, row_settings: Sequence[Setting]) -> Iterator[Setting]:
+        for name, factor in self.factors.items():
+            yield from factor.patches[factors[name]]
+        yield from row_settings
+        yield from self._overrides_of(factors)
 
     def _overrides_of(self, factors: Factors) -> Iterator[Setting]:
         for override in self.overrides:
