@@ -30,10 +30,9 @@ def read_folders(texts: Sequence[str] | None) -> Folders | None:
     """
     folders: dict[str, Path] = {}
     for text in texts or ():
-        name, equals, folder = text.partition("=")
-        if not equals or "/" in name or Path(text).exists():
-            name, folder = "", text
-        if not folder or (equals and not name and folder != text):
+        named = "=" in text and "/" not in text.partition("=")[0] and not Path(text).exists()
+        name, folder = text.split("=", 1) if named else ("", text)
+        if not folder or (named and not name):
             raise InputError(f'--data "{text}": expected DIR or NAME=DIR')
         if name in folders:
             which = f"of {name}" if name else "without a name"

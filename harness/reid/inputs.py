@@ -124,12 +124,11 @@ def open_inputs(recipes: Sequence[Recipe], request: InputRequest) -> Inputs:
     Raises:
         InputError: If something is missing or damaged, or a row trains and tests on sets that do not go together.
     """
-    settings = [recipe.model_dump() for recipe in recipes]
-    sets = named_sets(settings, training_only=request.training_only)
-    for row in settings:
-        for dataset in sets_of(row, training_only=request.training_only):
-            if sets[name_of(dataset)] != dataset:
-                raise InputError(f'data: two different layouts are called "{name_of(dataset)}"; name one otherwise')
+    sets: dict[str, Named] = {}
+    for data in (recipe.data for recipe in recipes):
+        for read in (data.trained_on,) if request.training_only else (data.trained_on, data.tested_on):
+            if sets.setdefault(name_of(read), read) != read:
+                raise InputError(f'data: two different layouts are called "{name_of(read)}"; name one otherwise')
     opened: dict[str, Dataset] = {}
     parts = []
     for name, dataset in sets.items():
