@@ -133,13 +133,13 @@ def _names(tables: Sequence[str] | None) -> list[str]:
     return names
 
 
-def check_formats(formats: Sequence[str]) -> None:
-    """Raises an InputError unless every format is one that reports are written in."""
+def check_formats(formats: Sequence[str], known: Sequence[str] = ()) -> None:
+    """Raises an InputError unless every format is ``known``: by default, one that reports are written in."""
     from harness.report import FORMATS
 
     for name in formats:
-        if name not in FORMATS:
-            raise InputError(f'--format "{name}": {did_you_mean(name, FORMATS)}')
+        if name not in (known or FORMATS):
+            raise InputError(f'--format "{name}": {did_you_mean(name, known or FORMATS)}')
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from harness.api.listener import Listener
 from harness.api.outputs import choose_folder
 from harness.api.plan import estimates_of
 from harness.api.prepare import Prepared, prepare
+from harness.api.report import check_formats
 from harness.api.speeds import known_speeds
 from harness.api.tracking import final_metrics, table_key
 from harness.errors import InputError, did_you_mean
@@ -205,9 +206,7 @@ def run_sensitivity(
 
     listener = listener or Listener()
     plan, first = prepared.plan, prepared.base.prepared
-    for name in formats:
-        if name not in FORMATS:
-            raise InputError(f'--format "{name}": {did_you_mean(name, FORMATS)}')
+    check_formats(formats, FORMATS)
     if plan.assumed:
         raise InputError(f"{first.matrix.dataset}: its files are not here, and a plan on its counts cannot be run")
     store, name = first.store, f"{first.matrix.name}-sensitivity"
