@@ -150,7 +150,7 @@ FormatOption = Annotated[
     typer.Option(
         "--format",
         metavar="md,html,tex,csv,json,svg,png",
-        help="What to write of the report. html: one file to send; svg, png: figures. Figures take most of the time.",
+        help="What to write of the report. html: one file to send; svg, png: figures.",
     ),
 ]
 DEFAULT_FORMATS = ",".join(REPORT_FORMATS)
