@@ -50,7 +50,7 @@ DEMO = ("--profile", "demo", "--workers", "1")
 """One stage at a time: every worker more imports torch for seconds."""
 TWO_AT_ONCE = ("--profile", "demo", "--workers", "2")
 PLAIN = ("--format", "md")
-"""A report without figures, which take longer to draw than the tiny table to train."""
+"""A report without figures, which most tests do not look at."""
 STAGES = 7
 """Rows 1 and 3 share stage 1: two "classify", two "metric", three evaluations."""
 
