@@ -7,6 +7,7 @@ libraries: their versions are recorded, not hashed.
 
 import ast
 import hashlib
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -45,6 +46,9 @@ WITHOUT_INFLUENCE = tuple(
 """Packages and modules that cannot change what a stage computes, by the import rules that a test enforces."""
 
 _DIGEST_BYTES = 16
+
+_State = tuple[int, int, int, int]
+"""Changes whenever a file's contents do."""
 
 
 def code_digest(roots: tuple[str, ...]) -> str:
@@ -92,7 +96,7 @@ def reached_modules(roots: Sequence[str]) -> dict[str, Path]:
         neighbours = _neighbourhood(name, path)
         for imported in _imports(name, path):
             top = imported.partition(".")[0]
-            if top == name.partition(".")[0] or (neighbours and _module_file(neighbours, top) is not None):
+            if top == name.partition(".")[0] or (neighbours and _module_file(str(neighbours), top) is not None):
                 waiting.extend(_with_packages(imported))
     return found
 
@@ -129,11 +133,12 @@ def code_parts(roots: Sequence[str]) -> dict[str, dict[str, str]]:
     Names are those of functions, classes (``Net``), methods (``Net.forward``) and variables; any other statement of a
     module is under ``...``. Code with equal ``code_digest`` has equal parts.
     """
-    return {name: _parts(_tree(path)) for name, path in sorted(reached_modules(roots).items())}
+    return {name: _parts(path, _state(path)).copy() for name, path in sorted(reached_modules(roots).items())}
 
 
-def _parts(tree: ast.Module) -> dict[str, str]:
-    found: dict[str, list[str]] = {}
+@lru_cache(maxsize=1024)
+def _parts(path: Path, state: _State) -> dict[str, str]:
+    tree, found = _parsed(path, state), dict[str, list[str]]()
     for node in (node for node in tree.body if not has_no_effect(node, in_text=False)):
         if isinstance(node, ast.ClassDef):
             methods = [inner for inner in node.body if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef)]
@@ -175,30 +180,29 @@ def mentions(reference: str, word: str) -> bool:
 def locate_module(name: str) -> Path | None:
     """Returns the source file of a module without importing it or its packages; None if there is none."""
     top, *rest = name.split(".")
-    folder: Path | None
-    path: Path | None
+    folder: str | None
+    path: str | None
     if top == _OUR_PACKAGE:
-        folder = Path(__file__).parent
-        path = folder / "__init__.py"
+        folder = str(Path(__file__).parent)
+        path = f"{folder}/__init__.py"
     else:
         spec = PathFinder.find_spec(top, [*sys.path, str(Path.cwd())])
         if spec is None:
             return None
-        path = Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
-        folder = next((Path(place) for place in spec.submodule_search_locations or ()), None)
+        path = spec.origin if spec.origin and spec.origin.endswith(".py") else None
+        folder = next(iter(spec.submodule_search_locations or ()), None)
     for part in rest:
         if folder is None:
             return None
         path = _module_file(folder, part)
-        folder = folder / part if (folder / part).is_dir() else None
-    return path
+        folder = f"{folder}/{part}"
+    return Path(path) if path else None
 
 
-def _module_file(folder: Path, name: str) -> Path | None:
-    for path in (folder / name / "__init__.py", folder / f"{name}.py"):
-        if path.is_file():
-            return path
-    return None
+def _module_file(folder: str, name: str) -> str | None:
+    # Thousands of files are asked for: a ``Path`` for each costs more than all the rest of the walk.
+    candidates = (f"{folder}/{name}/__init__.py", f"{folder}/{name}.py")
+    return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113
 
 
 def _neighbourhood(name: str, path: Path) -> Path | None:
@@ -213,10 +217,6 @@ def _with_packages(name: str) -> Iterator[str]:
     """Returns the module and the packages that contain it, whose ``__init__`` runs as well."""
     parts = name.split(".")
     return (".".join(parts[: count + 1]) for count in range(len(parts)))
-
-
-_State = tuple[int, int, int, int]
-"""Changes whenever a file's contents do."""
 
 
 def _state(path: Path) -> _State:
