@@ -12,3 +12,5 @@ DEFAULT_REPORTS = Path("reports")
 """Where reports are written unless another folder is named."""
 REPORT_FORMATS = ("md", "html", "svg", "png")
 """What is written of a report unless other formats are named."""
+SENSITIVITY_FORMATS = ("md", "html", "json")
+"""What a page on assumptions can be written as, and is."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.report import Source, TableReport
     from harness.track import Experiment, Snapshot
 
-    Claims = Path | Sequence[Claim | Mapping[str, Any]] | None
+    Claims = str | Path | Sequence[Claim | Mapping[str, Any]] | None
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 """The endings of files that are read, and what separates their cells."""

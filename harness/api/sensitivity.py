@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.api import SENSITIVITY_FORMATS
 from harness.api.engine import Engine
 from harness.api.listener import Listener
 from harness.api.outputs import choose_folder
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from harness.execute import Outcome, Slot
     from harness.report.sensitivity import Sensitivity, Variation
 
-FORMATS = ("md", "html", "json")
-"""What a page on assumptions is written as."""
 _UNFOLDED = ("What changes",)
 
 
@@ -189,7 +188,7 @@ def run_sensitivity(
     engine: Engine,
     out: Path | None,
     listener: Listener | None = None,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] = SENSITIVITY_FORMATS,
 ) -> "tuple[Sensitivity, list[Path]]":
     """Trains what the variations still lack and writes ``TABLE-sensitivity`` in each of ``formats``.
 
@@ -197,7 +196,7 @@ def run_sensitivity(
     heading from then on. Called again, it goes on where it stopped.
 
     Raises:
-        InputError: If the plan assumes a data set, or a format is none of ``FORMATS``.
+        InputError: If the plan assumes a data set, or a format is none of ``SENSITIVITY_FORMATS``.
     """
     from harness.files import replace_text
     from harness.names import file_name
@@ -206,7 +205,7 @@ def run_sensitivity(
 
     listener = listener or Listener()
     plan, first = prepared.plan, prepared.base.prepared
-    check_formats(formats, FORMATS)
+    check_formats(formats, SENSITIVITY_FORMATS)
     if plan.assumed:
         raise InputError(f"{first.matrix.dataset}: its files are not here, and a plan on its counts cannot be run")
     store, name = first.store, f"{first.matrix.name}-sensitivity"

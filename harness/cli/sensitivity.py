@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from harness.api import SENSITIVITY_FORMATS
 from harness.api.engine import Engine
 from harness.cli.ending import seconds_left
 from harness.cli.options import (
@@ -26,6 +27,8 @@ from harness.cli.options import (
 )
 from harness.display.console import notices, print_json
 from harness.formatting import counted
+
+_FORMATS = ",".join(SENSITIVITY_FORMATS)
 
 
 def sensitivity(
@@ -55,7 +58,7 @@ def sensitivity(
     address: AddressOption = None,
     store: StoreOption = DEFAULT_STORE,
     out: OutOption = None,
-    formats: Annotated[str, typer.Option("--format", metavar="md,html,json", help="What to write.")] = "md,html,json",
+    formats: Annotated[str, typer.Option("--format", metavar=_FORMATS, help="What to write of the page.")] = _FORMATS,
     json: JsonOption = False,
 ) -> None:
     """Judge a table's claims again under each alternative of each assumption, one at a time.

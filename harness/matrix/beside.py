@@ -80,7 +80,7 @@ class Beside:
         return tuple(Claim(**claim.model_dump()) for claim in self._spec.claims)
 
 
-def read_beside(source: Path | Sequence[Any] | None) -> Beside:
+def read_beside(source: str | Path | Sequence[Any] | None) -> Beside:
     """Reads what is said of runs that exist already.
 
     Args:
@@ -89,8 +89,8 @@ def read_beside(source: Path | Sequence[Any] | None) -> Beside:
     Raises:
         InputError: For anything that is wrong in it, by file, line and key.
     """
-    if isinstance(source, Path):
-        return Beside(read_yaml(source))
+    if isinstance(source, str | Path):
+        return Beside(read_yaml(Path(source)))
     claims = [asdict(claim) if is_dataclass(claim) and not isinstance(claim, type) else claim for claim in source or ()]
     return Beside(Document("claims", {"claims": claims}, {}))
 

@@ -1,8 +1,9 @@
 """The parts of a table as Python objects, which say what YAML says and are checked as it is."""
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +88,12 @@ def plain(value: Any) -> Any:
         return {name: plain(own) for name, own in declared.items() if own != defaults[name]}
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | type | Set):
+        return [plain(inner) for inner in value]
+    if isinstance(value, Integral) and not isinstance(value, bool):  # NumPy's
+        return int(value)
     if callable(value):
         return _reference(value)
     return value

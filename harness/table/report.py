@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness.api import DEFAULT_REPORTS
 from harness.files import regular_file
+from harness.table.arguments import texts
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.api.existing import Claims
+    from harness.api.existing import Claims, Columns
     from harness.report import TableReport
     from harness.track import Snapshot
 
@@ -54,9 +55,9 @@ class Report:
         Raises:
             InputError: For a column that there is not, or a cell that cannot be read.
         """
-        from harness.api.existing import Columns, snapshot_of_frame
+        from harness.api.existing import snapshot_of_frame
 
-        return cls.of(snapshot_of_frame(frame, Columns(factors, seed, metrics, units), claims, name))
+        return cls.of(snapshot_of_frame(frame, _columns(factors, seed, metrics, units), claims, name))
 
     @classmethod
     def from_csv(
@@ -70,9 +71,9 @@ class Report:
         claims: "Claims" = None,
     ) -> "Report":
         """The same from a CSV file; errors name file and line."""
-        from harness.api.existing import Columns, snapshot_of_file
+        from harness.api.existing import snapshot_of_file
 
-        return cls.of(snapshot_of_file(Path(path), Columns(factors, seed, metrics, units), claims))
+        return cls.of(snapshot_of_file(Path(path), _columns(factors, seed, metrics, units), claims))
 
     @classmethod
     def from_mlflow(
@@ -85,9 +86,9 @@ class Report:
         claims: "Claims" = None,
     ) -> "Report":
         """The same from the runs of an MLflow experiment (``factors=["params.lr"]``, ``seed="params.seed"``)."""
-        from harness.api.existing import Columns, snapshot_of_experiment
+        from harness.api.existing import snapshot_of_experiment
 
-        return cls.of(snapshot_of_experiment(experiment, Columns(factors, seed, metrics), claims))
+        return cls.of(snapshot_of_experiment(experiment, _columns(factors, seed, metrics), claims))
 
     @classmethod
     def of(cls, snapshot: "Snapshot") -> "Report":
@@ -149,8 +150,9 @@ class Report:
         from harness.api.report import check_formats
         from harness.api.written import write_table
 
-        check_formats(formats)
-        return write_table(None, self.snapshot, self.model, Path(out), formats)
+        wanted = texts("formats", formats) or []
+        check_formats(wanted)
+        return write_table(None, self.snapshot, self.model, Path(out), wanted)
 
     def __repr__(self) -> str:
         return f"Report({self.model.name}: {self.model.heading})"
@@ -159,3 +161,15 @@ class Report:
         """The report as HTML that holds its figures, for a notebook."""
         with TemporaryDirectory() as folder:
             return regular_file(self.write(folder, ("html",))[0]).read_text(encoding="utf-8")
+
+
+def _columns(
+    factors: Sequence[str],
+    seed: str,
+    metrics: Sequence[str] | Mapping[str, Mapping[str, Any]],
+    units: Sequence[str] = (),
+) -> "Columns":
+    from harness.api.existing import Columns
+
+    measured = metrics if isinstance(metrics, Mapping) else texts("metrics", metrics) or []
+    return Columns(texts("factors", factors) or [], seed, measured, texts("units", units) or [])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from harness.api import DEFAULT_STORE
 from harness.api.folders import DataArgument, folders_of
 from harness.errors import InputError
-from harness.table.table import listener_for
+from harness.table.arguments import listener_for
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.api import DEFAULT_STORE, REPORT_FORMATS
+from harness.api import DEFAULT_STORE, REPORT_FORMATS, SENSITIVITY_FORMATS
 from harness.api.folders import DataArgument, folders_of
 from harness.api.listener import Listener
 from harness.errors import InputError, did_you_mean
+from harness.table.arguments import check_settling, listener_for, seed_list, texts
 from harness.table.declare import Recipe, Row, plain
 from harness.table.report import Report
 from harness.table.row import TableRow
@@ -116,12 +117,12 @@ class Table:
             "name": name,
             "title": title,
             "recipe": recipe,
-            "seeds": list(seeds),
-            "metrics": list(metrics),
+            "seeds": seeds,
+            "metrics": metrics,
             **more,
         }
-        declared |= {"rows": list(rows)} if rows else {}
-        declared |= {"claims": list(claims)} if claims else {}
+        declared |= {"rows": rows} if rows else {}
+        declared |= {"claims": claims} if claims else {}
         declared |= {"generate": generate} if generate else {}
         declaration = read_declaration({key: plain(value) for key, value in declared.items()})
         return cls(declaration, profile=profile, data=data, overrides=overrides, store=store)
@@ -226,7 +227,7 @@ class Table:
             listener,
             on_event=on_event,
             settling=Settling(prepared, max_seeds, budget_s, listener) if settle else None,
-            formats=tuple(formats),
+            formats=tuple(texts("formats", formats) or ()),
         )
 
     def sensitivity(
@@ -237,7 +238,9 @@ class Table:
         seeds: Sequence[int] | None = None,
         workers: int | None = None,
         executor: "ExecutorName" = "local",
+        address: str | None = None,
         out: str | Path | None = None,
+        formats: Sequence[str] = SENSITIVITY_FORMATS,
         progress: bool = True,
     ) -> "pd.DataFrame":
         """Judges the claims again under each alternative of each assumption, one at a time, and writes the page.
@@ -252,7 +255,9 @@ class Table:
             seeds: Instead of the declared ones.
             workers: Stages at a time.
             executor: ``local``, ``ray`` or ``inprocess``.
+            address: Of a Ray cluster.
             out: The folder of the page; None: as for reports.
+            formats: What is written of the page, among ``md``, ``html`` and ``json``.
             progress: Whether to show bars, in a terminal or a notebook.
 
         Raises:
@@ -267,16 +272,22 @@ class Table:
         listener = listener_for(progress=progress)
         prepared = prepare_sensitivity(
             self._declaration,
-            assumptions=assumptions,
-            claims=claims,
-            seeds=None if seeds is None else list(seeds),
+            assumptions=texts("assumptions", assumptions),
+            claims=texts("claims", claims),
+            seeds=seed_list(seeds),
             overrides=self._overrides,
             listener=listener,
             profile=self._profile,
             data=self._data,
             store=self._store,
         )
-        found, _ = run_sensitivity(prepared, Engine(executor, workers), None if out is None else Path(out), listener)
+        found, _ = run_sensitivity(
+            prepared,
+            Engine(executor, workers, address),
+            None if out is None else Path(out),
+            listener,
+            texts("formats", formats) or (),
+        )
         return pd.DataFrame(sensitivity_lines(found))
 
     def report(self) -> Report:
@@ -338,7 +349,8 @@ class Table:
 
     def __getitem__(self, row: str) -> TableRow:
         if row not in self.rows:
-            raise InputError(f'"{row}" is no row of {self.name}; {did_you_mean(row, self.rows)}')
+            shown = f'"{row}"' if isinstance(row, str) else repr(row)
+            raise InputError(f"{shown} is no row of {self.name}; {did_you_mean(str(row), self.rows)}")
         return TableRow(row, lambda seed: self._prepare([row], None if seed is None else [seed], Listener()))
 
     def __repr__(self) -> str:
@@ -351,37 +363,9 @@ class Table:
             self._declaration,
             profile=self._profile,
             data=self._data,
-            rows=None if rows is None else list(rows),
-            seeds=None if seeds is None else list(seeds),
+            rows=texts("rows", rows),
+            seeds=seed_list(seeds),
             overrides=self._overrides,
             store=self._store,
             listener=listener,
         )
-
-
-def check_settling(settle: bool, without: Mapping[str, object], only_with: Mapping[str, object]) -> None:
-    """Checks that the arguments fit ``settle``, which begins with the table's own rows and seeds.
-
-    Args:
-        settle: Whether the table is to be settled.
-        without: Arguments that go without ``settle`` alone, by name; None where not given.
-        only_with: Arguments that go with ``settle`` alone.
-
-    Raises:
-        InputError: For one that does not fit.
-    """
-    for name, value in without.items():
-        if settle and value is not None:
-            raise InputError(f"{name}={value!r}: settling begins with the table's own rows and seeds; leave it out")
-    for name, value in only_with.items():
-        if not settle and value is not None:
-            raise InputError(f"{name}={value!r}: goes with settle=True")
-
-
-def listener_for(*, progress: bool) -> Listener:
-    """Returns what shows progress in a terminal or a notebook, or nothing."""
-    if not progress:
-        return Listener()
-    from harness.display.listener import TerminalListener
-
-    return TerminalListener()

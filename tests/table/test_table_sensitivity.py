@@ -44,6 +44,10 @@ def test_each_alternative_is_tried_alone_on_the_rows_that_claims_need(folder: Pa
     assert [one["assumption"] for one in page["variations"]] == ["", "steps"]
     text = (folder / "out" / "toy-sensitivity.md").read_text()
     assert text.startswith("# A toy: every verdict survives its 1 alternative")
+    declare().sensitivity(executor="inprocess", progress=False, out=folder / "page", formats=["html"])
+    assert [path.name for path in (folder / "page").iterdir()] == ["toy-sensitivity.html"]
+    with pytest.raises(InputError, match='--format "tex": '):
+        declare().sensitivity(progress=False, formats=["tex"])
 
 
 def test_the_command_says_the_cost_first_and_goes_on_where_it_stopped(folder: Path) -> None:
