@@ -40,8 +40,8 @@ HARNESS = {
 }
 """The packages that a package may import besides itself and the shared modules; ``cli`` may import everything."""
 
-EXCEPTIONS = {("api", "report"): {("reid",)}, ("api", "doctor"): {("reid",)}}
-"""Pictures of a retrieval's images are drawn from the method's own data, whose sets ``doctor`` looks for."""
+EXCEPTIONS = {("api", one): {("reid",)} for one in ("data", "doctor", "report")}
+"""The method's data sets: ``data`` reads them whole, ``doctor`` looks for them, ``report`` draws their images."""
 
 METHOD = {
     "spec": set(),

@@ -1,17 +1,13 @@
 """``harness data make`` and ``harness data check``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from harness.cli.options import JsonOption
 from harness.display.console import counting, notices, print_json
 from harness.errors import InputError, did_you_mean
-from harness.names import file_name
-
-if TYPE_CHECKING:
-    from harness.reid.layout import Named
 
 data_app = typer.Typer(name="data", help="Make a synthetic data set, or check one.", no_args_is_help=True)
 
@@ -62,40 +58,13 @@ def check(
 
     Exit code 1 if any image cannot be read.
     """
-    from harness.reid.data.check import check_dataset
-    from harness.reid.data.known import recognise
-    from harness.reid.data.readers import read_dataset
-    from harness.reid.data.sheet import write_sheet
+    from harness.api.data import check_data
+    from harness.display.listener import TerminalListener
 
-    declared = dataset and Path(dataset).suffix in {".yaml", ".yml"}
-    names = _declared_in(Path(dataset), directory) if dataset and declared else {"": dataset or recognise(directory)}
-    reports = []
-    for called, name in names.items():
-        with counting(f"reading {called}".rstrip()) as progress:
-            reports.append(check_dataset(name, directory, progress=progress))
-        if sheet is not None:
-            place = sheet if len(names) == 1 else sheet.with_stem(f"{sheet.stem}-{file_name(called)}")
-            written = write_sheet(read_dataset(name, directory).dataset, place)
-            notices().print(f"{written}: images of each split", markup=False)
+    found = check_data(directory, dataset, sheet, TerminalListener())
     if json:
-        print_json(reports[0].to_json() if len(reports) == 1 else [found.to_json() for found in reports])
+        print_json(found[0].to_json() if len(found) == 1 else [one.to_json() for one in found])
     else:
-        typer.echo("\n".join(line for found in reports for line in found.lines()))
-    if any(found.unreadable for found in reports):
+        typer.echo("\n".join(line for one in found for line in one.lines()))
+    if any(one.unreadable for one in found):
         raise typer.Exit(1)
-
-
-def _declared_in(table: Path, directory: Path) -> "dict[str, Named]":
-    """The data sets that a table's rows read, by what they are called: of several, those that lie in the folder."""
-    from harness.matrix import load_matrix
-    from harness.reid.inputs import find_sets, named_sets
-
-    sets = named_sets([row.recipe.model_dump() for row in load_matrix(table).rows])
-    if not sets:
-        raise InputError(f"{table}: its rows name no data set")
-    found = find_sets(sets, [directory], {})
-    if not found.roots:
-        return sets  # reading the first says what is missing
-    for name in found.missing:
-        notices().print(f"{name} is not in {directory}", markup=False)
-    return {name: sets[name] for name in found.roots}
