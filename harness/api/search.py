@@ -72,6 +72,7 @@ def _run(
             "measured": {prepared.metric.key: asdict(prepared.metric)},
             "claims": [asdict(claim) for claim in prepared.search.claims],
             "studies": studies,
+            "folders": _folders(prepared, studies),
         }
         record["effects"] = tuned_to_json(record)
         write_result(prepared.result_file, record)
@@ -149,6 +150,13 @@ def _units_checked(
     return True
 
 
+def _folders(prepared: PreparedSearch, studies: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Returns the folders of the confirming stages that have a result, on this machine, by the stage."""
+    results = [result for study in studies for point in study["confirmed"].values() for result in point]
+    ended = [result["evaluation"] for result in results if result["value"] is not None]
+    return {evaluation: str(prepared.store.fetch(evaluation, (UNITS,))) for evaluation in ended}
+
+
 def _study(
     prepared: PreparedSearch, trials: "Trials", executor: "Executor", tracking: StudyTracking, listener: Listener
 ) -> dict[str, Any]:
@@ -170,10 +178,6 @@ def _study(
             named["reference"] = trials.reference
         scores = points.evaluate(named, search.confirm, "confirm")
         results = {point: confirmed(scores, point) for point in named}
-        for result in (result for point in results.values() for result in point):
-            if result["value"] is not None:
-                prepared.store.fetch(result["evaluation"], (UNITS,))
-            result["folder"] = str(prepared.store.folder(result["evaluation"]))
     chosen = best["params"] if best else {}
     edges = {key: search.space[key].edge(value) for key, value in chosen.items()}
     return {

@@ -12,9 +12,11 @@ def measurements_of(record: Mapping[str, Any], confirmed: Mapping[str, Iterable[
     """Confirming runs as measurements.
 
     Args:
-        record: A search's outcome; see ``harness.search.result``.
+        record: A search's outcome; see ``harness.search.result``. ``folders`` are those of its confirming stages on
+            this machine; without them intervals are over seeds alone.
         confirmed: The results by seed of each point, by the name of its row.
     """
+    folders = record.get("folders", {})
     runs = tuple(
         RunRecord(
             run_id=result["evaluation"],
@@ -25,7 +27,7 @@ def measurements_of(record: Mapping[str, Any], confirmed: Mapping[str, Iterable[
             metrics={record["metric"]: result["value"]},
             params={},
             tags={},
-            artifacts=Path(result["folder"]) if result["folder"] else None,
+            artifacts=Path(folder) if (folder := folders.get(result["evaluation"])) else None,
             url=None,
         )
         for name, results in confirmed.items()

@@ -59,7 +59,10 @@ def study_to_markdown(record: Mapping[str, Any], links: Sequence[str]) -> str:
         f"rows of {code(record['table'])}.",
     ]
     if record["synthetic"]:
-        parts.append("Synthetic data: this shows that the search runs; it says nothing about the paper's margins.")
+        searched = " and ".join(map(code, record["space"]))
+        parts.append(
+            f"Synthetic data: this shows that the search runs; on real data other values of {searched} may be best."
+        )
     parts += [_question(record, metric), *tuned_section(record, metric)]
     for study, link in zip(record["studies"], links, strict=True):
         parts += _study(record, study, link, metric)
@@ -289,7 +292,7 @@ def _draw(record: Mapping[str, Any], study: Mapping[str, Any], path: Path, endin
         ylabel=y,
         metric=metric_of(record["measured"], record["metric"]),
         reference=(float(reference[x]), float(reference[y])) if reference else None,
-        title=f"Row {study['row']}: {len(complete)} complete trials on held-out identities",
+        title=f"Row {study['row']}: {len(complete)} complete trials on held-out data",
     )
     return save(figure, path, endings)
 

@@ -440,4 +440,4 @@ def _provenance(snapshot: Snapshot) -> dict[str, str]:
     devices = {device for run in snapshot.runs if (device := provenance_of(run, "device"))}
     if devices:
         facts["device"] = "; ".join(sorted(devices))
-    return {name: facts[name] for name in (*_FACTS, *sorted(facts.keys() - set(_FACTS))) if name in facts}
+    return {name: facts[name] for name in (*_FACTS, *sorted(facts.keys() - set(_FACTS))) if facts.get(name)}

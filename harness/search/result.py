@@ -89,9 +89,13 @@ def describe_search(search: Search) -> dict[str, Any]:
 
 
 def write_result(path: Path, record: Mapping[str, Any]) -> None:
-    """Writes a study's outcome, renamed into place whole."""
+    """Writes a study's outcome, renamed into place whole.
+
+    Its ``folders`` are left out: the file may move with its store, or be read on another machine.
+    """
+    kept = {key: value for key, value in record.items() if key != "folders"}
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(path, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False))
+    replace_text(path, json.dumps(kept, indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def _dimension_text(dimension: Mapping[str, Any]) -> str:

@@ -167,6 +167,17 @@ def test_csv_and_json_say_the_same_in_fractions() -> None:
     assert data["claims"][0]["verdict"] == "reproduced"
 
 
+def test_provenance_has_no_line_for_what_there_is_not() -> None:
+    from harness.report.markdown import to_markdown
+
+    taken = small()
+    lines = {}
+    for data in ("market1501", ""):  # a function that reads no data set
+        shown = Snapshot(**{**vars(taken), "provenance": {**taken.provenance, "dataset": data}})
+        lines[data] = [line for line in to_markdown(build_report(shown)).splitlines() if "| data set |" in line]
+    assert lines == {"market1501": ["| data set | market1501 |"], "": []}
+
+
 def test_an_unknown_format_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
     with pytest.raises(InputError, match='report format "jsn": did you mean "json"'):
         write_report(build_report(small()), tmp_path, ("jsn",))

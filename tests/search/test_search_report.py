@@ -15,8 +15,7 @@ PAPER = {E1: 0.5, E2: 0.2}
 
 def results(values: list[float], name: str) -> list[dict[str, Any]]:
     return [
-        {"seed": seed, "value": value, "evaluation": f"{name}{seed}", "reason": "", "folder": ""}
-        for seed, value in enumerate(values)
+        {"seed": seed, "value": value, "evaluation": f"{name}{seed}", "reason": ""} for seed, value in enumerate(values)
     ]
 
 
@@ -107,6 +106,15 @@ def test_the_report_tells_question_verdict_trials_and_cost() -> None:
     assert "budget 3 trials, 2 device hours a study" in text
     assert "3 complete, 1 infeasible, 1 pruned" in text
     assert "sharing stages and pruning leaves 50% of the time" in text
+
+
+def test_a_search_on_synthetic_data_warns_of_the_values_that_it_searched() -> None:
+    record = outcome([0.8], [0.7]) | {"space": {"optimizer.rate": "0.001 to 0.1, on a logarithmic scale"}}
+    for trial_ in record["studies"][0]["trials"]:
+        trial_["params"] = {"optimizer.rate": trial_["params"][E1]}
+    text = study_to_markdown(record, [""])
+    assert "on real data other values of `optimizer.rate` may be best." in text
+    assert "margins" not in text.partition("# ")[2].partition("\n")[2]  # besides the title
 
 
 def test_a_search_of_one_value_that_shares_nothing_and_counts_no_epochs_says_none_of_it() -> None:
