@@ -14,8 +14,9 @@ from harness.matrix.beside import Beside, read_beside, read_modes
 from harness.matrix.declaration import Declaration, read_declaration
 from harness.matrix.expand import dataset_of, declarable, expand, load_matrix, settings_of
 from harness.matrix.export import matrix_to_json, recipe_to_yaml
+from harness.matrix.factors import Factor
 from harness.matrix.matrix import Assumption, Cited, Claim, Matrix, RefusedRow, Row, Settle
-from harness.matrix.recipe import Factor, Profile
+from harness.matrix.recipe import Profile
 
 __all__ = [
     "Assumption",

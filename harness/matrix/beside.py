@@ -13,9 +13,9 @@ from pydantic import Field
 
 from harness.errors import InputError
 from harness.matrix.matrix import Claim
-from harness.matrix.recipe import known, validated
 from harness.matrix.schema import ClaimSpec, Declared, MetricSpec
 from harness.matrix.source import Document, read_yaml
+from harness.matrix.validation_errors import known, validated
 from harness.trainer import Metric
 from harness.trainers import metric_from
 

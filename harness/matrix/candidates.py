@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from harness.errors import InputError, did_you_mean
 from harness.matrix.declaration import Declaration
+from harness.matrix.factors import Factor
 from harness.matrix.generate import generated_rows
 from harness.matrix.levels import Setting as Factors
 from harness.matrix.levels import holds, read_mention, setting_of
 from harness.matrix.patch import Setting
-from harness.matrix.recipe import Factor, Profile
+from harness.matrix.recipe import Profile
 from harness.matrix.source import Key
 
 

@@ -15,14 +15,12 @@ from harness.matrix.recipe import (
     AssumptionSource,
     Profile,
     RecipeSource,
-    known,
-    located,
     read_assumptions,
     read_recipe,
-    validated,
 )
 from harness.matrix.schema import GenerateSpec, TableSpec
 from harness.matrix.source import Document, Key, read_yaml
+from harness.matrix.validation_errors import known, located, validated
 
 
 @dataclass(frozen=True)

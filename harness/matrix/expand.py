@@ -20,11 +20,12 @@ from harness.matrix.levels import TOGGLE, mentioned, setting_of
 from harness.matrix.levels import Setting as Factors
 from harness.matrix.matrix import Cited, Claim, Control, Matrix, RefusedRow, Row
 from harness.matrix.patch import Values, overlay
-from harness.matrix.recipe import Profile, located
+from harness.matrix.recipe import Profile
 from harness.matrix.resolve import Resolver, resolver_of
 from harness.matrix.schema import MAX_SEED
 from harness.matrix.settling import settle_of
 from harness.matrix.studies import Studies
+from harness.matrix.validation_errors import located
 
 
 def load_matrix(

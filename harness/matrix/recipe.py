@@ -4,20 +4,20 @@ The files are read from the one that extends nothing to the one that the table n
 assumptions are laid over each other one by one, and a factor of the same name replaces the other's.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError, did_you_mean
+from harness.matrix.factors import Factor, check_factors, read_factor
 from harness.matrix.key_tree import Node, key_tree, unknown_key
-from harness.matrix.levels import Level, Levels, level_name, named, read_mention
+from harness.matrix.levels import Levels
 from harness.matrix.naming import unfit_name
 from harness.matrix.patch import Setting, overlay, read_patch
-from harness.matrix.schema import AssumptionSpec, FactorSpec, ProfileSpec, RecipeHeader
+from harness.matrix.schema import AssumptionSpec, ProfileSpec, RecipeHeader
 from harness.matrix.source import Document, Key, describe, read_yaml
 from harness.matrix.validation_errors import refuse
 from harness.trainer import Trainer
@@ -26,23 +26,6 @@ from harness.trainers import DEFAULT, Declared, load_trainer
 MAX_EXTENDS = 8
 _OF_A_NAMED_TRAINER = ("settings", "metrics", "inputs", "held_out")
 """The keys of a recipe file that say something of the trainer that it names."""
-
-Model = TypeVar("Model", bound=BaseModel)
-
-
-@dataclass(frozen=True)
-class Factor:
-    """A factor of the ablation, read and checked."""
-
-    name: str
-    description: str
-    patches: Mapping[Level, tuple[Setting, ...]]
-    """What each level lays over the recipe, the default first."""
-    requires: tuple[str, ...]
-    excludes: tuple[str, ...]
-    apply: str | None
-    document: Document
-    source: Key
 
 
 @dataclass(frozen=True)
@@ -134,8 +117,8 @@ def read_recipe(table: Document, folder: Path) -> RecipeSource:
     assumptions: dict[str, AssumptionSource] = {}
     for file in files:
         document, header = file.document, file.header
-        factors |= {name: _factor(name, spec, document, tree) for name, spec in header.factors.items()}
-        _check_factors(factors)
+        factors |= {name: read_factor(name, spec, document, tree) for name, spec in header.factors.items()}
+        check_factors(factors)
         for name, profile in header.profiles.items():
             profiles[name] = _profile(name, profile, document, profiles.get(name), trainer)
         assumptions |= read_assumptions(header.assumptions, document, tree)
@@ -185,8 +168,22 @@ def _read_file(document: Document, sections: Iterable[str]) -> _File:
     for key in _OF_A_NAMED_TRAINER if known else ():
         if key in rest:
             raise document.error((key,), "belongs to a recipe that names its trainer (trainer: package.module:name)")
-    header = validated(RecipeHeader, rest, document, also=known)
+    header = _header(rest, document, known)
     return _File(document, header, at_top if known else header.settings, () if known else ("settings",))
+
+
+def _header(value: Mapping[str, Any], document: Document, sections: Collection[str]) -> RecipeHeader:
+    """Validates the header; ``sections`` are further keys that are valid beside it, for the message."""
+    try:
+        return RecipeHeader.model_validate(value)
+    except ValidationError as error:
+        for detail in error.errors() if sections else ():
+            if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1:
+                key = str(detail["loc"][0])
+                fields = [name for name in RecipeHeader.model_fields if name not in _OF_A_NAMED_TRAINER]
+                message = did_you_mean(key, [*fields, *sections])
+                raise document.error((key,), f'"{key}" is no key of a recipe file; {message}') from None
+        raise refuse(error, RecipeHeader, document.locate) from None
 
 
 def _declared_trainer(files: list[_File], naming: Document) -> Trainer:
@@ -209,111 +206,6 @@ def _declared_trainer(files: list[_File], naming: Document) -> Trainer:
         return load_trainer(declared)
     except InputError as error:
         raise naming.error(("trainer",), str(error)) from error
-
-
-def validated(model: type[Model], value: Any, document: Document, also: Iterable[str] = ()) -> Model:
-    """Validates a file (or part of it) against a model.
-
-    Args:
-        model: The model.
-        value: What the file says.
-        document: The file.
-        also: Further keys that are valid at its top, for the message about an unknown one.
-
-    Raises:
-        InputError: By file, line and key.
-    """
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        for detail in error.errors() if also else ():
-            if detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1:
-                key = str(detail["loc"][0])
-                fields = [name for name in model.model_fields if name not in _OF_A_NAMED_TRAINER]
-                message = did_you_mean(key, [*fields, *also])
-                raise document.error((key,), f'"{key}" is no key of a recipe file; {message}') from None
-        raise refuse(error, model, document.locate) from None
-
-
-@contextmanager
-def located(document: Document, key: Key) -> Iterator[None]:
-    """Errors inside name the place of ``key``."""
-    try:
-        yield
-    except InputError as error:
-        raise document.error(key, str(error)) from None
-
-
-def known(document: Document, key: Key, name: str, what: str, valid: Collection[str]) -> None:
-    """Raises unless ``name``, at ``key`` of a file, is one of the valid names of a ``what``."""
-    if name not in valid:
-        message = did_you_mean(name, valid) if valid else f"the recipe declares no {what}"
-        raise document.error(key, f'"{name}" is no {what}; {message}')
-
-
-def _factor(name: str, spec: FactorSpec, document: Document, tree: Node) -> Factor:
-    source: Key = ("factors", name)
-    if problem := unfit_name(name):
-        raise document.error(source, problem)
-    if spec.apply is not None and not all(part.strip() for part in spec.apply.partition(":")):
-        raise document.error((*source, "apply"), f'found "{spec.apply}", expected "package.module:name"')
-    return Factor(
-        name=name,
-        description=spec.description,
-        patches=_levels(name, spec, document, tree) if spec.levels else _toggle(spec, document, source, tree),
-        requires=tuple(spec.requires),
-        excludes=tuple(spec.excludes),
-        apply=spec.apply,
-        document=document,
-        source=source,
-    )
-
-
-def _toggle(spec: FactorSpec, document: Document, source: Key, tree: Node) -> Mapping[Level, tuple[Setting, ...]]:
-    return {
-        False: read_patch(document, (*source, "off"), spec.off, tree),
-        True: read_patch(document, (*source, "patch"), spec.patch, tree),
-    }
-
-
-def _levels(name: str, spec: FactorSpec, document: Document, tree: Node) -> Mapping[Level, tuple[Setting, ...]]:
-    """The patches of a factor's levels, the default first: the level without settings, or none of them."""
-    source: Key = ("factors", name)
-    for key in ("patch", "off", "apply"):
-        if getattr(spec, key):
-            raise document.error((*source, key), "belongs to a factor that is on or off; this one has levels")
-    if "=" in name:
-        raise document.error(source, f'found "{name}", expected a name without "=" for a factor with levels')
-    patches: dict[Level, tuple[Setting, ...]] = {}
-    for level, patch in spec.levels.items():
-        where: Key = (*source, "levels", level)
-        if problem := unfit_name(level):
-            raise document.error(where, problem)
-        patches[level] = read_patch(document, where, patch, tree)
-    unset = [level for level, patch in patches.items() if not patch]
-    if len(unset) > 1:
-        raise document.error((*source, "levels", unset[1]), f"sets nothing, as {unset[0]} does; one default is enough")
-    default: Level = unset[0] if unset else False
-    if len(patches) == len(unset):
-        raise document.error((*source, "levels"), "found no level that sets anything, expected at least one")
-    return {default: (), **patches}
-
-
-def _check_factors(factors: Mapping[str, Factor]) -> None:
-    levels = {name: tuple(factor.patches) for name, factor in factors.items()}
-    for factor in factors.values():
-        for kind, names in (("requires", factor.requires), ("excludes", factor.excludes)):
-            for position, name in enumerate(names):
-                key = (*factor.source, kind, position)
-                with located(factor.document, key):
-                    mention = read_mention(name, levels)
-                if mention.factor == factor.name:
-                    raise factor.document.error(key, f"{factor.name} {kind} itself")
-        for other, own in levels.items():
-            if any(level_name(other, level) == factor.name for level in named(own)):
-                raise factor.document.error(factor.source, f'"{factor.name}" is already a level of {other}')
-        if both := set(factor.requires) & set(factor.excludes):
-            raise factor.document.error(factor.source, f"both requires and excludes {', '.join(sorted(both))}")
 
 
 def _profile(name: str, spec: ProfileSpec, document: Document, base: Profile | None, trainer: Trainer) -> Profile:

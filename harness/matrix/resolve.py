@@ -10,11 +10,12 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError
 from harness.matrix.declaration import Declaration
+from harness.matrix.factors import Factor
 from harness.matrix.key_tree import Node
 from harness.matrix.levels import Level
 from harness.matrix.levels import Setting as Factors
 from harness.matrix.patch import Setting, Values, differences, locate_origin, overlay, read_patch, touches
-from harness.matrix.recipe import Factor, Profile
+from harness.matrix.recipe import Profile
 from harness.matrix.source import Document, Key, read_value
 from harness.matrix.studies import Studies
 from harness.matrix.validation_errors import refuse

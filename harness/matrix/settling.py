@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from harness.matrix.matrix import Settle
-from harness.matrix.recipe import known
 from harness.matrix.schema import SettleSpec, TableSpec
 from harness.matrix.source import Document, Key
+from harness.matrix.validation_errors import known
 
 
 def settle_of(table: TableSpec, document: Document) -> Settle:

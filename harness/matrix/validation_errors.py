@@ -1,16 +1,19 @@
-"""Formats pydantic's validation errors for users: what was found, what was expected, how to fix it."""
+"""Validates values of files, and formats the errors for users: what was found, what was expected, how to fix it."""
 
 import re
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError, did_you_mean, nearest
 from harness.matrix.key_tree import key_tree, node_at, without_tags
-from harness.matrix.source import Key, describe, plain_scalar
+from harness.matrix.source import Document, Key, describe, plain_scalar
 
 MAX_PROBLEMS = 10
+
+Model = TypeVar("Model", bound=BaseModel)
 
 _EXPECTED: dict[str, str] = {
     "float_type": "a number",
@@ -100,3 +103,31 @@ def _expected(kind: str, context: dict[str, Any], detail: Any) -> str:
 def _nearest(found: str, names: list[str]) -> str:
     near = nearest(found, names)
     return "" if near is None else f'; did you mean "{near}"?'
+
+
+def validated(model: type[Model], value: Any, document: Document) -> Model:
+    """Validates a file, or part of it, against a model.
+
+    Raises:
+        InputError: By file, line and key.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise refuse(error, model, document.locate) from None
+
+
+@contextmanager
+def located(document: Document, key: Key) -> Iterator[None]:
+    """Errors inside name the place of ``key``."""
+    try:
+        yield
+    except InputError as error:
+        raise document.error(key, str(error)) from None
+
+
+def known(document: Document, key: Key, name: str, what: str, valid: Collection[str]) -> None:
+    """Raises unless ``name``, at ``key`` of a file, is one of the valid names of a ``what``."""
+    if name not in valid:
+        message = did_you_mean(name, valid) if valid else f"the recipe declares no {what}"
+        raise document.error(key, f'"{name}" is no {what}; {message}')
