@@ -23,7 +23,7 @@ from harness.reid.data.plain_pickle import load_plain_pickle
 from harness.reid.evaluate.files import load_features
 from harness.reid.models import weights_identity
 from harness.reid.train.checkpoint import load_newest_checkpoint
-from harness.search.study import open_storage
+from harness.search.storage import open_storage
 from harness.spool import SpoolWriter, read_spool
 
 KINDS = {"a folder": "folder", "a named pipe": "pipe", "a socket": "socket", "a device": "device"}

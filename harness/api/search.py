@@ -95,7 +95,8 @@ def _run(
 def open_study(prepared: PreparedSearch, trials: "Trials") -> "SearchStudy":
     """Opens or continues one row's study. Call it with the search's lock held."""
     from harness.search.owner import owner_of
-    from harness.search.study import SearchStudy, open_storage
+    from harness.search.storage import open_storage
+    from harness.search.study import SearchStudy
 
     search = prepared.search
     name = f"{search.name}/{prepared.matrix.profile}/{trials.row.id}/{trials.identity[:12]}"

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from harness.search.result import Score, stage_costs
 from harness.search.space import Params
-from harness.search.study import Asked, SearchStudy
+from harness.search.study import PendingTrial, SearchStudy
 
 _LEARNING = frozenset({"tpe", "cmaes"})
 """Samplers that choose a point by the results so far: they are asked for no more points than can be trained at once."""
@@ -33,7 +33,7 @@ Rungs = Callable[[Params], Mapping[int, Params]]
 """Where a point's last stage is evaluated: the point as it stops there, by epoch, the whole one last."""
 
 
-def point_name(asked: Asked) -> str:
+def point_name(asked: PendingTrial) -> str:
     """What a trial is called in plans and in the tracker."""
     return f"trial {asked.number}"
 
@@ -68,7 +68,7 @@ def run_study(
 class _Going:
     """A trial of a batch, and what is known of it."""
 
-    asked: Asked
+    asked: PendingTrial
     rungs: Mapping[int, Params]
     scores: Sequence[Score] = ()
     """Its newest scores, one a seed."""

@@ -7,64 +7,24 @@ neither lost nor counted twice. Trials of other owners are left to them.
 """
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.samplers import BaseSampler, CmaEsSampler, GridSampler, RandomSampler, TPESampler
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from harness.errors import InputError
-from harness.files import regular_file
 from harness.search.declaration import Search
 from harness.search.pruning import VALUES, make_pruner
-from harness.search.space import Dimension, Params, grid_points
+from harness.search.sampling import BY_TRIAL, sampler_for, suggest
+from harness.search.space import Params, grid_points
 
 OWNER, REASON, CHAINS, SPENT, INFEASIBLE = "owner", "reason", "chains", "spent", "infeasible"
 Chains = Sequence[Sequence[str]]
 Spent = Mapping[str, tuple[float, int]]
-_BY_TRIAL = frozenset({"random", "tpe"})
-"""Samplers that are seeded anew for each trial: a study that was killed asks for the points that it would have had."""
 _PATIENCE = 200
 """Infeasible points in a row before the constraints are taken to leave nothing."""
-
-
-def open_storage(address: str | None, journal: Path) -> BaseStorage:
-    """The storage of a study: an RDB address, or a journal file; a line that a crash tore off at its end is dropped.
-
-    Call it with the study's lock held: a lock file beside the journal is then a dead process's.
-
-    Raises:
-        InputError: If the address cannot be reached, or the journal is damaged.
-    """
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    if address is not None:
-        try:
-            return RDBStorage(address)
-        except Exception as error:  # whatever the driver raises, or its absence
-            raise InputError(f"storage: cannot open the study's database: {type(error).__name__}: {error}") from error
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    journal.with_name(f"{journal.name}.lock").unlink(missing_ok=True)
-    try:
-        with suppress(FileNotFoundError), regular_file(journal).open("r+b") as file:
-            text = file.read()
-            file.truncate(text.rfind(b"\n") + 1)
-        storage = JournalStorage(JournalFileBackend(str(journal)))
-        for study in storage.get_all_studies():
-            storage.get_all_trials(study._study_id)
-    except Exception as error:  # whatever a damaged line leads Optuna to
-        raise InputError(
-            f"{journal}: expected the study's journal, found damage ({type(error).__name__}: {error}); move it aside "
-            "and search again: what its trials trained is in the store, and is not trained again"
-        ) from error
-    return storage
 
 
 class SearchStudy:
@@ -100,9 +60,9 @@ class SearchStudy:
         )
         if first and not self._study.trials:
             self._study.enqueue_trial(first)
-        self._study.sampler = _sampler(search, len(self._study.trials))
+        self._study.sampler = sampler_for(search, len(self._study.trials))
 
-    def adopt(self) -> list["Asked"]:
+    def adopt(self) -> list["PendingTrial"]:
         """The trials that a dead process of this owner left running, to be carried out first."""
         adopted = []
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -120,7 +80,7 @@ class SearchStudy:
                 adopted.append(asked)
         return adopted
 
-    def ask(self, most: int) -> list["Asked"]:
+    def ask(self, most: int) -> list["PendingTrial"]:
         """New feasible points, as many as the budget of trials leaves and at most ``most``.
 
         Infeasible points are recorded in the study on the way, and never trained.
@@ -128,11 +88,11 @@ class SearchStudy:
         Raises:
             InputError: If no feasible point can be found.
         """
-        asked: list[Asked] = []
+        asked: list[PendingTrial] = []
         refused = 0
         while len(asked) < most and self.counted() < self.search.budget.trials and not self._exhausted():
-            if self.search.spec.sampler in _BY_TRIAL:
-                self._study.sampler = _sampler(self.search, len(self._study.get_trials(deepcopy=False)))
+            if self.search.spec.sampler in BY_TRIAL:
+                self._study.sampler = sampler_for(self.search, len(self._study.get_trials(deepcopy=False)))
             trial = self._study.ask()
             if self._owner is not None:
                 trial.set_user_attr(OWNER, self._owner)
@@ -145,7 +105,7 @@ class SearchStudy:
                 raise self.search.document.error(("constraints",), f"{refused} points in a row violate {rules}")
         return asked
 
-    def report(self, asked: "Asked", epoch: int, values: list[float]) -> bool:
+    def report(self, asked: "PendingTrial", epoch: int, values: list[float]) -> bool:
         """Notes a trial's results by seed after an epoch of its last stage; whether the pruner would give it up."""
         trial = asked.trial
         known = self._frozen(trial.number)
@@ -154,17 +114,17 @@ class SearchStudy:
             trial.report(sum(values) / len(values), epoch)
         return trial.should_prune()
 
-    def complete(self, asked: "Asked", values: list[float], chains: Chains, spent: Spent) -> None:
+    def complete(self, asked: "PendingTrial", values: list[float], chains: Chains, spent: Spent) -> None:
         """Ends a trial with its results by seed: it is worth their mean."""
         self._close(asked.trial, chains, spent)
         self._study.tell(asked.trial, sum(values) / len(values))
 
-    def prune(self, asked: "Asked", chains: Chains, spent: Spent) -> None:
+    def prune(self, asked: "PendingTrial", chains: Chains, spent: Spent) -> None:
         """Ends a trial that is not worth its remaining epochs."""
         self._close(asked.trial, chains, spent)
         self._study.tell(asked.trial, state=TrialState.PRUNED)
 
-    def fail(self, asked: "Asked", reason: str, chains: Chains, spent: Spent) -> None:
+    def fail(self, asked: "PendingTrial", reason: str, chains: Chains, spent: Spent) -> None:
         """Ends a trial that failed."""
         self._close(asked.trial, chains, spent)
         asked.trial.set_user_attr(REASON, reason)
@@ -199,14 +159,14 @@ class SearchStudy:
                 return {}
         return {key: float(value) for key, value in importances.items()}
 
-    def _feasible(self, trial: Trial, params: Params) -> "Asked | None":
+    def _feasible(self, trial: Trial, params: Params) -> "PendingTrial | None":
         """The trial as a point to train; None if it violates a constraint, which the study records."""
         known = trial.constraints
         for rule in self.search.constraints:
             if rule.text not in known:
                 trial.set_constraint(rule.text, rule.violation(params))
         if self.search.feasible(params):
-            return Asked(trial, params)
+            return PendingTrial(trial, params)
         trial.set_user_attr(INFEASIBLE, True)
         self._study.tell(trial, state=TrialState.PRUNED)
         return None
@@ -216,7 +176,7 @@ class SearchStudy:
         trial.set_user_attr(SPENT, spent)
 
     def _suggest(self, trial: Trial) -> Params:
-        return {key: _suggest(trial, dimension) for key, dimension in self.search.space.items()}
+        return {key: suggest(trial, dimension) for key, dimension in self.search.space.items()}
 
     def _exhausted(self) -> bool:
         """Whether every point of a grid has its trial."""
@@ -256,7 +216,7 @@ class SearchStudy:
         }
 
 
-class Asked:
+class PendingTrial:
     """A feasible point that is to be trained."""
 
     def __init__(self, trial: Trial, params: Params) -> None:
@@ -266,44 +226,3 @@ class Asked:
     def number(self) -> int:
         """The trial's number in its study."""
         return self.trial.number
-
-
-class _Grid(GridSampler):
-    """Optuna's grid without its end: it stops ``optimize``, and raises with ask and tell."""
-
-    def after_trial(
-        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        """Does nothing: ``SearchStudy.ask`` knows when the grid is exhausted."""
-
-
-def _suggest(trial: Trial, dimension: Dimension) -> Any:
-    key = dimension.key
-    if dimension.choices:
-        return trial.suggest_categorical(key, dimension.choices)
-    if dimension.whole:
-        step = int(dimension.step or 1)
-        value: float = trial.suggest_int(key, int(dimension.low), int(dimension.high), step=step, log=dimension.log)
-    else:
-        value = trial.suggest_float(key, dimension.low, dimension.high, step=dimension.step, log=dimension.log)
-    return dimension.exact(value)
-
-
-def _sampler(search: Search, trials: int) -> BaseSampler:
-    """The sampler by its name.
-
-    Its seed moves with the trials that there are, so that a continued study draws new points, and two studies of one
-    seed and space the same; but a grid is walked through in an order that a seed decides, which must be the same for
-    all who walk.
-    """
-    order = search.spec.sampler_seed
-    seed = int(np.random.SeedSequence([order, trials]).generate_state(1)[0])
-    makers: Mapping[str, Callable[[], BaseSampler]] = {
-        "grid": lambda: _Grid({key: dimension.grid() for key, dimension in search.space.items()}, order),
-        "tpe": lambda: TPESampler(seed=seed),
-        "random": lambda: RandomSampler(seed),
-        "cmaes": lambda: CmaEsSampler(seed=seed, warn_independent_sampling=False),
-    }
-    if search.spec.sampler == "cmaes" and find_spec("cmaes") is None:
-        raise search.document.error(("sampler",), "cmaes needs the package of that name (pip install cmaes)")
-    return makers[search.spec.sampler]()

@@ -35,7 +35,8 @@ from harness.reid.train.checkpoint import save_checkpoint
 from harness.reid.train.optimizer import make_optimizer
 from harness.reid.train.settings import Circumstances, TrainSettings
 from harness.search import read_search
-from harness.search.study import SearchStudy, open_storage
+from harness.search.storage import open_storage
+from harness.search.study import SearchStudy
 from harness.spool import SpoolWriter, read_spool
 from harness.track import Tracker, collect_provenance
 from harness.trainer import SPOOL

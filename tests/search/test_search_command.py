@@ -22,7 +22,7 @@ from harness.execute import InProcessExecutor, Store
 from harness.matrix import load_matrix
 from harness.reid.data.synthetic import make_market1501
 from harness.reid.files import WEIGHTS
-from harness.search.study import open_storage
+from harness.search.storage import open_storage
 from harness.track import list_tables
 from harness.units import UNITS, read_units
 

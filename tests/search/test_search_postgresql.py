@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from test_search_study import Trainer, carry_on, searching
 
-from harness.search.study import SearchStudy, open_storage
+from harness.search.storage import open_storage
+from harness.search.study import SearchStudy
 
 TRIALS, ASKED_AT_ONCE = 12, 2
 

@@ -16,7 +16,8 @@ from harness.search.loop import Rungs, run_study
 from harness.search.pruning import clearly_worse
 from harness.search.result import Score, best_trial, stage_costs
 from harness.search.space import Params
-from harness.search.study import SearchStudy, open_storage
+from harness.search.storage import open_storage
+from harness.search.study import SearchStudy
 
 TABLE = Path(__file__).parents[2] / "ablations" / "table1.yaml"
 E1, E2 = "losses.quadruplet.epsilon1", "losses.quadruplet.epsilon2"
