@@ -252,7 +252,7 @@ def _record(prepared: PreparedSensitivity, found: "Sensitivity", written: Sequen
 
 
 def _found(prepared: PreparedSensitivity, outcomes: "Mapping[str, Outcome]") -> "Sensitivity":
-    from harness.report.model import comparability
+    from harness.report.provenance import comparability
     from harness.report.sensitivity import Sensitivity
     from harness.track import Snapshot
 

@@ -84,8 +84,8 @@ def _show(record: dict[str, Any], written: list[Path]) -> None:
     from rich.console import Console
 
     from harness.report.margins import compare
+    from harness.report.metrics import metric_of
     from harness.report.tuned import effect_text, tuned_claims
-    from harness.report.vocabulary import metric_of
 
     metric = metric_of(record["measured"], record["metric"])
     console = Console(highlight=False, soft_wrap=True)

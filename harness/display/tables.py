@@ -24,8 +24,7 @@ def show_table(report: "TableReport", rows: Collection[str]) -> None:
     from rich import box
     from rich.table import Table
 
-    from harness.report.vocabulary import percent
-    from harness.report.wording import level_text
+    from harness.report.formatting import level_text, metric_text
 
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("row", no_wrap=True)
@@ -46,7 +45,7 @@ def show_table(report: "TableReport", rows: Collection[str]) -> None:
             cell = row.cells[metric.key]
             numbers.append(_measured(cell, metric, row.state))
             if with_paper:
-                numbers.append("" if cell.paper is None else percent(cell.paper, metric))
+                numbers.append("" if cell.paper is None else metric_text(cell.paper, metric))
         table.add_row(row.name, *ticks, *numbers)
     console = answers()
     console.print(f"{report.title} · {report.heading}")
@@ -59,8 +58,8 @@ def show_settled(report: "TableReport") -> None:
     """Prints the verdict on every comparison of a settled table, with its number of seeds; else nothing."""
     if report.settlement is None:
         return
+    from harness.report.claim_text import versus
     from harness.report.settled import why_open
-    from harness.report.wording import versus
 
     console = answers()
     for line in report.settlement.path.lines:
@@ -80,7 +79,7 @@ def show_results(matrix: "Matrix", rows: Sequence[Mapping[str, Any]]) -> None:
     from rich import box
     from rich.table import Table
 
-    from harness.report.vocabulary import percent
+    from harness.report.formatting import metric_text
 
     shown = [matrix.measured[key] for key in matrix.metrics]
     table = Table(box=box.SIMPLE_HEAD)
@@ -91,7 +90,7 @@ def show_results(matrix: "Matrix", rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         state = "" if row["metrics"] else row["status"]
         values = [(metric, (row["metrics"] or {}).get(metric.key)) for metric in shown]
-        numbers = [state if value is None else percent(value, metric) for metric, value in values]
+        numbers = [state if value is None else metric_text(value, metric) for metric, value in values]
         table.add_row(row["id"], str(row["seed"]), *numbers)
     console = answers()
     console.print(f"{matrix.title} · no report: the tracker does not answer", markup=False)
@@ -99,9 +98,8 @@ def show_results(matrix: "Matrix", rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _measured(cell: "Cell", metric: "Metric", state: str) -> str:
-    from harness.report.vocabulary import percent
-    from harness.report.wording import spread_text
+    from harness.report.formatting import metric_text, spread_text
 
     if cell.measured is None:
         return state
-    return f"{percent(cell.measured.mean, metric)} {spread_text(cell.measured, metric)}".strip()
+    return f"{metric_text(cell.measured.mean, metric)} {spread_text(cell.measured, metric)}".strip()

@@ -4,13 +4,14 @@ Owns statistics over recorded runs and their written forms; reads a ``Snapshot``
 tracker and training; loads matplotlib only to draw.
 """
 
+from harness.report.build import build_report
 from harness.report.compare import Comparison, Side, compare
 from harness.report.compare_page import comparison_markdown, comparison_page, write_comparison
 from harness.report.compare_text import comparison_to_json
 from harness.report.curves import HISTORIES, StageCurves, runs_to_draw, stage_curves
 from harness.report.existing import Source, decimals_for, existing_snapshot, find_columns
 from harness.report.latex_paper import write_paper
-from harness.report.model import TableReport, build_report
+from harness.report.model import TableReport
 from harness.report.pictures import write_attention, write_rank_lists
 from harness.report.plain import report_to_json
 from harness.report.write import FIGURES, FORMATS, PAGE, PICTURES, write_pictures_page, write_report, write_reports

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import stdtr
 
-from harness.report.vocabulary import Floats, percent
+from harness.report.formatting import metric_text
+from harness.report.statistics import Floats
 from harness.trainer import Metric
 
 if TYPE_CHECKING:
-    from harness.report.model import TableRow
+    from harness.report.model import ReportRow
 
 FEW_UNITS = 20
 """Units of query sampling below which intervals cover noticeably less than they say."""
@@ -98,12 +99,12 @@ def grubbs_p(values: Floats) -> float:
     return min(1.0, 2 * count * float(stdtr(count - 2, -t)))
 
 
-def cautions_of(rows: "Sequence[TableRow]", metrics: Sequence[Metric]) -> tuple[str, ...]:
+def cautions_of(rows: "Sequence[ReportRow]", metrics: Sequence[Metric]) -> tuple[str, ...]:
     """What a reader of these rows has to be warned of, in sentences; cited methods are no rows here."""
     return (*_few_units(rows), *_failures(rows), *_far_out(rows, metrics), *_equal_seeds(rows, metrics))
 
 
-def _few_units(rows: "Sequence[TableRow]") -> Iterator[str]:
+def _few_units(rows: "Sequence[ReportRow]") -> Iterator[str]:
     bases = [cell.basis for row in rows for cell in row.cells.values() if cell.basis is not None]
     few = sorted({(basis.units, basis.unit) for basis in bases if 0 < basis.units < FEW_UNITS})
     for units, unit in few[:1]:
@@ -113,7 +114,7 @@ def _few_units(rows: "Sequence[TableRow]") -> Iterator[str]:
         )
 
 
-def _failures(rows: "Sequence[TableRow]") -> Iterator[str]:
+def _failures(rows: "Sequence[ReportRow]") -> Iterator[str]:
     planned = sum(row.seeds_planned for row in rows)
     done = {(run.row, run.seed) for row in rows for run in row.runs if run.status == "finished"}
     failed = {(run.row, run.seed) for row in rows for run in row.runs if run.status == "failed"} - done
@@ -124,7 +125,7 @@ def _failures(rows: "Sequence[TableRow]") -> Iterator[str]:
         )
 
 
-def _far_out(rows: "Sequence[TableRow]", metrics: Sequence[Metric]) -> Iterator[str]:
+def _far_out(rows: "Sequence[ReportRow]", metrics: Sequence[Metric]) -> Iterator[str]:
     """One sentence for each row and seed, of the first metric in which it lies far out."""
     named: set[tuple[str, int]] = set()
     for metric in metrics:
@@ -135,15 +136,15 @@ def _far_out(rows: "Sequence[TableRow]", metrics: Sequence[Metric]) -> Iterator[
             if found is None or (row.id, found.seed) in named:
                 continue
             named.add((row.id, found.seed))
-            low, high = (percent(value, metric) for value in found.others)
+            low, high = (metric_text(value, metric) for value in found.others)
             yield (
-                f"row {row.name}, seed {found.seed} lies far out: {metric.title} {percent(found.value, metric)}, the "
-                f"others {low} to {high}. It makes {100 * found.share:.0f} % of the variance between seeds, on which "
-                "the interval rests."
+                f"row {row.name}, seed {found.seed} lies far out: {metric.title} {metric_text(found.value, metric)}, "
+                f"the others {low} to {high}. It makes {100 * found.share:.0f} % of the variance between seeds, on "
+                "which the interval rests."
             )
 
 
-def _equal_seeds(rows: "Sequence[TableRow]", metrics: Sequence[Metric]) -> Iterator[str]:
+def _equal_seeds(rows: "Sequence[ReportRow]", metrics: Sequence[Metric]) -> Iterator[str]:
     """Rows whose seeds agree to the last digit, by metric, where units give an interval all the same."""
     for metric in metrics:
         cells = {row.name: row.cells[metric.key] for row in rows}

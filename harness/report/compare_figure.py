@@ -9,8 +9,8 @@ import numpy as np
 from harness.report.compare import Comparison, Pair
 from harness.report.compare_units import UnitValues
 from harness.report.drawing import BLUE, ENDINGS, GREY, VERMILLION, head, new_figure, save, style, tidy
+from harness.report.metrics import axis_text
 from harness.report.pictures import LoadImage, draw_rank_lists, rank_lists_of
-from harness.report.wording import axis_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,10 +8,9 @@ from harness.plan.why import Difference
 from harness.report.compare import Comparison, MetricLine, Pair
 from harness.report.compare_units import UnitValues
 from harness.report.findings import basis_text
+from harness.report.formatting import interval_text, metric_text, p_text, spread_text, three_digits
 from harness.report.marks import NOTHING
 from harness.report.statistics import Estimate
-from harness.report.vocabulary import p_text, percent, three_digits
-from harness.report.wording import interval_text, spread_text
 from harness.trainer import Metric
 
 MOST_UNITS = 5
@@ -86,7 +85,7 @@ def _metric_line(line: MetricLine) -> tuple[str, ...]:
     return (
         metric.title,
         *(_mean(side, metric) for side in (line.first, line.second)),
-        NOTHING if gain is None else percent(gain.mean, metric, signed=True),
+        NOTHING if gain is None else metric_text(gain.mean, metric, signed=True),
         (interval_text(gain, metric, signed=True) if gain else "") or NOTHING,
         NOTHING if p_value is None else p_text(p_value),
         basis_text(line.basis) if line.basis else "unpaired",
@@ -94,7 +93,9 @@ def _metric_line(line: MetricLine) -> tuple[str, ...]:
 
 
 def _mean(estimate: Estimate | None, metric: Metric) -> str:
-    return NOTHING if estimate is None else f"{percent(estimate.mean, metric)} {spread_text(estimate, metric)}".strip()
+    return (
+        NOTHING if estimate is None else f"{metric_text(estimate.mean, metric)} {spread_text(estimate, metric)}".strip()
+    )
 
 
 def _settings(comparison: Comparison) -> Section:
@@ -163,8 +164,8 @@ def _units(comparison: Comparison, pair: Pair, units: UnitValues, most: int) -> 
     lines = []
     for name, places in (("gained", units.gained(most)), ("lost", units.lost(most))):
         for place in places:
-            values = (percent(side[place], units.metric) for side in (units.first, units.second))
-            gain = percent(float(units.gains[place]), units.metric, signed=True)
+            values = (metric_text(side[place], units.metric) for side in (units.first, units.second))
+            gain = metric_text(float(units.gains[place]), units.metric, signed=True)
             own = [str(units.groups[place])] * grouped
             lines.append((name, str(units.ids[place]), *own, *values, gain))
     named = units.unit[:1].upper() + units.unit[1:]

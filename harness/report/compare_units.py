@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.report.vocabulary import Floats
+from harness.report.statistics import Floats
 from harness.track.snapshot import RunRecord
 from harness.trainer import Metric
 from harness.units import Units, one_source

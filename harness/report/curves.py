@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.report.model import TableReport, TableRow, best_rows
+from harness.report.model import ReportRow, TableReport, best_rows
 from harness.track.snapshot import History, RunRecord
 
 EPOCH, LOSS, RATE = "train/epoch", "train/loss", "train/learning_rate"
@@ -36,7 +36,7 @@ def runs_to_draw(report: TableReport) -> dict[str, RunRecord]:
     return {row.name: _finished(row)[0] for row in best_rows(rows, report.metrics[0], MOST_CURVES)}
 
 
-def _finished(row: TableRow) -> list[RunRecord]:
+def _finished(row: ReportRow) -> list[RunRecord]:
     return [run for run in row.runs if run.status == "finished"]
 
 

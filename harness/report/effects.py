@@ -222,3 +222,24 @@ def _complete_intervals(
     return sorted(
         found, key=lambda interval: (-len(interval[1] - interval[0]), sorted(interval[1]), sorted(interval[0]))
     )
+
+
+def block_text(block: Block) -> str:
+    """Factors that go together: ``DIL+Multi``."""
+    return "+".join(block)
+
+
+def players_text(players: Sequence[Block]) -> str:
+    """Players of a game: ``Quadruplet × SAC``."""
+    return " × ".join(map(block_text, players))
+
+
+def game_text(game: Game, order: Sequence[str]) -> str:
+    """A game in words, its rows in the given order of all rows."""
+    always = f", with {', '.join(game.always)} on" if game.always else ""
+    return f"{players_text(game.players)}{always} (rows {', '.join(rows_of(game, order))})"
+
+
+def rows_of(game: Game, order: Sequence[str]) -> list[str]:
+    """The rows of a game in the order of all rows."""
+    return sorted(game.rows.values(), key=list(order).index)

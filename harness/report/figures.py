@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.names import file_name
+from harness.report.costs import Cost
 from harness.report.curves import MOST_CURVES, Curve, StageCurves
 from harness.report.drawing import (
     BLACK,
@@ -31,10 +32,10 @@ from harness.report.drawing import (
     tidy,
 )
 from harness.report.forest import draw_claims, draw_effects
-from harness.report.model import TableReport, TableRow, best_rows
+from harness.report.formatting import level_text, three_digits
+from harness.report.metrics import axis_text
+from harness.report.model import ReportRow, TableReport, best_rows, shown_factors
 from harness.report.settled_figure import draw_settled
-from harness.report.vocabulary import Cost, three_digits
-from harness.report.wording import axis_text, level_text, shown_factors
 from harness.trainer import Metric
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def draw_results(report: TableReport) -> "Figure | None":
     return figure
 
 
-def _places(rows: Sequence[TableRow], factors: Sequence[str]) -> list[float]:
+def _places(rows: Sequence[ReportRow], factors: Sequence[str]) -> list[float]:
     """Where each factor is drawn, in dots, and where the last one ends: levels' names need more room than dots."""
     places = [0.0]
     for factor in factors:
@@ -106,7 +107,7 @@ def _places(rows: Sequence[TableRow], factors: Sequence[str]) -> list[float]:
     return places
 
 
-def _draw_settings(axes: "Axes", rows: Sequence[TableRow], factors: Mapping[str, float], names: float) -> None:
+def _draw_settings(axes: "Axes", rows: Sequence[ReportRow], factors: Mapping[str, float], names: float) -> None:
     """The rows' names and a grid: dots where factors are on, levels by their names."""
     axes.set_xlim(-names, max(factors.values(), default=-1.0) + 0.6)
     axes.set_xticks(list(factors.values()), list(factors), rotation=60, ha="left", va="bottom", rotation_mode="anchor")
@@ -124,7 +125,7 @@ def _draw_settings(axes: "Axes", rows: Sequence[TableRow], factors: Mapping[str,
                 axes.plot([x], [y], "o", color=BLACK if level else PALE, markersize=6 if level else 4)
 
 
-def _draw_metric(axes: "Axes", rows: Sequence[TableRow], metric: Metric, *, comparable: bool) -> None:
+def _draw_metric(axes: "Axes", rows: Sequence[ReportRow], metric: Metric, *, comparable: bool) -> None:
     for y, row in enumerate(rows):
         cell = row.cells[metric.key]
         if comparable and cell.paper is not None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.report.claim_text import sides_text, versus
 from harness.report.drawing import (
     BLACK,
     BLUE,
@@ -18,10 +19,10 @@ from harness.report.drawing import (
     new_figure,
     tidy,
 )
+from harness.report.effects import players_text, rows_of
+from harness.report.formatting import interval_text, metric_text
 from harness.report.model import TableReport
 from harness.report.statistics import Estimate
-from harness.report.vocabulary import percent
-from harness.report.wording import interval_text, players_text, rows_of, sides_text, versus
 from harness.trainer import Metric
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def _forest(report: TableReport, groups: Sequence[tuple[str, list[_Line]]], subj
         if line.claimed is not None:
             draw_paper(axes, line.claimed, y_line, line.metric.scale)
         draw_estimate(axes, line.estimate, y_line, line.colour, line.metric.scale)
-        message = percent(line.estimate.mean, line.metric, signed=True)
+        message = metric_text(line.estimate.mean, line.metric, signed=True)
         message = f"{message} {interval_text(line.estimate, line.metric, signed=True)}".strip()
         axes.text(1.02, y_line, message, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
     for y_title, title in titles:

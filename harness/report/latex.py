@@ -8,23 +8,19 @@ import unicodedata
 from collections.abc import Sequence
 
 from harness.names import Naming
-from harness.report.marks import NOTHING
-from harness.report.model import Cell, TableReport, TableRow
-from harness.report.vocabulary import p_text
-from harness.report.wording import (
-    differs_column,
+from harness.report.claim_text import sides_text
+from harness.report.formatting import (
     fraction_text,
     gain_text,
-    gains_in,
     interval_text,
     level_text,
-    notice,
-    paper_column,
+    p_text,
     seeds_text,
-    shown_factors,
-    sides_text,
     spread_text,
 )
+from harness.report.marks import NOTHING
+from harness.report.metrics import gains_in
+from harness.report.model import Cell, ReportRow, TableReport, differs_column, notice, paper_column, shown_factors
 from harness.trainer import Metric
 
 _SPECIAL = {
@@ -88,7 +84,7 @@ def _results(report: TableReport) -> str:
     return _environment(caption, report.name, columns + "r", [*header, "Seeds"], lines)
 
 
-def _measured(row: TableRow, cell: Cell, metric: Metric) -> str:
+def _measured(row: ReportRow, cell: Cell, metric: Metric) -> str:
     if cell.measured is None:
         return rf"\emph{{{latex_text(row.state or 'not recorded')}}}"
     mean = _marked(latex_text(fraction_text(cell.measured.mean, metric)), cell.place)

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from harness.errors import InputError, did_you_mean
 from harness.names import file_name
+from harness.report.formatting import level_text, metric_text, seeds_text
 from harness.report.latex import LABELS, latex_text, to_latex_claims
-from harness.report.model import Cell, TableReport, TableRow
+from harness.report.model import Cell, ReportRow, TableReport, notice, paper_column, shown_factors
 from harness.report.settled import measurements_of
 from harness.report.statistics import ALPHA, holm
-from harness.report.vocabulary import percent
-from harness.report.wording import level_text, notice, paper_column, seeds_text, shown_factors
 from harness.report.write import write_text
 from harness.track.snapshot import Snapshot
 from harness.trainer import Metric
@@ -247,14 +246,14 @@ def _turned(factor: str) -> str:
     return text if len(factor) <= _FLAT else rf"\rotatebox{{90}}{{{text}}}"
 
 
-def _measured(row: TableRow, cell: Cell, metric: Metric, *, dagger: bool) -> list[str]:
+def _measured(row: ReportRow, cell: Cell, metric: Metric, *, dagger: bool) -> list[str]:
     """A mean with its standard deviation, in two columns that meet at the point."""
     if row.cited or cell.measured is None:
         state = "" if row.cited else rf"\emph{{{latex_text(row.state or 'not recorded')}}}"
         return [_spanning(2, state or _NONE)]
     whole, rest = _split(cell.measured.mean, metric, bold=cell.place == 1)
     sd = cell.measured.sd
-    spread = "" if sd is None else rf"\,\ensuremath{{\pm}}\,{latex_text(percent(sd, metric))}"
+    spread = "" if sd is None else rf"\,\ensuremath{{\pm}}\,{latex_text(metric_text(sd, metric))}"
     return [whole, rest + spread + _DAGGER * dagger]
 
 
@@ -266,7 +265,7 @@ def _split(value: float | None, metric: Metric, *, bold: bool) -> list[str]:
     """
     if value is None:
         return [_spanning(2, _NONE)]
-    whole, point, decimals = percent(value, metric).partition(".")
+    whole, point, decimals = metric_text(value, metric).partition(".")
     parts = [latex_text(whole), point + decimals]
     return [rf"\textbf{{{part}}}" if bold and part else part for part in parts]
 

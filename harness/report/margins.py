@@ -16,13 +16,13 @@ from harness.names import file_name
 from harness.report.confirmed import measurements_of
 from harness.report.drawing import save
 from harness.report.findings import basis_text
+from harness.report.formatting import interval_text, metric_text, p_text, spread_text, three_digits
 from harness.report.marks import NOTHING, code, escaped, picture, pipe_table
 from harness.report.measurements import Measurements
+from harness.report.metrics import metric_of
 from harness.report.statistics import ALPHA, Estimate
 from harness.report.surface import Spot, draw_surface
 from harness.report.tuned import tuned_section
-from harness.report.vocabulary import metric_of, p_text, percent, three_digits
-from harness.report.wording import interval_text, spread_text
 from harness.trainer import Metric
 
 BEST, REFERENCE = "best", "reference"
@@ -127,7 +127,7 @@ def _study(record: Mapping[str, Any], study: Mapping[str, Any], link: str, metri
         parts += ["### Surface", picture(f"{metric.title} over the searched values", link)]
     parts += [_noise(study, metric)]
     if len(study["importance"]) > 1:
-        shares = [[code(key), percent(share, metric)] for key, share in study["importance"].items()]
+        shares = [[code(key), metric_text(share, metric)] for key, share in study["importance"].items()]
         parts += [
             "### Importance",
             pipe_table(["value", "share of the variation (percent)"], shares),
@@ -147,7 +147,7 @@ def _verdict(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric
     if not study["reference"]:
         text = f"Best: {_point(study['best']['params'])}"
     if difference is not None and difference.p_value is not None:
-        size = percent(difference.mean, metric, signed=True)
+        size = metric_text(difference.mean, metric, signed=True)
         text += f" ({size} {interval_text(difference, metric, signed=True)}, p {p_text(difference.p_value)})"
     return text + "."
 
@@ -158,12 +158,12 @@ def _points(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric)
     for name, params in ((BEST, study["best"]["params"]), (REFERENCE, study["reference"])):
         estimate = measured.row(name, metric.key) if params else None
         if estimate is not None:
-            mean = f"{percent(estimate.mean, metric)} {spread_text(estimate, metric)}".strip()
+            mean = f"{metric_text(estimate.mean, metric)} {spread_text(estimate, metric)}".strip()
             basis = measured.basis([name], metric.key)
             over = escaped(basis_text(basis)) if basis else ""
             lines.append([name, _point(params), mean, interval_text(estimate, metric), over])
     table = pipe_table(["point", "values", f"{metric.title} ± sd", "95 % interval", "over"], lines)
-    chosen = percent(study["best"]["value"], metric)
+    chosen = metric_text(study["best"]["value"], metric)
     failed = [
         f"{name}, seed {result['seed']}: {escaped(result['reason'])}"
         for name in (BEST, REFERENCE)
@@ -202,9 +202,9 @@ def _noise(study: Mapping[str, Any], metric: Metric) -> str:
     listed = f" ({', '.join(str(trial['number']) for trial in near)})" if near else ""
     text = "the trials differ" if _differ(study) else "no difference among the trials that they can show"
     return (
-        f"Seeds: a result strays by ±{percent(noise['sd'], metric)} beside what its trial and its seed do to it; "
+        f"Seeds: a result strays by ±{metric_text(noise['sd'], metric)} beside what its trial and its seed do to it; "
         f"**{text}** (p {p_text(noise['p_value'])}, analysis of variance). Two trials can be distinguished from "
-        f"{percent(noise['allowed'], metric)} on; {len(near)} of the {len(others)} other complete trials{listed} "
+        f"{metric_text(noise['allowed'], metric)} on; {len(near)} of the {len(others)} other complete trials{listed} "
         f"{'is' if len(near) == 1 else 'are'} nearer than that to the best."
     )
 
@@ -233,8 +233,8 @@ def _result(trial: Mapping[str, Any], metric: Metric) -> str:
     """A trial's mean, and the spread of its seeds."""
     if trial["value"] is None:
         return NOTHING
-    mean, values = percent(trial["value"], metric), trial["values"]
-    return f"{mean} ± {percent(stdev(values), metric)}" if len(values) > 1 else mean
+    mean, values = metric_text(trial["value"], metric), trial["values"]
+    return f"{mean} ± {metric_text(stdev(values), metric)}" if len(values) > 1 else mean
 
 
 def _state(trial: Mapping[str, Any]) -> str:

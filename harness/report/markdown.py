@@ -4,31 +4,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.names import file_name
+from harness.report.claim_text import NEEDED, remark, sides_text
 from harness.report.findings import basis_text, unlike_neighbours
+from harness.report.formatting import (
+    cost_text,
+    fraction_text,
+    gain_text,
+    interval_text,
+    level_text,
+    p_text,
+    seeds_text,
+    spread_text,
+)
 from harness.report.markdown_controls import controls_section
 from harness.report.markdown_effects import effects_section
 from harness.report.markdown_sources import sources_section
 from harness.report.marks import NOTHING, TICK, bullets, code, escaped, link, number, picture, pipe_table, telling_table
-from harness.report.model import Cell, TableReport, TableRow
+from harness.report.metrics import gains_in
+from harness.report.model import Cell, ReportRow, TableReport, differs_column, notice, paper_column, shown_factors
 from harness.report.settled_page import settled_section
-from harness.report.vocabulary import p_text
-from harness.report.wording import (
-    NEEDED,
-    cost_text,
-    differs_column,
-    fraction_text,
-    gain_text,
-    gains_in,
-    interval_text,
-    level_text,
-    notice,
-    paper_column,
-    remark,
-    seeds_text,
-    shown_factors,
-    sides_text,
-    spread_text,
-)
 from harness.trainer import Metric
 
 _FACTS = {
@@ -94,7 +88,7 @@ def _results(report: TableReport) -> list[str]:
     return [pipe_table(header, lines), bullets(_below(report))]
 
 
-def _measured(row: TableRow, cell: Cell, metric: Metric) -> str:
+def _measured(row: ReportRow, cell: Cell, metric: Metric) -> str:
     if cell.measured is None:
         return f"*{row.state or 'not recorded'}*"
     mean = _marked(fraction_text(cell.measured.mean, metric), cell.place)

@@ -1,11 +1,11 @@
 """The section of a Markdown report on claims under equal training."""
 
+from harness.report.claim_text import versus
 from harness.report.controls import Controlled
+from harness.report.formatting import interval_text, metric_text, p_text
 from harness.report.marks import NOTHING, bullets, escaped, telling_table
 from harness.report.model import TableReport
 from harness.report.statistics import Estimate
-from harness.report.vocabulary import p_text, percent
-from harness.report.wording import interval_text, versus
 from harness.trainer import Metric
 
 
@@ -44,5 +44,5 @@ def _gain(estimate: Estimate | None, metric: Metric) -> str:
     if estimate is None:
         return NOTHING
     return escaped(
-        f"{percent(estimate.mean, metric, signed=True)} {interval_text(estimate, metric, signed=True)}".strip()
+        f"{metric_text(estimate.mean, metric, signed=True)} {interval_text(estimate, metric, signed=True)}".strip()
     )

@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from harness.report.claim_text import NEEDED, versus
+from harness.report.effects import block_text, game_text, players_text
 from harness.report.findings import Basis, basis_text, unlike_neighbours
+from harness.report.formatting import gain_text, needed_text, p_text
 from harness.report.insight import Gain
 from harness.report.marks import NOTHING, bullets, escaped, number, telling_table
+from harness.report.metrics import gains_in
 from harness.report.model import TableReport
-from harness.report.vocabulary import p_text
-from harness.report.wording import NEEDED, block_text, gain_text, gains_in, game_text, needed_text, players_text, versus
 
 
 def effects_section(report: TableReport) -> list[str]:

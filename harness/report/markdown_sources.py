@@ -3,10 +3,10 @@
 import math
 
 from harness.formatting import counted
+from harness.report.formatting import metric_text, three_digits
 from harness.report.marks import escaped, telling_table
 from harness.report.model import TableReport
 from harness.report.sources import Sources
-from harness.report.vocabulary import percent, three_digits
 
 
 def sources_section(report: TableReport) -> list[str]:
@@ -35,6 +35,6 @@ def _line(report: TableReport, one: Sources) -> list[str]:
         f"{what} ({counted(parts.seeds, 'seed')}, {parts.units:,} {escaped(one.unit)})",
         *(three_digits(deviation) for deviation in deviations),
         *(f"{share:.0%}" for share in parts.shares),
-        *(f"± {percent(half, metric)}" for half in one.half_widths),
+        *(f"± {metric_text(half, metric)}" for half in one.half_widths),
         "more seeds" if one.next == "seeds" else f"more {escaped(one.unit)}",
     ]

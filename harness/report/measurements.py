@@ -1,78 +1,20 @@
 """A snapshot's numbers, ready for statistics: each row's results by seed and, where runs kept them, by unit.
 
-Owns grouping the runs by row, reading ``units.npz`` and pairing rows over the same seeds and the same units.
-Refuses to average runs of different code, data or profile.
+Owns grouping the runs by row and pairing rows over the same seeds and the same units.
 """
 
-import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from harness.errors import InputError
 from harness.report.findings import Basis
-from harness.report.statistics import Estimate, estimate
-from harness.report.vocabulary import Floats, metric_of
-from harness.track.provenance import LIBRARY
+from harness.report.metrics import metric_of
+from harness.report.provenance import refuse_mixing, some_of
+from harness.report.statistics import Estimate, Floats, estimate
+from harness.report.unit_sums import UnitReader, UnitSums
 from harness.track.snapshot import RunRecord, Snapshot
 from harness.trainer import Metric
-from harness.units import Units, one_source
-
-SAME = {
-    "code_digest": "code version",
-    "profile": "profile",
-    "dataset": "data set",
-    "dataset_fingerprint": "fingerprint of the data",
-    "synthetic": "synthetic data",
-}
-"""What runs must have in common to be in one table, and its name for people."""
-
-_AGREE = 1e-5
-"""How far a recorded metric may lie from the mean over its units (trackers round; a wrong definition is far off)."""
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """The units that a run has values for, in the order of their ids; one object for all runs that have the same."""
-
-    ids: NDArray[Any]
-    groups: NDArray[Any]
-    source: str
-
-    def difference(self, other: "_Asked") -> str:
-        """What makes the other's units not these; empty if they are the same."""
-        if self is other:
-            return ""
-        if not one_source(self.source, other.source):
-            return "they are of other data"
-        if len(self.ids) != len(other.ids):
-            return f"{len(self.ids):,} and {len(other.ids):,} of them{self._only(other)}"
-        if not np.array_equal(self.ids, other.ids):
-            return f"{len(np.setdiff1d(self.ids, other.ids)):,} of {len(self.ids):,} differ{self._only(other)}"
-        moved = np.flatnonzero(self.groups != other.groups)
-        if not len(moved):
-            return ""
-        place = moved[0]
-        return f"{self.ids[place]} is of group {self.groups[place]} in the first, {other.groups[place]} in the second"
-
-    def _only(self, other: "_Asked") -> str:
-        for here, there, which in ((self.ids, other.ids, "first"), (other.ids, self.ids, "second")):
-            if len(alone := np.setdiff1d(here, there)):
-                return f"; {alone[0]} is only in the {which}"
-        return ""
-
-
-@dataclass(frozen=True)
-class _Answers:
-    """One run's results by unit of query sampling: sums of the metric's values, and how many queries each unit has."""
-
-    sums: Mapping[str, Floats]
-    sizes: Floats
-    asked: "_Asked"
 
 
 class Measurements:
@@ -100,27 +42,28 @@ class Measurements:
         """
         self.notes: list[str] = []
         """What a reader must know of how the intervals came about."""
-        self.unit = "units"
-        """What is drawn together, in the plural (identities), where runs kept values by unit."""
         self._metrics = tuple(metrics)
         self._share = share
         self._measured = snapshot.declaration.get("measured", {})
         self._runs: dict[str, dict[int, RunRecord]] = defaultdict(dict)
-        self._known: dict[bytes, _Asked] = {}
-        self._names: dict[str, str] = {}
-        """What a metric is a mean over, in the plural."""
+        self._reader = UnitReader(self._metrics, self.notes)
         finished = [run for run in snapshot.runs if run.status == "finished"]
         for alike in _by_row(finished) if mixed else [finished]:
-            _refuse_mixing(snapshot.table, alike)
+            refuse_mixing(snapshot.table, alike)
         for run in finished:
             if run.seed in self._runs[run.row]:
                 self.notes.append(
                     f'row "{run.row}" seed {run.seed} finished more than once; the run {run.run_id} counts'
                 )
             self._runs[run.row][run.seed] = run
-        self._answers = {run.run_id: self._read(run) for runs in self._runs.values() for run in runs.values()}
+        self._sums = {run.run_id: self._reader.read(run) for runs in self._runs.values() for run in runs.values()}
         if not mixed:
             self._note_other_units()
+
+    @property
+    def unit(self) -> str:
+        """What is drawn together, in the plural (identities), where runs kept values by unit."""
+        return self._reader.unit
 
     def metric_of(self, key: str) -> Metric:
         """A metric by its key."""
@@ -190,17 +133,21 @@ class Measurements:
     def _other_units(self, rows: Sequence[str], metric: str) -> tuple[str, str, str] | None:
         """Two of the rows that have other units, and what to say of them; None if there are none."""
         for seed in sorted(set().union(*(self._runs.get(row, {}) for row in rows))):
-            asked = {
-                row: answers.asked
+            units = {
+                row: found.units
                 for row in rows
                 if seed in self._runs.get(row, {})
-                and (answers := self._answers[self._runs[row][seed].run_id]) is not None
-                and metric in answers.sums
+                and (found := self._sums[self._runs[row][seed].run_id]) is not None
+                and metric in found.sums
             }
-            first, *rest = asked or [""]
+            first, *rest = units or [""]
             for row in rest:
-                if difference := asked[first].difference(asked[row]):
-                    return first, row, f"have values of other {self._names[metric]} under seed {seed} ({difference})"
+                if difference := units[first].difference(units[row]):
+                    return (
+                        first,
+                        row,
+                        f"have values of other {self._reader.names[metric]} under seed {seed} ({difference})",
+                    )
         return None
 
     def _note_other_units(self) -> None:
@@ -222,10 +169,10 @@ class Measurements:
         if not seeds:
             return None
         lacking = self._lacking(rows, seeds, metric)
-        answers = self._answers_of(rows[0], seeds[0])
-        if answers is None or lacking is not None or len(answers.sizes) < 2:
+        found = self._sums_of(rows[0], seeds[0])
+        if found is None or lacking is not None or len(found.sizes) < 2:
             return Basis(tuple(seeds), lacking=lacking or "")
-        return Basis(tuple(seeds), len(answers.sizes), self.unit)
+        return Basis(tuple(seeds), len(found.sizes), self.unit)
 
     def _shared_seeds(self, rows: Iterable[str], metric: str, among: Iterable[int] | None = None) -> list[int]:
         values = [set(self.values(row, metric)) for row in rows]
@@ -246,22 +193,22 @@ class Measurements:
         clip = clip and self.metric_of(metric).percent
         return estimate(means, table, clip=clip, scale=scale, share=self._share(len(seeds)))
 
-    def _answers_of(self, row: str, seed: int) -> _Answers | None:
-        return self._answers[self._runs[row][seed].run_id]
+    def _sums_of(self, row: str, seed: int) -> UnitSums | None:
+        return self._sums[self._runs[row][seed].run_id]
 
     def _lacking(self, rows: Iterable[str], seeds: list[int], metric: str) -> str | None:
         """Why these runs have no common values by unit: empty if no run of the table has any; None if they have."""
         runs = [(row, seed) for row in rows for seed in seeds]
-        answers = [self._answers_of(*run) for run in runs]
-        without = [run for run, answer in zip(runs, answers, strict=True) if not answer or metric not in answer.sums]
-        if without and not any(answer and metric in answer.sums for answer in self._answers.values()):
+        found = [self._sums_of(*run) for run in runs]
+        without = [run for run, one in zip(runs, found, strict=True) if not one or metric not in one.sums]
+        if without and not any(one and metric in one.sums for one in self._sums.values()):
             return ""
         if without:
             names = [f'"{row}" seed {seed}' for row, seed in without]
-            holders = f"row {names[0]} has" if len(names) == 1 else f"{_some(names)} have"
+            holders = f"row {names[0]} has" if len(names) == 1 else f"{some_of(names)} have"
             return f"{holders} no values by {self.unit}"
-        known = [answer for answer in answers if answer]
-        if any(answer.asked is not known[0].asked for answer in known):
+        known = [one for one in found if one]
+        if any(one.units is not known[0].units for one in known):
             return f"seeds have values of different {self.unit}"
         return None
 
@@ -274,51 +221,14 @@ class Measurements:
         """
         if self._lacking(weights, seeds, metric) is not None:
             return None
-        answers = {(row, seed): self._answers_of(row, seed) for row in weights for seed in seeds}
-        sizes = next(answer.sizes for answer in answers.values() if answer)
+        found = {(row, seed): self._sums_of(row, seed) for row in weights for seed in seeds}
+        sizes = next(one.sizes for one in found.values() if one)
         sums = np.zeros((len(seeds), len(sizes)))
-        for (row, seed), answer in answers.items():
-            assert answer is not None
-            sums[seeds.index(seed)] += weights[row] * answer.sums[metric]
+        for (row, seed), one in found.items():
+            assert one is not None
+            sums[seeds.index(seed)] += weights[row] * one.sums[metric]
         grand = float(means.mean())
         return np.asarray(len(sizes) / sizes.sum() * (sums - sizes * grand) + grand)
-
-    def _read(self, run: RunRecord) -> _Answers | None:
-        """A run's values by unit; None, with a note where that is a surprise, if there are none to use."""
-        place = f'row "{run.row}" seed {run.seed}'
-        try:
-            units = run.read_units()
-            return None if units is None else self._sum_up(run, units, place)
-        except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
-            self.notes.append(
-                f"{place}: its values by unit cannot be read ({error}); intervals with it are over seeds alone"
-            )
-            return None
-
-    def _sum_up(self, run: RunRecord, units: Units, place: str) -> _Answers | None:
-        _, group, sizes = np.unique(units.groups, return_inverse=True, return_counts=True)
-        self.unit = units.group
-        sums = {}
-        self._names.update(dict.fromkeys(units.values, units.unit))
-        for name in self._metrics:
-            values = units.values.get(name)
-            if values is None or name not in run.metrics or not len(values):
-                continue
-            if abs(values.mean() - run.metrics[name]) > _AGREE * max(1.0, abs(run.metrics[name])):
-                self.notes.append(
-                    f"{place}: {name} is recorded as {run.metrics[name]:.6f}, but the mean over its {units.unit} is "
-                    f"{values.mean():.6f}; intervals with it are over seeds alone"
-                )
-                continue
-            sums[name] = np.asarray(np.bincount(group, weights=values, minlength=len(sizes)), dtype=np.float64)
-        return _Answers(sums, sizes.astype(np.float64), self._asked_of(units)) if sums else None
-
-    def _asked_of(self, units: Units) -> _Asked:
-        order = np.argsort(units.ids, kind="stable")
-        asked = _Asked(units.ids[order], units.groups[order], units.source)
-        kinds = repr((asked.source, asked.ids.dtype.str, asked.groups.dtype.str))
-        key = kinds.encode() + asked.ids.tobytes() + asked.groups.tobytes()
-        return self._known.setdefault(key, asked)
 
 
 def _by_row(runs: Iterable[RunRecord]) -> list[list[RunRecord]]:
@@ -326,37 +236,3 @@ def _by_row(runs: Iterable[RunRecord]) -> list[list[RunRecord]]:
     for run in runs:
         rows[run.row].append(run)
     return list(rows.values())
-
-
-def _refuse_mixing(table: str, finished: list[RunRecord]) -> None:
-    """Raises unless all runs were made by the same code on the same data under the same profile."""
-    differences = []
-    for key, name in SAME.items():
-        holders: dict[str, list[str]] = defaultdict(list)
-        for run in finished:
-            value = provenance_of(run, key)
-            if value is not None:
-                holders[value].append(f'"{run.row}" seed {run.seed}')
-        if len(holders) > 1:
-            listed = "; ".join(f"{value}: {_some(runs)}" for value, runs in sorted(holders.items()))
-            differences.append(f"  {name} ({key}): {listed}")
-    if differences:
-        raise InputError(
-            f'table "{table}": its runs differ and are not averaged; expected one code version, one profile and one '
-            "data set, found\n" + "\n".join(differences) + "\nRun the table again to measure all rows anew."
-        )
-
-
-def provenance_of(run: RunRecord, key: str) -> str | None:
-    """A fact of where a run comes from, as it was tagged; None if it was not."""
-    return run.tags.get(f"harness.{key}")
-
-
-def libraries_of(run: RunRecord) -> list[str]:
-    """Returns the facts of provenance that are versions of libraries."""
-    return [key.removeprefix("harness.") for key in run.tags if key.startswith(f"harness.{LIBRARY}")]
-
-
-def _some(names: list[str], shown: int = 4) -> str:
-    rest = len(names) - shown
-    return "rows " + ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")

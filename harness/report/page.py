@@ -8,9 +8,9 @@ from html import escape, unescape
 from pathlib import Path
 
 from harness.files import regular_file
+from harness.report.formatting import fraction_text
 from harness.report.markdown import to_markdown
 from harness.report.model import TableReport
-from harness.report.wording import fraction_text
 
 _OPEN = ("Figures", "Claims")
 """Sections that are not folded; the table of results comes before all sections."""

@@ -8,15 +8,15 @@ from typing import Any
 
 from harness.report.claims import Judgement
 from harness.report.controls import Controlled
-from harness.report.effects import Game, GameEffect
+from harness.report.effects import Game, GameEffect, block_text
 from harness.report.findings import Basis
+from harness.report.formatting import level_text
 from harness.report.insight import Gain, GameLine, Insight
-from harness.report.model import Cell, TableReport, TableRow
+from harness.report.model import Cell, ReportRow, TableReport
 from harness.report.power import Needed
 from harness.report.settled import settlement_to_json
 from harness.report.sources import Sources
 from harness.report.statistics import Estimate
-from harness.report.wording import block_text, level_text
 
 
 def to_csv(report: TableReport) -> str:
@@ -82,7 +82,7 @@ def _csv_estimate(estimate: Estimate | None) -> dict[str, Any]:
     }
 
 
-def _csv_runs(row: TableRow) -> dict[str, Any]:
+def _csv_runs(row: ReportRow) -> dict[str, Any]:
     return {
         "seeds": row.seeds_done,
         "seeds_planned": row.seeds_planned,
@@ -127,7 +127,7 @@ def report_to_json(report: TableReport) -> dict[str, Any]:
     }
 
 
-def _row(row: TableRow) -> dict[str, Any]:
+def _row(row: ReportRow) -> dict[str, Any]:
     return {
         "id": row.id,
         "label": row.label,

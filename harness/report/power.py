@@ -28,8 +28,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.special import chdtri, nctdtrinc, ndtr, ndtri, stdtrit
 
-from harness.report.statistics import ALPHA, Chance, Estimate, inverse_chi2, mixture
-from harness.report.vocabulary import Floats
+from harness.report.statistics import ALPHA, Chance, Estimate, Floats, inverse_chi2, mixture
 
 POWER = 0.8
 RANGE = 0.8

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.formatting import counted
+from harness.report.claim_text import sides_text
 from harness.report.claims import Judgement
+from harness.report.formatting import gain_text
 from harness.report.marks import NOTHING, bullets, code, escaped, pipe_table
-from harness.report.vocabulary import metric_of
-from harness.report.wording import gain_text, sides_text
+from harness.report.metrics import metric_of
 
 Finding = Literal["holds", "open", "contrary"]
 _FINDINGS: Mapping[str, Finding] = {"reproduced": "holds", "contradicted": "contrary"}

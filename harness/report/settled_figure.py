@@ -3,10 +3,10 @@
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from harness.report.claim_text import versus
 from harness.report.drawing import BLACK, BLUE, GREEN, GREY, PALE, VERMILLION, head, new_figure, tidy
 from harness.report.model import TableReport
 from harness.report.statistics import ALPHA
-from harness.report.wording import versus
 from harness.settle import Line
 
 if TYPE_CHECKING:

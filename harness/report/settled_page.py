@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from harness.report.claim_text import versus
+from harness.report.formatting import metric_text, p_text
 from harness.report.marks import NOTHING, escaped, pipe_table
 from harness.report.model import TableReport
 from harness.report.settled import Settlement, why_open
-from harness.report.vocabulary import p_text, percent
-from harness.report.wording import versus
 from harness.settle import Line, spent
 
 
@@ -30,11 +30,11 @@ def _line(report: TableReport, line: Line) -> list[str]:
     return [
         escaped(versus(one.better, one.than)),
         metric.title,
-        NOTHING if one.within is None else percent(one.within, metric),
+        NOTHING if one.within is None else metric_text(one.within, metric),
         f"**{line.verdict}**",
         str(line.seeds),
         ", ".join(looks),
-        percent(last.evidence.mean, metric, signed=True) if last else NOTHING,
+        metric_text(last.evidence.mean, metric, signed=True) if last else NOTHING,
         f"{100 * spent(len(line.looks)):.0f} %",
         escaped(p_text(last.difference)) if last else NOTHING,
         escaped(p_text(last.equality)) if last and one.within is not None else NOTHING,

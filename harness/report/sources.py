@@ -26,8 +26,7 @@ from typing import Literal
 import numpy as np
 
 from harness.report.measurements import Measurements
-from harness.report.statistics import Chance, half_width, mean_squares
-from harness.report.vocabulary import Floats
+from harness.report.statistics import Chance, Floats, half_width, mean_squares
 
 _ROUNDING = 1e-10
 """Relative to the largest answer: a standard deviation below it is rounding."""

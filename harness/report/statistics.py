@@ -35,10 +35,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import gammaincinv, gammaln, ndtr, ndtri, stdtrit
 
-from harness.report.vocabulary import Floats
 from harness.settle.holm import holm as holm
+
+Floats = NDArray[np.float64]
 
 LEVEL = 0.95
 ALPHA = 1 - LEVEL

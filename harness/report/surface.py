@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.report.drawing import BLACK, GREY, PALE, VERMILLION, new_figure, style, tidy
-from harness.report.vocabulary import percent
+from harness.report.formatting import metric_text
 from harness.trainer import Metric
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _draw_cells(
             axes.text(*place, spot.state, ha="center", va="center", fontsize=7, color=GREY)
         else:
             colour = "white" if table[place[1], place[0]] < middle else BLACK
-            axes.text(*place, percent(spot.value, metric), ha="center", va="center", color=colour)
+            axes.text(*place, metric_text(spot.value, metric), ha="center", va="center", color=colour)
     axes.set_xticks(range(len(xs)), [f"{value:g}" for value in xs])
     axes.set_yticks(range(len(ys)), [f"{value:g}" for value in ys])
     axes.tick_params(length=0)

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.formatting import counted
+from harness.report.claim_text import versus
 from harness.report.confirmed import measurements_of
 from harness.report.findings import basis_text
+from harness.report.formatting import interval_text, metric_text, p_text, three_digits
 from harness.report.marks import NOTHING, bullets, code, escaped, pipe_table
 from harness.report.statistics import Estimate, holm
-from harness.report.vocabulary import p_text, percent, three_digits
-from harness.report.wording import interval_text, versus
 from harness.trainer import Metric
 
 BEST, REFERENCE = "best", "reference"
@@ -129,7 +129,7 @@ def effect_text(effect: Effect, metric: Metric) -> str:
     """``+3.2 [+1.1, +5.3]``."""
     if effect.estimate is None:
         return NOTHING
-    size = percent(effect.estimate.mean, metric, signed=True)
+    size = metric_text(effect.estimate.mean, metric, signed=True)
     return f"{size} {interval_text(effect.estimate, metric, signed=True)}".strip()
 
 

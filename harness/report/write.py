@@ -8,10 +8,11 @@ from tempfile import TemporaryDirectory
 from harness.errors import InputError, did_you_mean
 from harness.files import regular_file, replace_text
 from harness.names import file_name
+from harness.report.build import build_report
 from harness.report.curves import StageCurves
 from harness.report.latex import to_latex
 from harness.report.markdown import to_markdown, to_pictures_page
-from harness.report.model import TableReport, build_report
+from harness.report.model import TableReport
 from harness.report.page import to_html
 from harness.report.plain import to_csv, to_json_text
 from harness.track.snapshot import Snapshot
