@@ -26,7 +26,7 @@ _OUR_PACKAGE = "harness"
 WITHOUT_INFLUENCE = tuple(
     f"{_OUR_PACKAGE}.{room}"
     for room in (
-        *("api", "cli", "matrix", "plan", "execute", "search", "track", "report", "trainer", "trainers"),
+        *("api", "cli", "matrix", "plan", "execute", "search", "track", "report", "trainers"),
         *(
             "checkpoints",
             "code",
@@ -35,10 +35,14 @@ WITHOUT_INFLUENCE = tuple(
             "errors",
             "files",
             "formatting",
+            "inputs",
+            "metric",
             "names",
             "plugins",
             "spool",
             "syntax",
+            "trainer",
+            "trainer_defaults",
             "units",
         ),
     )

@@ -16,11 +16,14 @@ SHARED = {
     "errors",
     "files",
     "formatting",
+    "inputs",
+    "metric",
     "names",
     "plugins",
     "spool",
-    "trainer",
     "syntax",
+    "trainer",
+    "trainer_defaults",
     "units",
 }
 """Modules that every package may import, the trainer interface among them; they import only each other."""
