@@ -52,7 +52,7 @@ def _run(
     from dataclasses import asdict
 
     from harness.api.tracking import OUTBOX
-    from harness.report.margins import write_study
+    from harness.report.search_page import write_study
     from harness.report.tuned import tuned_to_json
     from harness.search.result import describe_search, write_result
     from harness.track import Tracker

@@ -18,12 +18,12 @@ from harness.api.plan import estimates_of
 from harness.api.prepare import Prepared, prepare
 from harness.api.report import check_formats
 from harness.api.speeds import known_speeds
-from harness.api.tracking import final_metrics, table_key
+from harness.api.stored import stored_measurements
+from harness.api.tracking import table_key
 from harness.errors import InputError, did_you_mean
 from harness.formatting import counted
 from harness.matrix import Assumption, Claim, Declaration, matrix_to_json
 from harness.plan import Plan, Run
-from harness.units import UNITS
 
 if TYPE_CHECKING:
     from harness.execute import Outcome, Slot
@@ -275,23 +275,16 @@ def _found(prepared: PreparedSensitivity, outcomes: "Mapping[str, Outcome]") -> 
 def _variation(prepared: PreparedSensitivity, one: Varied, outcomes: "Mapping[str, Outcome]") -> "Variation":
     """The claims judged by the results that the store holds."""
     from harness.report.claims import judge_claims
-    from harness.report.measurements import Measurements
     from harness.report.sensitivity import Variation
-    from harness.track import RunRecord, Snapshot
 
-    store, matrix = one.prepared.store, one.prepared.matrix
-    runs, problems = [], []
-    for run in one.prepared.plan.runs:
+    store, matrix, runs = one.prepared.store, one.prepared.matrix, one.prepared.plan.runs
+    problems = []
+    for run in runs:
         if not store.is_complete(run.evaluation):
             outcome = outcomes.get(run.evaluation)
             reason = " ".join(outcome.reason.split()) if outcome and outcome.reason else "no result"
             problems.append(f"row {run.row} seed {run.seed}: {reason}")
-            continue
-        folder, result = store.fetch(run.evaluation, (UNITS,)), final_metrics([store.result(run.evaluation)])
-        runs.append(RunRecord(run.evaluation, run.row, run.seed, "finished", "", result, {}, {}, folder, None))
-    measured = {key: asdict(metric) for key, metric in matrix.measured.items()}
-    snapshot = Snapshot("", matrix.name, {"measured": measured}, {}, tuple(runs))
-    measurements = Measurements(snapshot, dict.fromkeys(claim.metric for claim in prepared.claims))
+    measurements = stored_measurements(one.prepared, runs, dict.fromkeys(claim.metric for claim in prepared.claims))
     cited = {method.method: method.values for method in matrix.cited}
     judged = judge_claims([asdict(claim) for claim in prepared.claims], measurements, "", cited=cited)
     return Variation(one.key, one.value, judged, one.unread, tuple(problems))

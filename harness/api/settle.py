@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness.api.listener import Listener
 from harness.api.prepare import Prepared
-from harness.api.tracking import final_metrics, table_key
+from harness.api.stored import stored_measurements
+from harness.api.tracking import table_key
 from harness.errors import InputError
 from harness.files import regular_file
 from harness.formatting import counted
 from harness.plan import fingerprint, identify_matrix
 from harness.settle import Comparison, Costs, Declared, Path, changed, from_record, replay, to_record
-from harness.units import UNITS
 
 if TYPE_CHECKING:
     from harness.report.measurements import Measurements
@@ -102,20 +102,10 @@ class Settling:
 
     def _measured(self) -> "Measurements":
         """The results that the store holds of the way, as a report reads them."""
-        from harness.report.measurements import Measurements
-        from harness.track import RunRecord, Snapshot
-
-        store, metrics = self._prepared.store, dict.fromkeys(one.metric for one in self._declared.comparisons)
-        runs = []
-        for run in self._prepared.with_runs(sorted(self._tried), None).plan.runs:
-            if not store.is_complete(run.evaluation):
-                continue
-            folder = store.fetch(run.evaluation, (UNITS,))
-            result = final_metrics([store.result(run.evaluation)])
-            runs.append(RunRecord(run.evaluation, run.row, run.seed, "finished", "", result, {}, {}, folder, None))
-        measured = {key: vars(metric) for key, metric in self._prepared.matrix.measured.items()}
-        name = self._prepared.matrix.name
-        return Measurements(Snapshot("", name, {"measured": measured}, {}, tuple(runs)), metrics)
+        runs = self._prepared.with_runs(sorted(self._tried), None).plan.runs
+        return stored_measurements(
+            self._prepared, runs, dict.fromkeys(one.metric for one in self._declared.comparisons)
+        )
 
     def _keep(self) -> None:
         """Writes the record down for whoever runs or reports the table next."""

@@ -83,8 +83,8 @@ def search(
 def _show(record: dict[str, Any], written: list[Path]) -> None:
     from rich.console import Console
 
-    from harness.report.margins import compare
     from harness.report.metrics import metric_of
+    from harness.report.search_page import compare
     from harness.report.tuned import effect_text, tuned_claims
 
     metric = metric_of(record["measured"], record["metric"])

@@ -10,10 +10,10 @@ from harness.report.compare_page import comparison_markdown, comparison_page, wr
 from harness.report.compare_text import comparison_to_json
 from harness.report.curves import HISTORIES, StageCurves, runs_to_draw, stage_curves
 from harness.report.existing import Source, decimals_for, existing_snapshot, find_columns
+from harness.report.json_text import report_to_json
 from harness.report.latex_paper import write_paper
 from harness.report.model import TableReport
 from harness.report.pictures import write_attention, write_rank_lists
-from harness.report.plain import report_to_json
 from harness.report.write import FIGURES, FORMATS, PAGE, PICTURES, write_pictures_page, write_report, write_reports
 
 __all__ = [

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from harness.plan.budgets import StageBudget, also_differs
-from harness.report.findings import Basis
+from harness.report.basis import Basis
 from harness.report.measurements import Measurements
 from harness.report.power import Needed, needed_for_measured, needed_for_size
 from harness.report.statistics import ALPHA, Estimate, effect_size, holm

@@ -12,9 +12,9 @@ from typing import Any
 
 from harness.errors import InputError, did_you_mean
 from harness.plan.why import Difference, setting_differences
+from harness.report.basis import Basis
 from harness.report.compare_units import UnitValues, compare_units
 from harness.report.costs import COSTS, Cost
-from harness.report.findings import Basis
 from harness.report.measurements import Measurements
 from harness.report.provenance import SAME, libraries_of, provenance_of
 from harness.report.settled import counted_runs, settlement_of

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.plan.why import Difference
+from harness.report.basis import basis_text
 from harness.report.compare import Comparison, MetricLine, Pair
 from harness.report.compare_units import UnitValues
-from harness.report.findings import basis_text
 from harness.report.formatting import interval_text, metric_text, p_text, spread_text, three_digits
 from harness.report.marks import NOTHING
 from harness.report.statistics import Estimate

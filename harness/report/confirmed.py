@@ -7,6 +7,9 @@ from typing import Any
 from harness.report.measurements import Measurements
 from harness.track.snapshot import RunRecord, Snapshot
 
+BEST, REFERENCE = "best", "reference"
+"""The points that are confirmed: the best one of a search, and the values to beat."""
+
 
 def measurements_of(record: Mapping[str, Any], confirmed: Mapping[str, Iterable[Mapping[str, Any]]]) -> Measurements:
     """Confirming runs as measurements.

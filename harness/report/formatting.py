@@ -1,11 +1,12 @@
 """How numbers are formatted: metrics, intervals, p-values, costs, seeds; the same in every written form of a report."""
 
 import math
+from typing import Any
 
 from harness.report.claims import Judgement
 from harness.report.costs import Cost
 from harness.report.insight import Gain
-from harness.report.marks import NOTHING
+from harness.report.marks import NOTHING, escaped
 from harness.report.model import ReportRow
 from harness.report.power import Needed
 from harness.report.statistics import Estimate
@@ -36,6 +37,20 @@ def metric_text(value: float, metric: Metric, *, signed: bool = False) -> str:
     if not float(text):  # neither "-0.0" nor "+0.0"
         text = text.lstrip("+-")
     return text.replace("-", "−")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a setting's value is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def value_text(value: Any) -> str:
+    """A setting's value: a number without trailing zeros, anything else as it is.
+
+    >>> value_text(0.50), value_text(True), value_text("adam")
+    ('0.5', 'True', 'adam')
+    """
+    return f"{value:g}" if is_number(value) else escaped(value)
 
 
 def p_text(p_value: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from harness.plan.budgets import StageBudget, also_differs, declared_budgets
 from harness.plan.columns import columns_of
 from harness.plan.identifiable import aliased_effects
+from harness.report.basis import Basis
 from harness.report.effects import (
     Block,
     Game,
@@ -22,7 +23,6 @@ from harness.report.effects import (
     pair_effects,
     shapley_values,
 )
-from harness.report.findings import Basis
 from harness.report.measurements import Measurements
 from harness.report.power import Needed, needed_for_measured
 from harness.report.statistics import ALPHA, Estimate, effect_size, holm

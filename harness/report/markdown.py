@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.names import file_name
+from harness.report.basis import basis_text, unlike_neighbours
 from harness.report.claim_text import NEEDED, remark, sides_text
-from harness.report.findings import basis_text, unlike_neighbours
 from harness.report.formatting import (
     cost_text,
     fraction_text,

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from harness.report.basis import Basis, basis_text, unlike_neighbours
 from harness.report.claim_text import NEEDED, versus
 from harness.report.effects import block_text, game_text, players_text
-from harness.report.findings import Basis, basis_text, unlike_neighbours
 from harness.report.formatting import gain_text, needed_text, p_text
 from harness.report.insight import Gain
 from harness.report.marks import NOTHING, bullets, escaped, number, telling_table

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from harness.report.findings import Basis
+from harness.report.basis import Basis
 from harness.report.metrics import metric_of
 from harness.report.provenance import refuse_mixing, some_of
 from harness.report.statistics import Estimate, Floats, estimate

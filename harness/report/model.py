@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.plan.columns import Setting
+from harness.report.basis import Basis
 from harness.report.claims import Judgement
 from harness.report.controls import Controlled
 from harness.report.costs import Cost
-from harness.report.findings import Basis
 from harness.report.insight import Insight
 from harness.report.metrics import metric_of
 from harness.report.settled import Settlement

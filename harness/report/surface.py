@@ -3,14 +3,16 @@
 Only what was measured is drawn: nothing is interpolated between the trials.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.report.drawing import BLACK, GREY, PALE, VERMILLION, new_figure, style, tidy
-from harness.report.formatting import metric_text
+from harness.report.drawing import BLACK, GREY, PALE, VERMILLION, new_figure, save, style, tidy
+from harness.report.formatting import is_number, metric_text
+from harness.report.metrics import metric_of
 from harness.trainer import Metric
 
 if TYPE_CHECKING:
@@ -125,3 +127,32 @@ def _draw_dots(
         axes.plot(*reference, "P", markersize=9, color=BLACK, mec="white", zorder=4, label="reference")
     tidy(axes, grid="both")
     return dots
+
+
+def draw_study(record: Mapping[str, Any], study: Mapping[str, Any], path: Path, endings: Sequence[str]) -> list[Path]:
+    """The surface over the first two searched numbers; nothing where there are no two, or no trials."""
+    trials = study["trials"]
+    complete = [trial for trial in trials if trial["state"] == "complete"]
+    numbers = [key for key in record["space"] if all(is_number(trial["params"][key]) for trial in trials)]
+    if not complete or len(numbers) < 2:
+        return []
+    x, y = numbers[:2]
+    spots = [
+        Spot(
+            float(trial["params"][x]),
+            float(trial["params"][y]),
+            trial["value"] if trial["state"] == "complete" else None,
+            trial["state"],
+        )
+        for trial in trials
+    ]
+    reference = study["reference"]
+    figure = draw_surface(
+        spots,
+        xlabel=x,
+        ylabel=y,
+        metric=metric_of(record["measured"], record["metric"]),
+        reference=(float(reference[x]), float(reference[y])) if reference else None,
+        title=f"Row {study['row']}: {len(complete)} complete trials on held-out data",
+    )
+    return save(figure, path, endings)

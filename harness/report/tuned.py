@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.formatting import counted
+from harness.report.basis import basis_text
 from harness.report.claim_text import versus
-from harness.report.confirmed import measurements_of
-from harness.report.findings import basis_text
-from harness.report.formatting import interval_text, metric_text, p_text, three_digits
+from harness.report.confirmed import BEST, REFERENCE, measurements_of
+from harness.report.formatting import interval_text, metric_text, p_text, three_digits, value_text
 from harness.report.marks import NOTHING, bullets, code, escaped, pipe_table
 from harness.report.statistics import Estimate, holm
 from harness.trainer import Metric
-
-BEST, REFERENCE = "best", "reference"
 
 
 @dataclass(frozen=True)
@@ -140,15 +138,11 @@ def _choices(record: Mapping[str, Any]) -> str:
     lines = []
     for study in record["studies"]:
         best = study["best"]["params"] if study["best"] else {}
-        values = [f"{_shown(study['reference'][key])} → {_shown(best.get(key, NOTHING))}" for key in keys]
+        values = [f"{value_text(study['reference'][key])} → {value_text(best.get(key, NOTHING))}" for key in keys]
         states = [trial["state"] for trial in study["trials"] if trial["state"] != "infeasible"]
         counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
         lines.append([escaped(study["row"]), *values, counts, three_digits(study["cost"]["seconds"] / 3600)])
     return pipe_table(header, lines)
-
-
-def _shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else escaped(value)
 
 
 def _warnings(study: Mapping[str, Any]) -> Sequence[str]:
@@ -157,7 +151,7 @@ def _warnings(study: Mapping[str, Any]) -> Sequence[str]:
     if study["best"] is None:
         return [f"Row {row}: no trial has a result, so there is no effect after tuning."]
     found = [
-        f"**Row {row}: {code(key)} {_shown(study['best']['params'][key])} lies at the {edge} end of its range**: "
+        f"**Row {row}: {code(key)} {value_text(study['best']['params'][key])} lies at the {edge} end of its range**: "
         "better values may lie beyond it, and the tuned effect may be that of the range."
         for key, edge in study["edges"].items()
     ]

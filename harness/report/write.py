@@ -9,12 +9,13 @@ from harness.errors import InputError, did_you_mean
 from harness.files import regular_file, replace_text
 from harness.names import file_name
 from harness.report.build import build_report
+from harness.report.csv_text import to_csv
 from harness.report.curves import StageCurves
+from harness.report.json_text import to_json_text
 from harness.report.latex import to_latex
 from harness.report.markdown import to_markdown, to_pictures_page
 from harness.report.model import TableReport
 from harness.report.page import to_html
-from harness.report.plain import to_csv, to_json_text
 from harness.track.snapshot import Snapshot
 
 TEXTS: Mapping[str, Callable[[TableReport], str]] = {"tex": to_latex, "csv": to_csv, "json": to_json_text}

@@ -8,8 +8,8 @@ import pytest
 from report_world import run, snapshot, table1, table1_runs
 
 from harness.report import build_report
+from harness.report.basis import Basis
 from harness.report.cautions import far_out, grubbs_p
-from harness.report.findings import Basis
 from harness.report.markdown import to_markdown
 from harness.report.statistics import estimate, half_widths, variances
 from harness.track.snapshot import RunRecord

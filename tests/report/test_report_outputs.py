@@ -150,7 +150,8 @@ def test_latex_is_balanced_and_its_rows_have_as_many_cells_as_columns(tmp_path: 
 
 
 def test_csv_and_json_say_the_same_in_fractions() -> None:
-    from harness.report.plain import report_to_json, to_csv
+    from harness.report.csv_text import to_csv
+    from harness.report.json_text import report_to_json
 
     report = build_report(small())
     lines = list(csv.DictReader(io.StringIO(to_csv(report))))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.reid.metrics import METRICS
-from harness.report.margins import compare, study_to_markdown, write_study
+from harness.report.search_page import compare, study_to_markdown, write_study
 
 E1, E2 = "losses.quadruplet.epsilon1", "losses.quadruplet.epsilon2"
 PAPER = {E1: 0.5, E2: 0.2}

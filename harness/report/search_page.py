@@ -13,19 +13,16 @@ from typing import Any
 
 from harness.files import replace_text
 from harness.names import file_name
-from harness.report.confirmed import measurements_of
-from harness.report.drawing import save
-from harness.report.findings import basis_text
-from harness.report.formatting import interval_text, metric_text, p_text, spread_text, three_digits
+from harness.report.basis import basis_text
+from harness.report.confirmed import BEST, REFERENCE, measurements_of
+from harness.report.formatting import interval_text, metric_text, p_text, spread_text, three_digits, value_text
 from harness.report.marks import NOTHING, code, escaped, picture, pipe_table
 from harness.report.measurements import Measurements
 from harness.report.metrics import metric_of
 from harness.report.statistics import ALPHA, Estimate
-from harness.report.surface import Spot, draw_surface
+from harness.report.surface import draw_study
 from harness.report.tuned import tuned_section
 from harness.trainer import Metric
-
-BEST, REFERENCE = "best", "reference"
 
 
 def write_study(record: Mapping[str, Any], out_dir: Path, endings: Sequence[str] = ("svg", "png")) -> list[Path]:
@@ -41,7 +38,7 @@ def write_study(record: Mapping[str, Any], out_dir: Path, endings: Sequence[str]
     drawn: list[Path] = []
     links: list[str] = []
     for number, study in enumerate(record["studies"]):
-        paths = _draw(record, study, out_dir / "figures" / f"{name}-surface-{number + 1}", endings)
+        paths = draw_study(record, study, out_dir / "figures" / f"{name}-surface-{number + 1}", endings)
         drawn += paths
         links.append(os.path.relpath(paths[0], out_dir).replace(os.sep, "/") if paths else "")
     path = out_dir / f"{name}.md"
@@ -222,7 +219,7 @@ def _history(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric
         gain = None if trial["state"] != "complete" else metric.gain(trial["value"])
         improves = gain is not None and (best is None or gain > best)
         best = gain if improves else best
-        values = [_number(trial["params"][key]) for key in keys]
+        values = [value_text(trial["params"][key]) for key in keys]
         lines.append(
             [str(trial["number"]), *values, _result(trial, metric), "best so far" if improves else "", _state(trial)]
         )
@@ -268,50 +265,13 @@ def _epochs(count: float) -> str:
     return f" and {count:.0f} epochs" if count else ""
 
 
-def _draw(record: Mapping[str, Any], study: Mapping[str, Any], path: Path, endings: Sequence[str]) -> list[Path]:
-    """The surface over the first two searched numbers; nothing where there are no two, or no trials."""
-    trials = study["trials"]
-    complete = [trial for trial in trials if trial["state"] == "complete"]
-    numbers = [key for key in record["space"] if all(_is_number(trial["params"][key]) for trial in trials)]
-    if not complete or len(numbers) < 2:
-        return []
-    x, y = numbers[:2]
-    spots = [
-        Spot(
-            float(trial["params"][x]),
-            float(trial["params"][y]),
-            trial["value"] if trial["state"] == "complete" else None,
-            trial["state"],
-        )
-        for trial in trials
-    ]
-    reference = study["reference"]
-    figure = draw_surface(
-        spots,
-        xlabel=x,
-        ylabel=y,
-        metric=metric_of(record["measured"], record["metric"]),
-        reference=(float(reference[x]), float(reference[y])) if reference else None,
-        title=f"Row {study['row']}: {len(complete)} complete trials on held-out data",
-    )
-    return save(figure, path, endings)
-
-
 def _measured(record: Mapping[str, Any], study: Mapping[str, Any]) -> Measurements:
     """The confirming runs as the statistics know them: two rows, a run for each seed."""
     return measurements_of(record, study["confirmed"])
 
 
 def _point(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"{code(key)} {_number(value)}" for key, value in params.items())
-
-
-def _number(value: Any) -> str:
-    return f"{value:g}" if _is_number(value) else escaped(value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return ", ".join(f"{code(key)} {value_text(value)}" for key, value in params.items())
 
 
 def _seeds(values: Sequence[int]) -> str:
