@@ -54,7 +54,7 @@ def declare() -> Table:
 # %% [markdown]
 # ## Run, read, explain
 #
-# `plan` says what would be trained; `run` trains it, in processes of its own, and goes on where it was if it is
+# `plan` says what would be trained; `run` trains it, in processes of its own, and resumes where it was if it is
 # interrupted. Everything after that is a data frame or a page.
 
 

@@ -73,7 +73,7 @@ def compare_rows(snapshot: "Snapshot", first: str, second: str, store: str, metr
 
 
 def loader_for(comparison: "Comparison", data: Folders | None, store: str) -> "LoadImage | None":
-    """What reads the images of ranked queries; None where the runs ranked none, or the images are not at hand.
+    """What reads the images of ranked queries; None where the runs ranked none, or the images are not found.
 
     Raises:
         InputError: If ``data`` was named and does not hold them.

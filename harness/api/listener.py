@@ -17,7 +17,7 @@ class Listener:
         """Receives a sentence that a person should read."""
 
     def seconds_left(self) -> float:
-        """Returns how long work may go on that was asked to end; infinite while nobody asked."""
+        """Returns how long work may continue after a request to stop; infinite without one."""
         return math.inf
 
     @contextmanager

@@ -115,7 +115,7 @@ def describe_settling(prepared: Prepared, most: int | None, slots: "Sequence[Slo
 
 
 def _add_progress(answer: dict[str, Any], prepared: Prepared) -> dict[str, float]:
-    """Adds where interrupted stages go on; returns the share of each that is done."""
+    """Adds where interrupted stages resume; returns the share of each that is done."""
     from harness.execute.progress import interrupted_stages
 
     interrupted = {} if prepared.plan.assumed else interrupted_stages(prepared.store, prepared.plan.to_run)

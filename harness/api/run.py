@@ -121,7 +121,7 @@ def run_table(
 
     Raises:
         InputError: If the plan assumes a data set that was not found, or for an unknown format.
-        KeyboardInterrupt: On Ctrl-C, once workers have ended and the tracker knows; the same call goes on later.
+        KeyboardInterrupt: On Ctrl-C, once workers have ended and the tracker knows; the same call resumes it later.
     """
     from harness.track import Tracker
 

@@ -34,7 +34,7 @@ def run_search(
 
     Raises:
         InputError: If another process carries out this search.
-        KeyboardInterrupt: On Ctrl-C; the same call goes on later.
+        KeyboardInterrupt: On Ctrl-C; the same call resumes it later.
     """
     listener = listener or Listener()
     with prepared.store.lock(f"study-{prepared.title}") as free:

@@ -193,7 +193,7 @@ def run_sensitivity(
     """Trains what the variations still lack and writes ``TABLE-sensitivity`` in each of ``formats``.
 
     The page is kept with the table's parent run, and what it says of all claims and assumptions is shown in the table's
-    heading from then on. Called again, it goes on where it stopped.
+    heading from then on. Called again, it resumes where it stopped.
 
     Raises:
         InputError: If the plan assumes a data set, or a format is none of ``SENSITIVITY_FORMATS``.

@@ -159,7 +159,7 @@ def note_seeds_by_hand(prepared: Prepared, listener: Listener) -> None:
     declared = from_record(prepared.settling)
     beyond = sorted({run.seed for run in prepared.plan.runs} - set(declared.first_seeds(declared.most)))
     extra = f" The seeds {', '.join(map(str, beyond))} count in no number of its report." if beyond else ""
-    listener.note(f"note: this table was settled: `run --settle` goes on with it; seeds added by hand do not.{extra}")
+    listener.note(f"note: this table was settled: `run --settle` continues it; seeds added by hand do not.{extra}")
 
 
 def _margin(matrix: Any, metric: str, own: float | None) -> float | None:

@@ -185,7 +185,7 @@ class PointTrainer:
         return {(run.row, run.seed): self._score(run, outcomes[run.evaluation]) for run in plan.runs}
 
     def release(self, name: str) -> None:
-        """Drops the trainings of a point that nobody will go on from."""
+        """Drops the trainings of a point that nobody will resume."""
         for job in [job for job in self._newest if job[0] == name]:
             chain = self._newest.pop(job)
             if len(chain) > 1:
@@ -251,7 +251,7 @@ class StudyTracking:
                 self._send_trial(key, trials, record)
 
     def interrupt(self) -> None:
-        """Marks the study as killed; the same command goes on with it."""
+        """Marks the study as killed; the same command resumes it."""
         self._tracker.kill_run(self.key)
 
     def finish(self, report: str) -> None:

@@ -30,7 +30,7 @@ class TableTracking:
     """Opens a table's runs as their stages start, follows what the stages spool, and ends them with their metrics.
 
     A run is a row under one seed. Its key names the table (declaration, profile, data, code) and the stages behind it,
-    so that the same command, run again, goes on with the same runs, and changed code or data opens new ones.
+    so that the same command, run again, resumes the same runs, and changed code or data opens new ones.
     """
 
     def __init__(self, tracker: Tracker, prepared: Prepared) -> None:
@@ -88,7 +88,7 @@ class TableTracking:
                 self._finish(run)
 
     def interrupt(self) -> None:
-        """Marks the table and the runs that were under way as killed; the same command goes on with them."""
+        """Marks the table and the runs that were under way as killed; the same command resumes them."""
         for run in self._opened - self._ended:
             self._tracker.kill_run(self._run_key(run))
         self._tracker.kill_run(self.key)

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 INTERRUPTED, TERMINATED = 130, 143
 """Exit codes after Ctrl-C and after SIGTERM."""
-MESSAGE = "interrupted; the same command goes on where this one stopped"
+MESSAGE = "interrupted; run the same command again to resume"
 
 _CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 _ORDERLY_S = 4.0

@@ -62,7 +62,7 @@ def run(
 ) -> None:
     """Train what a table still lacks, track every run, write the report.
 
-    Run again, it goes on where it stopped, and trains nothing that is done. Exit code 1 if a row has no result.
+    Run again, it resumes where it stopped, and trains nothing that is done. Exit code 1 if a row has no result.
     There is no report while the tracker does not answer.
     """
     from harness.api.prepare import prepare

@@ -50,7 +50,7 @@ def search(
     """Search recipe values on identities held out of training; the test images are never read.
 
     Of a search that names claims of its table, both sides get the same trials, and the report shows each effect at the
-    rows' own values and after tuning. Run again, it goes on with the same study; with more --trials, it continues.
+    rows' own values and after tuning. Run again, it resumes the same study; with more --trials, it continues.
     Exit code 1 if no trial has a result.
     """
     from harness.api.search import run_search

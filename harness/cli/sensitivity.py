@@ -63,8 +63,8 @@ def sensitivity(
 ) -> None:
     """Judge a table's claims again under each alternative of each assumption, one at a time.
 
-    Only the rows that claims need are trained, and what variations share is trained once. Run again, it goes on where
-    it stopped. Exit code 1 if a row has no result.
+    Only the rows that claims need are trained, and what variations share is trained once. Run again, it resumes
+    where it stopped. Exit code 1 if a row has no result.
     """
     from harness.api.sensitivity import describe_sensitivity, prepare_sensitivity, run_sensitivity
     from harness.api.slots import slots_for

@@ -69,19 +69,19 @@ def _stages_table(answer: Answer) -> "Table":
 
 
 def _state(stage: Mapping[str, Any]) -> str:
-    """Returns the state of a stage, or where it goes on.
+    """Returns the state of a stage, or where it resumes.
 
     >>> _state({"state": "to run", "epochs": 5, "goes_on_at": {"step": 40, "epoch": 1.25}})
-    'goes on at epoch 1.2 of 5'
+    'resumes at epoch 1.2 of 5'
     >>> _state({"state": "to run", "epochs": 0, "goes_on_at": {"step": 40, "epoch": 40.0}})
-    'goes on after step 40'
+    'resumes after step 40'
     """
     place = stage["goes_on_at"]
     if place is None:
         return str(stage["state"])
     if not stage["epochs"]:
-        return f"goes on after step {place['step']:,}"
-    return f"goes on at epoch {round(place['epoch'], 1):g} of {stage['epochs']}"
+        return f"resumes after step {place['step']:,}"
+    return f"resumes at epoch {round(place['epoch'], 1):g} of {stage['epochs']}"
 
 
 def _table(title: str, *, left: tuple[str, ...], right: tuple[str, ...], last: tuple[str, ...] = ()) -> "Table":

@@ -221,7 +221,7 @@ def _cited(entry: Mapping[str, Any], metrics: Sequence[Metric]) -> ReportRow:
     return ReportRow(entry["method"], "", entry.get("note", ""), {}, cells, cited=True)
 
 
-def _standing(row: ReportRow, metric: Metric) -> float | None:
+def _ranking_value(row: ReportRow, metric: Metric) -> float | None:
     """The number a row is ranked by, as it is printed: its own measured mean, or a cited method's published number."""
     cell = row.cells[metric.key]
     value = cell.paper if row.cited else cell.measured.mean if cell.measured else None
@@ -230,23 +230,23 @@ def _standing(row: ReportRow, metric: Metric) -> float | None:
 
 def _ranked(rows: Sequence[ReportRow], metric: Metric) -> list[ReportRow]:
     """The rows from worst to best, as papers list them, with their ranks; rows without a number come last."""
-    standing = {row.id: value for row in rows if (value := _standing(row, metric)) is not None}
-    ranks = {row: 1 + sum(other > value for other in standing.values()) for row, value in standing.items()}
-    ordered = sorted(rows, key=lambda row: (row.id not in standing, standing.get(row.id, 0.0)))
+    values = {row.id: value for row in rows if (value := _ranking_value(row, metric)) is not None}
+    ranks = {row: 1 + sum(other > value for other in values.values()) for row, value in values.items()}
+    ordered = sorted(rows, key=lambda row: (row.id not in values, values.get(row.id, 0.0)))
     return [replace(row, rank=ranks.get(row.id)) for row in ordered]
 
 
 def _marked(rows: Sequence[ReportRow], metric: Metric, *, among_cited: bool) -> list[ReportRow]:
     """The rows with the best and the second best of a metric marked; equal numbers share a mark."""
-    standing = {
+    values = {
         row.id: value
         for row in rows
-        if (among_cited or not row.cited) and (value := _standing(row, metric)) is not None
+        if (among_cited or not row.cited) and (value := _ranking_value(row, metric)) is not None
     }
-    levels = sorted(set(standing.values()), reverse=True)[:2] if len(standing) > 2 else []
+    levels = sorted(set(values.values()), reverse=True)[:2] if len(values) > 2 else []
     return [
         replace(row, cells={**row.cells, metric.key: replace(row.cells[metric.key], place=levels.index(value) + 1)})
-        if (value := standing.get(row.id)) in levels and value is not None
+        if (value := values.get(row.id)) in levels and value is not None
         else row
         for row in rows
     ]

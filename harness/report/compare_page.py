@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from harness.errors import InputError
 from harness.report.compare import Comparison
 from harness.report.compare_figure import draw_ranked, draw_units
-from harness.report.compare_text import MOST_UNITS, Section, heading, sections, telling_pair, title
+from harness.report.compare_text import MOST_UNITS, Section, heading, pair_with_most_units, sections, title
 from harness.report.marks import bullets, escaped, picture, telling_table
 from harness.report.page import page_of
 from harness.report.pictures import LoadImage
@@ -49,7 +49,7 @@ def draw_comparison(
         endings: ``svg``, ``png``.
         load: Reads images of ranked queries; None where the runs ranked none.
     """
-    pair = telling_pair(comparison)
+    pair = pair_with_most_units(comparison)
     if pair is None or pair.units is None:
         return [], ""
     drawn = [(f"{pair.units.metric.title} by unit", draw_units(comparison, pair.units, folder, endings))]

@@ -49,14 +49,14 @@ def sections(comparison: Comparison, most: int = MOST_UNITS) -> list[Section]:
         comparison: What to say.
         most: Units to show of those that gained and of those that lost.
     """
-    telling = telling_pair(comparison)
+    shown = pair_with_most_units(comparison)
     parts = [_metrics(comparison), _settings(comparison), _origin(comparison)]
-    if telling is not None and telling.units is not None:
-        parts.append(_units(comparison, telling, telling.units, most))
+    if shown is not None and shown.units is not None:
+        parts.append(_units(comparison, shown, shown.units, most))
     return [part for part in (*parts, _costs(comparison), _notes(comparison)) if part.text or part.lines]
 
 
-def telling_pair(comparison: Comparison) -> Pair | None:
+def pair_with_most_units(comparison: Comparison) -> Pair | None:
     """The pair with values by unit whose first metric changed most."""
     known = [pair for pair in comparison.pairs if pair.units is not None]
     return max(known, key=lambda pair: abs(float(pair.units.gains.mean())) if pair.units else 0.0, default=None)

@@ -72,7 +72,7 @@ class Insight:
     open: tuple[str, ...]
     """Effects that cannot be separated."""
     suggestions: tuple[tuple[str, ...], ...]
-    """Rows to add, by the factors that are on in them, the most telling first."""
+    """Rows to add, by the factors that are on in them, the most informative first."""
 
 
 def gain_insight(declaration: Mapping[str, Any], measurements: Measurements, metrics: Sequence[str]) -> Insight:

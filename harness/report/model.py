@@ -100,7 +100,7 @@ class TableReport:
     cautions: tuple[str, ...]
     """What makes the intervals less sure than they look."""
     method: tuple[str, ...]
-    """How the numbers were come by, in sentences."""
+    """How the numbers were measured, in sentences."""
     provenance: Mapping[str, str]
     parent_id: str
     parent_url: str | None
@@ -121,11 +121,11 @@ class TableReport:
 
 def best_rows(rows: Sequence[ReportRow], metric: Metric, most: int) -> list[ReportRow]:
     """The ``most`` best rows by a metric, in their own order."""
-    standing = {
+    values = {
         row.id: metric.gain(estimate.mean) if (estimate := row.cells[metric.key].measured) else float("-inf")
         for row in rows
     }
-    kept = set(sorted(standing, key=lambda row: -standing[row])[:most])
+    kept = set(sorted(values, key=lambda row: -values[row])[:most])
     return [row for row in rows if row.id in kept]
 
 

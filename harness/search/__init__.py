@@ -1,4 +1,4 @@
-"""Chooses recipe values: spaces, samplers, constraints, pruning and the loop that asks, trains and tells.
+"""Chooses recipe values: spaces, samplers, constraints, pruning and the loop that trains and scores points.
 
 Owns everything between a search file and its best values, and is the only room that imports Optuna (in ``study`` and
 ``pruning``, which are loaded when a search runs). Refuses training, tracking and the test images: what a trial is worth

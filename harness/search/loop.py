@@ -1,4 +1,4 @@
-"""The loop of a study: adopt what a dead process left, then ask, train, tell, until the budget is spent."""
+"""The loop of a study: adopt what a dead process left, then train and score points until the budget is spent."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ class Trainer(Protocol):
     def evaluate(self, points: Mapping[str, Params], seeds: Sequence[int]) -> Mapping[tuple[str, int], Score]:
         """A score for every named point under every seed.
 
-        Named again with a point that differs in where its last stage stops, a training goes on from where it stopped.
+        Named again with a point that differs in where its last stage stops, a training resumes where it stopped.
         """
         ...
 
@@ -80,7 +80,7 @@ class _Going:
         return [score.stages for score in self.scores]
 
     def note(self, scores: Sequence[Score]) -> None:
-        """Takes its scores after an epoch; a stage's figures include those of the one that it went on from."""
+        """Takes its scores after an epoch; a stage's figures include those of the one that it resumed."""
         for new, old in zip(scores, self.scores or scores, strict=True):
             for stage, before in zip(new.stages[:-1], old.stages[:-1], strict=True):
                 if stage != before and stage in new.spent:

@@ -45,7 +45,7 @@ ALTOGETHER = 1.3
 def look_sizes(first: int, most: int) -> tuple[int, ...]:
     """The numbers of seeds at which a comparison is looked at, none above ``most`` but the first.
 
-    They do not depend on ``most`` otherwise: who allows more seeds later goes on with the same looks.
+    They do not depend on ``most`` otherwise: whoever allows more seeds later continues with the same looks.
 
     Args:
         first: Seeds that are declared.

@@ -1,6 +1,6 @@
 """The way to the verdicts: rounds of seeds, looks, decisions. A pure function of what was declared and of the results.
 
-Whoever replays it from the same results (the process that runs the table, one that goes on after it was killed, a
+Whoever replays it from the same results (the process that runs the table, one that resumes after a kill, a
 second one beside it, the report) finds the same looks in the same order, and the same runs to train next. It reads no
 clock: what a budget allows is reckoned with costs that are part of the declaration.
 
@@ -134,7 +134,7 @@ def replay(declared: Declared, look_at: LookAt, failed: Callable[[Run], bool] = 
     Args:
         declared: What is to be settled.
         look_at: Evidence from the results that there are.
-        failed: Whether a run was tried in vain; comparisons that need it stay open, and the others go on.
+        failed: Whether a run was tried in vain; comparisons that need it stay open, and the others continue.
     """
     lines = [Line(comparison) for comparison in declared.comparisons]
     found = [Found() for _ in lines]

@@ -92,11 +92,10 @@ def plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | type | Set):
         return [plain(inner) for inner in value]
-    if isinstance(value, Integral) and not isinstance(value, bool):  # NumPy's
-        return int(value)
     if callable(value):
         return _reference(value)
-    return value
+    is_integer = isinstance(value, Integral) and type(value) is not bool  # NumPy's, too
+    return int(value) if is_integer else value
 
 
 def _default(declared: Any) -> Any:

@@ -63,11 +63,11 @@ class Search:
     ) -> "Search":
         """Carries the search on until its trials are spent, and measures the best point under fresh seeds.
 
-        Called again, it goes on where it stopped, and repeats no trial.
+        Called again, it resumes where it stopped, and repeats no trial.
 
         Raises:
             InputError: For what you can mend, or if another process carries it out.
-            KeyboardInterrupt: On Ctrl-C; the same call goes on later.
+            KeyboardInterrupt: On Ctrl-C; the same call resumes it later.
         """
         from harness.api.engine import Engine
         from harness.api.search import run_search
@@ -95,7 +95,7 @@ class Search:
             InputError: If it has not run.
         """
         if self._record is None:
-            raise InputError(f"{self._name} has no outcome yet; run it first (it goes on where it stopped)")
+            raise InputError(f"{self._name} has no outcome yet; run it first (it resumes where it stopped)")
         return self._record
 
     @property

@@ -193,7 +193,7 @@ class Table:
     ) -> "TableRun":
         """Trains what the table still lacks, tracks every run and writes the report.
 
-        Called again, it goes on where it stopped. A row that fails leaves the others alone; the result says why.
+        Called again, it resumes where it stopped. A row that fails leaves the others alone; the result says why.
 
         Args:
             rows: The ids of rows; None: all.
@@ -211,7 +211,7 @@ class Table:
 
         Raises:
             InputError: For what you can mend.
-            KeyboardInterrupt: On Ctrl-C, once workers have ended; the same call goes on later.
+            KeyboardInterrupt: On Ctrl-C, once workers have ended; the same call resumes it later.
         """
         from harness.api.engine import Engine
         from harness.api.run import run_table

@@ -244,7 +244,7 @@ def test_ctrl_c_ends_within_seconds_marks_the_runs_and_the_same_command_goes_on(
     os.killpg(running.pid, signal.SIGINT)
     _, told = running.communicate(timeout=900)
     assert running.returncode == 130
-    assert "the same command goes on" in told
+    assert "run the same command again to resume" in told
     assert "Traceback" not in told
     harness("sync")  # of what the tracker had no time for
     runs = tracked_runs(place)

@@ -1,4 +1,4 @@
-"""Where interrupted stages go on."""
+"""Where interrupted stages resume."""
 
 from pathlib import Path
 

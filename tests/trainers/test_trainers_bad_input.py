@@ -1,4 +1,4 @@
-"""Whatever a user's code and its declaration may do wrong: one sentence for the row, and the other rows go on."""
+"""Whatever a user's code and its declaration may do wrong: one sentence for the row, and the other rows continue."""
 
 import json
 import sys

@@ -16,7 +16,7 @@ class Settings:
 
 
 def train(settings: Settings, run: Any) -> dict[str, Any]:
-    """Four units, whose values rise with the gain; goes on from its checkpoint."""
+    """Four units, whose values rise with the gain; resumes from its checkpoint."""
     done = int((run.resumed / "done").read_text()) if run.resumed else 0
     for step in range(done, settings.steps):
         run.log(step + 1, steps=settings.steps, loss=1.0 / (step + 1))

@@ -40,6 +40,6 @@ for step in range(done, 3):
         sys.exit("the machine was taken away")
 json.dump({"score": [gain, gain + 0.01 * seed], "loss": done}, open(os.environ["HARNESS_METRICS"], "w"))
 """
-"""A command that goes on from its checkpoint; its loss is the step that it went on from."""
+"""A command that resumes from its checkpoint; its loss is the step that it resumed from."""
 Declare = Callable[..., Path]
 Runs = Callable[..., TableRun]
