@@ -73,7 +73,7 @@ def compare_rows(snapshot: "Snapshot", first: str, second: str, store: str, metr
 
 
 def loader_for(comparison: "Comparison", data: Folders | None, store: str) -> "LoadImage | None":
-    """What reads the images of ranked queries; None where the runs ranked none, or the images are not found.
+    """Returns a function that reads the images of ranked queries; None if there are no rankings or no images.
 
     Raises:
         InputError: If ``data`` was named and does not hold them.
@@ -207,7 +207,7 @@ def _entry_of(text: str, profile: str | None) -> "TableEntry":
 
 
 def _versions_text(entries: "Sequence[TableEntry]") -> str:
-    """What versions there are, the newest first; a parent run's id names one where a commit names several."""
+    """Lists the versions, the newest first; a parent run's id names one where a commit names several."""
     commits = [entry.commit for entry in entries]
     versions = []
     for entry in entries:
@@ -234,7 +234,7 @@ def _check_row(snapshot: "Snapshot", row: str) -> None:
 
 
 def _code(first: "Side", second: "Side", store: str) -> "list[Difference]":
-    """What differs in the code of two sides, as far as the store kept what their digests are of."""
+    """Returns the differences in the code of two sides, as far as the store kept what their digests are of."""
     from harness.execute import open_store
     from harness.execute.origins import read_origins
     from harness.plan import Difference, code_behind, code_differences

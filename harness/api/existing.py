@@ -157,7 +157,7 @@ def write_existing(
 
 
 def _modes(columns: Columns) -> dict[str, Mapping[str, Any]]:
-    """What is said of each metric, by its column as it was named."""
+    """Returns how each metric is declared, by its column as it was named."""
     from harness.matrix import read_modes
 
     if isinstance(columns.metrics, Mapping):
@@ -182,7 +182,7 @@ def _facts(experiment: "Experiment") -> dict[str, str]:
 
 
 def _remarks(experiment: "Experiment", known: Sequence[str]) -> list[str]:
-    """What a reader must know of an experiment's runs: all in which they differ besides."""
+    """Lists in what an experiment's runs differ besides the factors."""
     from harness.track import differing
 
     notes = ["A metric is the last value that its run recorded, not the best."]

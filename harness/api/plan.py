@@ -130,7 +130,7 @@ def _add_progress(answer: dict[str, Any], prepared: Prepared) -> dict[str, float
 def estimates_of(
     plan: Plan, speeds: Speeds, slots: int, done: Mapping[str, float] | None = None
 ) -> list[dict[str, Any]]:
-    """What the plan costs on each device that any of its stages was measured on."""
+    """Estimates the plan's cost on each device on which a stage of it was measured."""
     return [
         {
             "device": cost.device,

@@ -160,7 +160,7 @@ def _restricted(prepared: Prepared, rows: Sequence[str]) -> Prepared:
 
 
 def describe_sensitivity(prepared: PreparedSensitivity, slots: "Sequence[Slot]") -> dict[str, Any]:
-    """What it would train, as plain data: by variation, what neither the table nor an earlier one trains."""
+    """Returns what a run would train, as plain data: for each variation, the stages that no earlier one trains."""
     plan = prepared.plan
     to_run = {stage.fingerprint: stage for stage in plan.to_run}
     seen: set[str] = set()

@@ -86,7 +86,7 @@ class Settling:
         return self._prepared.with_runs(ordered, to_record(self._declared))
 
     def _costs(self) -> Costs:
-        """What a seed of each row took under the first declared one; stages that another seed shares cost once."""
+        """Returns what the first declared seed of each row took; stages that another seed shares cost once."""
         plan, store = self._prepared.plan, self._prepared.store
         first, *others = self._declared.seeds
         fixed = {name for run in plan.runs if run.seed in others for name in run.stages}
@@ -119,7 +119,7 @@ class Settling:
 
 
 def declared_of(prepared: Prepared, most: int | None, budget_s: float | None) -> Declared:
-    """What a table's settling rests on: its comparisons, those with refused rows left out.
+    """Returns the comparisons that settling decides, without those of refused rows, and its limits.
 
     Raises:
         InputError: If nothing is left to compare, or fewer seeds are allowed than declared.

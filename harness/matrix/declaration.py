@@ -65,7 +65,7 @@ class Declaration:
         return tuple(factor for factor in self.recipe.factors if factor in named)
 
     def settings(self, profile: str | None) -> tuple[Setting, ...]:
-        """What holds for every row before its factors: recipe, profile, the table's ``set``, its profile's ``set``."""
+        """The settings below every row's factors: recipe, profile, the table's ``set``, its profile's ``set``."""
         chosen = self.profile(profile)
         own = self.sets.get(("profiles", chosen.name, "set"), ())
         return (*self.recipe.settings, *chosen.settings, *self.sets[("set",)], *own)

@@ -36,7 +36,7 @@ def named_after(path: Path) -> tuple[str, str | None]:
 
 
 def study_file(name: str, profile: str) -> str:
-    """What a study's files are called under a profile; no two studies and profiles share it.
+    """Returns the name of a study's files under a profile; no two studies and profiles share it.
 
     >>> study_file("margins", "demo"), study_file("margins", "a-b/c")
     ('margins-demo', 'margins-a~2Db~2Fc')

@@ -9,7 +9,7 @@ from harness.matrix.validation_errors import known
 
 
 def settle_of(table: TableSpec, document: Document) -> Settle:
-    """What a table wants settled: all claims of rows unless it says otherwise, the matched pairs if there are none.
+    """Returns what a table wants settled: by default all claims between rows, or the matched pairs if there are none.
 
     Raises:
         InputError: If a claim is named that there is not, or nothing is left to settle.

@@ -72,7 +72,7 @@ def refuse(error: ValidationError, model: type[BaseModel], locate: Callable[[Key
 
 
 def hint(kind: str, found: Any) -> str:
-    """How to write a value that is text where a number or a truth value was expected."""
+    """Says how to write a value that is text where a number or a truth value was expected."""
     if not isinstance(found, str) or kind not in _NUMBERS | {"bool_type"}:
         return ""
     if not isinstance(plain_scalar(found.strip()), str | None):

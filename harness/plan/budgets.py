@@ -23,7 +23,7 @@ class StageBudget:
 
 
 def also_differs(first: Sequence[StageBudget], second: Sequence[StageBudget]) -> str:
-    """What the first row's training has besides, seen from the second's, as one phrase; empty if they are alike.
+    """Describes in a phrase how the first row's training differs from the second's; empty if it does not.
 
     Numbers are summed over the stages; other values differ if the stages do not have the same ones, in any order. A
     stage that trains nothing to compare (no epochs, no budget) is passed over.

@@ -126,7 +126,7 @@ def identify_matrix(matrix: Matrix, plan: Plan) -> Identified:
 
 
 def budgets_of(plan: Plan) -> dict[str, tuple[StageBudget, ...]]:
-    """What each row trains, by row: the stages of its first run; see ``budgets.also_differs``."""
+    """Returns the stages that each row trains, those of its first run; see ``budgets.also_differs``."""
     found: dict[str, tuple[StageBudget, ...]] = {}
     for run in plan.runs:
         stages = (plan.stages[name] for name in run.stages)

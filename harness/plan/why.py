@@ -78,7 +78,7 @@ class Comparison:
         return min(self._by_kind.get(stage.kind, ()), key=lambda other: self._rank(stage, other), default=None)
 
     def differences(self, stage: Stage, other: Stage) -> tuple[Difference, ...]:
-        """What ``stage`` has otherwise than ``other``: settings, data, code, then the parent."""
+        """Lists how ``stage`` differs from ``other``: settings, data, code, then the parent."""
         found = [*self._in_settings(stage, other), *self._in_code(stage, other)]
         if stage.parent != other.parent:
             parents = [self._stages.get(name or "") for name in (other.parent, stage.parent)]

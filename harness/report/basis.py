@@ -35,7 +35,7 @@ class Basis:
 
 
 def basis_text(basis: Basis) -> str:
-    """What an interval is over.
+    """Formats what an interval is over.
 
     >>> basis_text(Basis((0, 1, 2), 150, "identities")), basis_text(Basis((4,)))
     ('3 seeds, 150 identities', '1 seed')

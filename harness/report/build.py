@@ -195,7 +195,7 @@ def _row(
 def _problems(
     planned: Iterable[int], finished: Mapping[int, RunRecord], runs: Sequence[RunRecord]
 ) -> tuple[tuple[str, ...], str]:
-    """What is missing of a row, seeds with one reason taken together, and a word for a row that lacks everything."""
+    """Returns what a row lacks, seeds of one reason together, and a word for a row that lacks everything."""
     seeds_of: dict[str, list[int]] = defaultdict(list)
     state = ""
     for seed in planned:
@@ -253,7 +253,7 @@ def _marked(rows: Sequence[ReportRow], metric: Metric, *, among_cited: bool) -> 
 
 
 def _notes(snapshot: Snapshot, measurements: Measurements, rows: Sequence[ReportRow]) -> list[str]:
-    """What a reader must know of this table, most general first."""
+    """Returns the table's notes, the most general first."""
     notes = list(snapshot.declaration.get("notes", ()))
     if any(row.seeds_done == 1 for row in rows):
         notes.append("Rows of one seed: the seed's variance is unknown, so they have no ± and no interval.")
@@ -271,7 +271,7 @@ def _notes(snapshot: Snapshot, measurements: Measurements, rows: Sequence[Report
 
 
 def _run_notes(run: RunRecord) -> list[str]:
-    """What the run's stages had to say, one remark a line."""
+    """Returns the notes of a run's stages, one a line."""
     path = run.artifacts / "notes.txt" if run.artifacts else None
     if path is None or not path.is_file():
         return []

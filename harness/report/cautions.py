@@ -100,7 +100,7 @@ def grubbs_p(values: Floats) -> float:
 
 
 def cautions_of(rows: "Sequence[ReportRow]", metrics: Sequence[Metric]) -> tuple[str, ...]:
-    """What a reader of these rows has to be warned of, in sentences; cited methods are no rows here."""
+    """Returns warnings about these rows, in sentences; cited methods are not among them."""
     return (*_few_units(rows), *_failures(rows), *_far_out(rows, metrics), *_equal_seeds(rows, metrics))
 
 

@@ -16,7 +16,7 @@ def versus(better: str, than: str) -> str:
 
 
 def sides_text(claim: Judgement, metric: Metric) -> str:
-    """What a claim compares: ``8 vs 5``, or ``Ours vs HAN (published: 91.2)``."""
+    """Formats the sides of a claim: ``8 vs 5``, or ``Ours vs HAN (published: 91.2)``."""
     if claim.published is None:
         return versus(claim.better, claim.than)
     named = f"{claim.cited} (published: {fraction_text(claim.published, metric)})"
@@ -24,7 +24,7 @@ def sides_text(claim: Judgement, metric: Metric) -> str:
 
 
 def size_text(claim: Judgement) -> str:
-    """Where the size that the paper claims lies."""
+    """Compares the interval with the size that the paper claims, in words."""
     if claim.verdict == "not comparable":
         return ""
     return {
@@ -36,7 +36,7 @@ def size_text(claim: Judgement) -> str:
 
 
 def remark(claim: Judgement, metric: Metric) -> str:
-    """What is written beside a verdict; why nothing compares is said once, by ``notice``."""
+    """Formats the remark beside a verdict; ``notice`` says once why nothing compares."""
     parts = [claim.note, "" if claim.verdict == "not comparable" else claim.reason, size_text(claim)]
     parts += [claim.also, claim.basis.lacking if claim.basis else ""]
     if claim.verdict == "inconclusive" and (claim.needed or claim.needed_as_claimed):

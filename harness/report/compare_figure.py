@@ -68,7 +68,7 @@ def _legend(axes: "Axes") -> None:
 def draw_ranked(
     comparison: Comparison, pair: Pair, units: UnitValues, load: LoadImage, folder: Path, endings: Iterable[str]
 ) -> list[tuple[str, list[Path]]]:
-    """What each side ranked first for the queries that gained and lost most: ``<name>-gained``, ``<name>-lost``.
+    """Draws both sides' first ranks for the queries that gained and lost most: ``<name>-gained``, ``<name>-lost``.
 
     Raises:
         InputError: If a run kept no rank lists, or an image cannot be read.

@@ -31,7 +31,7 @@ class Section:
 
 
 def heading(comparison: Comparison) -> str:
-    """What the sides have in common, or what they do not: the provenance of the numbers in a sentence."""
+    """Says in a sentence in what the provenance of the two sides agrees or differs."""
     if not comparison.mixed:
         return "Both of one code version, one profile and one data set."
     return f"Mixed provenance is the subject here: the two differ in {_joined(comparison.mixed)}."

@@ -49,7 +49,7 @@ class UnitValues:
         return [int(place) for place in order if self.gains[place] < 0]
 
     def counts(self) -> tuple[int, int, int]:
-        """How many units gained, stayed as they were, and lost."""
+        """Counts the units that gained, stayed as they were, and lost."""
         better, worse = int((self.gains > 0).sum()), int((self.gains < 0).sum())
         return better, len(self.gains) - better - worse, worse
 

@@ -203,7 +203,7 @@ def _levels_of(texts: Sequence[str]) -> dict[str, Level]:
 
 
 def _row_id(setting: Mapping[str, Level], varying: Sequence[str]) -> str:
-    """What a factorial's generator would call the row, without the factors that never change."""
+    """Returns the row's id as a factorial's generator forms it, without the factors that never change."""
     named = [level_name(factor, setting[factor]) for factor in varying if setting[factor] is not False]
     return " + ".join(named) or "none"
 

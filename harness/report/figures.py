@@ -99,7 +99,7 @@ def draw_results(report: TableReport) -> "Figure | None":
 
 
 def _places(rows: Sequence[ReportRow], factors: Sequence[str]) -> list[float]:
-    """Where each factor is drawn, in dots, and where the last one ends: levels' names need more room than dots."""
+    """Returns where each factor is drawn, in dots, and where the last one ends: names of levels need more room."""
     places = [0.0]
     for factor in factors:
         longest = max(len(level_text(row, factor, "")) for row in rows)

@@ -120,7 +120,7 @@ def gain_insight(declaration: Mapping[str, Any], measurements: Measurements, met
 
 
 def _also(game: Game, budgets: Mapping[str, Sequence[StageBudget]]) -> dict[Block, tuple[str, ...]]:
-    """What a player brings besides itself into the rows that it joins."""
+    """Lists what else changes in the rows that a player joins."""
     found: dict[Block, tuple[str, ...]] = {}
     for player in game.players:
         joined = ((row, game.rows[coalition - {player}]) for coalition, row in game.rows.items() if player in coalition)

@@ -135,7 +135,7 @@ def to_paper_pair(
 
 
 def _remarks(report: TableReport) -> list[str]:
-    """What a reader of the file must know and a reader of the paper must not."""
+    """Returns comments for whoever edits the file, which the paper does not show."""
     message = f"{report.name}: {report.heading}. {notice(report)}"
     return [r"% Needs \usepackage{booktabs,graphicx}.", "% " + latex_text(message)]
 
@@ -149,7 +149,7 @@ def _caption(report: TableReport) -> list[str]:
 
 
 def columns_of(report: TableReport) -> tuple[str, ...]:
-    """What ``columns`` may name."""
+    """Lists the names that ``columns`` may have."""
     return (*GROUPS, *report.factors, *(metric.key for metric in report.metrics))
 
 

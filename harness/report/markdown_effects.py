@@ -108,7 +108,7 @@ def _p_of(gain: Gain | None) -> str:
 
 
 def _intervals_over(bases: Iterable[Basis]) -> str:
-    """What most of some intervals are over."""
+    """Says what most of the intervals are over."""
     usual = Counter(basis_text(basis) for basis in bases).most_common(1)
     return f"[ , ] is the uncorrected 95 % interval over {escaped(usual[0][0])}." if usual else ""
 

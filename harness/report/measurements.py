@@ -163,7 +163,7 @@ class Measurements:
             self.notes.append(f"{sides} {', '.join(names)} {message}; they are not compared")
 
     def basis(self, rows: Iterable[str], metric: str) -> Basis | None:
-        """What the mean of a row, or a contrast of several, rests on; None if they share no seed."""
+        """Returns what the mean of a row, or a contrast of several, rests on; None if they share no seed."""
         rows = tuple(rows)
         seeds = self._shared_seeds(rows, metric)
         if not seeds:

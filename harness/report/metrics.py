@@ -25,7 +25,7 @@ def gains_in(metrics: Iterable[Metric]) -> str:
 
 
 def axis_text(metric: Metric) -> str:
-    """What an axis of a metric says of its unit and direction.
+    """Formats the unit and direction of a metric for an axis.
 
     >>> axis_text(Metric("error", "Error", better="lower")), axis_text(Metric("f1", "F1", percent=False))
     ('percent, lower is better', '')

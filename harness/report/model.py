@@ -130,7 +130,7 @@ def best_rows(rows: Sequence[ReportRow], metric: Metric, most: int) -> list[Repo
 
 
 def notice(report: TableReport) -> str:
-    """What a reader must know before the numbers; empty where they compare with the paper's."""
+    """Returns why the numbers do not compare with the paper's, in sentences; empty where they do."""
     if not report.not_comparable:
         return ""
     if report.not_comparable == "synthetic data":

@@ -178,7 +178,7 @@ def _overlay(axes: "Axes", image: Image, attention: NDArray[np.floating[Any]]) -
 
 
 def overlap(maps: NDArray[np.floating[Any]]) -> float:
-    """How alike the attention of the stages is: the mean cosine between the last map and each of the others.
+    """Computes how alike the attention of the stages is: the mean cosine between the last map and each of the others.
 
     Args:
         maps: (n, levels, h, w), each of unit length or not.

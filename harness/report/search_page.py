@@ -188,7 +188,7 @@ def _confirmed_on(record: Mapping[str, Any], study: Mapping[str, Any]) -> str:
 
 
 def _noise(study: Mapping[str, Any], metric: Metric) -> str:
-    """What the seeds can show of the trials' differences, and which trials they cannot distinguish from the best."""
+    """Says whether the seeds show a difference among the trials, and which cannot be distinguished from the best."""
     noise = study["noise"]
     if noise is None:
         return "With one seed per trial the noise is unknown: differences between trials may be noise."

@@ -85,7 +85,7 @@ class Sensitivity:
 
 
 def finding(judged: Judgement) -> Finding:
-    """What the runs say of a claim, whether or not they are the paper's experiment."""
+    """Returns what the runs show of a claim, whether or not they are the paper's experiment."""
     return _FINDINGS.get(judged.verdict, "open")
 
 

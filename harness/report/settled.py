@@ -52,7 +52,7 @@ class Settlement:
 
 
 def settlement_of(snapshot: Snapshot) -> Settlement | None:
-    """How a snapshot's table was settled; None for one that was not."""
+    """Returns how a snapshot's table was settled; None for one that was not."""
     record = snapshot.declaration.get(SETTLE)
     if not record:
         return None
@@ -122,7 +122,7 @@ _COUNTLESS = 1000
 
 
 def notes_of(settlement: Settlement | None) -> list[str]:
-    """What a reader must know: that seeds depended on results, and which runs count in nothing."""
+    """Returns the notes on settling: that seeds depended on results, and which runs are not counted."""
     if settlement is None:
         return []
     first, most = len(settlement.declared.seeds), settlement.declared.most

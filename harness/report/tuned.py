@@ -146,7 +146,7 @@ def _choices(record: Mapping[str, Any]) -> str:
 
 
 def _warnings(study: Mapping[str, Any]) -> Sequence[str]:
-    """What a reader must know of one row's tuning."""
+    """Returns warnings about one row's tuning."""
     row = escaped(study["row"])
     if study["best"] is None:
         return [f"Row {row}: no trial has a result, so there is no effect after tuning."]

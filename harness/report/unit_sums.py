@@ -28,7 +28,7 @@ class UnitSet:
     source: str
 
     def difference(self, other: "UnitSet") -> str:
-        """What makes the other's units not these; empty if they are the same."""
+        """Describes how the other's units differ from these; empty if they are the same."""
         if self is other:
             return ""
         if not one_source(self.source, other.source):

@@ -22,7 +22,7 @@ class Comparison:
     strict: bool
 
     def violation(self, params: Mapping[str, Any]) -> float:
-        """How far ``params`` are from satisfying it: at most 0 where they do, above 0 where they do not.
+        """Returns how far ``params`` are from satisfying it: at most 0 where they do, above 0 where they do not.
 
         >>> rule = parse_comparison("b < a")
         >>> rule.violation({"a": 0.5, "b": 0.2}) < 0 < rule.violation({"a": 0.5, "b": 0.5})

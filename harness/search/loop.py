@@ -34,7 +34,7 @@ Rungs = Callable[[Params], Mapping[int, Params]]
 
 
 def point_name(asked: PendingTrial) -> str:
-    """What a trial is called in plans and in the tracker."""
+    """Returns a trial's name in plans and in the tracker."""
     return f"trial {asked.number}"
 
 

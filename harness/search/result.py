@@ -35,7 +35,7 @@ def best_trial(trials: Iterable[Mapping[str, Any]], *, minimize: bool) -> Mappin
 
 
 def stage_costs(trials: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """What a study cost on devices, and what its trials would have cost, each trained from nothing to its end.
+    """Sums a study's cost on devices, and what its trials would have cost, each trained from nothing to its end.
 
     ``results`` counts trials x seeds. A trial that was pruned, or failed, would have cost what a complete one does on
     average; without a complete one nothing is known of that, and the unshared figures are 0.
@@ -53,7 +53,7 @@ def stage_costs(trials: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def study_noise(trials: Iterable[Mapping[str, Any]]) -> dict[str, float] | None:
-    """How far the seeds of complete trials spread, and what of the trials' differences that explains; see ``noise``."""
+    """Estimates how far the seeds of complete trials spread, and how much of the trials' differences is noise."""
     noise = noise_of([trial["values"] for trial in trials if trial["state"] == "complete"])
     return None if noise is None else {"sd": noise.sd, "allowed": noise.allowed, "p_value": noise.p_value}
 

@@ -40,7 +40,7 @@ def from_record(record: Mapping[str, Any]) -> Declared:
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What of two records of one table differs that may not; empty if nothing does. Seeds and budget at most may."""
+    """Names what differs between two records of one table; empty if only limits of seeds and budget do."""
     if differing := [key for key in _TIES if before[key] != now[key]]:
         key = differing[0]
         if key != "comparisons":
