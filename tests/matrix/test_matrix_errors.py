@@ -198,7 +198,7 @@ def refusal_of(path: Path, **options) -> str:
         ),
     ],
 )
-def test_a_mistake_in_a_table_is_told_whole(declare, old, new, message):
+def test_a_mistake_in_a_table_is_reported_whole(declare, old, new, message):
     assert refusal_of(declare(table={old: new})) == message
 
 
@@ -328,7 +328,7 @@ def test_a_mistake_in_a_table_is_told_whole(declare, old, new, message):
         ),
     ],
 )
-def test_a_mistake_in_a_recipe_is_told_whole(declare, old, new, message):
+def test_a_mistake_in_a_recipe_is_reported_whole(declare, old, new, message):
     expected = message or {
         "models:\n": 'recipe.yaml:2: models: "models" is no key of a recipe file; did you mean "model"? (one of: '
         "arithmetic, assumptions, augment, data, evaluation, extends, factors, losses, model, profiles, stages, "
@@ -366,7 +366,7 @@ def test_options_are_refused_by_their_names(declare):
     assert refusal_of(path, overrides={"augment.mean": "[1, 2"}).startswith("--set augment.mean:1:6: not valid YAML:")
 
 
-def test_several_mistakes_are_told_at_once_and_many_are_cut(declare):
+def test_several_mistakes_are_reported_at_once_and_many_are_cut(declare):
     message = refusal_of(declare(table={"seeds: [0, 1]": "seeds: [a]", "metrics: [mAP]": "metrics: 3"}))
     assert message == (
         'table.yaml:3: seeds.0: found the text "a", expected a whole number\n'
@@ -431,11 +431,13 @@ def test_rows_of_different_data_sets_make_no_table(declare):
         ),
     ],
 )
-def test_a_mistake_in_a_profile_that_is_not_chosen_is_told(declare, table: dict, recipe: dict, message: str) -> None:
+def test_a_mistake_in_a_profile_that_is_not_chosen_is_reported(
+    declare, table: dict, recipe: dict, message: str
+) -> None:
     assert refusal_of(declare(table, recipe), profile="paper") == message + IN_ROW_1
 
 
-def test_a_mistake_of_a_row_under_a_profile_that_is_not_chosen_is_told(declare) -> None:
+def test_a_mistake_of_a_row_under_a_profile_that_is_not_chosen_is_reported(declare) -> None:
     path = declare({"factors: [Softmax, DIL]}": "factors: [Softmax, DIL], profiles: {demo: {set: {augment.flip: 2}}}}"})
     message = "table.yaml:7: rows.1.profiles.demo.set.augment.flip: found 2, expected a number of at most 1"
     assert refusal_of(path, profile="paper") == message + '\n(in row "2" of table.yaml)'

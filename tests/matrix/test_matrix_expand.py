@@ -260,7 +260,7 @@ def test_a_recipe_continues_the_one_that_it_extends(declare):
     assert [assumption.key for assumption in matrix.assumptions] == ["stages.classify.epochs", "augment.flip"]
 
 
-def test_a_value_is_told_by_the_file_that_set_it_last(declare):
+def test_a_value_is_reported_by_the_file_that_set_it_last(declare):
     path = declare(table={"recipe: recipe.yaml": "recipe: child.yaml"})
     Path("child.yaml").write_text("extends: recipe.yaml\n\nstages: {classify: {epochs: 0}}\n")
     with pytest.raises(
@@ -311,7 +311,7 @@ def test_a_factor_may_be_a_function_of_the_users_own(declare, user_module):
         ),
     ],
 )
-def test_what_a_users_function_gets_wrong_is_told_by_its_line(declare, user_module, body, message):
+def test_what_a_users_function_gets_wrong_is_reported_by_its_line(declare, user_module, body, message):
     user_module("my_bad", f"def apply(recipe):\n{body}\n")
     path = declare(
         recipe={"patch: {model.multi_level: false}\n    excludes: [DIL]": "apply: my_bad:apply"},

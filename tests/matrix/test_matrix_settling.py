@@ -47,7 +47,7 @@ def test_a_margin_of_a_claim_is_kept(declare):
         ("{max_seeds: 2}", "settle.max_seeds: found 2, expected a number of at least 3"),
     ],
 )
-def test_a_mistake_in_it_is_told_with_its_place(declare, text, message):
+def test_a_mistake_in_it_is_reported_with_its_place(declare, text, message):
     with pytest.raises(InputError) as refused:
         settled(declare, f"settle: {text}")
     assert str(refused.value).startswith(f"table.yaml:10: {message}")

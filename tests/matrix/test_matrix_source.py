@@ -144,7 +144,7 @@ def test_what_is_not_plain_yaml_is_refused_by_line_and_column(text, message):
         (b"a: " + b"x" * 5_000_000, "f.yaml: larger than 4 MiB; expected a YAML declaration"),
     ],
 )
-def test_a_file_that_is_no_declaration_is_told_by_name(tmp_path, monkeypatch, content, message):
+def test_a_file_that_is_no_declaration_is_reported_by_name(tmp_path, monkeypatch, content, message):
     monkeypatch.chdir(tmp_path)
     Path("f.yaml").write_bytes(content)
     with pytest.raises(InputError) as refusal:

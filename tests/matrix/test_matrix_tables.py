@@ -282,7 +282,7 @@ def test_all_that_the_digest_lists_as_not_stated_is_an_assumption_with_a_value_a
             assert assumption.value is not None, assumption.key
 
 
-def test_an_assumption_tells_the_value_in_force_and_who_gave_it():
+def test_an_assumption_shows_the_value_in_force_and_who_gave_it():
     matrix = load_matrix(ABLATIONS / "table1.yaml", profile="demo", overrides={"augment.flip": "0.25"})
     found = {assumption.key: assumption for assumption in matrix.assumptions}
     assert found["stages.classify.epochs"].value == matrix.rows[0].recipe.stages["classify"].epochs
@@ -295,7 +295,7 @@ def test_an_assumption_tells_the_value_in_force_and_who_gave_it():
     )
 
 
-def test_the_data_set_of_a_profile_is_told_without_expanding():
+def test_the_data_set_of_a_profile_is_known_without_expanding():
     declaration = read_declaration(ABLATIONS / "table3.yaml")
     assert list(declaration.profiles) == ["paper", "demo"]
     assert {dataset_of(declaration, settings_of(declaration, profile=name)) for name in ("paper", "demo")} == {

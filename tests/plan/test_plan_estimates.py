@@ -41,7 +41,7 @@ def test_costs_are_images_over_speed_and_what_was_never_measured_is_named() -> N
     assert len(estimate(plan, full, "cuda").unknown) == 4
 
 
-def test_what_a_probe_told_is_said_with_its_fewest_steps() -> None:
+def test_what_a_probe_measured_is_shown_with_its_fewest_steps() -> None:
     plan = planned(matrix((row("1", ("Softmax",)), row("2", ("Quadruplet",)))))
     classify, evaluation, metric, other = plan.stages.values()
     speeds = {

@@ -90,18 +90,18 @@ def test_table_1_cannot_tell_dilation_from_multi_level_features() -> None:
         ),
     ],
 )
-def test_each_kind_of_alias_is_told_in_words(rows: list[dict[str, bool]], reason: str) -> None:
+def test_each_kind_of_alias_is_described_in_words(rows: list[dict[str, bool]], reason: str) -> None:
     (alias,) = aliased_effects(rows)
     assert alias.reason == reason or alias.reason == reason.replace("C = A + B", "A + B = C")
 
 
-def test_one_row_alone_tells_nothing() -> None:
+def test_one_row_alone_identifies_nothing() -> None:
     identified = identify({"1": setting("A")})
     assert identified.pairs == identified.main_effects == ()
     assert {factor for alias in identified.aliases for factor in alias.factors} == {"A", "B", "C"}
 
 
-def test_no_rows_tell_nothing() -> None:
+def test_no_rows_identify_nothing() -> None:
     identified = identify({})
     assert (identified.pairs, identified.main_effects, identified.aliases) == ((), (), ())
 
@@ -125,6 +125,8 @@ def test_estimable_effects_agree_with_ranks(rows: list[dict[str, bool]]) -> None
 
 
 @given(some_rows)
-def test_every_alias_is_a_relation_that_holds_and_covers_all_that_cannot_be_told(rows: list[dict[str, bool]]) -> None:
+def test_every_alias_is_a_relation_that_holds_and_covers_all_that_cannot_be_distinguished(
+    rows: list[dict[str, bool]],
+) -> None:
     identified = {factor for alias in aliased_effects(rows) for factor in alias.factors}
     assert identified == set("ABCD") - set(main_effects(rows))

@@ -18,7 +18,7 @@ def row(scale: bool, width: bool | str, depth: str = "flat") -> Setting:
     return {"Scale": scale, "Width": width, "Depth": depth}
 
 
-def test_pairs_of_levels_are_told_against_the_default_and_against_each_other() -> None:
+def test_pairs_of_levels_are_compared_with_the_default_and_with_each_other() -> None:
     rows: Rows = {"default": row(False, False), "narrow": row(False, "narrow"), "wide": row(False, "wide")}
     pairs = matched_pairs(rows, LEVELS)
     assert pairs == (
@@ -72,7 +72,7 @@ def _rank(design: np.ndarray, unit: np.ndarray) -> int:
 
 
 @given(st.lists(settings_, min_size=1, max_size=6, unique=True))
-def test_the_row_that_tells_most_tells_what_it_promises(drawn: list[tuple[bool, ...]]) -> None:
+def test_the_most_informative_row_identifies_what_it_promises(drawn: list[tuple[bool, ...]]) -> None:
     rows = [row(*setting) for setting in drawn]
     found = most_informative_row(rows, lambda setting: True, LEVELS)
     before = set(main_effects(columns_of(rows, LEVELS)))
@@ -97,7 +97,7 @@ def _is_new_reference(setting: tuple[bool | str, ...], rows: list[Setting]) -> b
     )
 
 
-def test_rows_are_added_until_every_effect_can_be_told() -> None:
+def test_rows_are_added_until_every_effect_is_identified() -> None:
     rows = [row(False, False), row(True, "wide")]
     added = rows_to_add(rows, lambda setting: True, LEVELS)
     levels = {"Scale": (False, True), **LEVELS}

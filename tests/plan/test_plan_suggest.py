@@ -40,7 +40,7 @@ def test_a_suggested_row_obeys_the_constraints() -> None:
     assert needs_a.factors == ("A", "C")
 
 
-def test_rows_that_tell_everything_get_no_suggestion() -> None:
+def test_rows_that_identify_everything_get_no_suggestion() -> None:
     full = [dict(zip("AB", on, strict=True)) for on in product((False, True), repeat=2)]
     assert most_informative_row(full, lambda _: True) is None
 

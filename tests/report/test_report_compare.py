@@ -165,9 +165,9 @@ def test_an_unpaired_difference_adds_the_variances_with_the_fewer_degrees_of_fre
 
 
 def test_without_a_common_seed_two_rows_do_not_compare(table: Snapshot, runs: list[RunRecord]) -> None:
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as raised:
         of(replace(table, runs=(runs[0], runs[3], replace(runs[3], seed=2, run_id="another"))))
-    assert str(told.value) == (
+    assert str(raised.value) == (
         '"5" and "8" have no finished seed in common (found 0 and 1, 2); expected one, since runs are compared in '
         "pairs of one seed"
     )

@@ -37,12 +37,12 @@ def history(*stages: list[float]) -> dict[str, tuple[tuple[int, float], ...]]:
 
 def test_a_history_is_cut_where_the_epoch_starts_again_and_equal_curves_are_drawn_once() -> None:
     report = report_of("1", "3", "2")
-    told = {
+    histories = {
         "run-1-0": history([5.0, 4.0, 3.0]),
         "run-3-0": history([5.0, 4.0, 3.0], [2.0, 1.0]),
         "run-2-0": history([9.0, 8.0]),
     }
-    first, second = stage_curves(report, {"rows": []}, told)
+    first, second = stage_curves(report, {"rows": []}, histories)
     assert list(first.loss) == ["1, 3", "2"]
     assert first.loss["1, 3"] == ((0.5, 1.0, 1.5), (5.0, 4.0, 3.0))
     assert second.loss == {"3": ((0.5, 1.0), (2.0, 1.0))}
@@ -57,8 +57,8 @@ def test_stages_have_the_names_and_the_order_of_the_recipe() -> None:
         row["stages"] = [*["classify"] * on["Softmax"], *metric, "evaluate"]
     runs = [run(row, 0, {"mAP": 0.5}) for row in ("2", "8")]
     report = build_report(snapshot(declaration, runs))
-    told = {"run-2-0": history([9.0, 8.0]), "run-8-0": history([5.0, 4.0], [2.0, 1.0])}
-    assert [(stage.name, list(stage.loss)) for stage in stage_curves(report, declaration, told)] == [
+    histories = {"run-2-0": history([9.0, 8.0]), "run-8-0": history([5.0, 4.0], [2.0, 1.0])}
+    assert [(stage.name, list(stage.loss)) for stage in stage_curves(report, declaration, histories)] == [
         ("classify", ["8"]),
         ("metric", ["2", "8"]),
     ]

@@ -331,8 +331,8 @@ def test_margin_surfaces_are_drawn_the_same_every_time(tmp_path: Path, scattered
 def test_the_room_loads_neither_torch_nor_the_tracker_nor_matplotlib() -> None:
     heavy = ("torch", "mlflow", "matplotlib", "pandas")
     code = f"import sys, harness.report; print([name for name in {heavy} if name in sys.modules])"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("module", ["vocabulary", "statistics", "effects", "pictures", "marks", "plain", "wording"])

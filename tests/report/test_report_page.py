@@ -72,8 +72,8 @@ def test_every_seeds_numbers_link_to_its_run_where_the_tracker_has_an_address(ru
     page = Page(to_html(build_report(snapshot(table1(), served)), ()))
     for run in served:
         assert page.addresses.count(run.url) >= 2  # mAP and Rank-1, beside what the Markdown links
-    told = replace(runs[0], url='javascript:alert("x")')
-    assert Page(to_html(build_report(snapshot(table1(), [told, *runs[1:]])), ())).addresses == []
+    linked = replace(runs[0], url='javascript:alert("x")')
+    assert Page(to_html(build_report(snapshot(table1(), [linked, *runs[1:]])), ())).addresses == []
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="Chromium is not installed")

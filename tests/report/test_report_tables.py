@@ -176,8 +176,8 @@ def test_failed_missing_and_running_cells_show_their_reason() -> None:
         run("c", 0, {}, status="running"),
     ]
     report = build_report(snapshot(small_table(rows, seeds=[0, 1]), runs))
-    told = [(row.seeds_done, row.seeds_planned, row.state, row.problems) for row in report.rows]
-    assert told == [
+    found = [(row.seeds_done, row.seeds_planned, row.state, row.problems) for row in report.rows]
+    assert found == [
         (1, 2, "", ("seed 1 failed: out of memory at batch 128",)),
         (0, 2, "failed", ("seeds 0, 1 failed: loss is not finite",)),
         (0, 2, "running", ("seed 0 running", "seed 1 not run")),
@@ -282,7 +282,7 @@ def test_identities_are_weighted_by_their_queries(tmp_path: Path) -> None:
     assert measured.chance.from_units == pytest.approx((0.0625 - 0.01) / 4)
 
 
-def test_queries_that_belie_the_recorded_metric_are_told_and_not_used(tmp_path: Path) -> None:
+def test_queries_that_belie_the_recorded_metric_are_noted_and_not_used(tmp_path: Path) -> None:
     runs = [
         run("a", seed, {"mAP": 0.9 + 0.01 * seed}, artifacts=queries(tmp_path / str(seed), [0.1, 0.2]))
         for seed in range(2)
@@ -295,7 +295,7 @@ def test_queries_that_belie_the_recorded_metric_are_told_and_not_used(tmp_path: 
     assert any("recorded as 0.900000, but the mean over its queries is 0.150000" in note for note in report.notes)
 
 
-def test_an_unreadable_file_of_queries_is_told_and_not_used(tmp_path: Path) -> None:
+def test_an_unreadable_file_of_queries_is_noted_and_not_used(tmp_path: Path) -> None:
     (tmp_path / UNITS).write_bytes(b"PK\x03\x04 cut off")
     report = build_report(snapshot(small_table({"a": ["A"]}), [run("a", 0, {"mAP": 0.5}, artifacts=tmp_path)]))
     assert any("cannot be read" in note for note in report.notes)
@@ -331,8 +331,8 @@ def test_rows_that_were_asked_other_queries_are_not_compared(
     (claim,) = report.claims
     assert (claim.measured, claim.verdict) == (None, "inconclusive")
     assert claim.reason.startswith('rows "b" and "a" have values of other queries under seed 0 (')
-    told = f'rows "a" and "b" have values of other queries under seed 0 ({difference}); they are not compared'
-    assert told in report.notes
+    note = f'rows "a" and "b" have values of other queries under seed 0 ({difference}); they are not compared'
+    assert note in report.notes
     assert report.insight.pairs == () or not report.insight.pairs[0].gains
 
 
@@ -393,7 +393,7 @@ def test_queries_in_another_order_are_the_same_and_may_differ_between_seeds(tmp_
     assert report.rows[0].cells["mAP"].measured.chance.units == 0  # over seeds alone
 
 
-def test_notes_of_the_runs_and_one_seed_are_told(tmp_path: Path) -> None:
+def test_notes_of_the_runs_and_of_one_seed_are_shown(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("3 of 60 queries have no match and are left out\n")
     runs = [run("a", 0, {"mAP": 0.5}, artifacts=tmp_path)]
     notes = build_report(snapshot(small_table({"a": ["A"]}), runs, dirty="true")).notes
@@ -404,7 +404,7 @@ def test_notes_of_the_runs_and_one_seed_are_told(tmp_path: Path) -> None:
     )
 
 
-def test_what_cannot_be_told_apart_is_named_with_the_row_to_add() -> None:
+def test_what_cannot_be_distinguished_is_named_with_the_row_to_add() -> None:
     rows = {"a": [], "b": ["DIL", "Multi"]}
     runs = [*runs_of("a", [0.5, 0.6]), *runs_of("b", [0.6, 0.7])]
     report = build_report(snapshot(small_table(rows, rows_to_add=[["DIL"]]), runs))

@@ -241,11 +241,13 @@ def test_every_trial_is_a_child_run_with_its_values(finished: tuple[Place, dict[
     assert {run.data.params["row"] for run in children} == {"3"}
     complete = [run.data.metrics for run in children if run.data.params["state"] == "complete"]
     assert all({"mAP", "mAP seed 0", "mAP seed 3", "mAP after 1 epochs"} == set(metrics) for metrics in complete)
-    told = {(run.data.params["epsilon1"], run.data.params["epsilon2"]): run.data.metrics.get("mAP") for run in children}
+    recorded = {
+        (run.data.params["epsilon1"], run.data.params["epsilon2"]): run.data.metrics.get("mAP") for run in children
+    }
     (study,) = record["studies"]
     for trial in study["trials"]:
         epsilon1, epsilon2 = map(str, trial["params"].values())
-        assert told[epsilon1, epsilon2] == trial["value"]
+        assert recorded[epsilon1, epsilon2] == trial["value"]
 
 
 def test_a_studys_page_draws_its_trials_over_values_and_metric_and_is_no_table(
@@ -319,7 +321,7 @@ def test_the_same_search_again_trains_nothing(finished: tuple[Place, dict[str, A
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ('rows: ["3"]', 'rows: ["4"]', 'margins.yaml:4: rows.0: "4" is no row of'),
         ('rows: ["3"]', 'rows: ["1"]', 'margins.yaml:6: space.losses.quadruplet.epsilon1: changes nothing in row "1"'),
@@ -327,12 +329,12 @@ def test_the_same_search_again_trains_nothing(finished: tuple[Place, dict[str, A
         ("low: 0.0", "low: -0.5", "margins.yaml:7: space.losses.quadruplet.epsilon2: found -0.5"),
     ],
 )
-def test_what_does_not_fit_the_table_is_told_by_line(place: Place, old: str, new: str, told: str) -> None:
+def test_what_does_not_fit_the_table_is_reported_by_line(place: Place, old: str, new: str, message: str) -> None:
     path = place.folder / "wrong.yaml"
     path.write_text(SEARCH.replace(old, new), encoding="utf-8")
     with pytest.raises(InputError) as refused:
         prepare_search(path, profile="demo", data=place.images, trials=None, store=place.folder / ".harness")
-    assert told.replace("margins.yaml", "wrong.yaml") in str(refused.value)
+    assert message.replace("margins.yaml", "wrong.yaml") in str(refused.value)
 
 
 def test_tuned_per_row_every_row_has_a_study_of_its_own_and_the_same_budget(place: Place) -> None:

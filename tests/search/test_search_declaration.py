@@ -1,4 +1,4 @@
-"""What a search file may say, and how its mistakes are told."""
+"""What a search file may say, and how its mistakes are reported."""
 
 import doctest
 import importlib
@@ -60,7 +60,7 @@ def test_a_profile_changes_trials_and_seeds_and_the_command_line_the_trials(tmp_
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (
             ("metric: mAP", "metric: mAP\nobjective: test"),
@@ -93,10 +93,10 @@ def test_a_profile_changes_trials_and_seeds_and_the_command_line_the_trials(tmp_
         (("sampler: grid", "sampler: grid\npruner: median"), "margins.yaml:10: pruner: found the text"),
     ],
 )
-def test_a_mistake_is_told_with_file_line_and_key(tmp_path: Path, change: tuple[str, str], told: str) -> None:
+def test_a_mistake_is_reported_with_file_line_and_key(tmp_path: Path, change: tuple[str, str], message: str) -> None:
     with pytest.raises(InputError) as refused:
         read_search(write(tmp_path, change))
-    assert told in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_seeds_that_choose_do_not_confirm(tmp_path: Path) -> None:

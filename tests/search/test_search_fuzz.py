@@ -105,8 +105,8 @@ def test_any_space_is_asked_or_refused(tmp_path_factory: Any, space: dict[str, A
     del document["reference"]
     path = tmp_path_factory.mktemp("fuzz") / "space.yaml"
     path.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")
-    told = asked_or_refused(path)
-    assert not told or f"{path}:" in told
+    message = asked_or_refused(path)
+    assert not message or f"{path}:" in message
 
 
 ANYTHING: st.SearchStrategy[Any] = st.recursive(
@@ -130,5 +130,5 @@ def test_any_value_in_any_place_is_asked_or_refused_by_file(tmp_path_factory: An
     around[place[-1]] = value
     path = tmp_path_factory.mktemp("fuzz") / "value.yaml"
     path.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")
-    told = asked_or_refused(path)
-    assert not told or ".yaml" in told
+    message = asked_or_refused(path)
+    assert not message or ".yaml" in message

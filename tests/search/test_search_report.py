@@ -91,7 +91,7 @@ def test_a_search_that_finds_the_reference_itself_says_so() -> None:
     assert compare(record, record["studies"][0])[0] == "the same values"
 
 
-def test_the_report_tells_question_verdict_trials_and_cost() -> None:
+def test_the_report_has_question_verdict_trials_and_cost() -> None:
     text = study_to_markdown(outcome([0.80, 0.82, 0.84], [0.70, 0.71, 0.72]), ["figures/a.svg"])
     assert "**better** (+11.0 [+8.5, +13.5], p 0.003)" in text  # 4.303 * 1 / sqrt(3) = 2.48
     assert "| 1 | 0.1 | 0.2 | — |  | infeasible |" in text

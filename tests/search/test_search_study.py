@@ -1,4 +1,4 @@
-"""The loop of a study: what is trained, what is told, and what a kill leaves behind."""
+"""The loop of a study: what is trained, what is recorded, and what a kill leaves behind."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -97,7 +97,7 @@ def test_a_grid_trains_every_feasible_point_once_and_no_other(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
-def test_samplers_that_learn_are_told_which_points_are_infeasible(tmp_path: Path, sampler: str) -> None:
+def test_samplers_that_learn_receive_which_points_are_infeasible(tmp_path: Path, sampler: str) -> None:
     records = carry_on(opened(searching(tmp_path, sampler=sampler, trials=12), tmp_path), Trainer())
     infeasible = {record["number"] for record in records if record["state"] == "infeasible"}
     assert infeasible
@@ -216,7 +216,7 @@ def test_a_line_that_a_crash_tore_off_is_dropped_and_a_dead_lock_is_no_hindrance
     ],
     ids=["noise", "its start is missing", "an operation", "a folder"],
 )
-def test_a_damaged_journal_is_told_with_what_to_do(tmp_path: Path, damage: Callable[[Path], object]) -> None:
+def test_a_damaged_journal_is_reported_with_what_to_do(tmp_path: Path, damage: Callable[[Path], object]) -> None:
     carry_on(opened(searching(tmp_path, trials=2), tmp_path), Trainer())
     damage(tmp_path / "s.journal")
     with pytest.raises(InputError, match=r"s\.journal: expected the study's journal, found damage .*; move it aside"):
@@ -300,7 +300,7 @@ def test_the_pruner_waits_for_a_difference_beyond_the_noise_of_seeds() -> None:
     assert not clearly_worse([0.51, 0.49], [[0.59, 0.61]])
     assert not clearly_worse([0.485, 0.465], [[0.59, 0.61]])  # 0.125 behind
     assert clearly_worse([0.483, 0.463], [[0.59, 0.61]])  # 0.127 behind
-    assert not clearly_worse([0.0], [[0.5]] * 9)  # one seed tells no noise
+    assert not clearly_worse([0.0], [[0.5]] * 9)  # the noise of one seed is unknown
     assert not clearly_worse([0.0, 0.1], [])  # nobody to be worse than
 
 

@@ -20,7 +20,7 @@ def settled(*words: str) -> dict[str, Any]:
     """Settles ``table.yaml`` into a store of its own, and returns its report as plain data."""
     for command in (
         ["run", "table.yaml", "--settle", *words],
-        ["report", "table", "--format", "json", "--out", "told", "--json"],
+        ["report", "table", "--format", "json", "--out", "out", "--json"],
     ):
         done = subprocess.run([sys.executable, "-m", "harness", *command], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

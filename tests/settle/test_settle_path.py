@@ -26,14 +26,14 @@ def scores(means: Mapping[str, float], seed: int = 0) -> dict[str, list[float]]:
     return drawn(means, 40, np.random.default_rng(seed))
 
 
-def told(path: Path) -> list[tuple[str, str, int]]:
+def verdicts(path: Path) -> list[tuple[str, str, int]]:
     return [(line.verdict, line.why, line.seeds) for line in path.lines]
 
 
 def test_a_large_difference_is_decided_early_and_a_small_one_trains_on_alone() -> None:
     comparisons = declared(compared("a", "b"), compared("c", "d"))
     path = replay(comparisons, look_at(scores({"a": 12, "b": 0, "c": 1.2, "d": 0})))
-    (large, _, few), (small, _, many) = told(path)
+    (large, _, few), (small, _, many) = verdicts(path)
     assert (large, small) == ("better", "better")
     assert few < many
     trained = {row: sum(run[0] == row for run in path.runs) for row in ROWS}
@@ -53,7 +53,7 @@ def test_where_nothing_differs_it_ends_practically_equal_and_not_at_the_last_see
 
 def test_without_a_margin_nothing_ends_equal() -> None:
     path = replay(declared(compared("a", "b"), most=8), look_at(scores(dict.fromkeys(ROWS, 0))))
-    assert told(path) == [("open", "seeds", 8)]
+    assert verdicts(path) == [("open", "seeds", 8)]
 
 
 def test_declared_seeds_are_trained_for_all_rows_and_later_ones_only_where_needed() -> None:
@@ -65,7 +65,7 @@ def test_declared_seeds_are_trained_for_all_rows_and_later_ones_only_where_neede
 def test_before_anything_is_trained_the_declared_seeds_are_needed() -> None:
     path = replay(declared(compared("a", "b")), look_at({}, lambda _: False))
     assert set(path.needs) == {(row, seed) for row in ROWS for seed in (0, 1, 2)}
-    assert told(path) == [("open", "missing", 0)]
+    assert verdicts(path) == [("open", "missing", 0)]
 
 
 def test_one_declared_seed_is_brought_to_three_for_the_rows_compared() -> None:
@@ -77,7 +77,7 @@ def test_a_run_that_failed_leaves_its_comparison_open_and_the_others_go_on() -> 
     lost = ("a", 3)
     look = look_at(scores({"a": 0, "b": 0, "c": 2, "d": 0}), lambda run: run != lost)
     path = replay(declared(compared("a", "b"), compared("c", "d")), look, lambda run: run == lost)
-    assert told(path)[0] == ("open", "failed", 3)
+    assert verdicts(path)[0] == ("open", "failed", 3)
     assert path.lines[0].lacking == lost
     assert path.lines[1].verdict == "better"
     assert not path.needs
@@ -90,7 +90,7 @@ def test_under_a_budget_the_cheapest_comparison_goes_first_and_the_budget_is_kep
     look = look_at(scores({"a": 1.5, "b": 0, "c": 1.5, "d": 0}))
     both = (compared("a", "b"), compared("c", "d"))
     path = replay(declared(*both, budget_s=99.0, costs=COSTS), look)
-    assert told(path)[0] == ("open", "budget", 3)
+    assert verdicts(path)[0] == ("open", "budget", 3)
     assert path.lines[1].verdict == "better"
     spent = sum(one.seconds for one in path.rounds[1:])
     assert 0 < spent <= 99.0
@@ -116,7 +116,7 @@ def test_killed_anywhere_it_goes_the_same_way(seed: int, data: st.DataObject) ->
             break
         wanted = sorted(set(path.needs) - there)
         there |= set(data.draw(st.permutations(wanted))[: data.draw(st.integers(1, len(wanted)))])
-    assert told(path) == told(whole)
+    assert verdicts(path) == verdicts(whole)
     assert there >= whole.runs - {run for run in whole.runs if run[0] not in "abcd"}
 
 
@@ -151,8 +151,8 @@ def test_of_tables_whose_differences_are_the_margin_at_most_five_percent_are_cal
 
 def test_a_plan_expects_fewer_runs_the_larger_the_differences_and_never_more_than_at_most() -> None:
     table = declared(compared("a", "b"), compared("c", "d", 0.5), most=20)
-    told = [expected(table, effect) for effect in (1.0, 2.0, 4.0, 20.0)]
-    assert all(more.runs > fewer.runs for more, fewer in itertools.pairwise(told))
-    assert told[0].runs <= len(most_runs(table)) == 4 * 18
-    assert told[-1].decided == 1.0
-    assert told[-1].runs >= 4 * 3
+    found = [expected(table, effect) for effect in (1.0, 2.0, 4.0, 20.0)]
+    assert all(more.runs > fewer.runs for more, fewer in itertools.pairwise(found))
+    assert found[0].runs <= len(most_runs(table)) == 4 * 18
+    assert found[-1].decided == 1.0
+    assert found[-1].runs >= 4 * 3

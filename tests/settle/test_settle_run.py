@@ -26,7 +26,7 @@ def verdicts(ended: TableRun) -> dict[str, tuple[str, int]]:
     return {line.comparison.text or line.comparison.better: (line.verdict, line.seeds) for line in lines}
 
 
-def told(settling: Settling | None) -> list[tuple[str, list[int]]]:
+def decisions(settling: Settling | None) -> list[tuple[str, list[int]]]:
     assert settling is not None
     assert settling.path is not None
     return [(line.verdict, [look.evidence.seeds for look in line.looks]) for line in settling.path.lines]
@@ -38,7 +38,7 @@ def test_a_table_is_settled_and_its_report_says_how(declare: Declare, settle: Se
     assert found["gain helps"][0] == "better"
     assert found["other helps"][0] == "practically equal"
     assert max(seeds for _, seeds in found.values()) < 27
-    assert [verdict for verdict, _ in told(settling)] == [verdict for verdict, _ in found.values()]
+    assert [verdict for verdict, _ in decisions(settling)] == [verdict for verdict, _ in found.values()]
     assert ended.report is not None
     assert [claim.verdict for claim in ended.report.claims] == ["reproduced", "practically equal"]
     assert ended.report.heading.endswith("settled: 1 better, 1 practically equal")
@@ -68,7 +68,7 @@ def test_run_again_it_trains_nothing_and_says_the_same(declare: Declare, settle:
     first, one, _ = settle(declare())
     again, two, _ = settle(declare())
     assert again.trained == 0
-    assert told(one) == told(two)
+    assert decisions(one) == decisions(two)
     assert first.written[0].read_bytes() == again.written[0].read_bytes()
 
 
@@ -84,7 +84,7 @@ def test_killed_it_goes_on_to_the_same_decisions(
     store = Path("store").rename("first")
     assert store.exists()
     _, whole, _ = settle(table, most=12)
-    assert told(resumed) == told(whole)
+    assert decisions(resumed) == decisions(whole)
     assert verdicts(ended) == {"a little": ("open", 12)}
 
 
@@ -103,7 +103,7 @@ def test_code_that_is_edited_meanwhile_counts_from_the_next_command_on(declare: 
     table = declare(claims=claims)
     Path("edit").touch()
     ended, settling, _ = settle(table, most=5)
-    assert told(settling) == [("open", [3, 4, 5])]
+    assert decisions(settling) == [("open", [3, 4, 5])]
     assert {run.evaluation for run in ended.prepared.plan.runs} == set(ended.outcomes)
     assert ended.to_json()["rows"]
     Path("edit").unlink()
@@ -116,23 +116,23 @@ def test_a_run_that_failed_leaves_its_claim_open_until_it_is_mended(declare: Dec
     table = declare(claims=claims)
     Path("fail").touch()
     ended, settling, _ = settle(table, most=5)
-    assert told(settling) == [("open", [3])]
+    assert decisions(settling) == [("open", [3])]
     assert ended.report is not None
     assert ended.report.claims[0].reason == 'row "gain" has no result under seed 3'
     Path("fail").unlink()
     _, settling, _ = settle(table, most=5)
-    assert told(settling)[0][1] == [3, 4, 5]
+    assert decisions(settling)[0][1] == [3, 4, 5]
 
 
 def test_more_seeds_go_on_where_fewer_ended(declare: Declare, settle: Settle) -> None:
     claims = [{"text": "a little", "better": "other", "than": "plain", "metric": "score"}]
     _, few, _ = settle(declare(claims=claims), most=4)
     _, many, _ = settle(declare(claims=claims), most=6)
-    assert told(few) == [("open", [3, 4])]
-    assert told(many) == [("open", [3, 4, 5, 6])]
+    assert decisions(few) == [("open", [3, 4])]
+    assert decisions(many) == [("open", [3, 4, 5, 6])]
 
 
-def test_seeds_added_by_hand_are_told_and_count_in_no_number(declare: Declare, settle: Settle) -> None:
+def test_seeds_added_by_hand_are_reported_and_count_in_no_number(declare: Declare, settle: Settle) -> None:
     ended, _, _ = settle(declare())
     more, _, notes = settle(declare(), settles=False, seeds=[0, 40, 41])
     assert ended.report is not None
@@ -150,7 +150,7 @@ def test_other_claims_after_a_look_are_refused_and_other_seeds_begin_anew(declar
     with pytest.raises(InputError, match=r"gone: gain vs plain \(score\); new: gain vs plain \(score\) within 5"):
         settle(declare(claims=claims), most=4)
     _, settling, _ = settle(declare(claims=claims, seeds=[7, 8, 9]), most=4)
-    assert told(settling)[0][0] == "practically equal"
+    assert decisions(settling)[0][0] == "practically equal"
 
 
 def test_fewer_seeds_than_declared_and_nothing_to_compare_are_refused(declare: Declare, settle: Settle) -> None:

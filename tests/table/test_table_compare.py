@@ -64,7 +64,7 @@ def test_two_runs_are_found_by_the_start_of_their_ids(table: Table) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["toy", "plain", "mor"], 'table "toy": no row "mor"; did you mean "more"?'),
         (["toy", "plain", "plain"], 'row "plain" is named twice'),
@@ -76,6 +76,6 @@ def test_two_runs_are_found_by_the_start_of_their_ids(table: Table) -> None:
         (["toy", "plain", "more", "--metric", "scor"], '--metric "scor": did you mean "score"?'),
     ],
 )
-def test_bad_input_is_one_sentence(table: Table, words: list[str], told: str) -> None:
+def test_bad_input_is_one_sentence(table: Table, words: list[str], message: str) -> None:
     done = CliRunner().invoke(app, ["compare", *words])
-    assert told in str(done.exception)
+    assert message in str(done.exception)
