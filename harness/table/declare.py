@@ -94,8 +94,9 @@ def plain(value: Any) -> Any:
         return [plain(inner) for inner in value]
     if callable(value):
         return _reference(value)
-    is_integer = isinstance(value, Integral) and type(value) is not bool  # NumPy's, too
-    return int(value) if is_integer else value
+    if isinstance(value, bool):
+        return value
+    return int(value) if isinstance(value, Integral) else value  # NumPy's integers, too
 
 
 def _default(declared: Any) -> Any:
