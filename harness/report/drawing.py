@@ -1,5 +1,6 @@
 """How every picture looks and is saved: colours for colour-blind readers, the same bytes every time."""
 
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -72,8 +73,18 @@ def save(figure: "Figure", path: Path, endings: Iterable[str] = ENDINGS) -> list
         metadata = {"Date": None, "Creator": None} if ending == "svg" else {"Software": None}
         figure.savefig(target, format=ending, metadata=metadata, facecolor="white")
         figure.set_layout_engine("none")  # it is laid out now, for the other endings too
+        if ending == "svg":
+            _number_clips(target)
         written.append(target)
     return written
+
+
+def _number_clips(path: Path) -> None:
+    """Numbers an SVG's clip paths, whose ids digest positions that the layout leaves open in the last bits."""
+    text = path.read_text(encoding="utf-8")
+    for number, name in enumerate(dict.fromkeys(re.findall(r'<clipPath id="(\w+)"', text)), start=1):
+        text = text.replace(name, f"clip{number}")
+    path.write_text(text, encoding="utf-8")
 
 
 def head(figure: "Figure", *lines: str) -> None:

@@ -147,12 +147,13 @@ def draw_study(record: Mapping[str, Any], study: Mapping[str, Any], path: Path, 
         for trial in trials
     ]
     reference = study["reference"]
-    figure = draw_surface(
-        spots,
-        xlabel=x,
-        ylabel=y,
-        metric=metric_of(record["measured"], record["metric"]),
-        reference=(float(reference[x]), float(reference[y])) if reference else None,
-        title=f"Row {study['row']}: {len(complete)} complete trials on held-out data",
-    )
-    return save(figure, path, endings)
+    with style():
+        figure = draw_surface(
+            spots,
+            xlabel=x,
+            ylabel=y,
+            metric=metric_of(record["measured"], record["metric"]),
+            reference=(float(reference[x]), float(reference[y])) if reference else None,
+            title=f"Row {study['row']}: {len(complete)} complete trials on held-out data",
+        )
+        return save(figure, path, endings)

@@ -26,7 +26,7 @@ from report_world import run, snapshot, table1, table1_runs
 from harness.errors import InputError
 from harness.report import FORMATS, build_report, write_attention, write_rank_lists, write_report, write_reports
 from harness.report.curves import StageCurves
-from harness.report.drawing import save, style
+from harness.report.drawing import new_figure, save, style
 from harness.report.figures import draw_cost, draw_learning_curves
 from harness.report.pictures import read_rank_lists
 from harness.report.surface import Spot, draw_surface
@@ -101,6 +101,21 @@ def test_every_format_is_byte_identical_when_written_twice(tmp_path: Path) -> No
     assert {path.suffix for path in first} == {f".{name}" for name in FORMATS}
     for one, other in zip(first, second, strict=True):
         assert one.read_bytes() == other.read_bytes(), one.name
+
+
+def test_a_layout_that_differs_in_its_last_bits_is_written_as_the_same_bytes(tmp_path: Path) -> None:
+    written = []
+    for nudge in (0.0, 1e-12):  # what a layout's solver leaves open from process to process
+        with style():
+            figure = new_figure(3.0, 2.0)
+            axes = figure.subplots()
+            axes.plot([0, 1], [0, 1], "o-")
+            figure.set_layout_engine("none")
+            axes.set_position((0.2 + nudge, 0.2, 0.7, 0.7))
+            (path,) = save(figure, tmp_path / f"{nudge}", ("svg",))
+        written.append(path.read_text(encoding="utf-8"))
+    assert 'clip-path="url(#clip1)"' in written[0]
+    assert written[0] == written[1]
 
 
 def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:

@@ -146,3 +146,11 @@ def test_a_search_without_any_result_still_has_a_report(tmp_path: Path) -> None:
     record["studies"][0] |= {"best": None, "trials": [trial(0, 0.3, None, "failed")], "confirmed": {}}
     (path,) = write_study(record, tmp_path)
     assert "No trial has a result." in path.read_text(encoding="utf-8")
+
+
+def test_the_surface_of_the_same_search_has_the_same_bytes(tmp_path: Path) -> None:
+    record = outcome([0.80, 0.82, 0.84], [0.70, 0.71, 0.72])
+    both = [write_study(record, tmp_path / name) for name in ("first", "second")]
+    assert [path.name for path in both[0]] == ["margins.md", "margins-surface-1.svg", "margins-surface-1.png"]
+    for first, second in zip(*both, strict=True):
+        assert first.read_bytes() == second.read_bytes()
