@@ -169,7 +169,7 @@ def report(
         reports.append(built)
         if source and not json:
             show_table(built, {each.id for each in built.rows})
-        console.print(f"{built.name}: {', '.join(map(str, written))}", markup=False)
+        console.print(f"{built.name}: {', '.join(map(str, written))}")
     if json:
         print_json({"tables": [report_to_json(built) for built in reports]})
     if strict and any(built.has_contradiction() for built in reports):

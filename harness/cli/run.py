@@ -92,7 +92,7 @@ def run(
     if not ended.trained and not ended.failed:
         console.print("nothing to train: every stage was finished before")
     for note in ended.notes:
-        console.print(f"note: {note}", markup=False)
+        console.print(f"note: {note}")
     if ended.undelivered:
         console.print(ended.undelivered)
     answer = ended.to_json()
@@ -104,6 +104,6 @@ def run(
         show_table(ended.report, {run.row for run in prepared.plan.runs})
         show_settled(ended.report)
         page = "".join(f"; a page to send: {path}" for path in ended.written if path.suffix == ".html")
-        console.print(f"the report: {ended.written[0]}{page}; side by side: python -m harness ui", markup=False)
+        console.print(f"the report: {ended.written[0]}{page}; side by side: python -m harness ui")
     if ended.failed:
         raise typer.Exit(1)

@@ -97,12 +97,12 @@ def _show(record: dict[str, Any], written: list[Path]) -> None:
             message = (
                 f"best of {len(study['trials'])} trials: {values}; against the reference: {compare(record, study)[0]}"
             )
-        console.print(f"row {study['row']}: {message}", markup=False)
+        console.print(f"row {study['row']}: {message}")
         for trial in study["trials"]:
             if trial["state"] == "failed":
-                console.print(f"trial {trial['number']}: {trial['reason']}", markup=False)
+                console.print(f"trial {trial['number']}: {trial['reason']}")
     for claim in tuned_claims(record):
         own, tuned = (effect_text(effect, metric) for effect in (claim.own, claim.tuned))
-        console.print(f"{claim.text}: {own} at the rows' own values, {tuned} tuned", markup=False)
+        console.print(f"{claim.text}: {own} at the rows' own values, {tuned} tuned")
     message = f"the report: {written[0]}; the trials side by side (parallel coordinates): python -m harness ui"
-    console.print(message, markup=False)
+    console.print(message)

@@ -97,8 +97,8 @@ def sensitivity(
         print_json({**sensitivity_to_json(found), "reports": [str(path) for path in written]})
     else:
         console = notices()
-        console.print(f"{found.title}: {found.summary}", markup=False)
-        console.print(f"the report: {written[0]}", markup=False)
+        console.print(f"{found.title}: {found.summary}")
+        console.print(f"the report: {written[0]}")
     if not found.whole:
         raise typer.Exit(1)
 

@@ -16,7 +16,7 @@ def ui(
     from harness.track import start_ui
 
     console = notices()
-    console.print("starting MLflow's pages; this takes up to a minute", markup=False)
+    console.print("starting MLflow's pages; this takes up to a minute")
     with start_ui(port=port) as pages:
         typer.echo(pages.address)
         console.print("Ctrl-C ends them")

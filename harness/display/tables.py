@@ -66,7 +66,7 @@ def show_settled(report: "TableReport") -> None:
         one, title = line.comparison, report.metric_of(line.comparison.metric).title
         verdict = f"{versus(one.better, one.than)}, {title}: {line.verdict}, {line.seeds} seeds"
         reason = f" ({why_open(line)})" if line.verdict == "open" and line.why else ""
-        console.print(f"{verdict}{reason}", markup=False, soft_wrap=True)
+        console.print(f"{verdict}{reason}", soft_wrap=True)
 
 
 def show_results(matrix: "Matrix", rows: Sequence[Mapping[str, Any]]) -> None:
@@ -93,7 +93,7 @@ def show_results(matrix: "Matrix", rows: Sequence[Mapping[str, Any]]) -> None:
         numbers = [state if value is None else metric_text(value, metric) for metric, value in values]
         table.add_row(row["id"], str(row["seed"]), *numbers)
     console = answers()
-    console.print(f"{matrix.title} · no report: the tracker does not answer", markup=False)
+    console.print(f"{matrix.title} · no report: the tracker does not answer")
     console.print(table)
 
 

@@ -350,7 +350,9 @@ def test_the_room_loads_neither_torch_nor_the_tracker_nor_matplotlib() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("module", ["vocabulary", "statistics", "effects", "pictures", "marks", "plain", "wording"])
+@pytest.mark.parametrize(
+    "module", ["formatting", "metrics", "costs", "statistics", "effects", "basis", "pictures", "marks", "csv_text"]
+)
 def test_the_examples_in_the_docstrings_hold(module: str) -> None:
     found = doctest.testmod(importlib.import_module(f"harness.report.{module}"))
     assert found.attempted > 0
