@@ -15,7 +15,7 @@ from importlib.machinery import PathFinder
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
-from harness.errors import InputError
+from harness.errors import InputError, nearest
 from harness.files import regular_file
 from harness.syntax import has_no_effect, normalised
 
@@ -179,6 +179,31 @@ def mentions(reference: str, word: str) -> bool:
     return any(
         word in (getattr(node, field, None) for field in ("id", "attr", "arg")) for node in ast.walk(_tree(path))
     )
+
+
+def check_reference(reference: str) -> None:
+    """Checks that ``package.module:name`` leads to a name that its module binds; no code is run.
+
+    What a module binds by ``from x import *`` or by a ``__getattr__`` is not known, and not refused.
+
+    Raises:
+        InputError: If there is no such module, or no such name in it; offers the nearest.
+    """
+    module, _, name = reference.partition(":")
+    path = reached_modules((reference,))[module]
+    bound: set[str] = set()
+    for node in ast.walk(_tree(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            bound.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            bound.add(node.id)
+        elif isinstance(node, ast.alias):
+            bound.add(node.asname or node.name.partition(".")[0])
+    wanted = name.partition(".")[0]
+    if wanted not in bound and not {"*", "__getattr__"} & bound:
+        near = nearest(wanted, bound)
+        hint = "check its spelling" if near is None else f'did you mean "{near}"?'
+        raise InputError(f'"{reference}": {module} ({path}) has no "{wanted}"; {hint}')
 
 
 def locate_module(name: str) -> Path | None:

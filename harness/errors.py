@@ -17,9 +17,13 @@ class SettingError(InputError):
 
     def __init__(self, key: str, message: str) -> None:
         """Takes the setting's dotted key, and what is wrong with its value."""
-        super().__init__(f"{key}: {message}")
+        super().__init__(key, message)
         self.key = key
         self.message = message
+
+    def __str__(self) -> str:
+        """Returns the key and the message."""
+        return f"{self.key}: {self.message}"
 
 
 class StageError(Exception):

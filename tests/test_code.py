@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.code import WITHOUT_INFLUENCE, code_digest, imported_libraries, mentions, reached_modules
+from harness.code import WITHOUT_INFLUENCE, check_reference, code_digest, imported_libraries, mentions, reached_modules
 from harness.errors import InputError
 from harness.syntax import normalised
 
@@ -211,3 +211,25 @@ def test_an_edited_file_is_read_anew_in_the_same_process(project: Path) -> None:
     assert not mentions("helper:train", "OTHER")
     write(project / "helper.py", "OTHER = 2\n")
     assert mentions("helper:train", "OTHER")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("def loss(): ...", None),
+        ("from elsewhere import x as loss", None),
+        ("try:\n    import loss\nexcept ImportError:\n    loss = None", None),
+        ("from elsewhere import *", None),
+        ("def __getattr__(name): ...", None),
+        ("def lss(): ...", 'did you mean "lss"?'),
+        ("raise SystemExit", "check its spelling"),
+    ],
+)
+def test_a_reference_is_checked_without_running_its_module(text: str, hint: str | None, project: Path) -> None:
+    write(project / "losses.py", text + "\n")
+    if hint is None:
+        check_reference("losses:loss")
+        return
+    with pytest.raises(InputError) as refused:
+        check_reference("losses:loss")
+    assert str(refused.value) == f'"losses:loss": losses ({project / "losses.py"}) has no "loss"; {hint}'

@@ -59,6 +59,8 @@ def refuse(error: ValidationError, model: type[BaseModel], locate: Callable[[Key
             sentence = "missing; a value is required here"
         elif detail["type"] == "value_error":
             sentence = str(context["error"])
+        elif detail["type"] == "union_tag_invalid":
+            key, sentence = (*key, context["discriminator"].strip("'")), _tags(context)
         elif node_at(tree, key).is_any_scalar:
             sentence = f"found {describe(detail['input'])}, expected a finite number, text, true or false"
         else:
@@ -90,14 +92,16 @@ def _expected(kind: str, context: dict[str, Any], detail: Any) -> str:
         if names and isinstance(detail["input"], str):
             return f"{context['expected'].replace(chr(39), chr(34))}{_nearest(detail['input'], names)}"
         return str(context["expected"]).replace("'", '"')
-    if kind == "union_tag_invalid":
-        names = re.findall(r"'([^']*)'", context["expected_tags"])
-        return f'the kind {" or ".join(names)}, not "{context["tag"]}"{_nearest(context["tag"], names)}'
     template = _EXPECTED.get(kind)
     if template is None:
         return str(detail["msg"])
     values = {name: f"{value:g}" if isinstance(value, float) else value for name, value in context.items()}
     return template.format(**values)
+
+
+def _tags(context: dict[str, Any]) -> str:
+    names = re.findall(r"'([^']*)'", context["expected_tags"])
+    return f'found "{context["tag"]}", expected {" or ".join(names)}{_nearest(context["tag"], names)}'
 
 
 def _nearest(found: str, names: list[str]) -> str:

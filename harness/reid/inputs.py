@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from harness.errors import InputError, did_you_mean
 from harness.reid.data import label_map, open_dataset, split_fingerprint
 from harness.reid.data.dataset import Dataset
-from harness.reid.data.known import find_dataset, forms_of, release_counts
+from harness.reid.data.known import find_dataset, is_valid, release_counts
 from harness.reid.layout import Named, name_of
 from harness.reid.recipe import DataSpec, Recipe
 from harness.reid.spec import Spec, refusal
@@ -89,6 +89,8 @@ def named_sets(settings: Sequence[Mapping[str, Any]], *, training_only: bool = F
 def find_sets(sets: Mapping[str, Named], candidates: Sequence[Path], named: Mapping[str, Path]) -> Found:
     """Looks for each set in the folder that the user named for it, or else in each candidate.
 
+    A set that cannot be is looked for nowhere and counts as found: it is refused by its line when rows are resolved.
+
     Raises:
         InputError: If ``named`` has a name that is none of the sets'.
     """
@@ -98,7 +100,8 @@ def find_sets(sets: Mapping[str, Named], candidates: Sequence[Path], named: Mapp
     roots: dict[str, Path] = {}
     searched: list[Path] = []
     for name, dataset in sets.items():
-        root, looked = find_dataset(dataset, [named[name]] if name in named else candidates)
+        places = [named[name]] if name in named else candidates
+        root, looked = find_dataset(dataset, places) if is_valid(dataset) else (places[0], ())
         searched += looked
         if root is not None:
             roots[name] = root
@@ -213,8 +216,6 @@ def _made(dataset: Named, request: InputRequest) -> MadeSpec:
     spec = cast(SyntheticSpec, request.synthetic)
     made, called = spec.of(dataset), name_of(dataset)
     if made is None:
-        if isinstance(dataset, str):
-            forms_of(dataset)  # of an unknown name this says which are known
         layouts = " and ".join(f'"{one.layout}"' for one in spec.made)
         message = f"the profile makes a synthetic {layouts}, which is no {called}"
         raise InputError(f"data: {message}; name the folder of {called} with --data DIR")

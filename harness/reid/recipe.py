@@ -9,7 +9,8 @@ from typing import Annotated, Literal, cast
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from harness.errors import did_you_mean
+from harness.errors import InputError, did_you_mean
+from harness.plugins import load_object
 from harness.reid.layout import Declared, LayoutSpec
 from harness.reid.metrics import METRICS
 from harness.reid.models.sources import plain_resnet
@@ -41,6 +42,18 @@ class DataSpec(Spec):
     height_px: Pixels
     width_px: Pixels
     held_out: HeldOut | None = None
+
+    @field_validator("dataset", "train", "test")
+    @classmethod
+    def _is_known(cls, value: str | LayoutSpec | None) -> str | LayoutSpec | None:
+        if value is None or (isinstance(value, str) and ":" in value):
+            return value
+        try:
+            # Loaded by name: which data sets are known is no part of a stage's code.
+            load_object("harness.reid.data.known:forms_of")(value)
+        except InputError as error:
+            raise refusal("" if isinstance(value, str) else "name", str(error)) from None
+        return value
 
     @model_validator(mode="after")
     def _sets_are_named(self) -> "DataSpec":

@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel
 
-from harness.errors import InputError
+from harness.code import check_reference
+from harness.errors import InputError, SettingError
 from harness.reid.files import ATTENTION, PER_QUERY
 from harness.reid.inputs import SYNTHETIC, SyntheticSpec, find_sets, named_sets, open_inputs, released_inputs, sets_of
 from harness.reid.layout import LayoutSpec, name_of
 from harness.reid.metrics import METRICS
-from harness.reid.models.sources import IMAGENET, is_own, plain_resnet, weights_anywhere, weights_identity
-from harness.reid.objectives import LIBRARY_LOSSES
+from harness.reid.models.sources import (
+    IMAGENET,
+    NONE,
+    is_own,
+    plain_resnet,
+    weights_anywhere,
+    weights_file,
+    weights_identity,
+)
+from harness.reid.objectives import LIBRARY_LOSSES, CustomLossSpec
 from harness.reid.recipe import Recipe
 from harness.reid.stages import CLASSES, NO_STAGE, lacks_classifier, stages_of, trained_set
 from harness.trainer import Found, InputRequest, Inputs, Metric, Part, StageSpec, Trainer, UntrainableError
@@ -50,6 +59,7 @@ class ReidTrainer(Trainer):
     def untrainable(self, settings: BaseModel) -> str:
         """Returns why no stage would be trained, or what a loss or a factor needs and is not there."""
         recipe = _recipe(settings)
+        _check_references(recipe)
         if not recipe.trained_stages():
             return NO_STAGE
         wanted = sorted(LIBRARY_LOSSES & recipe.losses.active().keys())
@@ -217,6 +227,28 @@ TRAINER = ReidTrainer()
 def _recipe(settings: BaseModel) -> Recipe:
     assert isinstance(settings, Recipe)
     return settings
+
+
+def _check_references(recipe: Recipe) -> None:
+    """Looks for the user's own functions and file of weights: a wrong name shows before anything is trained.
+
+    Raises:
+        SettingError: If a reference or a path leads nowhere.
+    """
+    of_data = ((f"data.{key}", getattr(recipe.data, key)) for key in ("dataset", "train", "test"))
+    references = {key: name for key, name in of_data if isinstance(name, str) and ":" in name}
+    for name, loss in recipe.losses.active().items():
+        if isinstance(loss, CustomLossSpec):
+            references[f"losses.custom.{name}.implementation"] = loss.implementation
+    for name, metric in recipe.evaluation.metrics.items():
+        references[f"evaluation.metrics.{name}.implementation"] = metric.implementation
+    for key, reference in references.items():
+        try:
+            check_reference(reference)
+        except InputError as error:
+            raise SettingError(key, str(error)) from error
+    if recipe.model.weights not in {IMAGENET, NONE}:
+        weights_file(recipe.model.weights)
 
 
 def _prepared(recipe: Recipe) -> Recipe:

@@ -69,8 +69,8 @@ def test_a_metric_that_misbehaves_fails_its_rows_and_a_name_that_is_taken_is_ref
     done = harness(*words, "--set", "evaluation.metrics.length.implementation=own:wrong", code=1)
     (row,) = json.loads(done.stdout)["rows"]
     assert 'metric "length": returned 2 values, expected' in row["reason"]
-    done = harness(*words, "--set", "evaluation.metrics.length.implementation=own:nothing", code=1)
-    assert 'has no "nothing"' in done.stderr
+    done = harness(*words, "--set", "evaluation.metrics.length.implementation=own:nothing", code=2)
+    assert 'evaluation.metrics.length.implementation: "own:nothing": own (' in done.stderr
     recipe = own_place / "recipes" / "own.yaml"
     recipe.write_text(recipe.read_text(encoding="utf-8").replace('"length"', '"mAP"'), encoding="utf-8")
     done = harness(*words, code=2)

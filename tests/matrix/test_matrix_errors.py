@@ -232,8 +232,8 @@ def test_a_mistake_in_a_table_is_reported_whole(declare, old, new, message):
         (
             "kind: shuffled",
             "kind: shufled",
-            "recipe.yaml:11: stages.classify.sampler: found a mapping, expected the kind shuffled or identities, "
-            'not "shufled"; did you mean "shuffled"?' + IN_ROW_1,
+            'recipe.yaml:11: stages.classify.sampler.kind: found "shufled", expected shuffled or identities; '
+            'did you mean "shuffled"?' + IN_ROW_1,
         ),
         (
             "batch_size: 8",

@@ -342,7 +342,7 @@ def test_a_users_own_loss_is_a_factor_in_yaml_alone(declare):
         recipe={
             "losses: [softmax, sac]": "losses: [softmax, sac, ring]",
             "  triplet: {epsilon: 0.5}": "  triplet: {epsilon: 0.5}\n"
-            "  custom: {ring: {implementation: my_losses:ring, options: {decay: 0.9, name: a}}}",
+            "  custom: {ring: {implementation: harness.reid.losses:softmax_loss, options: {decay: 0.9, name: a}}}",
             "patch: {model.multi_level: false}\n    excludes: [DIL]": "patch: {losses.custom.ring.weight: 0.1}",
         },
         table={"[Softmax, DIL, SAC]": "[Softmax, Plain]"},

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -429,17 +430,72 @@ def test_a_loss_that_is_on_and_in_no_stage_is_refused_by_file_line_and_key(tmp_p
     assert '(in row "circle" of' in message
 
 
-def test_a_backbone_that_timm_lacks_is_refused_by_file_line_and_key(tmp_path: Path) -> None:
-    factors = {"Deep": {"patch": {"model.backbone": "resnet51"}}}
-    recipe = {"extends": str(ABLATIONS / "recipes" / "market1501.yaml"), "factors": factors}
-    rows = [{"id": "plain", "factors": ["Softmax"]}, {"id": "deep", "factors": ["Softmax", "Deep"]}]
+OWN_LOSS = {"implementation": "my_own:los", "weight": 1.0}
+OWN_LAYOUT = {"name": "msmt17", "splits": {"all": "all/*"}, "pattern": "{identity}_{frame}"}
+
+
+@pytest.mark.parametrize(
+    ("patch", "key", "value", "message"),
+    [
+        ({"model.backbone": "resnet51"}, "model.backbone", "resnet51", "did you mean resnet51q, resnet50"),
+        ({"data.dataset": "markt1501"}, "data.dataset", "markt1501", 'did you mean "market1501"?'),
+        ({"data.train": "veri"}, "data.train", "veri", 'did you mean "veri-776"?'),
+        ({"data.test": "dukemtmc"}, "data.test", "dukemtmc", 'did you mean "dukemtmc-reid"?'),
+        ({"data.test": OWN_LAYOUT}, "data.test.name", "msmt17", "is the name of a known data set"),
+        ({"data.test": "my_own:shpo"}, "data.test", "my_own:shpo", 'did you mean "shop"?'),
+        ({"data.test": "my_one:shop"}, "data.test", "my_one:shop", 'there is no Python module "my_one"'),
+        (
+            {
+                "losses.custom.near": OWN_LOSS,
+                "stages.metric.losses": ["softmax", "triplet", "quadruplet", "sac", "near"],
+            },
+            "losses.custom.near.implementation",
+            "my_own:los",
+            'did you mean "loss"?',
+        ),
+        (
+            {"evaluation.metrics.spread": {"implementation": "my_own:spraed"}},
+            "evaluation.metrics.spread.implementation",
+            "my_own:spraed",
+            'did you mean "spread"?',
+        ),
+        ({"model.weights": "imagnet"}, "model.weights", "imagnet", 'did you mean "imagenet"?'),
+        ({"model.weights": "none.pth"}, "model.weights", "none.pth", "expected "),
+        (
+            {"model.options": {"drop_pth_rate": 0.1}},
+            "model.options.drop_pth_rate",
+            "drop_pth_rate",
+            'did you mean "drop_path_rate"?',
+        ),
+        (
+            {"stages.metric.sampler": {"kind": "identitis", "identities": 4, "images": 4}},
+            "stages.metric.sampler.kind",
+            "identitis",
+            'did you mean "identities"?',
+        ),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_refused_by_file_line_and_key(
+    patch: dict[str, Any], key: str, value: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "my_own.py").write_text("shop = loss = spread = lambda: None\n")
+    monkeypatch.delitem(sys.modules, "my_own", raising=False)
+    recipe = {
+        "extends": str(ABLATIONS / "recipes" / "market1501.yaml"),
+        "factors": {"Odd": {"patch": patch}},
+        "profiles": {"demo": {"patch": {"model.backbone": "resnet18"}}},
+    }
+    rows = [{"id": "plain", "factors": ["Softmax"]}, {"id": "odd", "factors": ["Softmax", "Odd"]}]
     table = tmp_path / "table.yaml"
     declared = {"title": "T", "recipe": recipe, "seeds": [0], "metrics": ["mAP"], "rows": rows}
     table.write_text(json.dumps(declared, indent=1), encoding="utf-8")
-    line = 1 + next(n for n, text in enumerate(table.read_text().splitlines()) if "resnet51" in text)
+    line = 1 + next(n for n, text in enumerate(table.read_text().splitlines()) if f'"{value}"' in text)
     with pytest.raises(InputError) as refused:
         load_matrix(table)
-    message = str(refused.value)
-    assert message.startswith(f"{table}:{line}: factors.Deep.patch.model.backbone: timm has no network")
-    assert 'no network "resnet51"; did you mean resnet51q, resnet50' in message
-    assert message.endswith(f'(in row "deep" of {table})')
+    found = str(refused.value)
+    assert found.startswith(f"{table}:{line}: factors.Odd.patch.{key}: ")
+    assert f'"{value}"' in found
+    assert message in found
+    assert found.endswith(f'(in row "odd" of {table})')

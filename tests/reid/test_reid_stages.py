@@ -193,14 +193,14 @@ TWO = Inputs(
     {},
     sets=(
         DATA,
-        Inputs("duke", {name: name[0].upper() * 32 for name in ("train", "query", "gallery")}, {"query": 7}),
+        Inputs("dukemtmc-reid", {name: name[0].upper() * 32 for name in ("train", "query", "gallery")}, {"query": 7}),
     ),
 )
 """Two data sets in one table."""
 
 
 def test_rows_that_differ_in_the_test_set_alone_share_all_trainings() -> None:
-    within, across = chain(FULL, data=TWO), chain(FULL, {"data": {"test": "duke"}}, data=TWO)
+    within, across = chain(FULL, data=TWO), chain(FULL, {"data": {"test": "dukemtmc-reid"}}, data=TWO)
     assert [stage.fingerprint for stage in across[:-1]] == [stage.fingerprint for stage in within[:-1]]
     assert changed(within[-1], across[-1]) == {"data.splits.query", "data.splits.gallery"}
     assert across[-1].settings["data"]["splits"] == {"query": "Q" * 32, "gallery": "G" * 32}
@@ -211,7 +211,7 @@ def test_rows_that_differ_in_the_test_set_alone_share_all_trainings() -> None:
 
 
 def test_rows_that_train_on_another_set_share_nothing() -> None:
-    within, across = chain(FULL, data=TWO), chain(FULL, {"data": {"train": "duke"}}, data=TWO)
+    within, across = chain(FULL, data=TWO), chain(FULL, {"data": {"train": "dukemtmc-reid"}}, data=TWO)
     assert not {stage.fingerprint for stage in within} & {stage.fingerprint for stage in across}
     assert changed(within[0], across[0]) == {"data.splits.train"}
     assert changed(within[-1], across[-1]) == set()  # it differs in its parent
@@ -220,18 +220,20 @@ def test_rows_that_train_on_another_set_share_nothing() -> None:
 def test_held_out_identities_are_those_of_the_set_that_is_trained_on() -> None:
     held_out = {"held_out": {"share": 0.25, "seed": 3}}
     within = chain(("Softmax",), {"data": held_out}, data=TWO)
-    across = chain(("Softmax",), {"data": {**held_out, "test": "duke"}}, data=TWO)
+    across = chain(("Softmax",), {"data": {**held_out, "test": "dukemtmc-reid"}}, data=TWO)
     assert [stage.fingerprint for stage in within] == [stage.fingerprint for stage in across]
 
 
 def test_a_classification_on_another_set_names_the_classes_it_was_trained_on() -> None:
-    sets = [Inputs(name, {part: f"{name} {part}" for part in ("train", "test")}, {}) for name in ("a", "b")]
-    both = Inputs("a, b", sets=tuple(sets))
-    patch = {"data": {"dataset": "a"}, "evaluation": {"protocol": "classification"}}
+    sets = [
+        Inputs(name, {part: f"{name} {part}" for part in ("train", "test")}, {}) for name in ("cifar10", "cifar100")
+    ]
+    both = Inputs("cifar10, cifar100", sets=tuple(sets))
+    patch = {"data": {"dataset": "cifar10"}, "evaluation": {"protocol": "classification"}}
     within = chain(("Softmax",), patch, data=both)
     assert "classes" not in within[-1].settings["data"]
-    across = chain(("Softmax",), {**patch, "data": {"dataset": "a", "test": "b"}}, data=both)
-    assert across[-1].settings["data"]["classes"] == "a train"
+    across = chain(("Softmax",), {**patch, "data": {"dataset": "cifar10", "test": "cifar100"}}, data=both)
+    assert across[-1].settings["data"]["classes"] == "cifar10 train"
     assert changed(within[-1], across[-1]) == {"data.splits.test", "data.classes"}
 
 

@@ -80,17 +80,25 @@ def forms_of(dataset: Named) -> tuple[Form, ...]:
 
     Raises:
         InputError: For an unknown name, or a layout of one's own under the name of a known set.
+        ValidationError: For a mapping that is no layout.
     """
     if isinstance(dataset, str):
         if dataset not in KNOWN:
-            raise InputError(
-                f'data set "{dataset}": {did_you_mean(dataset, DATASETS)}, a layout, or package.module:function'
-            )
+            message = f'"{dataset}" is no data set; {did_you_mean(dataset, DATASETS)}'
+            raise InputError(f"{message}, a layout, or package.module:function")
         return KNOWN[dataset]
     spec = dataset if isinstance(dataset, LayoutSpec) else LayoutSpec.model_validate(dataset)
     if spec.name in KNOWN:
-        raise InputError(f'data.dataset.name: "{spec.name}" is a known data set; give your own layout another name')
+        raise InputError(f'"{spec.name}" is the name of a known data set; give your own layout another one')
     return (form_of(layout_of(spec)),)
+
+
+def is_valid(dataset: Named) -> bool:
+    """Whether there can be such a data set: a known name, a layout, or a reference to a user's own reader."""
+    try:
+        return (isinstance(dataset, str) and ":" in dataset) or bool(forms_of(dataset))
+    except (InputError, ValidationError):
+        return False
 
 
 def read_known(dataset: Named, root: Path, splits: Sequence[str] | None) -> Reading:
@@ -114,7 +122,7 @@ def find_dataset(dataset: Named, candidates: Iterable[Path]) -> tuple[Path | Non
     """The first of the candidate folders that holds the set, or a part of it, and the places looked in.
 
     A folder with a part counts as found, so that opening it shows what is missing instead of nobody noticing. For a
-    user's own reader the first folder that exists is taken, and so it is for a layout that is wrong in itself.
+    user's own reader the first folder that exists is taken.
     """
     looked: list[Path] = []
     for candidate in candidates:
@@ -127,11 +135,7 @@ def find_dataset(dataset: Named, candidates: Iterable[Path]) -> tuple[Path | Non
 def _is_in(dataset: Named, folder: Path) -> bool:
     if isinstance(dataset, str) and ":" in dataset:
         return True
-    try:
-        forms = forms_of(dataset)
-    except ValidationError:
-        return True
-    return any(holds(form.layout, folder) for form in forms)
+    return any(holds(form.layout, folder) for form in forms_of(dataset))
 
 
 def release_counts(dataset: Named) -> Mapping[str, tuple[int, int]] | None:

@@ -19,7 +19,7 @@ from timm.models.resnet import Bottleneck
 from torch import Tensor, nn
 
 from harness.errors import InputError, SettingError
-from harness.reid.models.levels import Levels, Options, checked, own_levels, timm_levels
+from harness.reid.models.levels import Levels, Options, checked, own_levels, timm_levels, unknown_option
 from harness.reid.models.sources import is_own
 
 Backbone = ResNet | Levels
@@ -73,7 +73,7 @@ def build_backbone(
     try:
         built = cast(ResNet, timm.create_model(name, num_classes=0, output_stride=output_stride, **given))
     except TypeError as error:
-        raise InputError(f"model.options: {error} ({name})") from error
+        raise unknown_option(name, error) or SettingError("model.options", f"{error} ({name})") from error
     load(built)
     return built
 

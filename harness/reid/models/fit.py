@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from harness.errors import InputError
+from harness.errors import InputError, SettingError
 from harness.formatting import one_line
 from harness.reid.models.backbone import STAGE6_DIVISOR, architecture, build_backbone, channels_of, levels_of
 from harness.reid.models.levels import Levels, has_batch_norm
@@ -54,7 +54,7 @@ def misfit(
         checkpoint_activations: Whether activations are to be computed again.
 
     Raises:
-        InputError: There is no such network, whatever the row.
+        SettingError: There is no such network, whatever the row.
     """
     if not is_own(backbone):
         architecture(backbone)
@@ -119,8 +119,8 @@ def _facts(backbone: str, options: tuple[tuple[str, Any], ...], size: tuple[int,
             raise
         except Exception as error:  # a network asserts, divides and reshapes by sizes
             message = one_line(error) or type(error).__name__
-            raise InputError(
-                f"model.backbone: {backbone} takes no images of {_size(size)} pixels: {message}"
+            raise SettingError(
+                "model.backbone", f"{backbone} takes no images of {_size(size)} pixels: {message}"
             ) from error
     sizes = tuple((level.shape[2], level.shape[3]) for level in maps)
     counted = isinstance(built, Levels) and has_batch_norm(built)

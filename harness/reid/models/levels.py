@@ -5,6 +5,8 @@ image between two positions. What comes behind the last stage (a 1 x 1 convoluti
 EfficientNet and MobileNet) is no level and is left out. Tokens are reshaped to the grid that they were cut from.
 """
 
+import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from typing import Any, cast
@@ -12,12 +14,13 @@ from typing import Any, cast
 import timm
 from torch import Tensor, nn
 
-from harness.errors import InputError
+from harness.errors import InputError, SettingError, nearest
 from harness.formatting import one_line
 from harness.plugins import load_object
 
 Options = Mapping[str, float | int | bool | str]
 Load = Callable[[nn.Module], None]
+BACKBONE = "model.backbone"
 _RESERVED = ("pretrained", "pretrained_cfg", "checkpoint_path", "features_only", "num_classes", "output_stride")
 
 
@@ -44,11 +47,23 @@ def checked(options: Options) -> dict[str, Any]:
     """Options of a timm network.
 
     Raises:
-        InputError: One of them is decided by another setting.
+        SettingError: One of them is decided by another setting.
     """
     if taken := [name for name in options if name in _RESERVED]:
-        raise InputError(f"model.options: {taken[0]} is no option; model.weights and model.output_stride decide it")
+        message = "is no option; model.weights and model.output_stride decide it"
+        raise SettingError(f"model.options.{taken[0]}", f"{taken[0]} {message}")
     return dict(options)
+
+
+def unknown_option(name: str, error: Exception) -> SettingError | None:
+    """The error for an option that the class of the timm network ``name`` does not take; None if it is another."""
+    found = re.search(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", str(error))
+    if not isinstance(error, TypeError) or found is None:
+        return None
+    kind = getattr(sys.modules[timm.model_entrypoint(name).__module__], found[1], None)
+    near = nearest(found[2], signature(kind).parameters) if callable(kind) else None
+    meant = "" if near is None else f'; did you mean "{near}"?'
+    return SettingError(f"model.options.{found[2]}", f'{name} has no option "{found[2]}"{meant}')
 
 
 def has_batch_norm(module: nn.Module) -> bool:
@@ -83,19 +98,19 @@ class OwnLevels(Levels):
 
     def __init__(self, model: nn.Module, reference: str) -> None:
         declared: Any = getattr(model, "feature_info", None)
-        source = f'model.backbone: "{reference}"'
+        source = f'"{reference}"'
         if hasattr(declared, "get_dicts"):  # timm's FeatureInfo
             declared = declared.get_dicts(["num_chs", "reduction"])
         try:
             levels = [{name: int(level[name]) for name in ("num_chs", "reduction")} for level in declared or ()]
         except (TypeError, KeyError, ValueError) as error:
-            raise InputError(
-                f"{source}: feature_info: expected a list of {{num_chs, reduction}}, one per level"
-            ) from error
+            message = f"{source}: feature_info: expected a list of {{num_chs, reduction}}, one per level"
+            raise SettingError(BACKBONE, message) from error
         if not levels:
-            raise InputError(
+            raise SettingError(
+                BACKBONE,
                 f"{source}: the network has no feature_info; expected a list of {{num_chs, reduction}}, one per level, "
-                'for instance [{"num_chs": 512, "reduction": 16}]'
+                'for instance [{"num_chs": 512, "reduction": 16}]',
             )
         super().__init__(model, levels[-2:])
         self.source = source
@@ -105,16 +120,18 @@ class OwnLevels(Levels):
         """The levels' maps for images (B, 3, H, W).
 
         Raises:
-            InputError: They are not those that ``feature_info`` declares.
+            SettingError: They are not those that ``feature_info`` declares.
         """
         given = self.model(images)
         maps = [given] if isinstance(given, Tensor) else list(given)
         if len(maps) != self.levels:
-            raise InputError(f"{self.source}: gave {len(maps)} maps, expected {self.levels}, those of feature_info")
+            message = f"gave {len(maps)} maps, expected {self.levels}, those of feature_info"
+            raise SettingError(BACKBONE, f"{self.source}: {message}")
         for level, info in zip(maps[-2:], self.feature_info, strict=True):
             if level.ndim != 4 or level.shape[:2] != (len(images), info["num_chs"]):
                 expected = f"({len(images)}, {info['num_chs']}, height, width)"
-                raise InputError(f"{self.source}: gave a map of shape {tuple(level.shape)}, expected {expected}")
+                message = f"gave a map of shape {tuple(level.shape)}, expected {expected}"
+                raise SettingError(BACKBONE, f"{self.source}: {message}")
         return maps[-2:]
 
 
@@ -122,7 +139,7 @@ def timm_levels(name: str, output_stride: int, options: Options, size: tuple[int
     """The timm network ``name`` for images of ``size`` (height, width), its weights loaded before it is cut.
 
     Raises:
-        InputError: It has no levels, cannot be built for these images, this stride or these options.
+        SettingError: It has no levels, cannot be built for these images, this stride or these options.
     """
     config = timm.get_pretrained_cfg(name)
     arguments: dict[str, Any] = {"img_size": size} if config is not None and config.fixed_input_size else {}
@@ -132,10 +149,12 @@ def timm_levels(name: str, output_stride: int, options: Options, size: tuple[int
         model = timm.create_model(name, num_classes=0, **arguments)
     except Exception as error:  # timm's networks assert, divide and look up
         with_what = ", ".join(f"{key} {value}" for key, value in arguments.items()) or "no options"
+        if unknown := unknown_option(name, error):
+            raise unknown from error
         message = one_line(error) or type(error).__name__
-        raise InputError(f"model.backbone: {name} cannot be built with {with_what}: {message}") from error
+        raise SettingError(BACKBONE, f"{name} cannot be built with {with_what}: {message}") from error
     if not hasattr(model, "forward_intermediates") or not getattr(model, "feature_info", None):
-        raise InputError(f"model.backbone: timm's {name} gives no maps of its levels; choose another network")
+        raise SettingError(BACKBONE, f"timm's {name} gives no maps of its levels; choose another network")
     load(model)
     return TimmLevels(model)
 
@@ -146,25 +165,26 @@ def own_levels(reference: str, output_stride: int, options: Options, load: Load)
     A function with an argument ``output_stride`` is called with that, too; another one knows the stride 32 only.
 
     Raises:
-        InputError: There is no such function, it fails, or what it returns does not describe its levels.
+        SettingError: There is no such function, it fails, or what it returns does not describe its levels.
     """
-    source = f'model.backbone: "{reference}"'
+    source = f'"{reference}"'
     try:
         function = load_object(reference)
     except InputError as error:
-        raise InputError(f"model.backbone: {error}") from error
+        raise SettingError(BACKBONE, str(error)) from error
     if not callable(function):
-        raise InputError(f"{source}: found {type(function).__name__}, expected a function that returns an nn.Module")
+        message = f"found {type(function).__name__}, expected a function that returns an nn.Module"
+        raise SettingError(BACKBONE, f"{source}: {message}")
     if takes_stride(function):
         options = {"output_stride": output_stride, **options}
     elif output_stride != 32:
-        raise InputError(f"{source}: the function takes no output_stride, so it cannot dilate")
+        raise SettingError(BACKBONE, f"{source}: the function takes no output_stride, so it cannot dilate")
     try:
         model = function(**options)
     except Exception as error:  # the user's code may raise anything
-        raise InputError(f"{source}: {type(error).__name__}: {one_line(error)}") from error
+        raise SettingError(BACKBONE, f"{source}: {type(error).__name__}: {one_line(error)}") from error
     if not isinstance(model, nn.Module):
-        raise InputError(f"{source}: returned {type(model).__name__}, expected an nn.Module")
+        raise SettingError(BACKBONE, f"{source}: returned {type(model).__name__}, expected an nn.Module")
     levels = OwnLevels(model, reference)
     load(model)
     return levels

@@ -6,7 +6,7 @@ from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
-from harness.errors import InputError, nearest
+from harness.errors import SettingError, nearest
 from harness.files import NotRegularFileError, regular_file
 
 IMAGENET = "imagenet"
@@ -45,29 +45,26 @@ def weights_file(weights: str) -> Path:
     """The file that ``weights`` names.
 
     Raises:
-        InputError: There is no such file, or it is no regular one.
+        SettingError: There is no such file, or it is no regular one.
     """
     path = Path(weights).expanduser()
     try:
         return regular_file(path)
     except NotRegularFileError as error:
-        raise InputError(
-            f'weights: "{weights}": found {error.found}, expected "{IMAGENET}", "{NONE}" or a .safetensors or .pth file'
-        ) from None
+        message = f'found {error.found}, expected "{IMAGENET}", "{NONE}" or a .safetensors or .pth file'
+        raise SettingError("model.weights", f'"{weights}": {message}') from None
     except (OSError, ValueError):  # missing, a name too long, or with a null byte
         near = None if path.suffix else nearest(weights, [IMAGENET, NONE])
         meant = "" if near is None else f'; did you mean "{near}"?'
-        raise InputError(
-            f'weights: no file "{weights}" (looked in {Path.cwd()}); expected "{IMAGENET}", "{NONE}" or the path of a '
-            f".safetensors or .pth file{meant}"
-        ) from None
+        message = f'no file "{weights}" (looked in {Path.cwd()}); expected "{IMAGENET}", "{NONE}" or the path of a'
+        raise SettingError("model.weights", f"{message} .safetensors or .pth file{meant}") from None
 
 
 def weights_anywhere(weights: str) -> str:
     """The same weights for a process in another working folder: a file by its absolute path.
 
     Raises:
-        InputError: The file does not exist.
+        SettingError: The file does not exist.
     """
     return weights if weights in {IMAGENET, NONE} else str(weights_file(weights).absolute())
 
@@ -79,7 +76,7 @@ def weights_identity(backbone: str, weights: str) -> str:
     or, where timm's default is meant, the backbone with the version of timm, which decides the default.
 
     Raises:
-        InputError: The file does not exist.
+        SettingError: The file does not exist.
 
     >>> weights_identity("resnet50", "imagenet")
     'timm:resnet50.tv_in1k'

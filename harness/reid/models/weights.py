@@ -10,7 +10,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from harness.errors import InputError, did_you_mean
+from harness.errors import InputError, SettingError, did_you_mean
 from harness.files import regular_file
 from harness.reid.models.sources import IMAGENET, NONE, imagenet_name, weights_file
 
@@ -87,11 +87,11 @@ def preprocessing(backbone: str) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of the three channels that timm's weights of ``backbone`` were trained with.
 
     Raises:
-        InputError: timm does not know them.
+        SettingError: timm does not know them.
     """
     config = timm.get_pretrained_cfg(imagenet_name(backbone))
     if config is None:
-        raise InputError(f"model.preprocessing: timm knows none for {backbone}; write recipe and augment.mean")
+        raise SettingError("model.preprocessing", f"timm knows none for {backbone}; write recipe and augment.mean")
     return [float(value) for value in config.mean], [float(value) for value in config.std]
 
 

@@ -282,5 +282,5 @@ def test_a_layout_that_cannot_be_is_refused_with_the_reason(change, told):
 
 
 def test_a_layout_under_the_name_of_a_known_set_is_refused(shop):
-    with pytest.raises(InputError, match='"market1501" is a known data set; give your own layout another name'):
+    with pytest.raises(InputError, match='"market1501" is the name of a known data set; give your own layout another'):
         open_dataset({**SHOP, "name": "market1501"}, shop)

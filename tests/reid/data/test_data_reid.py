@@ -307,7 +307,7 @@ def test_dukemtmc_names_are_read_with_eight_cameras(tmp_path, write_images):
 
 
 def test_an_unknown_name_offers_the_nearest():
-    with pytest.raises(InputError, match=r'data set "market1051": did you mean "market1501"\?'):
+    with pytest.raises(InputError, match=r'"market1051" is no data set; did you mean "market1501"\?'):
         open_dataset("market1051", Path())
     with pytest.raises(InputError, match=r'split "galery" of market1501: did you mean "gallery"\?'):
         open_dataset("market1501", Path(), splits=("galery",))

@@ -135,9 +135,14 @@ def test_a_row_is_trained_where_its_backbone_has_what_its_factors_need() -> None
     ("backbone", "options", "message"),
     [
         ("test_vti", {}, r'timm has no network "test_vti"; did you mean .*test_vit'),
-        ("test_vit", {"droppath": 0.1}, "test_vit cannot be built with .*droppath"),
-        ("resnet18", {"droppath": 0.1}, "model.options: .*droppath.*resnet18"),
-        ("test_vit", {"pretrained": True}, "model.options: pretrained is no option"),
+        (
+            "test_vit",
+            {"drop_path": 0.1},
+            '^model.options.drop_path: test_vit has no option "drop_path"; .*"drop_path_rate"',
+        ),
+        ("resnet18", {"xyz": 0.1}, 'model.options.xyz: resnet18 has no option "xyz"$'),
+        ("test_vit", {"depth": "x"}, "test_vit cannot be built with .*depth x"),
+        ("test_vit", {"pretrained": True}, "model.options.pretrained: pretrained is no option"),
     ],
 )
 def test_what_cannot_be_built_is_refused(backbone: str, options: dict[str, Any], message: str) -> None:
