@@ -1,5 +1,6 @@
 """Lists the files of a declared split: those at a place with wildcards, or those that a text file names."""
 
+import errno
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +29,8 @@ def files_at(folder: Path, place: str) -> Iterator[str]:
     """The files at a place, relative to ``folder``, in no order; all below it where the place is a folder.
 
     ``*`` and ``?`` match within a name, ``**`` any folders. What has an image's suffix counts though it be a folder
-    or a dangling link, so that reading it fails. Hidden files and folders do not count.
+    or a dangling link, so that reading it fails. Links to folders are followed, as torchvision does; a link to a folder
+    that contains it is not. Hidden files and folders do not count.
 
     Raises:
         OSError: If a folder cannot be listed.
@@ -36,27 +38,46 @@ def files_at(folder: Path, place: str) -> Iterator[str]:
     parts = [part for part in place.split("/") if part not in ("", ".")]
     if folder.joinpath(*parts).is_dir():
         parts += ["**", "*"]
-    yield from _walk(folder, "", parts)
+    yield from _walk(folder, "", parts, ())
 
 
-def _walk(folder: Path, above: str, parts: Sequence[str]) -> Iterator[str]:
+_Identity = tuple[int, int]
+"""Device and number of a folder, the same by whichever path."""
+
+
+def _walk(folder: Path, above: str, parts: Sequence[str], outer: tuple[_Identity, ...]) -> Iterator[str]:
+    """The files at ``parts`` in ``folder / above``; ``outer`` are the folders around it."""
     first, rest = parts[0], parts[1:]
     if first == "**" and rest:
-        yield from _walk(folder, above, rest)
+        yield from _walk(folder, above, rest, outer)
+    containing = (*outer, _identity((folder / above).stat()))
     with os.scandir(folder / above) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             path = f"{above}/{entry.name}" if above else entry.name
-            is_folder = entry.is_dir() and not is_image(entry.name)
-            if first == "**" and rest:
-                if is_folder and not entry.is_symlink():
-                    yield from _walk(folder, path, parts)
-            elif fnmatchcase(entry.name, first):
-                if rest and entry.is_dir():
-                    yield from _walk(folder, path, rest)
-                elif not rest and not is_folder:
+            if not rest:
+                if fnmatchcase(entry.name, first) and (is_image(entry.name) or not _is_folder(entry)):
                     yield path
+            elif _is_folder(entry) and not (entry.is_symlink() and _identity(entry.stat()) in containing):
+                if first == "**" and not is_image(entry.name):
+                    yield from _walk(folder, path, parts, containing)
+                elif first != "**" and fnmatchcase(entry.name, first):
+                    yield from _walk(folder, path, rest, containing)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; a link that leads back to itself is none."""
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return False
+        raise
+
+
+def _identity(found: os.stat_result) -> _Identity:
+    return found.st_dev, found.st_ino
 
 
 def is_image(name: str) -> bool:

@@ -211,6 +211,52 @@ def test_an_image_folder_s_classes_hold_all_images_below_them_as_torchvision_s_d
     assert "train/ant/cat/1.jpg" in dataset.splits["train"].files  # an ant, for all the folder's name
 
 
+def test_links_to_folders_are_followed_as_torchvision_does(tmp_path, write_images):
+    root, elsewhere = image_folder(tmp_path / "set", write_images, "val"), tmp_path / "elsewhere"
+    write_images(elsewhere / "night", ["7.jpg", "8.jpg"])
+    (root / "train" / "cat" / "more").symlink_to(elsewhere)
+    (root / "train" / "dog").symlink_to(elsewhere, target_is_directory=True)
+    (root / "train" / "ant" / "3.jpg").symlink_to(elsewhere / "night" / "7.jpg")
+    write_images(root / "val" / "dog", ["1.jpg"])
+    dataset = open_dataset("imagefolder", root)
+    theirs = ImageFolder(str(root / "train"))
+    train = dataset.splits["train"]
+    assert dict(zip(train.files, train.identities.tolist(), strict=True)) == {
+        Path(path).relative_to(root).as_posix(): label for path, label in theirs.samples
+    }
+    assert {"train/cat/more/night/7.jpg", "train/dog/night/8.jpg", "train/ant/3.jpg"} <= set(train.files)
+
+
+def test_a_loop_of_links_ends(tmp_path, write_images):
+    root = image_folder(tmp_path, write_images, "val")
+    files = open_dataset("imagefolder", root).splits["train"].files
+    cat, ant = root / "train" / "cat", root / "train" / "ant"
+    (cat / "again").symlink_to(cat)
+    (cat / "up").symlink_to(root / "train")
+    (cat / "itself").symlink_to("itself")
+    assert open_dataset("imagefolder", root).splits["train"].files == files
+    (cat / "across").symlink_to(ant)
+    (ant / "across").symlink_to(cat)  # each of the other's images once, and no further
+    names = {"1.jpg", "2.jpg"}
+    assert {Path(file).name for file in files} == names
+    assert set(open_dataset("imagefolder", root).splits["train"].files or ()) == {
+        f"train/{place}/{name}" for place in ("cat", "cat/across", "ant", "ant/across") for name in names
+    }
+
+
+@pytest.mark.parametrize("places", ["photos", "photos/*/*", "photos/**/*"])
+def test_an_identity_s_folder_may_be_a_link(places, tmp_path, write_images):
+    for person in ("ann", "bob"):
+        write_images(tmp_path / "people" / person, ["a_1.jpg", "b_2.jpg"])
+    (tmp_path / "set" / "photos").mkdir(parents=True)
+    for person in ("ann", "bob"):
+        (tmp_path / "set" / "photos" / person).symlink_to(tmp_path / "people" / person)
+    layout = {"name": "shop", "splits": {"all": places}, "pattern": "{identity}/{camera}_{frame}"}
+    splits = open_dataset(layout, tmp_path / "set").splits
+    found = {file for split in splits.values() for file in split.files}
+    assert found == {f"photos/{person}/{name}" for person in ("ann", "bob") for name in ("a_1.jpg", "b_2.jpg")}
+
+
 def test_what_is_missing_of_the_form_that_comes_nearest_is_named(tmp_path, write_images):
     root = msmt17(tmp_path, write_images, "train", "test")
     (root / "list_query.txt").unlink()
