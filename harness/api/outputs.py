@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from harness.api import DEFAULT_REPORTS
 from harness.files import regular_file
+from harness.formatting import counted
 from harness.names import file_name
 
 if TYPE_CHECKING:
@@ -37,13 +38,14 @@ def choose_folder(out: Path | None, name: str, store: Path, snapshot: "Snapshot 
     """
     folder = DEFAULT_REPORTS if out is None else out
     tracked = tracked_by_git(folder, name)
-    shown = f"{tracked[0]} and {len(tracked) - 1} more of these files" if len(tracked) > 1 else "".join(tracked)
+    others = len(tracked) - 1
+    shown = "".join(tracked[:1]) + (f" and {counted(others, 'other file')} of the report" if others > 0 else "")
     if out is not None:
         return out, f"note: git tracks {shown}: `git diff` shows what changed" if tracked else ""
     aside, text = store / "reports", folder / f"{file_name(name)}.md"
     way = f"the report is in {aside} (--out {folder} writes it there)"
     if tracked:
-        return aside, f"note: git tracks {shown}, which stays as it is: {way}"
+        return aside, f"note: git tracks {shown}, so nothing is changed there: {way}"
     if snapshot is not None and not snapshot.parent_id and _has_another_origin(text, snapshot):
         return aside, f"note: {text} is of other runs, and stays as it is: {way}"
     if snapshot is not None and lacks_rows(snapshot) and _is_of_another_run(text, snapshot):

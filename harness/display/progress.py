@@ -1,12 +1,14 @@
 """Progress of a run: a bar per active stage and one for the table, or plain lines off a terminal."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from harness.display.console import notices
 from harness.execute.protocol import Event
+from harness.formatting import counted
 from harness.plan import Plan, Stage
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class Monitor:
         self._started: dict[str, float] = {}
         self._printed: dict[str, float] = {}
         """When each kind of preparation was last printed."""
+        self._warnings: Counter[str] = Counter()
         self._done = 0
         self._all = len(plan.to_execute)
         self._whole = None if bars is None else bars.add_task(table, total=self._all, status="")
@@ -57,7 +60,7 @@ class Monitor:
 
     def _progress(self, stage: Stage, detail: Mapping[str, Any]) -> None:
         if "warning" in detail:
-            self._console.print(f"warning: {detail['warning']}")
+            self._warn(stage, str(detail["warning"]))
         if "doing" in detail:
             self._prepare(stage, detail["doing"], detail.get("done", 0), detail.get("of", 0))
         if self._bars is None or stage.fingerprint not in self._tasks or "steps" not in detail:
@@ -72,6 +75,18 @@ class Monitor:
         self._bars.update(
             self._tasks[stage.fingerprint], completed=detail["step"], total=detail["steps"], status="  ".join(parts)
         )
+
+    def _warn(self, stage: Stage, message: str) -> None:
+        """Prints a warning with its stage the first time; ``summarize`` counts the others."""
+        self._warnings[message] += 1
+        if self._warnings[message] == 1:
+            self._console.print(f"warning: {self._title(stage)}: {message}")
+
+    def summarize(self) -> None:
+        """Prints how often the warnings that came more than once were repeated."""
+        for message, times in self._warnings.items():
+            if times > 1:
+                self._console.print(f"warning, {counted(times - 1, 'more time')}: {message}")
 
     def _prepare(self, stage: Stage, doing: str, done: int, of: int) -> None:
         """Displays what a stage does between its steps, or before the first."""
@@ -140,10 +155,6 @@ def monitoring(plan: Plan, table: str) -> Iterator[Monitor]:
         def render(self, task: "Task") -> Text:
             return Text("") if task.total is None else super().render(task)
 
-    console = notices()
-    if not console.is_terminal:
-        yield Monitor(plan, None, table)
-        return
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
@@ -152,5 +163,9 @@ def monitoring(plan: Plan, table: str) -> Iterator[Monitor]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bars:
-        yield Monitor(plan, bars, table)
+    console = notices()
+    live = Progress(*columns, console=console, transient=True) if console.is_terminal else None
+    with live or nullcontext():
+        monitor = Monitor(plan, live, table)
+        yield monitor
+    monitor.summarize()

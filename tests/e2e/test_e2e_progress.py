@@ -34,7 +34,7 @@ def screen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> i
     return shown
 
 
-def tell(monitor: progress.Monitor, kind: Any, **detail: Any) -> None:
+def send(monitor: progress.Monitor, kind: Any, **detail: Any) -> None:
     monitor.on_event(Event(kind, STAGE.fingerprint, {"name": "classify", **detail}))
 
 
@@ -49,35 +49,35 @@ def test_a_bar_says_what_its_stage_does_before_there_are_steps_to_count(screen: 
             (line,) = (line for line in screen.getvalue().splitlines() if "classify" in line)
             return " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|━|╸|╺", "", line).split())
 
-        tell(monitor, "starting", doing="starting a worker")
+        send(monitor, "starting", doing="starting a worker")
         assert bar().startswith("classify · row 1 · seed 0 starting a worker 0:00:0")
-        tell(monitor, "started")
-        tell(monitor, "progress", doing="importing torch")
+        send(monitor, "started")
+        send(monitor, "progress", doing="importing torch")
         assert bar().startswith("classify · row 1 · seed 0 importing torch 0:00:0")
-        tell(monitor, "progress", doing="decoding the images of train", done=1200, of=6660)
+        send(monitor, "progress", doing="decoding the images of train", done=1200, of=6660)
         assert bar().startswith("classify · row 1 · seed 0 decoding the images of train 1,200 of 6,660 0:00:0")
-        tell(monitor, "progress", step=5, steps=20, epoch=0.5, epochs=2, loss=1.25, images_per_s=80.0)
+        send(monitor, "progress", step=5, steps=20, epoch=0.5, epochs=2, loss=1.25, images_per_s=80.0)
         assert bar().startswith("classify · row 1 · seed 0 5/20 epoch 0.5/2 loss 1.250 80 images/s 0:00:0")
 
 
 @pytest.mark.parametrize("screen", [True], indirect=True)
 def test_a_stage_that_another_process_took_has_no_bar(screen: io.StringIO) -> None:
     with progress.monitoring(plan_of_one_stage(), "table") as monitor:
-        tell(monitor, "starting", doing="starting a worker")
-        tell(monitor, "waiting")
+        send(monitor, "starting", doing="starting a worker")
+        send(monitor, "waiting")
         assert monitor._bars is not None
         assert [task.description for task in monitor._bars.tasks] == ["table"]
 
 
 @pytest.mark.parametrize("screen", [False], indirect=True)
-def test_a_log_holds_each_thing_once_however_often_it_is_told(screen: io.StringIO) -> None:
+def test_a_log_holds_each_thing_once_however_often_it_is_reported(screen: io.StringIO) -> None:
     with progress.monitoring(plan_of_one_stage(), "table") as monitor:
         for _ in range(100):
-            tell(monitor, "starting", doing="starting a worker")
-            tell(monitor, "started")
-            tell(monitor, "progress", doing="importing torch")
+            send(monitor, "starting", doing="starting a worker")
+            send(monitor, "started")
+            send(monitor, "progress", doing="importing torch")
             for step in range(100):
-                tell(monitor, "progress", step=step, steps=100)
+                send(monitor, "progress", step=step, steps=100)
     lines = screen.getvalue().splitlines()
     assert lines[:3] == [
         "preparing  classify · row 1 · seed 0: starting a worker",
@@ -88,13 +88,26 @@ def test_a_log_holds_each_thing_once_however_often_it_is_told(screen: io.StringI
 
 
 @pytest.mark.parametrize("screen", [False], indirect=True)
+def test_a_warning_names_its_stage_and_its_repetitions_are_counted(screen: io.StringIO) -> None:
+    with progress.monitoring(plan_of_one_stage(), "table") as monitor:
+        for _ in range(3):
+            send(monitor, "progress", warning="the optimizer has not converged")
+        send(monitor, "progress", warning="the disk is nearly full")
+    assert screen.getvalue().splitlines() == [
+        "warning: classify · row 1 · seed 0: the optimizer has not converged",
+        "warning: classify · row 1 · seed 0: the disk is nearly full",
+        "warning, 2 more times: the optimizer has not converged",
+    ]
+
+
+@pytest.mark.parametrize("screen", [False], indirect=True)
 def test_a_log_repeats_a_count_every_ten_seconds(screen: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     with progress.monitoring(plan_of_one_stage(), "table") as monitor:
         for second in range(31):
             now = 100.0 + second
-            tell(monitor, "progress", doing="decoding the images of train", done=second, of=30)
+            send(monitor, "progress", doing="decoding the images of train", done=second, of=30)
     counts = [line.rpartition("train ")[2] for line in screen.getvalue().splitlines()]
     assert counts == ["0 of 30", "11 of 30", "22 of 30"]
 
