@@ -1,4 +1,4 @@
-"""``harness data make`` and ``harness data check``."""
+"""``harness data make``, ``harness data extract`` and ``harness data check``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from harness.cli.options import JsonOption
 from harness.display.console import counting, notices, print_json
 from harness.errors import InputError, did_you_mean
 
-data_app = typer.Typer(name="data", help="Make a synthetic data set, or check one.", no_args_is_help=True)
+data_app = typer.Typer(name="data", help="Make, extract or check a data set.", no_args_is_help=True)
 
 
 @data_app.command()
@@ -35,6 +35,30 @@ def make(
         print_json({"layout": layout, "folder": str(folder), "seed": seed, "full": full})
     else:
         notices().print(f"{folder}: synthetic {layout}, seed {seed}. Check it with: harness data check {folder}")
+
+
+@data_app.command()
+def extract(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Holds cuhk-03.mat and cuhk03_new_protocol_config_*.mat.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write detected/ and labeled/ into.")],
+    json: JsonOption = False,
+) -> None:
+    """Write the images of CUHK03's release as files, sorted by its new protocol."""
+    from harness.reid.data.cuhk03 import extract_cuhk03
+
+    with counting("extracting") as progress:
+        extracted = extract_cuhk03(directory, out, progress=progress)
+    if json:
+        found = [{"folder": str(one.folder), "images": one.images, "left_out": one.left_out} for one in extracted]
+        print_json({"extracted": found})
+        return
+    for one in extracted:
+        left_out = f", {one.left_out:,} that the protocol does not name left out" if one.left_out else ""
+        notices().print(f"{one.folder}: {one.images:,} images{left_out}", markup=False)
+    for name in ("cuhk03-detected", "cuhk03-labelled"):
+        notices().print(f"Check it with: harness data check {out} --dataset {name}", markup=False)
 
 
 @data_app.command()

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from harness.errors import InputError, did_you_mean
 from harness.reid.data.cifar import CIFAR10, CIFAR100, read_cifar
+from harness.reid.data.cuhk03 import find_release
 from harness.reid.data.dataset import few
 from harness.reid.data.declared import DeclaredLayout, layout_of, read_declared
 from harness.reid.data.locate import Layout, holds, is_whole, parts_there
@@ -71,6 +72,8 @@ KNOWN: Mapping[str, tuple[Form, ...]] = {forms[0].layout.dataset: forms for form
 _NEAR = 0.7
 """How alike two names are that may be meant for each other, as ``difflib`` counts it."""
 
+_CUHK03 = ("cuhk03-detected", "cuhk03-labelled")
+
 DATASETS: tuple[str, ...] = tuple(KNOWN)
 """Their names."""
 
@@ -113,9 +116,16 @@ def read_known(dataset: Named, root: Path, splits: Sequence[str] | None) -> Read
         if split not in parts:
             raise InputError(f'split "{split}" of {name}: {did_you_mean(split, parts)}')
     wanted = tuple(splits or parts)
-    whole = (form for form in forms if is_whole(form.layout, root, wanted))
+    whole = next((form for form in forms if is_whole(form.layout, root, wanted)), None)
+    if whole is None and name in _CUHK03 and (release := find_release(root)):
+        raise InputError(_unextracted(release, root))
     nearest = max(forms, key=lambda form: parts_there(form.layout, root))
-    return next(whole, nearest).read(root, wanted)
+    return (whole or nearest).read(root, wanted)
+
+
+def _unextracted(release: Path, root: Path) -> str:
+    command = f"harness data extract {root} --out DIR"
+    return f"{release}: the release of CUHK03 as one MATLAB file; write its images as files with {command}"
 
 
 def find_dataset(dataset: Named, candidates: Iterable[Path]) -> tuple[Path | None, tuple[Path, ...]]:
@@ -182,6 +192,8 @@ def _nearest(root: Path) -> str:
         near = sum(bool(get_close_matches(part, beside, n=1, cutoff=_NEAR)) for part in missing)
         return (len(parts) - len(missing) + near / 2) / len(parts), missing
 
+    if release := find_release(root):
+        return _unextracted(release, root)
     layout = max((form.layout for forms in KNOWN.values() for form in forms), key=lambda each: likeness(each)[0])
     share, missing = likeness(layout)
     advice = "a layout of your own is declared in a table, and checked with --dataset TABLE.yaml"

@@ -106,7 +106,7 @@ def msmt17(folder: str, train: str, test: str, about: str) -> DeclaredLayout:
 def cuhk03(name: str, boxes: str, folders: Sequence[str], train: int, gallery: int) -> DeclaredLayout:
     """The new protocol (Zhong et al. 2017: 767 people to train on, 700 to test on) as folders of images.
 
-    The release itself, ``cuhk-03.mat``, is HDF5 of MATLAB references: extract it first.
+    ``harness.reid.data.cuhk03`` writes them from the release itself, ``cuhk-03.mat``.
     """
     spec = _boxes(name, "{identity:int}_c{camera:int}_{any}", ["CUHK03-NP", "CUHK03", *folders]).model_copy(
         update={
