@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from harness.api.listener import Listener
 from harness.api.outputs import choose_folder
-from harness.api.report import check_formats
 from harness.api.written import write_table
 from harness.errors import InputError
 from harness.files import regular_file
@@ -145,7 +144,7 @@ def write_existing(
         InputError: For a format that there is not.
     """
     from harness.execute import local_root
-    from harness.report import build_report
+    from harness.report import build_report, check_formats
 
     check_formats(formats)
     report = build_report(snapshot)

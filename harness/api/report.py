@@ -12,7 +12,7 @@ from harness.api.listener import Listener
 from harness.api.outputs import choose_folder
 from harness.api.places import data_candidates
 from harness.api.written import write_table
-from harness.errors import InputError, did_you_mean
+from harness.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,7 +62,7 @@ def write_reports(
         InputError: For a table that the tracker does not hold, a format that there is not, a tracker that is down.
     """
     from harness.execute import local_root
-    from harness.report import build_report, write_pictures_page
+    from harness.report import build_report, check_formats, write_pictures_page
     from harness.track import read_snapshot
 
     check_formats(formats)
@@ -131,15 +131,6 @@ def _names(tables: Sequence[str] | None) -> list[str]:
     if not names:
         raise InputError("the tracker holds no table yet: make one with `python -m harness run ablations/table1.yaml`")
     return names
-
-
-def check_formats(formats: Sequence[str], known: Sequence[str] = ()) -> None:
-    """Raises an InputError unless every format is ``known``: by default, one that reports are written in."""
-    from harness.report import FORMATS
-
-    for name in formats:
-        if name not in (known or FORMATS):
-            raise InputError(f'--format "{name}": {did_you_mean(name, known or FORMATS)}')
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from harness.api.engine import Engine
 from harness.api.listener import Listener
 from harness.api.outputs import choose_folder
 from harness.api.prepare import Prepared
-from harness.api.report import check_formats
 from harness.api.settle import Settling, note_seeds_by_hand, recorded
 from harness.api.tracking import OUTBOX, TableTracking, table_metrics
 from harness.api.written import write_table
@@ -127,6 +126,8 @@ def run_table(
 
     listener = listener or Listener()
     if formats != REPORT_FORMATS:
+        from harness.report import check_formats
+
         check_formats(formats)
     if prepared.plan.assumed:
         raise InputError(

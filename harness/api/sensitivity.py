@@ -16,7 +16,6 @@ from harness.api.listener import Listener
 from harness.api.outputs import choose_folder
 from harness.api.plan import estimates_of
 from harness.api.prepare import Prepared, prepare
-from harness.api.report import check_formats
 from harness.api.speeds import known_speeds
 from harness.api.stored import stored_measurements
 from harness.api.tracking import table_key
@@ -200,6 +199,7 @@ def run_sensitivity(
     """
     from harness.files import replace_text
     from harness.names import file_name
+    from harness.report import check_formats
     from harness.report.page import page_of
     from harness.report.sensitivity import sensitivity_to_json, sensitivity_to_markdown
 

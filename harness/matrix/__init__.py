@@ -10,18 +10,16 @@ mlflow. Two steps, for a caller that chooses the profile by what it finds::
 or ``load_matrix`` for both at once.
 """
 
-from harness.matrix.beside import Beside, read_beside, read_modes
+from harness.matrix.beside import read_beside, read_modes
 from harness.matrix.declaration import Declaration, read_declaration
 from harness.matrix.expand import dataset_of, declarable, expand, load_matrix, settings_of
 from harness.matrix.export import matrix_to_json, recipe_to_yaml
 from harness.matrix.factors import Factor
-from harness.matrix.matrix import Assumption, Cited, Claim, Matrix, RefusedRow, Row, Settle
+from harness.matrix.matrix import Assumption, Claim, Matrix, RefusedRow, Row, Settle
 from harness.matrix.recipe import Profile
 
 __all__ = [
     "Assumption",
-    "Beside",
-    "Cited",
     "Claim",
     "Declaration",
     "Factor",

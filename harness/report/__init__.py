@@ -14,7 +14,7 @@ from harness.report.json_text import report_to_json
 from harness.report.latex_paper import write_paper
 from harness.report.model import TableReport
 from harness.report.pictures import write_attention, write_rank_lists
-from harness.report.write import FIGURES, FORMATS, PAGE, PICTURES, write_pictures_page, write_report, write_reports
+from harness.report.write import FIGURES, FORMATS, PAGE, PICTURES, check_formats, write_pictures_page, write_report
 
 __all__ = [
     "FIGURES",
@@ -28,6 +28,7 @@ __all__ = [
     "StageCurves",
     "TableReport",
     "build_report",
+    "check_formats",
     "compare",
     "comparison_markdown",
     "comparison_page",
@@ -44,5 +45,4 @@ __all__ = [
     "write_pictures_page",
     "write_rank_lists",
     "write_report",
-    "write_reports",
 ]

@@ -8,7 +8,6 @@ from tempfile import TemporaryDirectory
 from harness.errors import InputError, did_you_mean
 from harness.files import regular_file, replace_text
 from harness.names import file_name
-from harness.report.build import build_report
 from harness.report.csv_text import to_csv
 from harness.report.curves import StageCurves
 from harness.report.json_text import to_json_text
@@ -16,7 +15,6 @@ from harness.report.latex import to_latex
 from harness.report.markdown import to_markdown, to_pictures_page
 from harness.report.model import TableReport
 from harness.report.page import to_html
-from harness.track.snapshot import Snapshot
 
 TEXTS: Mapping[str, Callable[[TableReport], str]] = {"tex": to_latex, "csv": to_csv, "json": to_json_text}
 PICTURES = ("svg", "png")
@@ -26,9 +24,11 @@ FIGURES = "figures"
 """The folder of pictures beside the reports."""
 
 
-def write_reports(snapshot: Snapshot, out_dir: Path, formats: Sequence[str] = ("md",)) -> list[Path]:
-    """Builds a snapshot's report and writes it; see :func:`write_report`."""
-    return write_report(build_report(snapshot), out_dir, formats)
+def check_formats(formats: Sequence[str], known: Sequence[str] = FORMATS) -> None:
+    """Raises an InputError unless every format is ``known``."""
+    for name in formats:
+        if name not in known:
+            raise InputError(f'--format "{name}": {did_you_mean(name, known)}')
 
 
 def write_report(
@@ -54,9 +54,7 @@ def write_report(
     Raises:
         InputError: For an unknown format.
     """
-    for name in formats:
-        if name not in FORMATS:
-            raise InputError(f'report format "{name}": {did_you_mean(name, FORMATS)}')
+    check_formats(formats)
     out_dir.mkdir(parents=True, exist_ok=True)
     endings = [name for name in PICTURES if name in formats]
     shown = [*pictures]

@@ -7,8 +7,8 @@ functions of what was declared and of results; refuses running anything, and to 
 from harness.settle.costs import Costs
 from harness.settle.expect import EFFECTS, Expected, expected, most_runs
 from harness.settle.holm import holm
-from harness.settle.looks import look_sizes, share, share_at, spent
-from harness.settle.path import Declared, Line, Look, Path, Round, Run, replay
+from harness.settle.looks import share, share_at, spent
+from harness.settle.path import Declared, Line, Path, Run, replay
 from harness.settle.record import changed, from_record, to_record
 from harness.settle.verdicts import ALPHA, Comparison, Evidence, Verdict, decide
 
@@ -21,9 +21,7 @@ __all__ = [
     "Evidence",
     "Expected",
     "Line",
-    "Look",
     "Path",
-    "Round",
     "Run",
     "Verdict",
     "changed",
@@ -31,7 +29,6 @@ __all__ = [
     "expected",
     "from_record",
     "holm",
-    "look_sizes",
     "most_runs",
     "replay",
     "share",

@@ -24,7 +24,7 @@ from PIL import Image
 from report_world import run, snapshot, table1, table1_runs
 
 from harness.errors import InputError
-from harness.report import FORMATS, build_report, write_attention, write_rank_lists, write_report, write_reports
+from harness.report import FORMATS, build_report, write_attention, write_rank_lists, write_report
 from harness.report.curves import StageCurves
 from harness.report.drawing import new_figure, save, style
 from harness.report.figures import draw_cost, draw_learning_curves
@@ -95,8 +95,8 @@ def test_a_report_reads_as_it_was_approved(name: str) -> None:
 
 def test_every_format_is_byte_identical_when_written_twice(tmp_path: Path) -> None:
     taken = snapshot(table1(), table1_runs(tmp_path / "runs"))
-    first = write_reports(taken, tmp_path / "a", FORMATS)
-    second = write_reports(taken, tmp_path / "b", FORMATS)
+    first = write_report(build_report(taken), tmp_path / "a", FORMATS)
+    second = write_report(build_report(taken), tmp_path / "b", FORMATS)
     assert [path.name for path in first] == [path.name for path in second]
     assert {path.suffix for path in first} == {f".{name}" for name in FORMATS}
     for one, other in zip(first, second, strict=True):
@@ -122,7 +122,8 @@ def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
     """Hash seeds differ between processes; sets must not show."""
     code = (
         f"import sys; sys.path.insert(0, {str(HERE)!r}); from pathlib import Path; import test_report_outputs as t; "
-        "from harness.report import write_reports; write_reports(t.small(), Path(sys.argv[1]), ('md', 'json', 'svg'))"
+        "from harness.report import build_report, write_report; "
+        "write_report(build_report(t.small()), Path(sys.argv[1]), ('md', 'json', 'svg'))"
     )
     for seed in ("1", "2"):
         subprocess.run(
@@ -136,7 +137,7 @@ def test_another_process_writes_the_same_bytes(tmp_path: Path) -> None:
 
 def test_the_markdown_is_whole_and_its_tables_are_square(tmp_path: Path) -> None:
     taken = snapshot(table1(), table1_runs(tmp_path / "runs"))
-    markdown, *_ = write_reports(taken, tmp_path, ("md", "svg"))
+    markdown, *_ = write_report(build_report(taken), tmp_path, ("md", "svg"))
     text = markdown.read_text(encoding="utf-8")
     for table in re.findall(r"(?:^\|.*\n)+", text, flags=re.M):
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
@@ -195,7 +196,7 @@ def test_provenance_has_no_line_for_what_there_is_not() -> None:
 
 
 def test_an_unknown_format_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match='report format "jsn": did you mean "json"'):
+    with pytest.raises(InputError, match='--format "jsn": did you mean "json"'):
         write_report(build_report(small()), tmp_path, ("jsn",))
 
 
@@ -204,7 +205,7 @@ def test_pictures_are_written_and_the_papers_marks_are_hidden_on_synthetic_data(
     demo = Snapshot(**{**vars(taken), "provenance": {**taken.provenance, "synthetic": "true"}})
     sizes = {}
     for name, shown in (("real", taken), ("demo", demo)):
-        paths = write_reports(shown, tmp_path / name, ("svg", "png"))
+        paths = write_report(build_report(shown), tmp_path / name, ("svg", "png"))
         assert sorted(path.name for path in paths) == sorted(
             f"small-{chart}.{ending}" for chart in ("results", "claims", "effects", "cost") for ending in ("svg", "png")
         )

@@ -11,7 +11,7 @@ import pytest
 from report_world import run, snapshot, table1, table1_runs
 
 from harness.errors import InputError
-from harness.report import build_report, write_reports
+from harness.report import build_report, write_report
 from harness.report.markdown import to_markdown
 from harness.report.model import TableReport
 from harness.report.power import Needed, seeds_needed
@@ -419,7 +419,7 @@ def test_a_factor_that_no_row_turns_on_has_no_column(tmp_path: Path) -> None:
         row["factors"] = {"Never": False, **row["factors"]}
     taken = snapshot(declaration, runs_of("a", [0.5, 0.6]))
     assert build_report(taken).factors == ("A", "B")
-    for path in write_reports(taken, tmp_path, tuple(TEXTS)):
+    for path in write_report(build_report(taken), tmp_path, tuple(TEXTS)):
         assert "Never" not in path.read_text() or path.suffix == ".json"
 
 
