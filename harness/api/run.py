@@ -96,6 +96,19 @@ class TableRun:
         }
 
 
+def report_formats(formats: Sequence[str]) -> tuple[str, ...]:
+    """Returns the formats of a report. Call it before anything is prepared, which may take minutes.
+
+    Raises:
+        InputError: For a format that there is not.
+    """
+    if tuple(formats) != REPORT_FORMATS:  # the usual ones need no import
+        from harness.report import check_formats
+
+        check_formats(formats)
+    return tuple(formats)
+
+
 def run_table(
     prepared: Prepared,
     engine: Engine,
@@ -125,10 +138,7 @@ def run_table(
     from harness.track import Tracker
 
     listener = listener or Listener()
-    if formats != REPORT_FORMATS:
-        from harness.report import check_formats
-
-        check_formats(formats)
+    formats = report_formats(formats)
     if prepared.plan.assumed:
         raise InputError(
             f"{prepared.matrix.dataset}: its files are not here, and a plan on its release's counts cannot be run"

@@ -66,14 +66,14 @@ def run(
     There is no report while the tracker does not answer.
     """
     from harness.api.prepare import prepare
-    from harness.api.run import run_table
+    from harness.api.run import report_formats, run_table
     from harness.api.settle import Settling
     from harness.display.listener import TerminalListener
     from harness.display.tables import show_results, show_settled, show_table
 
     refuse_without_settle(settle, max_seeds, budget)
     refuse_with_settle(settle, rows, seeds)
-    budget_s, wanted = seconds_of(budget), tuple(listed(formats, "--format") or ())
+    budget_s, wanted = seconds_of(budget), report_formats(listed(formats, "--format") or ())
     engine, listener = Engine(executor, workers, address, stage_cpus, stage_gpus), TerminalListener(seconds_left)
     prepared = prepare(
         table,

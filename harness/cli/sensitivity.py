@@ -69,10 +69,12 @@ def sensitivity(
     from harness.api.sensitivity import describe_sensitivity, prepare_sensitivity, run_sensitivity
     from harness.api.slots import slots_for
     from harness.display.listener import TerminalListener
+    from harness.report import check_formats
     from harness.report.sensitivity import sensitivity_to_json
 
     engine, listener = Engine(executor, workers, address), TerminalListener(seconds_left)
     wanted = listed(formats, "--format") or []
+    check_formats(wanted, SENSITIVITY_FORMATS)
     prepared = prepare_sensitivity(
         table,
         assumptions=listed(assumptions, "--assumptions"),

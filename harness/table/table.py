@@ -214,10 +214,11 @@ class Table:
             KeyboardInterrupt: On Ctrl-C, once workers have ended; the same call resumes it later.
         """
         from harness.api.engine import Engine
-        from harness.api.run import run_table
+        from harness.api.run import report_formats, run_table
         from harness.api.settle import Settling
 
         check_settling(settle, {"rows": rows, "seeds": seeds}, {"max_seeds": max_seeds, "budget_s": budget_s})
+        wanted = report_formats(texts("formats", formats) or ())
         listener = listener_for(progress=progress)
         prepared = self._prepare(rows, seeds, listener)
         return run_table(
@@ -227,7 +228,7 @@ class Table:
             listener,
             on_event=on_event,
             settling=Settling(prepared, max_seeds, budget_s, listener) if settle else None,
-            formats=tuple(texts("formats", formats) or ()),
+            formats=wanted,
         )
 
     def sensitivity(
@@ -267,8 +268,11 @@ class Table:
 
         from harness.api.engine import Engine
         from harness.api.sensitivity import prepare_sensitivity, run_sensitivity
+        from harness.report import check_formats
         from harness.report.sensitivity import sensitivity_lines
 
+        wanted = texts("formats", formats) or []
+        check_formats(wanted, SENSITIVITY_FORMATS)
         listener = listener_for(progress=progress)
         prepared = prepare_sensitivity(
             self._declaration,
@@ -286,7 +290,7 @@ class Table:
             Engine(executor, workers, address),
             None if out is None else Path(out),
             listener,
-            texts("formats", formats) or (),
+            wanted,
         )
         return pd.DataFrame(sensitivity_lines(found))
 

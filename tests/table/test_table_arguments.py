@@ -54,6 +54,15 @@ def test_one_text_in_the_place_of_several_is_refused(
     assert not list(folder.rglob("*.md"))
 
 
+@pytest.mark.parametrize("method", ["run", "sensitivity"])
+def test_an_unknown_format_is_refused_before_anything_is_prepared(
+    method: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.api.prepare.choose", lambda *_args, **_options: pytest.fail("it was prepared"))
+    with pytest.raises(InputError, match=r'^--format "htm": did you mean "html"'):
+        getattr(declare(), method)(formats=["htm"], progress=False)
+
+
 @pytest.mark.parametrize("argument", ["metrics", "seeds", "rows", "claims"])
 def test_a_declaration_in_python_refuses_it_as_a_file_does(argument: str, folder: Path) -> None:
     with pytest.raises(InputError, match=rf'^table toy: {argument}: found the text "md", expected a list'):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import run_harness
+from conftest import Command
 
 # Adam is 0.1 better than SGD under each seed: 0.7, 0.8 and 0.9 against 0.6, 0.7 and 0.8.
 RUNS = "optimiser,seed,acc\n" + "".join(
@@ -15,22 +15,22 @@ COLUMNS = ("--factors", "optimiser", "--seed", "seed", "--metric", "acc:percent"
 
 
 @pytest.fixture
-def results(tmp_path: Path) -> Path:
-    (tmp_path / "results.csv").write_text(RUNS, encoding="utf-8")
-    (tmp_path / "claims.yaml").write_text(CLAIMS, encoding="utf-8")
-    return tmp_path
+def results(place: Path) -> Path:
+    (place / "results.csv").write_text(RUNS, encoding="utf-8")
+    (place / "claims.yaml").write_text(CLAIMS, encoding="utf-8")
+    return place
 
 
-def test_a_file_of_runs_is_reported_as_a_table_is(results: Path) -> None:
+def test_a_file_of_runs_is_reported_as_a_table_is(harness: Command, results: Path) -> None:
     words = ("report", "results.csv", *COLUMNS, "--claims", "claims.yaml", "--format", "md", "--json")
-    (table,) = json.loads(run_harness(results, *words).stdout)["tables"]
+    (table,) = json.loads(harness(*words).stdout)["tables"]
     means = {row["id"]: row["metrics"]["acc"]["measured"]["mean"] for row in table["rows"]}
     assert means == {"optimiser=sgd": pytest.approx(0.7), "optimiser=adam": pytest.approx(0.8)}
     (claim,) = table["claims"]
     assert claim["measured"]["mean"] == pytest.approx(0.1)
     assert table["provenance"]["dataset"] == "unknown"
     assert "Adam helps" in (results / "reports" / "results.md").read_text(encoding="utf-8")
-    assert "80.0" in run_harness(results, "report", "results.csv", *COLUMNS, "--format", "md").stdout
+    assert "80.0" in harness("report", "results.csv", *COLUMNS, "--format", "md").stdout
 
 
 @pytest.mark.parametrize(
@@ -43,5 +43,7 @@ def test_a_file_of_runs_is_reported_as_a_table_is(results: Path) -> None:
         (("nowhere.csv", *COLUMNS), "error: nowhere.csv: cannot be read: No such file or directory"),
     ],
 )
-def test_what_is_missing_or_misspelt_is_one_sentence(results: Path, words: tuple[str, ...], message: str) -> None:
-    assert run_harness(results, "report", *words, code=2).stderr.startswith(message)
+def test_what_is_missing_or_misspelt_is_one_sentence(
+    harness: Command, results: Path, words: tuple[str, ...], message: str
+) -> None:
+    assert harness("report", *words, code=2).stderr.startswith(message)

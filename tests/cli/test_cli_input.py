@@ -1,5 +1,6 @@
 """Bad usage and bad input: one sentence that names the place, exit code 2, no traceback."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from conftest import Command
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["run", "missing.yaml"], "missing.yaml"),
         (["run", "tiny.yaml", "--profile", "dmo"], 'did you mean "demo"?'),
@@ -22,14 +23,20 @@ from conftest import Command
         (["data", "make", "market", "--out", "x"], 'did you mean "market1501"?'),
         (["data", "check", "nowhere"], "nowhere"),
         (["evaluate", "missing.npz"], "missing.npz"),
-        (["report", "tiny"], "holds no tables yet"),
+        (["run", "tiny.yaml", "--settle", "--seeds", "1"], "--settle"),
+        (["plan", "tiny.yaml", "--max-seeds", "9"], "--settle"),
+        (["sensitivity", "tiny.yaml", "--format", "tex"], "expected one of: html, json, md"),
+        (["report", "tiny", "--style", "ppr"], "paper"),
+        (["report", "tiny", "--against", "1"], "goes with --style paper"),
+        (["nothing"], "No such command"),
         (["cache", "gc", "--forget", "tiny"], "--forget"),
     ],
 )
-def test_a_mistake_is_told_in_a_sentence(harness: Command, words: list[str], told: str) -> None:
+def test_a_mistake_is_one_sentence(harness: Command, words: list[str], message: str) -> None:
     done = harness(*words, code=2)
     assert any(line.startswith(("error: ", "Usage:")) for line in done.stderr.splitlines())
-    assert told in done.stderr
+    assert message in done.stderr
+    assert not Path(".harness", "data").exists()  # nothing was rendered before it was seen
 
 
 def test_data_that_the_user_names_is_never_replaced_by_the_synthetic_set(harness: Command, place: Path) -> None:
@@ -37,3 +44,8 @@ def test_data_that_the_user_names_is_never_replaced_by_the_synthetic_set(harness
     done = harness("run", "tiny.yaml", "--data", "empty", code=2)
     assert "looked in empty" in done.stderr
     assert not (place / ".harness" / "data").exists()
+
+
+def test_a_report_of_a_tracker_without_tables_says_so(harness: Command, place: Path, empty_tracker: Path) -> None:
+    shutil.copy(empty_tracker / "mlflow.db", place)
+    assert "holds no tables yet" in harness("report", "tiny", code=2).stderr
