@@ -36,6 +36,8 @@ _SETTINGS = {
     # Only this spelling works, and only before the import.
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # Else it requests every run that ends, to print its address among our output.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # The courier retries at its own pace, so a request should fail fast.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from harness.errors import InputError
 from harness.track.client import artifact_root, connect, load_mlflow, our_experiments, quoted, search_all_runs
 from harness.track.identity import Owner
-from harness.track.live_run import METRICS_PER_BATCH, LiveRun, chunks
+from harness.track.live_run import LiveRun
 from harness.track.operations import Close, End, Follow, Open, Operation, Sweep
 from harness.track.outbox import Journal, Outbox
 from harness.track.tags import (
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 logger = logging.getLogger(__name__)
-
-_PARAMS_OR_TAGS_PER_BATCH = 100
 
 _REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST"}
 """MLflow's error codes for requests that it will never accept."""
@@ -75,7 +73,7 @@ class Deliverer:
             # It is unknown whether the interrupted batch was stored, or by which server.
             self._experiments.clear()
             for run in self._runs.values():
-                run.stored_step = None
+                run.forget()
             raise
         for journal in complete:
             self._forget(journal)
@@ -152,18 +150,20 @@ class Deliverer:
             run, stored_step = found, None
             finished = run.info.status == RunStatus.to_string(RunStatus.FINISHED)
             sealed = finished and operation.kind == "run"
+        live = self._runs.get(operation.run)
+        if live is None or live.run_id != run.info.run_id:  # another id: the old run was deleted
+            live = LiveRun(run.info.run_id, run.info.artifact_uri, sealed, stored_step, run.data.metrics)
         if not sealed:
             if found is not None:
                 self._reopen(run, tags, operation.name)
-            self._describe(run, operation)
-        run_id = run.info.run_id
+            live.params = {key: value for key, value in operation.params.items() if key not in run.data.params}
+            live.texts = operation.texts
+            self._log_dataset(live.run_id, operation.dataset)
         if operation.columns:
-            client.set_experiment_tag(experiment_id, VIEW_TAG, view_state(run_id, operation))
-        live = self._runs.get(operation.run)
-        if live is None or live.run_id != run_id:  # another id: the old run was deleted
-            live = self._runs[operation.run] = LiveRun(run_id, sealed, stored_step)
+            client.set_experiment_tag(experiment_id, VIEW_TAG, view_state(live.run_id, operation))
         live.sealed = sealed
         live.opened_by.setdefault(journal.path, []).append(number)
+        self._runs[operation.run] = live
 
     def _reopen(self, run: "Run", tags: Mapping[str, str], name: str) -> None:
         client = connect(self._uri)
@@ -172,27 +172,19 @@ class Deliverer:
             client.delete_tag(run.info.run_id, TAG_REASON)
         client.update_run(run.info.run_id, status="RUNNING", name=name)
 
-    def _describe(self, run: "Run", operation: Open) -> None:
-        """Adds missing parameters, texts and the data set to a run."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+    def _log_dataset(self, run_id: str, dataset: Mapping[str, str]) -> None:
+        from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        client, run_id = connect(self._uri), run.info.run_id
-        params = [Param(key, value) for key, value in operation.params.items() if key not in run.data.params]
-        for chunk in chunks(params, _PARAMS_OR_TAGS_PER_BATCH):
-            client.log_batch(run_id, params=chunk)
-        for name, text in operation.texts.items():
-            client.log_text(run_id, text, name)
-        if operation.dataset:
-            source = json.dumps({"uri": operation.dataset["source"]})
-            dataset = Dataset(operation.dataset["name"], operation.dataset["digest"], "local", source)
-            client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+        if dataset:
+            source = json.dumps({"uri": dataset["source"]})
+            entity = Dataset(dataset["name"], dataset["digest"], "local", source)
+            connect(self._uri).log_inputs(run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
 
     def _end(self, journal: Journal, number: int, operation: End) -> None:
         run = self._runs[operation.run]
         others = [path for path in run.opened_by if path != journal.path and not self._journals[path].ended()]
         # A run that another process continues has neither failed nor been killed.
         if not run.sealed and (operation.status == "FINISHED" or not others):
-            self._drain(run)
             self._complete(run, operation)
             run.sealed = operation.status == "FINISHED"
         journal.mark_done([*run.opened_by.pop(journal.path), number])
@@ -200,27 +192,28 @@ class Deliverer:
             del self._runs[operation.run]
 
     def _complete(self, run: LiveRun, operation: End) -> None:
-        from mlflow.entities import Metric
+        from mlflow.entities import Metric, RunTag
 
-        client, run_id = connect(self._uri), run.run_id
-        stored = client.get_run(run_id).data.metrics if operation.metrics else {}
+        client = connect(self._uri)
+        stored = run.final(client) if operation.metrics else {}
         # Only those that differ: a retry must not store a metric twice.
         new = {name: value for name, value in operation.metrics.items() if stored.get(name) != value}
-        metrics = [Metric(name, value, operation.time_ms, 0) for name, value in new.items()]
-        for chunk in chunks(metrics, METRICS_PER_BATCH):
-            client.log_batch(run_id, metrics=chunk)
-        self._set_tags(run_id, operation.tags)
-        for name, text in operation.texts.items():
-            client.log_text(run_id, text, name)
+        run.texts = {**run.texts, **operation.texts}
+        run.drain(
+            client,
+            [Metric(name, value, operation.time_ms, 0) for name, value in new.items()],
+            [RunTag(key, value) for key, value in operation.tags.items()],
+        )
         for path in map(Path, operation.files):
             if path.is_dir():
-                client.log_artifacts(run_id, str(path))
+                run.artifacts(client).log_artifacts(str(path))
             elif path.is_file():
                 place = path.parent.relative_to(operation.within).as_posix() if operation.within else "."
-                client.log_artifact(run_id, str(path), None if place == "." else place)
+                run.artifacts(client).log_artifact(str(path), None if place == "." else place)
             else:
                 logger.warning("%s was deleted before it could be logged", path)
-        client.set_terminated(run_id, operation.status, operation.time_ms)
+        client.set_terminated(run.run_id, operation.status, operation.time_ms)
+        run.stored = None
 
     def _sweep(self, operation: Sweep) -> None:
         self._drain_all()
@@ -278,8 +271,8 @@ class Deliverer:
     def _set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
 
-        for chunk in chunks([RunTag(key, value) for key, value in tags.items()], _PARAMS_OR_TAGS_PER_BATCH):
-            connect(self._uri).log_batch(run_id, tags=chunk)
+        if tags:
+            connect(self._uri).log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def _forget(self, journal: Journal) -> None:
         """Deletes a fully delivered journal; runs that it left open stay RUNNING, for a sweep or another process."""

@@ -75,7 +75,11 @@ class Outbox:
 
 
 class JournalWriter:
-    """Appends this process's operations; ``append`` returns once they are on disk. Not thread-safe."""
+    """Appends this process's operations; ``append`` returns once no kill can lose them. Not thread-safe.
+
+    The end of a run is synced to disk, with all that precedes it; what a power cut takes of a run in training, the same
+    command journals again.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -83,7 +87,7 @@ class JournalWriter:
         # Renamed last: a journal without its owner would be taken for a dead process's.
         aside = path.with_suffix(".new")
         self._file = aside.open("xb")
-        self._write({"owner": str(Owner.this_process()), "at": str(path.parent.absolute())})
+        self._write({"owner": str(Owner.this_process()), "at": str(path.parent.absolute())}, sync=True)
         aside.rename(path)
 
     def append(self, operation: Operation) -> None:
@@ -91,7 +95,8 @@ class JournalWriter:
         values = {item.name: getattr(operation, item.name) for item in fields(operation)}
         number = self._next_id
         self._next_id += 1  # first: after an interrupted write the next operation needs another number
-        self._write({"op": _NAMES[type(operation)], "id": number, **values})
+        line = {"op": _NAMES[type(operation)], "id": number, **values}
+        self._write(line, sync=isinstance(operation, End | Close))
 
     def close(self) -> None:
         """Marks the journal as complete."""
@@ -99,11 +104,12 @@ class JournalWriter:
             self.append(Close())
             self._file.close()
 
-    def _write(self, line: Mapping[str, Any]) -> None:
+    def _write(self, line: Mapping[str, Any], *, sync: bool) -> None:
         try:
             self._file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
             self._file.flush()
-            os.fsync(self._file.fileno())
+            if sync:
+                os.fsync(self._file.fileno())
         except OSError as error:
             error.filename = str(self.path)  # so that a message about a full disk names the file
             raise
