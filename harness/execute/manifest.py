@@ -6,12 +6,14 @@ the same from a disk and from a remote store.
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from harness.errors import InputError
 from harness.files import regular_file
+from harness.plan.stage import Stage
 
 MANIFEST = "manifest.json"
 CHECKPOINTS = "checkpoints"
@@ -65,6 +67,11 @@ def read_manifest(
     return manifest, ""
 
 
+def stage_of(manifest: Manifest) -> Stage:
+    """Returns the stage that a manifest belongs to."""
+    return Stage(**{**manifest["stage"], "code": tuple(manifest["stage"]["code"])})
+
+
 class DamagedError(InputError):
     """A file of a finished stage is damaged."""
 
@@ -82,6 +89,13 @@ def products(folder: Path) -> list[Path]:
         and path.suffix != ".tmp"
         and path.relative_to(folder).parts[0] not in (CHECKPOINTS, ERROR, MANIFEST)
     )
+
+
+def sync_product(path: Path) -> dict[str, Any]:
+    """Syncs a file to disk; returns its size and checksum, as manifests hold them."""
+    with regular_file(path).open("rb") as file:
+        os.fsync(file.fileno())
+    return {"bytes": path.stat().st_size, "blake2b": checksum_of(path)}
 
 
 def checksum_of(path: Path) -> str:

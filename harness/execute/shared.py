@@ -15,8 +15,7 @@ Layout at the address, the same as in a plain store except for the locks::
 
 import logging
 import shutil
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -24,16 +23,15 @@ from typing import Any
 
 from harness.errors import InputError
 from harness.execute.disk import writing_to
+from harness.execute.kept import Kept, KeptRemotely, below
 from harness.execute.lease import LEASE_TIMEOUT_S, Lease
-from harness.execute.manifest import CHECKPOINTS, MANIFEST, DamagedError, Manifest, checksum_of, read_manifest
+from harness.execute.manifest import CHECKPOINTS, MANIFEST, checksum_of
 from harness.execute.relay import SO_FAR, Follower, Sender, checkpoints_in
 from harness.execute.remote import Remote
 from harness.execute.store import Store
 from harness.files import regular_file
 from harness.plan.stage import Stage
 
-_ATTEMPTS = 2
-"""Attempts to download a file whose checksum differs, since the transfer may be at fault."""
 _LAST_UPLOAD_S = 2.0
 """Seconds that a stage without a result waits for running uploads."""
 
@@ -53,11 +51,11 @@ class SharedStore(Store):
     """
 
     def __init__(self, address: str, root: Path, lease_timeout_s: float = LEASE_TIMEOUT_S) -> None:
-        super().__init__(root)
         self._remote = Remote(address)
+        self._there = KeptRemotely(self._remote, root.absolute())
+        super().__init__(root, self._there)
+        self._scratch = Kept(self.root)
         self._lease_timeout_s = lease_timeout_s
-        self._known: dict[str, Manifest] = {}
-        """Cached manifests of complete stages: a complete stage stays complete."""
         self._held: dict[str, tuple[Lease, Sender]] = {}
         self._follower = Follower(self._renew)
 
@@ -87,30 +85,16 @@ class SharedStore(Store):
 
     def completion_lookup(self) -> Callable[[str], bool]:
         """Returns a function that looks up whether a stage is complete; lists the remote objects once."""
-        listed = self._list()
+        listed = self._there.list()
         return lambda fingerprint: (
-            fingerprint in self._known or (MANIFEST in listed.get(fingerprint, ()) and self.is_complete(fingerprint))
+            fingerprint in self._there.known
+            or (MANIFEST in listed.get(fingerprint, ()) and self.is_complete(fingerprint))
         )
 
     def verify(self, fingerprint: str) -> str:
         """Compares all checksums of a finished stage; returns what is wrong, empty for nothing or if unfinished."""
-        self._known.pop(fingerprint, None)
+        self._there.forget(fingerprint)
         return super().verify(fingerprint)
-
-    def _fetch_file(self, fingerprint: str, name: str, checksum: str) -> None:
-        path = self.folder(fingerprint) / name
-        if path.is_file() and checksum_of(path) == checksum:
-            return
-        place = f"{self._place(fingerprint)}/{name}"
-        for _ in range(_ATTEMPTS):
-            there = self._remote.fetch(f"{_below(fingerprint)}/{name}", path)
-            if there and checksum_of(path) == checksum:
-                return
-            path.unlink(missing_ok=True)
-        self._known.pop(fingerprint, None)
-        self._remote.remove([f"{_below(fingerprint)}/{MANIFEST}"])
-        found = "its checksum differs from the manifest's" if there else "it is missing"
-        raise DamagedError(place, found)
 
     # Running stages.
 
@@ -125,7 +109,7 @@ class SharedStore(Store):
             if lease is None or not lease.acquire():
                 yield False
                 return
-            sender = Sender(self._remote, self.folder(fingerprint), _below(fingerprint), lambda: lease.is_held)
+            sender = Sender(self._remote, self.folder(fingerprint), below(fingerprint), lambda: lease.is_held)
             self._held[fingerprint] = lease, sender
             try:
                 self._send_left_over(fingerprint)
@@ -149,10 +133,10 @@ class SharedStore(Store):
 
     def begin(self, fingerprint: str) -> Path:
         """Prepares a stage's folder for a run, with the newest checkpoints, whichever machine wrote them."""
-        sizes = self._remote.sizes(_below(fingerprint))
-        _, damage = self._judge(fingerprint, sizes)
+        sizes = self._remote.sizes(below(fingerprint))
+        _, damage = self._there.judge(fingerprint, sizes)
         if damage:
-            self._remove(fingerprint, sizes)
+            self._there.remove(fingerprint, sizes)
             sizes = {}
         folder = self.folder(fingerprint)
         with writing_to(folder):
@@ -165,7 +149,7 @@ class SharedStore(Store):
         if newer:
             logs = [name for name in sizes if name.startswith(f"{SO_FAR}/")]
             for name in [*logs, *newer]:
-                self._remote.fetch(f"{_below(fingerprint)}/{name}", folder / name.removeprefix(f"{SO_FAR}/"))
+                self._remote.fetch(f"{below(fingerprint)}/{name}", folder / name.removeprefix(f"{SO_FAR}/"))
         if fingerprint in self._held:
             self._held[fingerprint][1].start(there)
         return folder
@@ -190,15 +174,15 @@ class SharedStore(Store):
         """Removes what a finished stage no longer needs, locally and, if it is complete there, at the address."""
         super().sweep(fingerprint)
         if self.is_complete(fingerprint):
-            needed = {MANIFEST, *self._known[fingerprint]["files"]}
-            left = self._remote.sizes(_below(fingerprint)).keys() - needed
-            self._remote.remove(f"{_below(fingerprint)}/{name}" for name in left)
+            needed = {MANIFEST, *self._there.known[fingerprint]["files"]}
+            left = self._remote.sizes(below(fingerprint)).keys() - needed
+            self._remote.remove(f"{below(fingerprint)}/{name}" for name in left)
 
     def _send_left_over(self, fingerprint: str) -> None:
         """Sends a stage that is complete locally but not at the address."""
         folder = self.folder(fingerprint)
         if (folder / MANIFEST).exists() and not self.is_complete(fingerprint):
-            manifest, _ = super()._read(fingerprint)
+            manifest, _ = self._scratch.read(fingerprint)
             if manifest and all(
                 checksum_of(folder / name) == kept["blake2b"] for name, kept in manifest["files"].items()
             ):
@@ -206,28 +190,30 @@ class SharedStore(Store):
 
     def _send(self, fingerprint: str) -> None:
         text = regular_file(self.folder(fingerprint) / MANIFEST).read_bytes()
-        manifest, _ = super()._read(fingerprint)
+        manifest, _ = self._scratch.read(fingerprint)
         if manifest is None:
             raise InputError(f"{self.folder(fingerprint)} changed during the upload; run the same command again")
-        below = _below(fingerprint)
+        place = below(fingerprint)
         for name in manifest["files"]:
             if fingerprint in self._held:
                 self._held[fingerprint][0].check()
-            self._remote.send(self.folder(fingerprint) / name, f"{below}/{name}")
-        sizes = self._remote.sizes(below)
+            self._remote.send(self.folder(fingerprint) / name, f"{place}/{name}")
+        sizes = self._remote.sizes(place)
         for name, kept in manifest["files"].items():
             if sizes.get(name) != kept["bytes"]:
-                raise InputError(f"{self._place(fingerprint)}/{name} arrived incomplete; run the same command again")
-        self._remote.write(f"{below}/{MANIFEST}", text)
-        self._known[fingerprint] = manifest
-        self._here.update((fingerprint, name) for name in manifest["files"])
+                raise InputError(
+                    f"{self._there.place(fingerprint)}/{name} arrived incomplete; run the same command again"
+                )
+        self._remote.write(f"{place}/{MANIFEST}", text)
+        self._there.known[fingerprint] = manifest
+        self._there.verified.update((fingerprint, name) for name in manifest["files"])
         self.sweep(fingerprint)
 
     # Files from other machines.
 
     def follow(self, fingerprint: str, name: str) -> Path:
         """Returns the local path of a file that grows while the stage runs; renews it while another machine runs it."""
-        if fingerprint in self._known:
+        if fingerprint in self._there.known:
             self._follower.drop(fingerprint)
             self.fetch(fingerprint, [name])
         else:
@@ -238,7 +224,7 @@ class SharedStore(Store):
         """Downloads a file of a stage that runs on another machine, unless this machine runs, or ran, it too."""
         path = self.folder(fingerprint) / name
         here = path.stat().st_size if path.exists() else 0
-        place = f"{_below(fingerprint)}/{SO_FAR}"
+        place = f"{below(fingerprint)}/{SO_FAR}"
         if self._remote.sizes(place).get(name, 0) == here or (path.parent / CHECKPOINTS).exists():
             return
         with super().lock(fingerprint) as free:
@@ -254,80 +240,6 @@ class SharedStore(Store):
         for name in self._remote.sizes(folder):
             self._remote.fetch(f"{folder}/{name}", self.root / folder / name)
         return self.root / folder
-
-    # Overrides of what a plain store does on its disk.
-
-    def _read(self, fingerprint: str) -> tuple[Manifest | None, str]:
-        if fingerprint in self._known:
-            return self._known[fingerprint], ""
-        return self._judge(fingerprint, self._remote.sizes(_below(fingerprint)))
-
-    def _judge(
-        self, fingerprint: str, sizes: Mapping[str, int], text: bytes | None = None
-    ) -> tuple[Manifest | None, str]:
-        """As ``_read``, for a stage without a cached manifest; ``sizes`` are those of its objects."""
-        if text is None and MANIFEST in sizes:
-            text = self._remote.read(f"{_below(fingerprint)}/{MANIFEST}")
-        if text is None:
-            return None, ""
-        manifest, damage = read_manifest(fingerprint, self._place(fingerprint), text, sizes.get)
-        if manifest is not None:
-            self._known[fingerprint] = manifest
-        return manifest, damage
-
-    def _checksum(self, fingerprint: str, name: str) -> str:
-        return self._remote.checksum(f"{_below(fingerprint)}/{name}")
-
-    def _place(self, fingerprint: str) -> str:
-        return f"{self._remote}/{_below(fingerprint)}"
-
-    def _list(self) -> dict[str, dict[str, int]]:
-        """Returns the names and sizes of all objects of every stage, by fingerprint."""
-        found: dict[str, dict[str, int]] = defaultdict(dict)
-        for path, size in self._remote.sizes("stages").items():
-            _, fingerprint, name = path.split("/", 2)
-            found[fingerprint][name] = size
-        return found
-
-    def _fingerprints(self) -> Iterator[str]:
-        return (fingerprint for fingerprint, _ in self._sizes())
-
-    def _sizes(self) -> Iterator[tuple[str, int]]:
-        listed = self._list()
-        finished = {fingerprint for fingerprint, sizes in listed.items() if MANIFEST in sizes}
-        unknown = {f"{_below(fingerprint)}/{MANIFEST}": fingerprint for fingerprint in finished - self._known.keys()}
-        for path, text in self._remote.read_many(unknown).items():
-            self._judge(unknown[path], listed[unknown[path]], text)
-        for fingerprint, sizes in listed.items():
-            yield fingerprint, sum(sizes.values())
-
-    def _delete(self, fingerprint: str) -> None:
-        self._remove(fingerprint, self._remote.sizes(_below(fingerprint)))
-        shutil.rmtree(self.folder(fingerprint), ignore_errors=True)
-
-    def _remove(self, fingerprint: str, names: Iterable[str]) -> None:
-        """Removes a stage's objects, the manifest first, so that half a deletion is never complete."""
-        self._known.pop(fingerprint, None)
-        self._here = {here for here in self._here if here[0] != fingerprint}
-        below = _below(fingerprint)
-        self._remote.remove([f"{below}/{MANIFEST}", *(f"{below}/{name}" for name in names if name != MANIFEST)])
-
-    def _keep_record(self, name: str, text: str) -> None:
-        self._remote.write(f"tables/{name}", text.encode())
-
-    def _drop_record(self, name: str) -> None:
-        self._remote.remove([f"tables/{name}"])
-
-    def _records(self) -> Iterator[tuple[str, bytes]]:
-        for name in sorted(self._remote.sizes("tables")):
-            content = self._remote.read(f"tables/{name}")
-            if content is not None:
-                yield f"{self._remote}/tables/{name}", content
-
-
-def _below(fingerprint: str) -> str:
-    """Returns the prefix of the names of a stage's objects."""
-    return f"stages/{fingerprint[:2]}/{fingerprint}"
 
 
 @lru_cache(maxsize=8)

@@ -15,69 +15,33 @@ Layout under the root::
 import hashlib
 import json
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
 from harness.errors import InputError
-from harness.execute.disk import bytes_of, writing_to
+from harness.execute.disk import writing_to
+from harness.execute.entries import Collected, Entry
+from harness.execute.kept import Kept, below
 from harness.execute.manifest import (
     CHECKPOINTS,
     ERROR,
     MANIFEST,
     DamagedError,
-    Manifest,
-    checksum_of,
     products,
-    read_manifest,
     seal_manifest,
+    stage_of,
+    sync_product,
 )
 from harness.execute.versions import VersionDifference, differences_from_installed, library_versions
-from harness.files import regular_file, replace_text
+from harness.files import replace_text
 from harness.plan.stage import Stage
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A stage in the store."""
-
-    fingerprint: str
-    folder: Path
-    stage: Stage | None
-    """None unless the entry is complete."""
-    result: Mapping[str, Any] | None
-    damage: str
-    """What is wrong with an entry that was complete once; empty for a complete and for an unfinished one."""
-    size_bytes: int
-    tables: tuple[str, ...]
-    """The tables that use it."""
-
-    @property
-    def state(self) -> str:
-        """``complete``, ``damaged`` or ``unfinished``."""
-        return "damaged" if self.damage else "complete" if self.stage else "unfinished"
-
-
-@dataclass(frozen=True)
-class Collected:
-    """The result of a garbage collection, or of its dry run."""
-
-    entries: tuple[Entry, ...]
-    busy: tuple[Entry, ...]
-    """Unused entries that were kept, since a process is running them."""
-
-    @property
-    def size_bytes(self) -> int:
-        """The total size of the deleted entries."""
-        return sum(entry.size_bytes for entry in self.entries)
 
 
 class Store:
@@ -85,13 +49,13 @@ class Store:
 
     Args:
         root: The store's folder; created by the first write.
+        kept: Where finished stages are; None: in that folder.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, kept: Kept | None = None) -> None:
         self.root = root.absolute()
+        self._kept = kept or Kept(self.root)
         self._warned: set[str] = set()
-        self._here: set[tuple[str, str]] = set()
-        """Files of complete stages that are local and whose checksums were verified."""
 
     def __repr__(self) -> str:
         return f"Store({str(self.root)!r})"
@@ -103,7 +67,7 @@ class Store:
 
     def folder(self, fingerprint: str) -> Path:
         """Returns the local folder in which a stage runs, which may not exist yet; for results, use ``fetch``."""
-        return self.root / "stages" / fingerprint[:2] / fingerprint
+        return self.root / below(fingerprint)
 
     def fetch(self, fingerprint: str, names: Iterable[str] | None = None) -> Path:
         """Returns the local folder of a complete stage, its files downloaded if need be and their checksums verified.
@@ -117,13 +81,16 @@ class Store:
             InputError: If a remote store does not answer, or the disk is full.
             KeyError: If the stage is not complete.
         """
-        manifest, _ = self._read(fingerprint)
+        manifest, _ = self._kept.read(fingerprint)
         if manifest is None:
             raise KeyError(fingerprint)
         for name in manifest["files"] if names is None else manifest["files"].keys() & set(names):
-            if (fingerprint, name) not in self._here:
-                self._fetch_file(fingerprint, name, manifest["files"][name]["blake2b"])
-                self._here.add((fingerprint, name))
+            if (fingerprint, name) not in self._kept.verified:
+                if found := self._kept.fetch(fingerprint, name, manifest["files"][name]["blake2b"]):
+                    with suppress(InputError):  # a store that cannot be written to keeps it
+                        self.drop(fingerprint)
+                    raise DamagedError(f"{self._kept.place(fingerprint)}/{name}", found)
+                self._kept.verified.add((fingerprint, name))
         return self.folder(fingerprint)
 
     def follow(self, fingerprint: str, name: str) -> Path:
@@ -153,7 +120,7 @@ class Store:
 
         A damaged entry counts as absent, with a warning.
         """
-        manifest, damage = self._read(fingerprint)
+        manifest, damage = self._kept.read(fingerprint)
         if damage and damage not in self._warned:
             self._warned.add(damage)
             _log.warning("%s; the stage counts as not done", damage)
@@ -161,12 +128,12 @@ class Store:
 
     def verify(self, fingerprint: str) -> str:
         """Compares all checksums of a finished stage; returns what is wrong, empty for nothing or if unfinished."""
-        manifest, damage = self._read(fingerprint)
+        manifest, damage = self._kept.read(fingerprint)
         if manifest is None:
             return damage
         for name, kept in manifest["files"].items():
-            if self._checksum(fingerprint, name) != kept["blake2b"]:
-                return f"{self._place(fingerprint)}/{name} is damaged: its checksum differs from the manifest's"
+            if self._kept.checksum(fingerprint, name) != kept["blake2b"]:
+                return f"{self._kept.place(fingerprint)}/{name} is damaged: its checksum differs from the manifest's"
         return ""
 
     def result(self, fingerprint: str) -> dict[str, Any]:
@@ -175,7 +142,7 @@ class Store:
         Raises:
             KeyError: If the stage is not complete.
         """
-        manifest, _ = self._read(fingerprint)
+        manifest, _ = self._kept.read(fingerprint)
         if manifest is None:
             raise KeyError(fingerprint)
         result: dict[str, Any] = manifest["result"]
@@ -183,7 +150,7 @@ class Store:
 
     def versions(self, fingerprint: str) -> dict[str, str]:
         """Returns the versions of Python and the libraries that a complete stage ran with."""
-        manifest, _ = self._read(fingerprint)
+        manifest, _ = self._kept.read(fingerprint)
         return dict(manifest["versions"]) if manifest else {}
 
     def version_differences(self, fingerprints: Iterable[str]) -> tuple[VersionDifference, ...]:
@@ -219,7 +186,7 @@ class Store:
         }
         json.dumps(body)  # raises before anything is written
         with writing_to(folder):
-            files = {path.relative_to(folder).as_posix(): _sync(path) for path in products(folder)}
+            files = {path.relative_to(folder).as_posix(): sync_product(path) for path in products(folder)}
             replace_text(folder / MANIFEST, seal_manifest({**body, "files": files}))
         self.sweep(stage.fingerprint)
 
@@ -255,11 +222,11 @@ class Store:
             table: Identifies the table: name, profile and data set.
             fingerprints: All stages of the table, also those that this process does not run.
         """
-        self._keep_record(_record_name(table), json.dumps({"table": table, "stages": sorted(set(fingerprints))}))
+        self._kept.write_record(_record_name(table), json.dumps({"table": table, "stages": sorted(set(fingerprints))}))
 
     def forget(self, table: str) -> None:
         """Removes a table's record; its stages can then be collected unless another table uses them."""
-        self._drop_record(_record_name(table))
+        self._kept.delete_record(_record_name(table))
 
     def tables(self) -> dict[str, frozenset[str]]:
         """Returns the stages that each recorded table uses.
@@ -268,32 +235,40 @@ class Store:
             InputError: If a record is damaged, since the stages that it protects are unknown.
         """
         used = {}
-        for place, content in self._records():
-            try:
-                record = json.loads(content)
-                used[str(record["table"])] = frozenset(record["stages"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(_unknown_use(place, error)) from error
+        try:
+            for place, content in self._kept.records():
+                try:
+                    record = json.loads(content)
+                    used[str(record["table"])] = frozenset(record["stages"])
+                except (ValueError, KeyError, TypeError) as error:
+                    raise InputError(_unknown_use(place, error)) from error
+        except OSError as error:
+            raise InputError(_unknown_use(error.filename, error.strerror)) from error
         return used
 
     def drop(self, fingerprint: str) -> bool:
         """Deletes a stage; returns False, and keeps it, if a process is running it."""
         with self.lock(fingerprint) as free:
             if free:
-                self._delete(fingerprint)
+                self._kept.delete(fingerprint)
         return free
 
     def list_entries(self) -> tuple[Entry, ...]:
         """Returns all entries of the store, by fingerprint."""
-        used = self.tables()
-        return tuple(self._entry(fingerprint, size, used) for fingerprint, size in sorted(self._sizes()))
+        entries, used = [], self.tables()
+        for fingerprint, size_bytes in sorted(self._kept.sizes()):
+            manifest, damage = self._kept.read(fingerprint)
+            tables = tuple(table for table, stages in used.items() if fingerprint in stages)
+            stage, result = (stage_of(manifest), manifest["result"]) if manifest else (None, None)
+            entries.append(Entry(fingerprint, self.folder(fingerprint), stage, result, damage, size_bytes, tables))
+        return tuple(entries)
 
     def finished_stages(self) -> Iterator[Stage]:
         """Yields the complete stages, in no order."""
-        for fingerprint in self._fingerprints():
-            manifest, _ = self._read(fingerprint)
+        for fingerprint in self._kept.fingerprints():
+            manifest, _ = self._kept.read(fingerprint)
             if manifest is not None:
-                yield _stage_of(manifest)
+                yield stage_of(manifest)
 
     def collect(self, keep: Iterable[str] = (), *, dry_run: bool = False) -> Collected:
         """Deletes the entries that no recorded table uses and that are not in ``keep``.
@@ -309,86 +284,6 @@ class Store:
             (deleted if dry_run or self.drop(entry.fingerprint) else busy).append(entry)
         return Collected(tuple(deleted), tuple(busy))
 
-    def _entry(self, fingerprint: str, size_bytes: int, used: Mapping[str, frozenset[str]]) -> Entry:
-        manifest, damage = self._read(fingerprint)
-        return Entry(
-            fingerprint=fingerprint,
-            folder=self.folder(fingerprint),
-            stage=_stage_of(manifest) if manifest else None,
-            result=manifest["result"] if manifest else None,
-            damage=damage,
-            size_bytes=size_bytes,
-            tables=tuple(table for table, stages in used.items() if fingerprint in stages),
-        )
-
-    # What ``SharedStore`` overrides.
-
-    def _read(self, fingerprint: str) -> tuple[Manifest | None, str]:
-        """Returns a complete stage's manifest; or None and, if the stage was complete once, what is wrong with it."""
-        folder = self.folder(fingerprint)
-        try:
-            text = regular_file(folder / MANIFEST).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None, ""
-        except OSError as error:
-            return None, f"{folder / MANIFEST} is damaged: {error.strerror}"
-        return read_manifest(fingerprint, str(folder), text, lambda name: _size(folder / name))
-
-    def _fetch_file(self, fingerprint: str, name: str, checksum: str) -> None:
-        """Makes sure that a file of a complete stage is local and intact; drops the stage if that is impossible."""
-        if self._checksum(fingerprint, name) == checksum:
-            return
-        with suppress(InputError):  # a store that cannot be written to keeps it
-            self.drop(fingerprint)
-        raise DamagedError(f"{self._place(fingerprint)}/{name}", "its checksum differs from the manifest's")
-
-    def _checksum(self, fingerprint: str, name: str) -> str:
-        return checksum_of(self.folder(fingerprint) / name)
-
-    def _place(self, fingerprint: str) -> str:
-        """Returns the location of a complete stage, for messages."""
-        return str(self.folder(fingerprint))
-
-    def _sizes(self) -> Iterator[tuple[str, int]]:
-        """Yields every stage with any file, and its size."""
-        for folder in (self.root / "stages").glob("??/*"):
-            if folder.is_dir():
-                yield folder.name, bytes_of(folder)
-
-    def _fingerprints(self) -> Iterator[str]:
-        """Yields every stage with any file."""
-        return (folder.name for folder in (self.root / "stages").glob("??/*") if folder.is_dir())
-
-    def _delete(self, fingerprint: str) -> None:
-        folder = self.folder(fingerprint)
-        with writing_to(folder), suppress(FileNotFoundError):
-            (folder / MANIFEST).unlink(missing_ok=True)  # first, so that half a deletion is never complete
-            if folder.exists():
-                shutil.rmtree(folder)
-
-    def _keep_record(self, name: str, text: str) -> None:
-        path = self.root / "tables" / name
-        with writing_to(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            replace_text(path, text)
-
-    def _drop_record(self, name: str) -> None:
-        with writing_to(self.root / "tables"):
-            (self.root / "tables" / name).unlink(missing_ok=True)
-
-    def _records(self) -> Iterator[tuple[str, bytes]]:
-        """Yields the location and the content of every table's record."""
-        for path in sorted((self.root / "tables").glob("*.json")):
-            try:
-                content = regular_file(path).read_bytes()
-            except OSError as error:
-                raise InputError(_unknown_use(str(path), error.strerror)) from error
-            yield str(path), content
-
-
-def _stage_of(manifest: Manifest) -> Stage:
-    return Stage(**{**manifest["stage"], "code": tuple(manifest["stage"]["code"])})
-
 
 def _unknown_use(place: str, found: object) -> str:
     problem = f"{place} is damaged ({found}), so that the stages its table uses are unknown"
@@ -399,17 +294,3 @@ def _record_name(table: str) -> str:
     """Returns the name of a table's record."""
     readable = "".join(letter if letter.isalnum() else "-" for letter in table)[:60]
     return f"{readable}-{hashlib.blake2b(table.encode(), digest_size=4).hexdigest()}.json"
-
-
-def _sync(path: Path) -> dict[str, Any]:
-    """Syncs a file to disk; returns its size and checksum."""
-    with regular_file(path).open("rb") as file:
-        os.fsync(file.fileno())
-    return {"bytes": path.stat().st_size, "blake2b": checksum_of(path)}
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size if path.is_file() else None
-    except OSError:
-        return None
