@@ -28,7 +28,7 @@ from harness.execute.store import Store
 from harness.execute.worker import explain_death
 from harness.plan.stage import Stage
 
-_GRACE_S = 2.0
+GRACE_S = 2.0
 """Seconds that interrupted workers have to exit by themselves."""
 _ATTEMPTS = 2
 """Attempts at a stage whose worker is lost; each resumes from the newest checkpoint."""
@@ -110,7 +110,7 @@ class LocalExecutor:
         try:
             for worker in workers:
                 worker.interrupt()
-            deadline = time.monotonic() + _GRACE_S
+            deadline = time.monotonic() + GRACE_S
             for worker in workers:
                 worker.join(max(0.0, deadline - time.monotonic()))
         finally:

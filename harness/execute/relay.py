@@ -18,11 +18,11 @@ SO_FAR = "so-far"
 LOG = ".jsonl"
 """The suffix of files that grow while a stage runs; a resumed stage truncates them to its checkpoint."""
 
-_LOOK_S = 0.5
+LOOK_S = 0.5
 """Seconds between checks for a new checkpoint."""
 _LONGEST_PAUSE_S = 30.0
 """The longest wait between attempts to send one."""
-_FOLLOW_S = 10.0
+FOLLOW_S = 10.0
 """Seconds between downloads of files that grow on other machines."""
 _KEPT = 2
 """Number of checkpoints kept remotely; the same as locally."""
@@ -68,7 +68,7 @@ class Sender:
 
     def _work(self) -> None:
         failures = 0
-        while not self._ended.wait(min(_LOOK_S * 2**failures, _LONGEST_PAUSE_S)) and self._is_held():
+        while not self._ended.wait(min(LOOK_S * 2**failures, _LONGEST_PAUSE_S)) and self._is_held():
             try:
                 self._send_newest()
                 failures = 0
@@ -131,7 +131,7 @@ class Follower:
 
     def _work(self) -> None:
         pause = threading.Event()
-        while not pause.wait(_FOLLOW_S):
+        while not pause.wait(FOLLOW_S):
             with self._lock:
                 followed = sorted(self._followed)
             for fingerprint, name in followed:

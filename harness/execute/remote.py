@@ -26,7 +26,7 @@ _OPTIONS: Mapping[str, Any] = {"config_kwargs": {"retries": {"total_max_attempts
 """For S3, whose driver makes five attempts itself: together they give up on a dead address within seconds."""
 _BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "adl", "oss", "oci"})
 """Protocols of object stores: they need no folders, and users create their buckets."""
-_SETTLING_S = 1.0
+SETTLING_S = 1.0
 """How long a file system without exclusive creation may take to show another machine's attempt."""
 
 
@@ -152,7 +152,7 @@ class Remote:
                 if self.read(name) is None:
                     raise
         if not self.creates_exclusively:
-            time.sleep(_SETTLING_S)
+            time.sleep(SETTLING_S)
         return self.read(name) == content
 
     def send(self, path: Path, name: str) -> None:

@@ -15,12 +15,12 @@ from harness.track.probe import reach
 
 logger = logging.getLogger(__name__)
 
-_INTERVAL_S = 2.0
-_FIRST_BACKOFF_S = 1.0
+INTERVAL_S = 2.0
+FIRST_BACKOFF_S = 1.0
 _LONGEST_BACKOFF_S = 30.0
-_HURRIED_S = 0.5
-_LAST_CHANCE_S = 10.0
-_POLL_S = 0.1
+HURRIED_S = 0.5
+LAST_CHANCE_S = 10.0
+POLL_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Courier:
         self._news, self._last_round, self._abandoned = threading.Event(), threading.Event(), threading.Event()
         self._hurry = threading.Event()
         self._reason = "time was up"
-        self._stands_by, self._delivered = False, False
+        self._waits_for_other, self._delivered = False, False
         self._failing_since: float | None = None
         """When the tracker stopped answering; None while it answers, as far as is known."""
         self._asked = self._answered = 0
@@ -74,7 +74,7 @@ class Courier:
         while not (done := self._flushed()) and time.monotonic() < self._deadline(
             max(started, self._progressed_at), patience_s
         ):
-            time.sleep(_POLL_S)
+            time.sleep(POLL_S)
         self._hurry.clear()
         return Delivery(0) if done else Delivery(max(1, self._outbox.ended_in(self._journal)), self._reason)
 
@@ -85,7 +85,7 @@ class Courier:
         self._hurry.set()
         self._news.set()
         while self._thread.is_alive() and time.monotonic() < self._deadline(started, patience_s):
-            self._thread.join(_POLL_S)
+            self._thread.join(POLL_S)
         self._abandoned.set()
         return Delivery(0) if self._delivered else Delivery(self._outbox.undelivered(), self._reason)
 
@@ -94,14 +94,14 @@ class Courier:
 
     def _flushed(self) -> bool:
         """Whether a round that began after the last request succeeded, here or in the process that delivers."""
-        return self._answered == self._asked or (self._stands_by and not self._outbox.ended_in(self._journal))
+        return self._answered == self._asked or (self._waits_for_other and not self._outbox.ended_in(self._journal))
 
     def _deadline(self, started: float, patience_s: float) -> float:
         """Returns when to stop waiting: sooner for a tracker that does not answer."""
         failing_since = self._failing_since
         if failing_since is None:
             return started + patience_s
-        return min(started + patience_s, max(started, failing_since) + _LAST_CHANCE_S)
+        return min(started + patience_s, max(started, failing_since) + LAST_CHANCE_S)
 
     def _work(self) -> None:
         from filelock import FileLock, Timeout
@@ -117,12 +117,12 @@ class Courier:
                 try:
                     if not lock.is_locked:
                         lock.acquire(timeout=0)
-                        self._stands_by = False
+                        self._waits_for_other = False
                     if not reached:  # fails in seconds where MLflow's client takes a minute
                         reach(self._uri)
                     deliverer.pump()
                 except Timeout:
-                    self._reason, pause_s, self._stands_by = "another process is delivering", _INTERVAL_S, True
+                    self._reason, pause_s, self._waits_for_other = "another process is delivering", INTERVAL_S, True
                     self._delivered = last_round and not self._journal.exists()
                 except (TrackerUnreachableError, TrackerError, OSError) as error:
                     self._reason, reached = scrubbed(str(error), self._uri), False
@@ -131,7 +131,7 @@ class Courier:
                         message = self._reason if isinstance(error, TrackerError) else message
                         logger.warning("%s; until then results wait in the store", message)
                         self._failing_since = time.monotonic()
-                    pause_s = min(max(2 * pause_s, _FIRST_BACKOFF_S), _LONGEST_BACKOFF_S)
+                    pause_s = min(max(2 * pause_s, FIRST_BACKOFF_S), _LONGEST_BACKOFF_S)
                 else:
                     if self._failing_since is not None:
                         logger.warning("the tracker %s accepts results again", without_password(self._uri))
@@ -143,9 +143,9 @@ class Courier:
     def _wait(self, pause_s: float) -> None:
         """Waits for news, or until spools may have grown. After a failure, news is no reason to try again."""
         if self._hurry.is_set():
-            time.sleep(min(pause_s, _HURRIED_S))
+            time.sleep(min(pause_s, HURRIED_S))
         elif pause_s:
             self._hurry.wait(pause_s)
         else:
-            self._news.wait(_INTERVAL_S)
+            self._news.wait(INTERVAL_S)
             self._news.clear()

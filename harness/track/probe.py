@@ -216,7 +216,7 @@ def _refused(status: int, said: str, uri: str) -> str:
 
 def _ask_database(uri: str) -> None:
     version = _version_in_file(uri) if uri.startswith("sqlite:///") else _version_in_database(uri)
-    known = _known_versions()
+    known = known_versions()
     if version is not None and known and version not in known:
         raise TrackerError(
             f"the tracker {without_password(uri)} was made by a newer MLflow than is installed here (its schema "
@@ -249,7 +249,7 @@ def _version_in_database(uri: str) -> str | None:
     return None if found is None else str(found)
 
 
-def _known_versions() -> set[str]:
+def known_versions() -> set[str]:
     """Returns the database schemas that the installed MLflow knows, one per migration."""
     spec = find_spec("mlflow")
     places = spec.submodule_search_locations if spec is not None else None

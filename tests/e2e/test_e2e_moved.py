@@ -111,7 +111,7 @@ def test_what_waits_for_the_tracker_is_delivered_after_a_move(
     go(toy_place)
     with monkeypatch.context() as down:
         down.setattr(harness.track.courier, "reach", unreachable)
-        down.setattr(harness.track.courier, "_LAST_CHANCE_S", 0.2)
+        down.setattr(harness.track.courier, "LAST_CHANCE_S", 0.2)
         ran()
     assert undelivered(toy_place)
     place = toy_place.with_name("another place")

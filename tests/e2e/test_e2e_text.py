@@ -167,7 +167,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_INTERVAL_S", "_FIRST_BACKOFF_S", "_HURRIED_S", "_POLL_S"):
+    for name in ("INTERVAL_S", "FIRST_BACKOFF_S", "HURRIED_S", "POLL_S"):
         monkeypatch.setattr(harness.track.courier, name, 0.02)
 
 

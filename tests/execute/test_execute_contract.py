@@ -29,7 +29,7 @@ def run(executor: Executor, stages: list, journal: Journal, events: Events) -> d
 # --- every executor ---------------------------------------------------------------------------------------------------
 
 
-def test_a_chain_runs_in_order_and_hands_results_down(
+def test_a_chain_runs_in_order_and_passes_results_down(
     executor: Executor, store: Store, journal: Journal, events: Events
 ) -> None:
     first = stage("first")
@@ -105,7 +105,7 @@ def test_a_failed_stage_is_tried_again_by_the_next_call(executor: Executor, jour
         ("fail", "KeyError: 'no such thing' (execute/toy_work.py:"),
     ],
 )
-def test_failures_are_told_in_a_sentence_to_act_on(
+def test_failures_are_explained_in_a_sentence_to_act_on(
     executor: Executor, journal: Journal, events: Events, behaviour: str, expected: str
 ) -> None:
     bad = stage("bad", behaviour)
@@ -141,7 +141,7 @@ def test_a_missing_work_function_fails_the_stages_and_not_the_call(executor: Exe
     assert 'has no "wrok"; did you mean "work"?' in outcome.reason
 
 
-def test_warnings_are_told_as_they_come(executor: Executor, journal: Journal, events: Events) -> None:
+def test_warnings_are_reported_as_they_come(executor: Executor, journal: Journal, events: Events) -> None:
     run(executor, [stage("first", "warn")], journal, events)
     assert [event.detail["warning"] for event in events if "warning" in event.detail] == [
         "the third checkpoint is damaged"
@@ -178,7 +178,7 @@ def test_a_stage_is_handed_what_another_began_of_it_as_long_as_that_is_whole(
     assert found == [{"found": "1"}, {"found": None}, {"found": None}]
 
 
-def test_a_partly_done_stage_goes_on_from_its_checkpoint(
+def test_a_partly_done_stage_resumes_from_its_checkpoint(
     executor: Executor, store: Store, journal: Journal, events: Events
 ) -> None:
     counting = stage("counting", "count", steps=5)
@@ -285,7 +285,9 @@ def test_the_longest_remaining_chain_goes_first(store: Store, events: Events) ->
     assert schedule.take(0.0) == middle
 
 
-def test_a_stage_in_other_hands_is_left_alone_for_a_while_and_told_once(store: Store, events: Events) -> None:
+def test_a_stage_locked_by_another_process_is_left_alone_for_a_while_and_reported_once(
+    store: Store, events: Events
+) -> None:
     held, other = stage("held"), stage("other")
     schedule = Schedule([held, other], store, events.append)
     assert schedule.take(10.0) == held
@@ -316,7 +318,7 @@ def test_slots_work_side_by_side(local: LocalExecutor, journal: Journal, events:
     assert [word for _, word, _ in journal.lines()] == ["begin", "begin", "end", "end"]
 
 
-def test_a_worker_that_is_started_for_a_stage_is_told_and_one_that_is_there_begins_at_once(
+def test_a_worker_that_is_started_for_a_stage_is_reported_and_one_that_is_there_begins_at_once(
     store: Store, journal: Journal, events: Events
 ) -> None:
     first = stage("first")
@@ -342,7 +344,7 @@ def test_a_killed_worker_fails_its_stage_after_one_more_try_and_touches_no_other
     assert message.endswith("; it is retried in a fresh process")
 
 
-def test_a_stage_whose_worker_was_killed_once_goes_on_from_its_checkpoint(
+def test_a_stage_whose_worker_was_killed_once_resumes_from_its_checkpoint(
     local: LocalExecutor, journal: Journal, events: Events
 ) -> None:
     counting = stage("counting", "count", steps=6, dies_at=4)
@@ -358,7 +360,7 @@ def test_a_stage_whose_worker_was_killed_once_goes_on_from_its_checkpoint(
         ("exit_quietly", "its worker ended without a result (exit code 3) (last words: disk on fire); it was tried"),
     ],
 )
-def test_a_crash_is_told_with_the_workers_last_words(
+def test_a_crash_is_reported_with_the_workers_last_words(
     local: LocalExecutor, journal: Journal, events: Events, behaviour: str, expected: str
 ) -> None:
     bad = stage("bad", behaviour)

@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_stage_goes_on_from_its_newest_checkpoint_not_from_what_it_logged_last(tmp_path: Path, folder: Path) -> None:
+def test_a_stage_resumes_from_its_newest_checkpoint_not_from_what_it_logged_last(tmp_path: Path, folder: Path) -> None:
     write_checkpoint(folder / FOLDER, 8, b"")
     write_checkpoint(folder / FOLDER, 12, b"")
     # Step 12 is epoch 1.2, of 5: 0.24 of the work.
@@ -36,7 +36,7 @@ def test_a_stage_without_a_checkpoint_begins_anew(tmp_path: Path, folder: Path) 
     assert interrupted_stages(Store(tmp_path), [STAGE]) == {}
 
 
-def test_a_command_s_own_checkpoint_goes_on_behind_what_it_logged(tmp_path: Path, folder: Path) -> None:
+def test_a_command_s_own_checkpoint_continues_behind_what_it_logged(tmp_path: Path, folder: Path) -> None:
     (folder / FOLDER).mkdir()
     (folder / FOLDER / "state").write_text("mine")
     no_epochs = Stage(STAGE.fingerprint, "command", "run", {}, None)

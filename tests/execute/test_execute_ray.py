@@ -33,7 +33,7 @@ def run(executor: RayExecutor, stages: list, journal: Journal, events: Events) -
 # --- what a stage asks for --------------------------------------------------------------------------------------------
 
 
-def test_a_stage_that_waits_for_a_worker_is_told_before_it_starts(
+def test_a_stage_that_waits_for_a_worker_is_reported_before_it_starts(
     on_ray: RayExecutor, journal: Journal, events: Events
 ) -> None:
     first = stage("first")
@@ -61,7 +61,7 @@ def test_a_node_has_room_for_as_many_stages_as_its_scarcest_resource_allows(
     assert resources.fits(node) == expected
 
 
-def test_a_share_tells_the_stage_its_device_threads_and_memory() -> None:
+def test_a_share_sets_a_stage_s_device_threads_and_memory() -> None:
     assert StageResources(2).fill({"device": "x", "root": "r"}) == {
         "device": "cpu",
         "threads": 2,
@@ -116,7 +116,7 @@ def test_nodes_with_the_same_trouble_are_named_together() -> None:
     ]
 
 
-def test_a_machine_tells_what_it_lacks(store: Store, tmp_path: Path) -> None:
+def test_a_machine_reports_what_it_lacks(store: Store, tmp_path: Path) -> None:
     found = check_node(Needs(store, tmp_path / "token", (str(tmp_path / "market"),), (WORK, "no_such_module:loss")))
     assert [problem.partition(";")[0] for problem in found.lacks] == [
         f"does not see the store {store.address}",
@@ -151,7 +151,7 @@ def test_a_node_that_joined_later_is_looked_at_before_its_stage(store: Store) ->
 # --- a real cluster of two nodes --------------------------------------------------------------------------------------
 
 
-def test_a_worker_that_is_killed_once_goes_on_from_its_checkpoint(
+def test_a_worker_that_is_killed_once_resumes_from_its_checkpoint(
     on_ray: RayExecutor, journal: Journal, events: Events
 ) -> None:
     counting = stage("counting", "count", steps=6, dies_at=4)

@@ -42,9 +42,9 @@ def other(shelf: RemoteShelf, tmp_path: Path) -> SharedStore:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Background threads that look every few milliseconds."""
-    monkeypatch.setattr("harness.execute.relay._LOOK_S", 0.02)
-    monkeypatch.setattr("harness.execute.relay._FOLLOW_S", 0.02)
-    monkeypatch.setattr("harness.execute.remote._SETTLING_S", 0.05)
+    monkeypatch.setattr("harness.execute.relay.LOOK_S", 0.02)
+    monkeypatch.setattr("harness.execute.relay.FOLLOW_S", 0.02)
+    monkeypatch.setattr("harness.execute.remote.SETTLING_S", 0.05)
 
 
 def run(store: Store, each: Stage, journal: Journal, **context: Any) -> Outcome:
@@ -107,7 +107,7 @@ def test_a_survey_lists_once_for_any_number_of_stages(
     assert looked == ["stages", below(done.fingerprint)]
 
 
-def test_a_damaged_object_is_told_and_its_stage_done_again(
+def test_a_damaged_object_is_reported_and_its_stage_done_again(
     shelf: RemoteShelf, other: SharedStore, journal: Journal
 ) -> None:
     first = stage("first")
@@ -217,7 +217,7 @@ def test_checkpoints_and_products_are_sent_while_a_stage_works_and_the_oldest_dr
     assert shelf.names(folder) == ["manifest.json", "spool.jsonl", "weights.bin"]
 
 
-def test_a_stage_goes_on_from_the_newest_checkpoint_of_any_machine(
+def test_a_stage_resumes_from_the_newest_checkpoint_of_any_machine(
     shelf: RemoteShelf, other: SharedStore, journal: Journal
 ) -> None:
     each = stage("each", "record", steps=10)
@@ -248,7 +248,7 @@ def test_a_machine_with_a_newer_checkpoint_keeps_it(shelf: RemoteShelf, other: S
     assert run(other, each, journal).result == {"value": 1, "steps_here": 2}
 
 
-def test_a_checkpoint_that_cannot_be_sent_is_told_once_and_tried_again(
+def test_a_checkpoint_that_cannot_be_sent_is_reported_once_and_tried_again(
     shelf: RemoteShelf, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send, failures = Remote.send, []
@@ -427,7 +427,7 @@ def test_a_lease_that_cannot_be_read_is_a_dead_one(shelf: RemoteShelf, other: Sh
     assert shelf.names("locks") == []
 
 
-def test_a_file_system_without_exclusive_creation_is_told_of_and_used(
+def test_a_file_system_without_exclusive_creation_is_reported_and_used(
     tmp_path: Path, journal: Journal, caplog: pytest.LogCaptureFixture
 ) -> None:
     address = f"dir::file://{tmp_path}/there"
@@ -571,7 +571,7 @@ def test_a_place_that_does_not_answer_is_given_up_soon(
         open_store("s3://silent/x", tmp_path)
 
 
-def test_missing_credentials_are_told_in_a_sentence(
+def test_missing_credentials_are_explained_in_a_sentence(
     s3_environment: None, fresh_clients: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

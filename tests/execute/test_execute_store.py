@@ -47,7 +47,7 @@ def test_a_finished_stage_gives_back_its_result_and_says_what_it_ran_with(shelf:
     assert store.list_entries()[0].stage == each
 
 
-def test_a_library_that_differs_since_stages_were_made_is_told_once_with_their_number(
+def test_a_library_that_differs_since_stages_were_made_is_reported_once_with_their_number(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, stages = shelf.store, [stage("a"), stage("b"), stage("c")]
@@ -101,7 +101,7 @@ def test_an_unfinished_stage_keeps_its_checkpoints_when_it_begins_again(store: S
 
 
 @pytest.mark.parametrize("length", [0, 1, 40, -1])
-def test_a_truncated_manifest_is_told_and_counts_as_absent(
+def test_a_truncated_manifest_is_reported_and_counts_as_absent(
     shelf: Shelf, caplog: pytest.LogCaptureFixture, length: int
 ) -> None:
     finished(shelf.store, each := stage("a"))
@@ -115,7 +115,7 @@ def test_a_truncated_manifest_is_told_and_counts_as_absent(
 
 
 @pytest.mark.parametrize(("old", "new"), [("0.5", "0.6"), ("weights.bin", "weights.bim")])
-def test_a_manifest_whose_text_changed_is_told(shelf: Shelf, old: str, new: str) -> None:
+def test_a_manifest_whose_text_changed_is_reported(shelf: Shelf, old: str, new: str) -> None:
     finished(shelf.store, each := stage("a"))
     manifest = f"{below(each.fingerprint)}/manifest.json"
     shelf.write(manifest, shelf.read(manifest).replace(old.encode(), new.encode()))
@@ -123,7 +123,7 @@ def test_a_manifest_whose_text_changed_is_told(shelf: Shelf, old: str, new: str)
 
 
 @pytest.mark.parametrize("content", ["[]", "{}", "null", '{"checksum": "x", "content": 3}'])
-def test_a_manifest_of_another_shape_is_told(shelf: Shelf, content: str) -> None:
+def test_a_manifest_of_another_shape_is_reported(shelf: Shelf, content: str) -> None:
     finished(shelf.store, each := stage("a"))
     shelf.write(f"{below(each.fingerprint)}/manifest.json", content.encode())
     store = shelf.reopened()
@@ -131,14 +131,14 @@ def test_a_manifest_of_another_shape_is_told(shelf: Shelf, content: str) -> None
     assert "manifest.json is damaged" in store.verify(each.fingerprint)
 
 
-def test_a_manifest_of_another_stage_is_told(shelf: Shelf) -> None:
+def test_a_manifest_of_another_stage_is_reported(shelf: Shelf) -> None:
     finished(shelf.store, each := stage("a"))
     shelf.write(f"{below('cd' * 16)}/manifest.json", shelf.read(f"{below(each.fingerprint)}/manifest.json"))
     assert f"belongs to another stage: {each.fingerprint}" in shelf.store.verify("cd" * 16)
 
 
 @pytest.mark.parametrize("damage", ["truncate", "remove"])
-def test_a_file_that_is_short_or_missing_is_told_at_once(shelf: Shelf, damage: str) -> None:
+def test_a_file_that_is_short_or_missing_is_reported_at_once(shelf: Shelf, damage: str) -> None:
     finished(shelf.store, each := stage("a"))
     name = f"{below(each.fingerprint)}/maps/a.npz"
     shelf.write(name, b"ma") if damage == "truncate" else shelf.remove(name)
@@ -291,7 +291,7 @@ def test_remembering_again_replaces_and_forgetting_frees(shelf: Shelf) -> None:
     assert store.tables() == {}
 
 
-def test_a_folder_in_the_place_of_a_record_is_told_with_its_name(store: Store) -> None:
+def test_a_folder_in_the_place_of_a_record_is_reported_with_its_name(store: Store) -> None:
     store.remember("t", ["a"])
     (record,) = (store.root / "tables").iterdir()
     record.unlink()

@@ -24,7 +24,7 @@ def chains(behaviour: str, count: int, steps: int) -> list[Stage]:
 if __name__ == "__main__":
     root, journal, slots, behaviour, count, steps, *address = sys.argv[1:]
     store = Store(Path(root))
-    local._GRACE_S = float(os.environ.get("GRACE_S", "300"))
+    local.GRACE_S = float(os.environ.get("GRACE_S", "300"))
     with RayExecutor(store, address=address[0]) if address else LocalExecutor(store, [Slot()] * int(slots)) as executor:
         print("ready", flush=True)
         stages = chains(behaviour, int(count), int(steps))

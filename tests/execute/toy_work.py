@@ -64,7 +64,7 @@ def wait_a_little(task: Task, emit: Emit) -> dict[str, Any]:
 
 
 def count(task: Task, emit: Emit) -> dict[str, Any]:
-    """Counts to ``steps``, with a checkpoint after each step, and goes on from the newest one.
+    """Counts to ``steps``, with a checkpoint after each step, and resumes from the newest one.
 
     Before the step ``holds_at`` it notes ``held`` and waits until the file ``gate`` of the context is there.
     """

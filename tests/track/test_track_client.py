@@ -49,7 +49,7 @@ def test_a_kill_while_the_tables_are_made_leaves_no_database_and_the_next_proces
     assert not (tmp_path / "mlflow.db.partial").exists()
 
 
-def test_tables_that_another_program_left_half_made_are_told_in_a_sentence(tmp_path: Path) -> None:
+def test_tables_that_another_program_left_half_made_are_explained_in_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     with closing(sqlite3.connect(path)) as database:
         database.execute("CREATE TABLE experiments (label INTEGER)")

@@ -41,9 +41,9 @@ CLOSED_PORT = "http://127.0.0.1:9"
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(harness.track.courier, "_INTERVAL_S", 0.05)
-    monkeypatch.setattr(harness.track.courier, "_FIRST_BACKOFF_S", 0.05)
-    monkeypatch.setattr(harness.track.courier, "_HURRIED_S", 0.05)
+    monkeypatch.setattr(harness.track.courier, "INTERVAL_S", 0.05)
+    monkeypatch.setattr(harness.track.courier, "FIRST_BACKOFF_S", 0.05)
+    monkeypatch.setattr(harness.track.courier, "HURRIED_S", 0.05)
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_the_latest_table_is_the_one_that_was_run_last_not_the_one_that_was_crea
     assert read_snapshot(uri, "table1", profile="paper").provenance["profile"] == "paper"
 
 
-def test_what_is_not_there_is_told_with_what_is(uri: str, tmp_path: Path) -> None:
+def test_what_is_not_there_is_reported_with_what_is(uri: str, tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r'no run of the table "table1"; it holds no tables yet: make one with `python'
     ):
@@ -197,7 +197,7 @@ def test_what_is_not_there_is_told_with_what_is(uri: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("damage", ["text", "folder"])
-def test_a_file_that_is_no_database_is_told_with_its_name(tmp_path: Path, damage: str) -> None:
+def test_a_file_that_is_no_database_is_reported_with_its_name(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "mlflow.db"
     path.write_text("no database\n" * 100) if damage == "text" else path.mkdir()
     with pytest.raises(InputError, match=r"mlflow\.db: .* expected MLflow's database"):
@@ -222,16 +222,16 @@ def test_after_a_flush_the_table_can_be_read_and_more_can_be_said(uri: str, tmp_
 def test_a_flush_waits_as_long_as_something_is_delivered(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every operation takes half a minute of a clock that the test turns: all of them take longer than the patience."""
-    late_s, apply = 0.0, Deliverer._apply
+    """Every run takes half a minute of a clock that the test turns: all of them take longer than the patience."""
+    late_s, terminate = 0.0, type(connect(uri)).set_terminated
 
-    def apply_slowly(self: Deliverer, *operation: Any) -> None:
+    def terminate_slowly(*arguments: Any) -> None:
         nonlocal late_s
-        apply(self, *operation)
+        terminate(*arguments)
         late_s += 30.0
 
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + late_s, sleep=time.sleep)
-    monkeypatch.setattr(Deliverer, "_apply", apply_slowly)
+    monkeypatch.setattr(type(connect(uri)), "set_terminated", terminate_slowly)
     monkeypatch.setattr(harness.track.courier, "time", clock)
     tracker = Tracker(uri, tmp_path / "outbox")
     open_table(tracker)
@@ -239,7 +239,7 @@ def test_a_flush_waits_as_long_as_something_is_delivered(
         open_run(tracker, name)
         tracker.finish_run(name, {"mAP": 0.5})
     assert tracker.flush(patience_s=100.0).undelivered == 0
-    assert late_s >= 9 * 30.0
+    assert late_s >= 4 * 30.0
     monkeypatch.undo()
     tracker.close()
 
@@ -504,7 +504,7 @@ def test_an_answer_that_was_lost_is_no_reason_to_store_a_point_twice(
     assert_everything_once(uri)
 
 
-def test_what_the_tracker_refuses_for_good_is_told_and_holds_nothing_up(
+def test_what_the_tracker_refuses_for_good_is_reported_and_holds_nothing_up(
     uri: str, tmp_path: Path, spool: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     outbox = Outbox(tmp_path / "outbox", uri)
@@ -519,7 +519,7 @@ def test_what_the_tracker_refuses_for_good_is_told_and_holds_nothing_up(
     assert_everything_once(uri)
 
 
-def test_a_run_that_somebody_deleted_is_told_once_and_holds_nothing_up(
+def test_a_run_that_somebody_deleted_is_reported_once_and_holds_nothing_up(
     uri: str, tmp_path: Path, spool: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tracker = silent_tracker(uri, tmp_path / "outbox")
@@ -546,7 +546,7 @@ def test_two_harnesses_on_one_table_make_one_run_of_each_key(uri: str, tmp_path:
         open_table(tracker)
         open_run(tracker, "r")
         tracker.deliver("r", spool, 0)
-    first.fail_run("r", "this one failed")  # the other goes on
+    first.fail_run("r", "this one failed")  # the other continues
     assert first.close().undelivered == 0
     wait_until(lambda: runs_of(uri)["r"].info.status == "RUNNING" and stored_steps(uri, "r") == list(range(1, 31)))
     second.finish_run("r", {"mAP": 0.5})
@@ -557,7 +557,7 @@ def test_two_harnesses_on_one_table_make_one_run_of_each_key(uri: str, tmp_path:
     assert stored_steps(uri, "r") == list(range(1, 31))
 
 
-def test_a_harness_that_stands_by_knows_when_the_other_has_delivered_its_runs(uri: str, tmp_path: Path) -> None:
+def test_a_harness_that_waits_for_another_knows_when_the_other_has_delivered_its_runs(uri: str, tmp_path: Path) -> None:
     first = Tracker(uri, tmp_path / "outbox")
     open_table(first)
     assert first.flush().undelivered == 0

@@ -75,7 +75,7 @@ def test_what_is_done_is_not_read_again_even_after_a_torn_note(tmp_path: Path) -
     assert left == [1, *range(4, 15)]
 
 
-def test_a_line_of_another_version_is_skipped_and_told(tmp_path: Path, caplog) -> None:
+def test_a_line_of_another_version_is_skipped_and_reported(tmp_path: Path, caplog) -> None:
     writer = Outbox(tmp_path, URI).new_journal()
     with writer.path.open("ab") as file:
         file.write(b'{"op":"teleport","id":0}\n{"op":"follow","id":1,"run":"k"}\nnonsense\n')
@@ -118,7 +118,7 @@ def test_each_tracker_has_its_own_outbox_and_the_others_are_named(tmp_path: Path
 
 
 @pytest.mark.parametrize("damage", ["bytes", "folder"])
-def test_an_address_that_cannot_be_read_is_told_with_its_place(tmp_path: Path, damage: str) -> None:
+def test_an_address_that_cannot_be_read_is_reported_with_its_place(tmp_path: Path, damage: str) -> None:
     outbox = Outbox(tmp_path, URI)
     outbox.new_journal()
     address = outbox.folder / "address"
@@ -131,7 +131,7 @@ def test_an_address_that_cannot_be_read_is_told_with_its_place(tmp_path: Path, d
 
 
 @pytest.mark.parametrize("line", ["7", '"a"', "[]", "{", '{"owner": 3}', '{"op": "end"}', '{"op": [], "id": 0}'])
-def test_a_line_that_is_no_operation_is_skipped_and_told(
+def test_a_line_that_is_no_operation_is_skipped_and_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, line: str
 ) -> None:
     writer = Outbox(tmp_path, URI).new_journal()
@@ -223,8 +223,7 @@ def test_importing_the_room_imports_nothing_heavy() -> None:
 
 BOTH = """
 import threading
-from harness.track.delivery import Deliverer
-from harness.track.client import connect
+from harness.track.client import connect, load_mlflow
 
 uri, errors, together = {uri!r}, [], threading.Barrier(2)
 
@@ -235,7 +234,7 @@ def carry_out(action):
     except BaseException as error:
         errors.append(repr(error))
 
-actions = [lambda: Deliverer(uri, None)._attempt(lambda: connect(uri)), lambda: connect(uri)]
+actions = [load_mlflow, lambda: connect(uri)]
 threads = [threading.Thread(target=carry_out, args=(action,)) for action in actions]
 for thread in threads:
     thread.start()

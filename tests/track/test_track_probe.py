@@ -165,7 +165,7 @@ def newer(uri: str) -> str:
     return uri
 
 
-def test_a_database_of_a_newer_schema_is_told_with_what_to_install(newer: str) -> None:
+def test_a_database_of_a_newer_schema_is_reported_with_what_to_install(newer: str) -> None:
     expected = (
         r"made by a newer MLflow than is installed here \(its schema feedc0ffee12 is unknown\): install that MLflow"
     )
@@ -174,10 +174,10 @@ def test_a_database_of_a_newer_schema_is_told_with_what_to_install(newer: str) -
             ask(newer)
 
 
-def test_a_database_of_an_older_schema_is_told_with_the_command_that_mends_it(uri: str, tmp_path: Path) -> None:
+def test_a_database_of_an_older_schema_is_reported_with_the_command_that_mends_it(uri: str, tmp_path: Path) -> None:
     copy = tmp_path / "older.db"
     shutil.copy(uri.removeprefix("sqlite:///"), copy)
-    known = harness.track.probe._known_versions()
+    known = harness.track.probe.known_versions()
     with closing(sqlite3.connect(copy)) as database, database:
         (head,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
         assert head in known
@@ -224,7 +224,7 @@ def test_whatever_asks_the_tracker_reaches_it_first(name: str, tmp_path: Path, m
     assert time.monotonic() - started < 60.0
 
 
-def test_what_mlflow_raises_later_is_told_in_a_sentence_too(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_mlflow_raises_later_is_explained_in_a_sentence_too(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from mlflow.exceptions import MlflowException
 
     def fail(*_: object) -> None:
@@ -242,11 +242,11 @@ def test_an_address_that_nothing_can_be_delivered_to_is_refused_before_anything_
     assert not (tmp_path / "outbox").exists()
 
 
-def test_a_tracker_that_does_not_answer_is_told_once_and_what_was_said_is_kept(
+def test_a_tracker_that_does_not_answer_is_reported_once_and_what_was_said_is_kept(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(harness.track.courier, "_LAST_CHANCE_S", 0.5)
-    monkeypatch.setattr(harness.track.courier, "_FIRST_BACKOFF_S", 0.05)
+    monkeypatch.setattr(harness.track.courier, "LAST_CHANCE_S", 0.5)
+    monkeypatch.setattr(harness.track.courier, "FIRST_BACKOFF_S", 0.05)
     with http_server(200, PAGE) as place:
         tracker = Tracker(f"http://{USER}{place}", tmp_path / "outbox")
         tracker.open_table("T", table="table1", declaration={}, provenance={})

@@ -57,7 +57,7 @@ def test_a_server_that_is_killed_and_restarted_gets_everything_once(
 ) -> None:
     uri: str = request.getfixturevalue(backend)
     monkeypatch.chdir(tmp_path)  # a database elsewhere has its artifacts in the working folder
-    monkeypatch.setattr(harness.track.courier, "_INTERVAL_S", 0.1)
+    monkeypatch.setattr(harness.track.courier, "INTERVAL_S", 0.1)
     outbox, spool = tmp_path / "outbox", tmp_path / "spool"
     local = Tracker(uri, outbox)
     open_table(local, "table1")
@@ -110,7 +110,7 @@ def test_a_server_that_is_killed_and_restarted_gets_everything_once(
     assert len(list((tmp_path / "mlartifacts").rglob("spool"))) == 1
 
 
-def test_a_port_that_is_taken_is_told(uri: str) -> None:
+def test_a_port_that_is_taken_is_reported(uri: str) -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -119,7 +119,7 @@ def test_a_port_that_is_taken_is_told(uri: str) -> None:
             start_ui(uri, port=port)
 
 
-def test_a_store_without_tables_is_told_with_the_command_that_makes_one(uri: str, tmp_path: Path) -> None:
+def test_a_store_without_tables_is_reported_with_the_command_that_makes_one(uri: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no such store; run a table first: `python -m harness run"):
         start_ui(f"sqlite:///{tmp_path}/none.db")
     with pytest.raises(InputError, match=r"holds no tables yet; make one with `python -m harness run"):

@@ -50,7 +50,7 @@ def test_a_missing_spool_holds_nothing(tmp_path: Path) -> None:
     assert SpoolFeed(tmp_path / "none").read() == []
 
 
-def test_reading_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_reading_continues_where_it_stopped(tmp_path: Path) -> None:
     with SpoolWriter(tmp_path / "spool") as writer:
         write_steps(writer, 1, 2)
         first, offset = read_spool(writer.path)
@@ -73,7 +73,7 @@ def test_a_spool_cut_at_any_byte_holds_the_whole_lines_before_it(tmp_path_factor
     whole = sum(end <= cut for end in ends)
     assert steps(read_spool(path)[0]) == list(range(1, whole + 1))
 
-    # A writer that comes after the kill goes on with whole lines.
+    # A writer that comes after the kill continues with whole lines.
     with SpoolWriter(path) as writer:
         assert writer.position() == ([0, *ends][whole])
         write_steps(writer, whole + 1, 6)
@@ -102,7 +102,7 @@ def test_a_spool_shorter_than_its_checkpoint_keeps_what_is_there_and_says_so(tmp
     assert f"holds {size} bytes where the checkpoint expects {size + 100}" in caplog.text
 
 
-def test_a_line_that_is_no_record_is_skipped_and_told(tmp_path: Path, caplog) -> None:
+def test_a_line_that_is_no_record_is_skipped_and_reported(tmp_path: Path, caplog) -> None:
     path = tmp_path / "spool"
     good = json.dumps({"step": 1, "epoch": 0.1, "time_ms": NOW, "metrics": {}})
     path.write_text(f'{good}\n\x00\x00\n{{"step": 2}}\n[]\n{good}\n')
