@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.api.labels import labels_of, name_of
 from harness.api.tables import remembered
 from harness.errors import InputError, did_you_mean
 
@@ -42,9 +43,9 @@ def plan_removal(name: str, profile: str | None, store: str) -> Removal:
     held, kept = list_tables(), open_store(store)
     entries = [entry for entry in held if entry.table == name and profile in (None, entry.profile)]
     known = kept.tables()
-    labels = [label for own in (name, f"{name}{_SENSITIVITY}") for label in _labels_of(own, profile, known)]
+    labels = [label for own in (name, f"{name}{_SENSITIVITY}") for label in labels_of(own, profile, known)]
     if not entries and not labels:
-        raise _unknown(name, {*(entry.table for entry in held), *map(_name_of, known)})
+        raise _unknown(name, {*(entry.table for entry in held), *map(name_of, known)})
     stages = {
         entry.fingerprint: entry.size_bytes
         for entry in kept.list_entries()
@@ -89,8 +90,8 @@ def rename_table(old: str, new: str, store: str) -> bool:
         raise _unknown(old, {entry.table for entry in held})
     rename_runs(None, entries, new)
     known = kept.tables()
-    varied = _labels_of(f"{old}{_SENSITIVITY}", None, known)
-    for label in (*_labels_of(old, None, known), *varied):
+    varied = labels_of(f"{old}{_SENSITIVITY}", None, known)
+    for label in (*labels_of(old, None, known), *varied):
         kept.remember(f"{new}{label[len(old) :]}", known[label])
         kept.forget(label)
     return bool(varied)
@@ -122,16 +123,6 @@ def clean_store(store: str, forget: Iterable[str], *, dry_run: bool) -> "Collect
 def _unknown(name: str, known: Iterable[str]) -> InputError:
     names = sorted(known)
     return InputError(f'no table "{name}" is known; {did_you_mean(name, names) if names else "none is"}')
-
-
-def _labels_of(name: str, profile: str | None, labels: Iterable[str]) -> list[str]:
-    """The labels of a table are its name with the profile and the data set: ``table1 (demo, market1501)``."""
-    start = f"{name} (" if profile is None else f"{name} ({profile}, "
-    return [label for label in labels if label.startswith(start) and _name_of(label) == name]
-
-
-def _name_of(label: str) -> str:
-    return label.rpartition(" (")[0]
 
 
 def _reports_of(name: str, root: Path) -> list[Path]:

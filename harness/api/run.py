@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.api import REPORT_FORMATS
 from harness.api.engine import Engine
+from harness.api.labels import label_of
 from harness.api.listener import Listener
 from harness.api.outputs import choose_folder
 from harness.api.prepare import Prepared
@@ -173,7 +174,8 @@ def _opened(prepared: Prepared, tracker: "Tracker") -> TableTracking:
     """Tells the tracker of the table and the store of its stages."""
     from harness.execute.origins import keep_origins, origins_of
 
-    store, label = prepared.store, f"{prepared.matrix.name} ({prepared.matrix.profile}, {prepared.matrix.dataset})"
+    store, matrix = prepared.store, prepared.matrix
+    label = label_of(matrix.name, matrix.profile, matrix.dataset)
     before = store.tables().get(label, frozenset()) if prepared.settling is not None else frozenset()
     store.remember(label, prepared.needed | before)
     keep_origins(store, origins_of({**prepared.whole_plan.stages, **prepared.plan.stages}, prepared.inputs))

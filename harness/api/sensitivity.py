@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.api import SENSITIVITY_FORMATS
 from harness.api.engine import Engine
+from harness.api.labels import label_of
 from harness.api.listener import Listener
 from harness.api.outputs import choose_folder
 from harness.api.plan import estimates_of
@@ -209,7 +210,7 @@ def run_sensitivity(
     if plan.assumed:
         raise InputError(f"{first.matrix.dataset}: its files are not here, and a plan on its counts cannot be run")
     store, name = first.store, f"{first.matrix.name}-sensitivity"
-    store.remember(f"{name} ({first.matrix.profile}, {first.matrix.dataset})", frozenset(plan.stages))
+    store.remember(label_of(name, first.matrix.profile, first.matrix.dataset), frozenset(plan.stages))
     recipes = [row.recipe for one in prepared.parts for row in one.prepared.matrix.rows]
     context = first.trainer.context(recipes, first.inputs, store.root / "cache")
     with engine.start(store, listener) as executor, listener.watch(plan, name) as watcher:

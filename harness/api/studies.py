@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.api.folders import Folders
+from harness.api.labels import label_of
 from harness.api.listener import Listener
 from harness.api.places import choose
 from harness.api.prepare import STUDIES, open_inputs, stage_context
@@ -47,7 +48,7 @@ class PreparedSearch:
     @property
     def label(self) -> str:
         """What the store remembers the study's stages by."""
-        return f"study {self.search.name} ({self.matrix.profile}, {self.matrix.dataset})"
+        return label_of(f"study {self.search.name}", self.matrix.profile, self.matrix.dataset)
 
     @property
     def title(self) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from harness.api.labels import label_of, name_of
 from harness.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def describe_table(name: str, profile: str | None, store: str) -> dict[str, Any]
     snapshot = read_snapshot(None, name, profile=profile)
     states = {(run.row, run.seed): run for run in snapshot.runs}
     kept = snapshot.provenance.get("profile", ""), snapshot.provenance.get("dataset", "")
-    label = f"{name} ({kept[0]}, {kept[1]})"
+    label = label_of(name, *kept)
     stages = [entry for entry in open_store(store).list_entries() if label in entry.tables]
     rows = []
     for row in snapshot.declaration["rows"]:
@@ -87,7 +88,7 @@ def remembered(name: str, known: Mapping[str, object] | Iterable[str]) -> str:
     labels = list(known)
     if name in labels:
         return name
-    found = [label for label in labels if label.rpartition(" (")[0] == name]
+    found = [label for label in labels if name_of(label) == name]
     if len(found) == 1:
         return found[0]
     if found:

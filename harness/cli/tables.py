@@ -48,16 +48,16 @@ def show(
         print_json(described)
         return
     console = answers()
-    console.print(
-        f"{described['table']}: {described['title']} · profile {described['profile']} on {described['dataset']}"
-    )
+    data = f" on {described['dataset']}" if described["dataset"] else ""
+    console.print(f"{described['table']}: {described['title']} · profile {described['profile']}{data}")
+    width = max((len(row["id"]) for row in described["rows"]), default=0)
     for row in described["rows"]:
         states: dict[str, list[str]] = {}
         for seed, found in row["seeds"].items():
             what = f"{found['state']} ({found['reason']})" if found["reason"] else found["state"]
             states.setdefault(what, []).append(seed)
         parts = (f"{what}: seed{'s'[: len(seeds) > 1]} {', '.join(seeds)}" for what, seeds in states.items())
-        console.print(f"  {row['id']}  {'; '.join(parts)}")
+        console.print(f"  {row['id']:<{width}}  {'; '.join(parts)}")
     disk = f"{described['bytes'] / 1e6:.1f} MB, {described['bytes_alone'] / 1e6:.1f} MB of them used by no other table"
     console.print(f"{counted(described['stages'], 'stage')} in {store}: {disk}")
 

@@ -48,7 +48,7 @@ def test_tables_are_listed_shown_and_forgotten_by_their_plain_name(here: Path) -
     assert (shown["stages"], shown["bytes"]) == (1, shown["bytes_alone"])
     lines = call("show", file.stem).splitlines()
     assert lines[0].startswith(f"{file.stem}: Another [red]toy[/red] · profile ")
-    assert lines[1:3] == ["  plain  finished: seed 0; not run: seed 1", "  gain  not run: seeds 0, 1"]
+    assert lines[1:3] == ["  plain  finished: seed 0; not run: seed 1", "  gain   not run: seeds 0, 1"]
 
     with pytest.raises(InputError, match='no table "tyo" is remembered'):
         call("cache", "gc", "--forget", "tyo")

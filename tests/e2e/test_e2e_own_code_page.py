@@ -60,3 +60,6 @@ def test_the_page_s_command_counts_heads(newcomer: Path) -> None:
     # 3,000 tosses of each coin: a standard deviation of 0.009, and 5 of them on either side
     assert fair == pytest.approx(0.5, abs=0.046)
     assert biased == pytest.approx(0.6, abs=0.046)
+    shown = run_harness(newcomer, "show", "coin").stdout.splitlines()
+    assert shown[0] == "coin: A command in another language · profile default"  # no data set is declared
+    assert "coin (default)" in run_harness(newcomer, "cache", "list").stdout

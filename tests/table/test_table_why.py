@@ -93,4 +93,4 @@ def test_the_command_says_it_and_what_an_older_store_did_not_record(table: Path)
     assert "code mine: score" in ended.output
     assert "rows plain, more" in ended.output
     found = json.loads(CliRunner().invoke(app, ["plan", str(table), "--why", "--json"]).stdout)
-    assert all(stage["why"]["nearest"]["tables"] == ["lengths (default, )"] for stage in found["stages"])
+    assert all(stage["why"]["nearest"]["tables"] == ["lengths (default)"] for stage in found["stages"])
