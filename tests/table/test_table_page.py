@@ -53,5 +53,5 @@ def test_a_call_of_the_page_runs(call: str, folder: Path) -> None:
     if "check_dataset" in call:
         harness.reid.data.synthetic.make("market1501", folder / "DIR", identities=12, seed=0)
     if "from_mlflow" in call:
-        pytest.skip("asks an MLflow experiment: tests/e2e/test_e2e_existing.py")
+        pytest.skip("asks an MLflow experiment: tests/cli/test_cli_existing.py")
     eval(call.replace("identities=300", "identities=12"), names)
