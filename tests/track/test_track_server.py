@@ -53,7 +53,11 @@ def kill(ui: Ui) -> None:
 
 @pytest.mark.parametrize("backend", ["uri", "postgresql"], ids=["SQLite", "PostgreSQL"])
 def test_a_server_that_is_killed_and_restarted_gets_everything_once(
-    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    backend: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     uri: str = request.getfixturevalue(backend)
     monkeypatch.chdir(tmp_path)  # a database elsewhere has its artifacts in the working folder
@@ -108,6 +112,7 @@ def test_a_server_that_is_killed_and_restarted_gets_everything_once(
     assert (run.artifacts / "spool").read_bytes() == spool.read_bytes()
     assert (run.artifacts / "recipe.yaml").read_text() == "model: {}\n"
     assert len(list((tmp_path / "mlartifacts").rglob("spool"))) == 1
+    assert capsys.readouterr().out == ""  # MLflow would print the address of every run that ends
 
 
 def test_a_port_that_is_taken_is_reported(uri: str) -> None:
