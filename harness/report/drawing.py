@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.files import regular_file
 from harness.report.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def save(figure: "Figure", path: Path, endings: Iterable[str] = ENDINGS) -> list
 
 def _number_clips(path: Path) -> None:
     """Numbers an SVG's clip paths, whose ids digest positions that the layout leaves open in the last bits."""
-    text = path.read_text(encoding="utf-8")
+    text = regular_file(path).read_text(encoding="utf-8")
     for number, name in enumerate(dict.fromkeys(re.findall(r'<clipPath id="(\w+)"', text)), start=1):
         text = text.replace(name, f"clip{number}")
     path.write_text(text, encoding="utf-8")
