@@ -55,7 +55,10 @@ class StageSpec:
     name: str
     """Display name: the recipe's name for the stage."""
     settings: Mapping[str, Any]
-    """Plain data: everything that can change the result besides the code and the parent's result."""
+    """Plain data: everything that can change the result besides the code and the parent's result.
+
+    That includes the seed (unless the parent alone depends on it) and the digests of inputs: nothing else adds them.
+    """
     code: tuple[str, ...]
     """Modules or ``package.module:name`` references whose code, imports included, computes the result."""
     epochs: int = 0

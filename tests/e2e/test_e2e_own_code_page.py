@@ -1,4 +1,4 @@
-"""What the page on own code shows, copied and run: a function, two stages, a command."""
+"""What the page on own code shows, copied and run: a function, two stages, a command, a class."""
 
 import json
 import re
@@ -63,3 +63,15 @@ def test_the_page_s_command_counts_heads(newcomer: Path) -> None:
     shown = run_harness(newcomer, "show", "coin").stdout.splitlines()
     assert shown[0] == "coin: A command in another language · profile default"  # no data set is declared
     assert "coin (default)" in run_harness(newcomer, "cache", "list").stdout
+
+
+def test_the_page_s_class_grows_each_forest_once_for_both_lights(newcomer: Path) -> None:
+    stages = json.loads(run_harness(newcomer, "plan", "forest.yaml", "--json").stdout)["stages"]
+    grown = [stage for stage in stages if stage["name"] == "grow"]
+    assert [len(stage["rows"]) for stage in grown] == [2] * 6  # two depths under three seeds
+    done = run_harness(newcomer, "run", "forest.yaml", "--workers", "1", "--json", *PLAIN)
+    accuracy = means(done, "accuracy")
+    assert accuracy["Deep"] > accuracy["none"]
+    assert accuracy["Dim"] < accuracy["none"]
+    runs = json.loads(done.stdout)["rows"]
+    assert len({run["metrics"]["accuracy"] for run in runs if run["id"] == "none"}) > 1  # seeds differ
