@@ -33,6 +33,7 @@ def evaluate(
 ) -> None:
     """Score features by the Market-1501 protocol: mAP, Rank-1/5/10/20, mINP."""
     from harness.reid.evaluate import evaluate_file
+    from harness.reid.metrics import METRICS
 
     with counting("scoring") as progress:
         scores = evaluate_file(
@@ -41,7 +42,7 @@ def evaluate(
     if json:
         print_json(scores)
         return
-    for name in ("mAP", "rank1", "rank5", "rank10", "rank20", "mINP"):
+    for name in (key for key in METRICS["market"] if key in scores):
         typer.echo(f"{name:<14} {100 * scores[name]:6.2f} %")
     typer.echo(f"valid queries  {scores['valid_queries']} of {scores['queries']}")
     typer.echo(f"AP formula     {ap}; distance {metric}{'; re-ranked' if rerank else ''}")

@@ -88,7 +88,7 @@ class CosFaceSpec(Spec):
 
 
 class CustomLossSpec(Spec):
-    """A user's own loss: ``implementation`` names ``package.module:function``; see the README for its signature."""
+    """A user's own loss: ``implementation`` names ``package.module:function``, as ``docs/tables.md`` shows."""
 
     implementation: str
     weight: NonNegative = 0.0

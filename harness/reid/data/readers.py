@@ -1,4 +1,4 @@
-"""Opens data sets: the known ones by name, a layout of the user's own, or the user's own reader.
+"""Opens data sets: the known ones (declared in ``known``), a layout of the user's own, or the user's own reader.
 
 A user's reader is a function in an importable module, named ``package.module:function`` in a recipe::
 
