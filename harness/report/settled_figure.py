@@ -32,7 +32,9 @@ def draw_settled(report: TableReport) -> "Figure | None":
     for axes in panels[len(lines) :]:
         axes.set_visible(False)
     shown = f"the first {MOST_PANELS}: " if settlement and len(settlement.path.lines) > MOST_PANELS else ""
-    head(figure, report.title, f"{shown}running differences, 95 % over all looks", report.heading)
+    several = len(settlement.path.lines) if settlement else 0
+    corrected = f"; verdicts are also corrected for all {several} comparisons" if several > 1 else ""
+    head(figure, report.title, f"{shown}running differences, 95 % over all looks{corrected}", report.heading)
     return figure
 
 
@@ -51,8 +53,12 @@ def _draw(report: TableReport, axes: "Axes", line: Line) -> None:
     axes.plot(seeds, high, color=colour, linewidth=0.8)
     axes.plot(seeds, means, color=colour, marker="o", markersize=3)
     ends = [end for end in (low[-1], high[-1]) if isfinite(end)]  # one seed alone has no interval
+    if len(seeds) == 1 and ends:
+        axes.vlines(seeds, low, high, color=colour, linewidth=0.8)
     reach = 1.6 * max(map(abs, (*ends, *means, metric.scale * (one.within or 0.0), 1e-9)))
     axes.set_ylim(-reach, reach)  # the first looks' intervals may be a hundred times wider
     axes.set_title(f"{versus(one.better, one.than)}, {metric.title}: {line.verdict}", fontsize=8)
     axes.set_xlabel("seeds")
+    axes.locator_params(axis="x", integer=True)
+    axes.tick_params(labelbottom=True)  # the panels below may be absent
     tidy(axes)
