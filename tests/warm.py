@@ -72,10 +72,14 @@ class WarmProcess:
             raise subprocess.TimeoutExpired("a warm process", timeout or 0.0)
         return code
 
+    def send_signal(self, number: signal.Signals) -> None:
+        """Sends it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
     def terminate(self) -> None:
         """Asks it to end."""
-        if self.poll() is None:
-            os.kill(self.pid, signal.SIGTERM)
+        self.send_signal(signal.SIGTERM)
 
     def _hear(self, timeout: float | None) -> int | None:
         if self.returncode is None:
@@ -105,6 +109,11 @@ class WarmCommand(WarmProcess):
             file.seek(0)
             texts.append(file.read().decode())
         return texts[0], texts[1]
+
+    def notices(self) -> str:
+        """Returns what it has written to standard error so far."""
+        descriptor = self._files[1].fileno()
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
 
     def kill(self) -> None:
         """Kills it, and waits; its workers end by themselves."""
@@ -287,6 +296,9 @@ def _become(
     sys.path[:] = [*([] if environment.get("PYTHONSAFEPATH") else [folder]), *added, *sys.path[1:]]
     sys.path_importer_cache.clear()
     sys.argv[:] = words
+    sys.orig_argv[:] = [sys.executable, "-m", *words]
+    with suppress(ModuleNotFoundError):  # as every interpreter does at its start
+        importlib.import_module("sitecustomize")
     global _server, _code
     _server = address
     local = importlib.import_module("harness.execute.local")

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from conftest import DEMO, Filled, cold_background
+import warm
+from conftest import DEMO, Filled, background, cold_background
 
 LIMIT_S = 60
 
@@ -76,15 +77,20 @@ def stuck_place(place: Path, photographs: Path, filled: Filled, tmp_path: Path) 
 
 
 def end(place: Path, happened: Callable[[], bool], number: signal.Signals, *words: str, **variables: str) -> None:
-    """Starts a command, waits until it is stuck, and ends it by a signal."""
-    running = cold_background(place, *words, **variables)
+    """Starts a command, waits until it is stuck, and ends it by a signal.
+
+    The command that imports least has an interpreter of its own; the others are forked from where libraries are.
+    """
+    start = cold_background if words[:2] == ("data", "check") else background
+    running = start(place, *words, **variables)
     try:
         deadline = time.monotonic() + 900
         while not happened():
             assert running.poll() is None, running.communicate()
             assert time.monotonic() < deadline, "the command did not come to what it should wait for"
             time.sleep(0.05)
-        started = psutil.Process(running.pid).children(recursive=True)
+        forked = running.workers() if isinstance(running, warm.WarmCommand) else []
+        started = forked + psutil.Process(running.pid).children(recursive=True)
         running.send_signal(number)
         _, printed = running.communicate(timeout=LIMIT_S)
     finally:

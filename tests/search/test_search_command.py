@@ -3,15 +3,13 @@
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import optuna
+import psutil
 import pytest
 import warm
 
@@ -69,8 +67,9 @@ held_out: {share: 0.4, seed: 1}
 class Place:
     """A folder with the search, its table and training images alone."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, empty_tracker: Path) -> None:
         self.folder = folder
+        shutil.copy(empty_tracker / "mlflow.db", folder)
         shutil.copytree(Path(__file__).parents[2] / "ablations" / "recipes", folder / "recipes")
         (folder / "tiny.yaml").write_text(TABLE, encoding="utf-8")
         (folder / "margins.yaml").write_text(SEARCH, encoding="utf-8")
@@ -86,17 +85,6 @@ class Place:
         places = ["--data", str(self.images), "--workers", "1"]
         return ["harness", "search", "margins.yaml", "--profile", "demo", *words, *places]
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", *self.command(*words)],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
     def run(self, *words: str, code: int = 0) -> tuple[str, str]:
         done = warm.run(self.command(*words), self.folder, self.environment, timeout_s=900)
         assert done.returncode == code, done.stderr
@@ -104,14 +92,14 @@ class Place:
         return done.stdout, done.stderr
 
     def kill_once_it_trains(self) -> None:
-        process = self.start()
-        assert process.stderr is not None
-        for line in process.stderr:
-            if line.startswith("started    metric"):
-                break
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        time.sleep(0.5)  # its worker, in a group of its own, sees that nobody listens
+        running = warm.WarmCommand(self.command(), self.folder, self.environment)
+        while "started    metric" not in running.notices():
+            assert running.poll() is None, running.notices()
+            time.sleep(0.05)
+        workers = running.workers()
+        running.kill()
+        _, left = psutil.wait_procs(workers, timeout=300)
+        assert not left, "a worker sees that nobody listens"
 
     def trials(self) -> list[optuna.trial.FrozenTrial]:
         storage = open_storage(None, self.folder / ".harness" / "studies" / "margins-demo.journal")
@@ -120,8 +108,8 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(tmp_path_factory.mktemp("search"))
+def place(tmp_path_factory: pytest.TempPathFactory, empty_tracker: Path) -> Place:
+    return Place(tmp_path_factory.mktemp("search"), empty_tracker)
 
 
 @pytest.fixture(scope="module")
