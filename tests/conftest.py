@@ -18,6 +18,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import warm
+from filelock import FileLock
 from ray_nodes import RayCluster
 
 EXAMPLES = int(os.environ.get("HARNESS_EXAMPLES", "25"))
@@ -45,10 +46,21 @@ QUICK = {"matrix", "plan", "losses"}
 """Folders whose tests take seconds; -m quick runs them and the tests of the code itself."""
 
 
+def is_quick(path: Path) -> bool:
+    """Whether the tests of a file are among those to run while editing."""
+    return path.parent.name in QUICK or (path.parent.name == "tests" and path.stem != "test_docs")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out files and folders without quick tests where those alone are asked for: importing them takes longer."""
+    files = collection_path.rglob("test_*.py") if collection_path.is_dir() else [collection_path]
+    return True if config.option.markexpr == "quick" and not any(map(is_quick, files)) else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what to run while editing."""
     for item in items:
-        if item.path.parent.name in QUICK or (item.path.parent.name == "tests" and item.path.stem != "test_docs"):
+        if is_quick(item.path):
             item.add_marker("quick")
 
 
@@ -62,12 +74,25 @@ def _warm_workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture(scope="session")
-def empty_tracker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an MLflow database of no runs, which takes seconds to make: made once, copied for every test."""
-    from harness.track.client import connect
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder of the whole suite, also where it runs in several processes."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
 
-    folder = tmp_path_factory.mktemp("tracker")
-    connect(f"sqlite:///{folder}/mlflow.db")
+
+@pytest.fixture(scope="session")
+def empty_tracker(shared: Path) -> Path:
+    """A folder with an MLflow database of no runs, which takes seconds to make: made once, copied for every test."""
+    folder, unfinished = shared / "tracker", shared / "tracker.unfinished"
+    with FileLock(shared / "tracker.lock"):
+        if not folder.exists():
+            from harness.track.client import connect
+
+            unfinished.mkdir()
+            connect(f"sqlite:///{unfinished}/mlflow.db")
+            unfinished.rename(folder)
     return folder
 
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -56,15 +55,6 @@ STAGES = 7
 
 
 IDENTITIES, DATA_SEED = 16, 1
-
-
-@pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A folder of the whole suite, also where it runs in several processes."""
-    own = tmp_path_factory.getbasetemp()
-    folder = (own if worker_id == "master" else own.parent) / "shared"
-    folder.mkdir(exist_ok=True)
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -157,7 +147,6 @@ class Filled:
 
     place: Path
     answer: Any
-    seconds: float
 
     def lend_store(self, place: Path) -> None:
         """Copies the finished stages to another place."""
@@ -171,11 +160,11 @@ def filled(make_place: MakePlace, photographs: Path, shared: Path) -> Filled:
     kept = shared / "filled.json"
     with FileLock(shared / "filled.lock"):
         if not kept.exists():
-            folder, started = make_place(), time.monotonic()
+            folder = make_place()
             done = run_harness(folder, "run", "tiny.yaml", *DEMO, "--data", photographs, "--json")
-            kept.write_text(json.dumps([str(folder), answer(done), time.monotonic() - started]), encoding="utf-8")
-    folder_name, found, seconds = json.loads(kept.read_text(encoding="utf-8"))
-    return Filled(Path(folder_name), found, seconds)
+            kept.write_text(json.dumps([str(folder), answer(done)]), encoding="utf-8")
+    folder_name, found = json.loads(kept.read_text(encoding="utf-8"))
+    return Filled(Path(folder_name), found)
 
 
 def environment() -> dict[str, str]:

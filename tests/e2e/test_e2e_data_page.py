@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ABLATIONS, run_harness
+from conftest import ABLATIONS, PLAIN, run_harness
 from PIL import Image
 
 PAGE = Path(__file__).parents[2] / "harness" / "docs" / "data.md"
@@ -20,8 +20,9 @@ PEOPLE, CAMERAS, IMAGES = 20, 2, 4
 
 
 @pytest.fixture
-def newcomer(tmp_path: Path) -> Path:
-    """An empty folder with the recipes, the files of the page, and three folders of photographs."""
+def newcomer(tmp_path: Path, empty_tracker: Path) -> Path:
+    """A folder with an empty tracker, the recipes, the files of the page, and three folders of photographs."""
+    shutil.copytree(empty_tracker, tmp_path, dirs_exist_ok=True)
     shutil.copytree(ABLATIONS / "recipes", tmp_path / "ablations" / "recipes")
     for kind, text in BLOCKS:
         named = re.match(r"# ([\w/]+\.(?:yaml|py))", text)
@@ -78,7 +79,7 @@ def test_the_page_s_files_and_commands_bring_photographs_to_a_table(
             command.removeprefix(PREFIX).replace("DIR", table).replace(f"/{shown}.", f"/{table}."), comments=True
         )
         assert command.startswith(PREFIX)
-        done = run_harness(newcomer, *words, *["--workers", "1"] * (command == run))
+        done = run_harness(newcomer, *words, *["--workers", "1", *PLAIN] * (command == run))
         if command == check:
             assert all(count in done.stdout for count in counts), done.stdout
     assert f"profile demo on {title}" in done.stdout
@@ -94,7 +95,7 @@ def test_rows_of_the_page_s_table_are_tested_on_another_set_without_being_traine
     trained = [stage for stage in stages.values() if stage["kind"] == "train"]
     assert [len(stage["rows"]) for stage in trained] == [4, 2]  # softmax, and the quadruplet loss behind it: once each
     assert len(stages) == len(trained) + 4
-    done = run_harness(newcomer, *words, "--workers", "1", "--json")
+    done = run_harness(newcomer, *words, "--workers", "1", *PLAIN, "--json")
     assert json.loads(done.stdout)["dataset"] == "shop, shop → station"
     report = (newcomer / "reports" / "across.md").read_text(encoding="utf-8")
     assert "profile demo on shop, shop → station" in report

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Command
+from conftest import PLAIN, Command
 
 LAYOUT: dict[str, Any] = {
     "name": "shop",
@@ -48,7 +48,7 @@ def test_a_declared_layout_is_checked_planned_and_run(harness: Command, shop: Pa
     assert {stage["fingerprint"] for stage in plan["stages"]}.isdisjoint(
         stage["fingerprint"] for stage in other["stages"]
     )
-    done = harness("run", *WORDS, "--workers", "1")
+    done = harness("run", *WORDS, *PLAIN, "--workers", "1")
     assert "profile demo on shop" in done.stdout
     again = json.loads(harness("plan", *WORDS, "--json").stdout)
     assert [stage["state"] for stage in again["stages"]] == ["cached"] * 2

@@ -46,7 +46,7 @@ def test_a_metric_of_one_s_own_is_in_the_table_by_query_and_part_of_its_identity
     harness: Command, own_place: Path, photographs: Path
 ) -> None:
     words = ("own.yaml", *DEMO, "--rows", "1", "--data", photographs)
-    (row,) = answer(harness("run", *words, "--json"))["rows"]
+    (row,) = answer(harness("run", *words, *PLAIN, "--json"))["rows"]
     metrics = row["metrics"]
     assert metrics["misses"] == pytest.approx(1.0 - metrics["rank1"])  # those whose first match is not first
     assert metrics["length"] > 0.0

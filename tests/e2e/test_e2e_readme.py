@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import warm
 import yaml
-from conftest import ABLATIONS, Command, answer
+from conftest import ABLATIONS, PLAIN, Command, answer
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "harness" / "docs").glob("*.md"))]
@@ -83,7 +83,7 @@ def test_a_file_of_the_repository_that_a_page_shows_is_that_file() -> None:
 def test_your_own_code_of_the_readme_fills_a_table(harness: Command, place: Path) -> None:
     for name in OWN_CODE:
         (place / name).write_text(examples()[name], encoding="utf-8")
-    rows = answer(harness("run", "digits.yaml", "--json", "--seeds", "0"))["rows"]
+    rows = answer(harness("run", "digits.yaml", "--json", "--seeds", "0", *PLAIN))["rows"]
     levels = ("Width=narrow", "Width=wide")
     assert [row["id"] for row in rows] == ["none", *levels, "Scale", *(f"Scale + {level}" for level in levels)]
     assert all(0.5 < row["metrics"]["accuracy"] < 1.0 for row in rows)
@@ -124,7 +124,7 @@ def test_the_seventh_factor_and_the_users_own_loss_of_the_readme_train(
     norm = table.replace("recipes/smoothing.yaml", "recipes/norm.yaml").replace("Smoothing]", "Norm]")
     (readme_place / "ablations" / "norm.yaml").write_text(norm, encoding="utf-8")
     for name in ("smoothing", "norm"):
-        words = ["run", f"ablations/{name}.yaml", "--profile", "demo", "--data", photographs, "--json", *SMALL]
+        words = ["run", f"ablations/{name}.yaml", "--profile", "demo", "--data", photographs, "--json", *PLAIN, *SMALL]
         rows = answer(harness(*words))["rows"]
         assert [row["id"] for row in rows] == ["plain", "smooth"]
         assert rows[0]["metrics"]["mAP"] != rows[1]["metrics"]["mAP"]  # the factor does something
@@ -141,7 +141,8 @@ def test_photographs_in_the_naming_of_the_readme_fill_its_table(
     checked = harness("data", "check", "DIR", "--dataset", "ablations/shop.yaml", "--sheet", "sheet.png").stdout
     assert checked.endswith("usable\n")
     assert (readme_place / "sheet.png").read_bytes().startswith(b"\x89PNG")
-    rows = answer(harness("run", "ablations/shop.yaml", "--profile", "demo", "--data", "DIR", "--json", *SMALL))["rows"]
+    words = ("run", "ablations/shop.yaml", "--profile", "demo", "--data", "DIR", "--json", *PLAIN, *SMALL)
+    rows = answer(harness(*words))["rows"]
     assert [row["id"] for row in rows] == ["softmax", "both"]
     assert all(0.0 < row["metrics"]["mAP"] <= 1.0 for row in rows)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from conftest import DEMO, STAGES, TWO_AT_ONCE, Command, Filled, answer, run_harness, tracked_runs
+from conftest import DEMO, PLAIN, STAGES, TWO_AT_ONCE, Command, Filled, answer, run_harness, tracked_runs
 
 METRICS = ("mAP", "rank1")
 
@@ -116,7 +116,7 @@ def test_a_failing_row_shows_its_reason_and_the_others_their_numbers(
     row = "factors: [Softmax, Quadruplet], paper"
     diverging = "factors: [Softmax, Quadruplet], set: {stages.metric.optimizer.lr: 1e30}, paper"
     (place / "tiny.yaml").write_text(table.replace(row, diverging), encoding="utf-8")
-    done = harness("run", "tiny.yaml", *DEMO, "--data", photographs, "--json", code=1)
+    done = harness("run", "tiny.yaml", *PLAIN, *DEMO, "--data", photographs, "--json", code=1)
     rows = {row["id"]: row for row in answer(done)["rows"]}
     assert rows["3"]["metrics"] is None
     assert rows["3"]["status"] == "not_run"

@@ -29,7 +29,6 @@ from harness.report import build_report, write_report
 from harness.report.latex import latex_text
 from harness.track import Tracker, read_snapshot
 from harness.track.accepted import OWN_PARAMS, text_of_key
-from harness.track.address import resolve_uri
 from harness.track.client import connect
 from harness.trainer import Emit, Task
 
@@ -158,13 +157,6 @@ def work(task: Task, emit: Emit) -> dict[str, Any]:
     return {"row": task.settings["row"], "metrics": {"mAP": task.settings["mAP"]}}
 
 
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    connect(resolve_uri(f"sqlite:///{path}"))
-    return path
-
-
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("INTERVAL_S", "FIRST_BACKOFF_S", "HURRIED_S", "POLL_S"):
@@ -256,10 +248,10 @@ def track(matrix: Matrix, results: Mapping[tuple[str, int], dict[str, Any]], uri
 @example(Words("a|b", "mean", ["mean", "mean (factor)"], ["A", "a"], "🙂", "1. x", "<b>", "- x", "~~s~~"), "é\n" * 7000)
 @example(Words("h #", "&amp;", ["🙂" * 80, "€" * 80], ["€" * 80, "🙂" * 80], "x²", "h #", "--", "12) x", "_x_"), "d")
 @given(words(), st.sampled_from(["short", "ü" * 9000]))
-def test_whatever_things_are_called_is_read_back_from_everywhere(empty_store: Path, said: Words, long: str) -> None:
+def test_whatever_things_are_called_is_read_back_from_everywhere(empty_tracker: Path, said: Words, long: str) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        uri = f"sqlite:///{shutil.copy(empty_store, folder / 'mlflow.db')}"
+        uri = f"sqlite:///{shutil.copy(empty_tracker / 'mlflow.db', folder)}"
         matrix = declare(said, folder)
         assert (matrix.name, matrix.profile) == (said.table, said.profile)
         results = measure(matrix, folder / "store")

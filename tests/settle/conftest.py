@@ -53,10 +53,11 @@ Settle = Callable[..., tuple[TableRun, Settling | None, list[str]]]
 
 
 @pytest.fixture
-def declare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+def declare(tmp_path: Path, empty_tracker: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     monkeypatch.syspath_prepend(str(tmp_path))
+    shutil.copy(empty_tracker / "mlflow.db", tmp_path)
     shutil.copy(Path(__file__).with_name("settle_toy.py"), tmp_path / "settle_toy.py")
     sys.modules.pop("settle_toy", None)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import working_in
 from test_table_sensitivity import declare
 from typer.testing import CliRunner
 
@@ -14,11 +15,22 @@ from harness.table import Table
 from harness.track import list_tables, read_snapshot
 
 
-@pytest.fixture
-def table(folder: Path) -> Table:
+def fill() -> Table:
     table = declare()
     table.run(executor="inprocess", progress=False, formats=())
     return table
+
+
+@pytest.fixture(scope="module")
+def filled(common_place: Path) -> None:
+    with working_in(common_place):
+        fill()
+
+
+@pytest.fixture
+def table(filled: None, in_common_place: Path) -> Table:
+    """The table that was filled once for all tests that only read it."""
+    return declare()
 
 
 def ask(*words: str) -> Any:
@@ -28,23 +40,24 @@ def ask(*words: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_a_comparison_of_rows_is_a_frame_a_text_and_a_page(table: Table, folder: Path) -> None:
+def test_a_comparison_of_rows_is_a_frame_a_text_and_a_page(table: Table, tmp_path: Path) -> None:
     """Gain 0.5 against 0.7 in each of four examples under every seed."""
     found = table.compare("plain", "more")
     assert found.metrics().set_index("metric").gain.to_dict() == pytest.approx({"score": 0.2, "loss": -0.2})
     assert found.units().gain.tolist() == pytest.approx([0.2] * 4)
     assert "| gain | 0.5 | 0.7 |" in found.markdown
     assert found._repr_html_().count("data:image/svg+xml") == 1
-    assert [path.suffix for path in found.write(folder / "out")] == [".md", ".html", ".svg", ".png"]
+    assert [path.suffix for path in found.write(tmp_path / "out")] == [".md", ".html", ".svg", ".png"]
     assert ask("toy", "plain", "more")["pairs"][0]["settings"] == [{"key": "gain", "first": 0.5, "second": 0.7}]
 
 
-def test_versions_say_which_functions_changed_and_by_what_the_numbers_did(table: Table, folder: Path) -> None:
+def test_versions_say_which_functions_changed_and_by_what_the_numbers_did(folder: Path) -> None:
+    fill()
     (old,) = list_tables()
     code = (folder / "toy.py").read_text()
     (folder / "toy.py").write_text(code.replace("0.1 * np.arange(4)", "0.3 * np.arange(4)"))
     sys.modules.pop("toy")
-    declare().run(executor="inprocess", progress=False, formats=())
+    fill()
     found = ask(f"toy@{old.parent_id[:9]}", "toy")
     assert found["mixed"] == ["code version"]
     assert [(one["what"], one["parts"]) for one in found["code"]] == [("toy", ["train"])]

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import working_in
 
 import harness
 from harness import Claim, Factor, InputError, Recipe, Row, Table
@@ -30,12 +31,17 @@ def declare(**changes: Any) -> Table:
     return Table.declare("toy", **declared)
 
 
-@pytest.fixture
-def table(folder: Path) -> Table:
-    table = declare()
-    ended = table.run(executor="inprocess", progress=False, formats=())
+@pytest.fixture(scope="module")
+def filled(common_place: Path) -> None:
+    with working_in(common_place):
+        ended = declare().run(executor="inprocess", progress=False, formats=())
     assert (ended.trained, ended.failed, ended.undelivered) == (6, [], "")
-    return table
+
+
+@pytest.fixture
+def table(filled: None, in_common_place: Path) -> Table:
+    """The table that was filled once for all tests that only read it."""
+    return declare()
 
 
 def test_results_have_a_line_for_each_row_seed_and_metric_with_the_factors_as_columns(table: Table) -> None:
