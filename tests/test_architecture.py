@@ -48,7 +48,8 @@ EXCEPTIONS = {("api", one): {("reid",)} for one in ("data", "doctor", "report")}
 
 METHOD = {
     "spec": set(),
-    "layout": {"spec"},
+    "pattern": set(),
+    "layout": {"pattern", "spec"},
     "objectives": {"spec"},
     "optimisation": {"spec"},
     "recipe": {"spec", "layout", "metrics", "models", "objectives", "optimisation"},
@@ -56,7 +57,7 @@ METHOD = {
     "compiled": set(),
     "files": set(),
     "metrics": set(),
-    "data": {"compiled", "layout"},
+    "data": {"compiled", "layout", "pattern"},
     "models": set(),
     "losses": {"models", "objectives"},
     "evaluate": {"compiled"},

@@ -12,7 +12,7 @@ from harness.reid.data.augment import normalize
 from harness.reid.data.decode import decode_image, resized
 from harness.reid.recipe import Recipe
 from harness.reid.stages import model_settings
-from harness.reid.train.scoring import trained_network
+from harness.reid.train.features import trained_network
 
 Picture = str | Path | Image.Image
 """An image file, or an image."""

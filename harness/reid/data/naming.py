@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import chain
 
 from harness.reid.data.dataset import DISTRACTOR, JUNK, Split
-from harness.reid.layout import LayoutSpec, MarkSpec, pattern_depth, pattern_expression, pattern_suffix
+from harness.reid.layout import LayoutSpec, MarkSpec
+from harness.reid.pattern import pattern_depth, pattern_expression, pattern_suffix
 
 Label = int | str
 """An identity or a camera as a name says it: a number where the pattern has ``:int``."""

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from harness.errors import InputError
 from harness.files import regular_file
-from harness.reid.layout import IMAGE_SUFFIXES, SplitSpec, pattern_expression
+from harness.reid.layout import SplitSpec
+from harness.reid.pattern import IMAGE_SUFFIXES, pattern_expression
 
 _MAX_LIST_BYTES = 512 * 2**20
 

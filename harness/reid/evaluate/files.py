@@ -15,8 +15,9 @@ from harness.errors import InputError, did_you_mean
 from harness.files import NotRegularFileError, regular_file
 from harness.reid.evaluate.inputs import to_feature_pair, to_labels
 from harness.reid.evaluate.memory import PeakMemory
-from harness.reid.evaluate.ranking import RankingResult, evaluate_ranking
+from harness.reid.evaluate.ranking import evaluate_ranking
 from harness.reid.evaluate.reranking import evaluate_reranked
+from harness.reid.evaluate.result import RankingResult
 from harness.reid.evaluate.workers import Progress
 
 AP_NAMES = {

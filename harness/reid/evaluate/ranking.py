@@ -13,71 +13,15 @@ from numpy.typing import NDArray
 from harness.errors import InputError, did_you_mean
 from harness.reid.evaluate.blocks import HostBlocks, Watch
 from harness.reid.evaluate.inputs import Labels, to_array, to_feature_pair, to_labels
+from harness.reid.evaluate.result import RankingResult, score_queries, summarise
 from harness.reid.evaluate.rows import measure_sides
 from harness.reid.evaluate.scan import bracket, score_reach, settle_pairs
 from harness.reid.evaluate.sources import FeatureSource, Floats, Ints, MatrixSource, Source
 from harness.reid.evaluate.workers import Counter, Progress, default_threads, run_tasks, split
 
-CMC_RANKS = 50
 QUERY_CHUNK = 2048
 GALLERY_CHUNK = 1024
 AP_FORMULAS = ("step", "trapezoid")
-
-
-@dataclass(frozen=True)
-class RankingResult:
-    """How well queries find their matches; fractions, means over the valid queries."""
-
-    mAP: float  # noqa: N815 (the field's own name, like the next)
-    mINP: float  # noqa: N815
-    """Mean of (number of matches / rank of the last match), Ye et al. 2021."""
-    cmc: NDArray[np.float64]
-    """``cmc[k - 1]``: share of valid queries whose first match is at rank k or better, k up to 50."""
-    queries: int
-    valid_queries: int
-    """Queries with at least one right match; the others are left out of every mean."""
-    ap: str
-    """The formula of average precision, ``step`` or ``trapezoid``."""
-    average_precision: NDArray[np.float64]
-    """By query; NaN for one without a valid match, like ``inp``."""
-    first_hit_rank: Ints
-    """By query, from 1; 0 for one without a valid match."""
-    inp: NDArray[np.float64]
-    top_indices: Ints
-    """(Q, top): the nearest gallery items, as indices of the caller's gallery, without junk and the query's own
-    identity in its own camera; -1 where the gallery has no more."""
-
-    @property
-    def rank1(self) -> float:
-        """Share of valid queries with a match at rank 1."""
-        return float(self.cmc[0])
-
-    @property
-    def rank5(self) -> float:
-        """Share of valid queries with a match at rank 5 or better."""
-        return float(self.cmc[4])
-
-    @property
-    def rank10(self) -> float:
-        """Share of valid queries with a match at rank 10 or better."""
-        return float(self.cmc[9])
-
-    @property
-    def rank20(self) -> float:
-        """Share of valid queries with a match at rank 20 or better."""
-        return float(self.cmc[19])
-
-    def metrics(self) -> dict[str, float]:
-        """The figures by the names that tables, trackers and the command line use."""
-        return {
-            "mAP": self.mAP,
-            "rank1": self.rank1,
-            "rank5": self.rank5,
-            "rank10": self.rank10,
-            "rank20": self.rank20,
-            "mINP": self.mINP,
-            "valid_queries": self.valid_queries,
-        }
 
 
 @dataclass(frozen=True)
@@ -213,7 +157,7 @@ def rank(source: Source, labels: Labels, settings: Settings) -> RankingResult:
         lambda chunk: _rank_chunk(source, pairing, chunk, spans, settings, counter), chunks, settings.workers
     )
     merged = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return _summarise(merged, labels, settings.ap)
+    return summarise(merged, labels, settings.ap)
 
 
 def lay_out(shape: tuple[int, int], settings: Settings) -> tuple[list[slice], list[slice]]:
@@ -328,7 +272,7 @@ def _rank_chunk(
         counter.tick()
     ranks = known.place[hits] + blocks.ahead() + settled + 1
     top_index = np.where(top_position >= 0, pairing.labels.kept[top_position], -1)
-    return {**_score_queries(ranks, hit_row, hit_ptr, settings.ap), "top_indices": top_index}
+    return {**score_queries(ranks, hit_row, hit_ptr, settings.ap), "top_indices": top_index}
 
 
 def _open_blocks(source: Source, watch: Watch, settings: Settings) -> Blocks:
@@ -337,54 +281,3 @@ def _open_blocks(source: Source, watch: Watch, settings: Settings) -> Blocks:
     from harness.reid.evaluate.device import DeviceBlocks  # torch is needed for a device alone
 
     return DeviceBlocks(source, watch, settings.device)
-
-
-def _score_queries(ranks: Ints, row: Ints, ptr: Ints, ap: str) -> dict[str, NDArray[Any]]:
-    """Average precision, first rank and INP of each query from the ranks of its matches, ascending by query."""
-    queries, counts = len(ptr) - 1, np.diff(ptr)
-    hit = np.arange(len(ranks)) - ptr[row] + 1  # 1 for a query's first match
-    precision = hit / ranks
-    if ap == "trapezoid":
-        before = np.divide(hit - 1, ranks - 1, out=np.ones(len(ranks)), where=ranks > 1)
-        precision = (before + precision) / 2.0
-    valid = counts > 0
-    average_precision, inp = np.full(queries, np.nan), np.full(queries, np.nan)
-    average_precision[valid] = np.bincount(row, precision, queries)[valid] / counts[valid]
-    first = np.zeros(queries, np.int64)
-    first[valid] = ranks[ptr[:-1][valid]]
-    inp[valid] = counts[valid] / ranks[ptr[1:][valid] - 1]
-    return {"average_precision": average_precision, "first_hit_rank": first, "inp": inp}
-
-
-def _summarise(figures: Mapping[str, NDArray[Any]], labels: Labels, ap: str) -> RankingResult:
-    first = figures["first_hit_rank"]
-    valid = first > 0
-    if not valid.any():
-        found = np.isin(labels.query_ids, labels.gallery_ids).sum()
-        query, gallery = (_some(side, labels.camera_names) for side in (labels.query_cameras, labels.gallery_cameras))
-        cameras = f"query cameras {query}, gallery cameras {gallery}"
-        raise InputError(
-            f"no query has a valid match: {found} of {len(valid)} query identities appear in the gallery, none of them "
-            f"in another camera ({cameras}); "
-            "expected at least one item of a query's identity from another camera"
-        )
-    histogram = np.bincount(np.minimum(first[valid], CMC_RANKS + 1), minlength=CMC_RANKS + 2)
-    return RankingResult(
-        mAP=float(figures["average_precision"][valid].mean()),
-        mINP=float(figures["inp"][valid].mean()),
-        cmc=np.cumsum(histogram[1 : CMC_RANKS + 1]) / valid.sum(),
-        queries=len(valid),
-        valid_queries=int(valid.sum()),
-        ap=ap,
-        average_precision=figures["average_precision"],
-        first_hit_rank=first,
-        inp=figures["inp"],
-        top_indices=figures["top_indices"],
-    )
-
-
-def _some(values: Ints, names: tuple[str, ...]) -> str:
-    unique = np.unique(values)
-    return ", ".join(names[value] if names else str(value) for value in unique[:6]) + (
-        ", ..." if len(unique) > 6 else ""
-    )

@@ -10,8 +10,9 @@ from harness.errors import InputError
 from harness.reid.evaluate.bounds import EXACT
 from harness.reid.evaluate.inputs import to_feature_pair, to_labels
 from harness.reid.evaluate.neighbours import find_neighbours, triangle
-from harness.reid.evaluate.ranking import GALLERY_CHUNK, RankingResult, Settings, lay_out, rank
+from harness.reid.evaluate.ranking import GALLERY_CHUNK, Settings, lay_out, rank
 from harness.reid.evaluate.reciprocal import Overlap, encode_overlap
+from harness.reid.evaluate.result import RankingResult
 from harness.reid.evaluate.rows import Rows, measure_sides
 from harness.reid.evaluate.sources import FeatureSource, Floats, Ints
 from harness.reid.evaluate.workers import Progress, run_tasks

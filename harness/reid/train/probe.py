@@ -28,8 +28,9 @@ from harness.reid.models.output import Output
 from harness.reid.recipe import ShuffledSampler
 from harness.reid.stages import CLASSES
 from harness.reid.train.device import arithmetic, prepare_device
+from harness.reid.train.features import BATCH, Extractor
 from harness.reid.train.loop import Training
-from harness.reid.train.scoring import BATCH, Extractor, rank
+from harness.reid.train.scoring import rank
 from harness.reid.train.settings import Circumstances, EvaluateSettings, ImageSettings, TrainSettings
 from harness.reid.train.training import fit_sampler, starting_modules, starting_network
 from harness.trainer import SPOOL, Emit, Task

@@ -1,40 +1,35 @@
 """A stage of kind ``evaluate``: features of the test images under the parent's weights, and the protocol's metrics."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from harness.devices import device_name
-from harness.files import regular_file
 from harness.reid.data import Dataset, Split
-from harness.reid.data.augment import normalize
-from harness.reid.data.batches import Batch, Feeder
+from harness.reid.data.batches import Feeder
 from harness.reid.data.dataset import Ids
 from harness.reid.evaluate import RankingResult, evaluate_ranking, evaluate_reranked
-from harness.reid.files import ATTENTION, PER_QUERY, WEIGHTS
+from harness.reid.files import ATTENTION, PER_QUERY
 from harness.reid.losses import attention_maps
 from harness.reid.metrics import RANKS
 from harness.reid.models.cost import Cost, network_cost
-from harness.reid.models.network import Network, build_network
+from harness.reid.models.network import Network
 from harness.reid.models.output import Output
 from harness.reid.own_metrics import ScoredClassification, ScoredRetrieval, own_metrics
 from harness.reid.recipe import EvaluationSpec
-from harness.reid.train.device import DeviceMeter, HostCopy, arithmetic, prepare_device
+from harness.reid.train.device import DeviceMeter, arithmetic, prepare_device
+from harness.reid.train.features import Extractor, batches_of, trained_network
 from harness.reid.train.images import feed, open_images, trained_classes
 from harness.reid.train.loop import Emit
 from harness.reid.train.settings import Circumstances, EvaluateSettings
-from harness.reid.train.training import inherit
 from harness.units import Floats, Units, write_units
 
-BATCH = 256
-"""Images that go through the network at once."""
 _PICTURES = 8
 """Query images whose attention maps are kept for Figure 3, spread evenly over the queries."""
 
@@ -88,62 +83,6 @@ def _cost(stage: EvaluateSettings, network: Network) -> Cost:
         height_px=stage.images.height_px,
         width_px=stage.images.width_px,
     )
-
-
-class Extractor:
-    """Runs the network over images in large batches, on the device, without gradients."""
-
-    def __init__(
-        self, network: Network, stage: EvaluateSettings, device: torch.device, threads: int, emit: Emit
-    ) -> None:
-        self.device = device
-        self.images = 0
-        self.seconds = 0.0
-        self._network = network.eval()
-        self._stage = stage
-        self._threads = threads
-        self.emit = emit
-
-    @torch.inference_mode()
-    def over(self, images: Feeder, count: int, take: Callable[[Output], Sequence[Tensor]]) -> list[Tensor]:
-        """What ``take`` picks out of the network's output for ``count`` images, in their order, float32 on the CPU."""
-        started, done = time.monotonic(), 0
-        parts = []
-        for batch in _batches(images, np.split(np.arange(count), range(BATCH, count, BATCH))):
-            pixels = normalize(batch.images, self._stage.mean, self._stage.std, rows=batch.rows, threads=self._threads)
-            bfloat16 = self._stage.arithmetic.precision == "bfloat16"
-            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=bfloat16):
-                output = self._network(pixels)
-            parts.append(HostCopy([values.float() for values in take(output)], self.device))
-            self.images += len(pixels)
-            done += len(pixels)
-            seconds = self.seconds + time.monotonic() - started
-            self.emit({"step": done, "steps": count, "images_per_s": self.images / seconds})
-        results = [torch.cat(values) for values in zip(*(part.get() for part in parts), strict=True)]
-        self.seconds += time.monotonic() - started
-        return results
-
-
-def _batches(images: Feeder, batches: Sequence[Ids]) -> Iterator[Batch]:
-    """The images of each batch of indices, without labels worth the name."""
-    last = max(int(batch.max()) for batch in batches)
-    return images.batches(batches, np.zeros(last + 1, dtype=np.int64))
-
-
-def trained_network(model: Mapping[str, Any], height_px: int, width_px: int, folder: Path) -> Network:
-    """Builds a network of ``model`` settings, for images of a size, with the weights of a stage in ``folder``."""
-    weights = load_file(regular_file(folder / WEIGHTS))
-    classifier = weights.get("classifier.weight")
-    network = build_network(
-        **model,
-        weights="none",
-        classes=None if classifier is None else len(classifier),
-        seed=0,
-        height_px=height_px,
-        width_px=width_px,
-    )
-    inherit(network, weights)
-    return network
 
 
 def _score_retrieval(
@@ -286,7 +225,7 @@ def _keep_attention(images: Feeder, maps: Tensor, folder: Path) -> Tensor:
     (eq. 2 of the paper is 2 - 2 cosine, summed over these pairs).
     """
     chosen = np.unique(np.linspace(0, len(maps) - 1, _PICTURES).round().astype(np.int64))
-    (batch,) = _batches(images, [chosen])
+    (batch,) = batches_of(images, [chosen])
     np.savez_compressed(folder / ATTENTION, images=batch.pixels().cpu().numpy(), maps=maps[chosen].numpy())
     cosines = (maps[:, -1:] * maps[:, :-1]).sum(dim=(-2, -1))
     return cosines.mean(dim=1)

@@ -1,52 +1,20 @@
 """Draws one pedestrian in one pose: flat shapes on a canvas twice the size of the final image.
 
-The body is a small three-dimensional one, in body heights: lateral to the person's left, forward where the chest
-points, y from 0 (crown) to 1 (soles). Turning it about the vertical gives front, side and back views of the same
-garments, so a logo is seen from the front only, a backpack best from behind, and a bag on its own side.
+The body turns about the vertical (``body``), which gives front, side and back views of the same garments: a logo is
+seen from the front only, a backpack best from behind, and a bag on its own side.
 """
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from harness.reid.data.synthetic.appearance import Appearance, Bag, Hair, Hat, Legwear, Rgb, Sleeves, Texture
+from harness.reid.data.synthetic.appearance import Appearance, Bag, Hair, Hat, Legwear, Sleeves, Texture
+from harness.reid.data.synthetic.body import Body, Point, Pose, View, shade
 
-Point = tuple[float, float]
 _SHOULDER_Y, _WAIST_Y, _CHEST_Y = 0.185, 0.40, 0.27
 _TILE_WIDTH, _TILE_HEIGHT = 256, 128
-
-
-@dataclass(frozen=True)
-class Pose:
-    """How the person stands: angles in radians; heading 0 faces the camera, pi turns the back on it."""
-
-    heading: float
-    phase: float
-    stride: float
-    arm_swing: float
-    lean: float
-
-
-@dataclass(frozen=True)
-class View:
-    """How body coordinates land on the canvas, in canvas pixels and body heights."""
-
-    x_px: float
-    top_px: float
-    height_px: float
-    aspect: float
-    taper: float
-    shear: float
-    elevation: float
-
-
-def shade(colour: Rgb, factor: float) -> Rgb:
-    """The colour under more or less light."""
-    red, green, blue = (min(255, round(channel * factor)) for channel in colour)
-    return red, green, blue
 
 
 @lru_cache(maxsize=64)
@@ -68,43 +36,13 @@ def _garment_tile(look: Appearance) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(tile))
 
 
-class Figure:
+class Figure(Body):
     """One person being drawn; ``draw_figure`` is the way in."""
 
     def __init__(self, canvas: Image.Image, look: Appearance, pose: Pose, view: View) -> None:
-        self.canvas, self.look, self.pose, self.view = canvas, look, pose, view
-        self.pen = ImageDraw.Draw(canvas)
-        self.cos, self.sin = math.cos(pose.heading), math.sin(pose.heading)
+        super().__init__(canvas, pose, view)
+        self.look = look
         self.hip_y = 1.0 - look.leg_length
-
-    def at(self, lateral: float, forward: float, y: float) -> Point:
-        """Canvas position of a body point."""
-        view = self.view
-        x = lateral * self.cos + (forward + self.pose.lean * (0.5 - y)) * self.sin
-        y += view.elevation * self.depth(lateral, forward)
-        x *= view.aspect * (1.0 + view.taper * (0.5 - y))
-        return view.x_px + (x + view.shear * (y - 0.5)) * view.height_px, view.top_px + y * view.height_px
-
-    def depth(self, lateral: float, forward: float) -> float:
-        """How much nearer to the camera than the body's axis a body point is."""
-        return forward * self.cos - lateral * self.sin
-
-    def width(self, lateral: float, forward: float) -> float:
-        """Half of the seen width, in canvas pixels, of an upright elliptic cylinder with these half axes."""
-        return math.hypot(lateral * self.cos, forward * self.sin) * self.view.aspect * self.view.height_px
-
-    def limb(self, joints: list[Point], radii: list[float], colour: Rgb) -> None:
-        """A chain of tapered segments with round joints; radii in body heights."""
-        sizes = [radius * self.view.height_px * self.view.aspect for radius in radii]
-        for (x, y), size in zip(joints, sizes, strict=True):
-            self.pen.ellipse((x - size, y - size, x + size, y + size), fill=colour)
-        for index in range(len(joints) - 1):
-            (x0, y0), (x1, y1) = joints[index], joints[index + 1]
-            length = math.hypot(x1 - x0, y1 - y0) or 1.0
-            nx, ny, a, b = (y0 - y1) / length, (x1 - x0) / length, sizes[index], sizes[index + 1]
-            corners = [(x0 + nx * a, y0 + ny * a), (x1 + nx * b, y1 + ny * b)]
-            corners += [(x1 - nx * b, y1 - ny * b), (x0 - nx * a, y0 - ny * a)]
-            self.pen.polygon(corners, fill=colour)
 
     def leg(self, side: int) -> None:
         """One leg with its shoe; trousers, shorts or bare under a skirt."""
@@ -150,15 +88,6 @@ class Figure:
             self.pen.line((x - half * 0.5, y + tall * 0.3, x, y, x + half * 0.5, y + tall * 0.3), look.bag_colour, 2)
             self.pen.rectangle((x - half, y + tall * 0.25, x + half, y + tall * 1.2), fill=look.bag_colour)
 
-    def _outline(self, levels: list[tuple[float, float, float]]) -> list[Point]:
-        """Polygon around the trunk through (y, lateral half axis, forward half axis) levels."""
-        left, right = [], []
-        for y, lateral, forward in levels:
-            (x, py), half = self.at(0.0, 0.0, y), self.width(lateral, forward)
-            left.append((x - half, py))
-            right.append((x + half, py))
-        return left + right[::-1]
-
     def trunk(self) -> None:
         """The top garment with its texture, opening and logo, over a skirt or the hips of the trousers."""
         look, hem = self.look, self.look.hem
@@ -166,10 +95,10 @@ class Figure:
         hip_width = 0.094 * girth
         if look.legwear == Legwear.SKIRT:
             skirt = [(self.hip_y - 0.07, hip_width, 0.075 * girth), (self.hip_y + 0.2, hip_width * 1.25, 0.105 * girth)]
-            self.pen.polygon(self._outline(skirt), fill=look.leg_colour)
+            self.pen.polygon(self.outline(skirt), fill=look.leg_colour)
         else:
             hips = [(self.hip_y - 0.08, hip_width * 0.95, 0.07 * girth), (self.hip_y + 0.03, hip_width, 0.07 * girth)]
-            self.pen.polygon(self._outline(hips), fill=look.leg_colour)
+            self.pen.polygon(self.outline(hips), fill=look.leg_colour)
         levels = [
             (_SHOULDER_Y - 0.035, 0.035, 0.035),
             (_SHOULDER_Y, 0.108 * shoulders, 0.05),
@@ -179,7 +108,7 @@ class Figure:
         ]
         if hem > 0.56:
             levels.append((hem, hip_width * 1.22, 0.095 * girth))
-        self._clothe(self._outline(levels))
+        self._clothe(self.outline(levels))
         front = max(0.0, self.cos)
         if look.inner_colour is not None and front > 0.1:
             opening = 0.036 * front * self.view.height_px * self.view.aspect

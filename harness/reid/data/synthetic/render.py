@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from harness.reid.data.synthetic.appearance import Appearance, appearance_of
-from harness.reid.data.synthetic.figure import Pose, View, draw_figure
+from harness.reid.data.synthetic.body import Pose, View
+from harness.reid.data.synthetic.figure import draw_figure
 from harness.reid.data.synthetic.plan import STRANGERS_FROM, Box, Kind
 from harness.reid.data.synthetic.randomness import Purpose, stream
 from harness.reid.data.synthetic.scene import PANORAMA_HEIGHT, PANORAMA_WIDTH, Camera, background, cameras, expose

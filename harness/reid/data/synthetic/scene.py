@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from harness.reid.data.synthetic.appearance import Rgb
-from harness.reid.data.synthetic.figure import shade
+from harness.reid.data.synthetic.body import shade
 from harness.reid.data.synthetic.randomness import Purpose, stream
 
 PANORAMA_WIDTH, PANORAMA_HEIGHT = 512, 160
