@@ -62,7 +62,7 @@ class SyntheticSpec(MadeSpec):
         return (self, *self.also)
 
     def of(self, name: Named) -> MadeSpec | None:
-        """The set that stands for ``name``: of its layout; for a user's own reader, the first. None: there is none."""
+        """Returns the set to use for ``name``: of its layout, or the first for a user's own reader; else None."""
         if isinstance(name, str) and ":" in name:
             return self
         return next((one for one in self.made if one.layout == name), None)

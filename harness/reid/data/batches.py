@@ -145,7 +145,7 @@ class _DecodedFiles(Dataset[_Decoded]):
 
 
 def _resident_batches(images: Tensor, index_batches: Indices, labels: NDArray[np.int64]) -> Iterator[Batch]:
-    """Tells which of the images on their device make each batch; the indices of all batches are sent there at once."""
+    """Selects the images of each batch on their device; the indices of all batches are sent there at once."""
     if not len(index_batches):
         return
     sizes = [len(batch) for batch in index_batches]

@@ -54,7 +54,7 @@ def cached_images(
         width_px: Width of the result.
         cache_dir: Where entries are kept, by content, size and way of decoding.
         workers: Threads that decode.
-        progress: Told how many images are decoded, of how many; not called when nothing is to be decoded.
+        progress: Called with the number of images decoded, and of all; not called when none is to be decoded.
 
     Raises:
         InputError: If an image cannot be read (names it), or the disk is full or cannot be written.

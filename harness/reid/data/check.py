@@ -104,7 +104,7 @@ def check_dataset(name: Named, root: Path, progress: Progress | None = None) -> 
     Args:
         name: As for ``open_dataset``.
         root: As for ``open_dataset``.
-        progress: Told how many images were decoded, of how many.
+        progress: Called with the number of images decoded, and of all.
 
     Raises:
         InputError: If no such set is found. What is wrong inside it is reported, not raised.

@@ -1,4 +1,4 @@
-"""Finds a data set's folder: strict about what must lie in it, kind about where it is.
+"""Finds a data set's folder: strict about what must be in it, lenient about where it is.
 
 Refuses to guess: two folders that both hold the set are an error that names them.
 """
@@ -125,7 +125,7 @@ def _no_folder(layout: Layout, root: Path) -> str:
 
 
 def _packed(layout: Layout, looked: Sequence[Path]) -> str:
-    """Tells of an archive that was not unpacked."""
+    """Returns a hint at an archive that was not unpacked; empty if there is none."""
     for place in looked:
         for path in sorted(place.iterdir()):
             if path.suffix.lower() in _ARCHIVES and layout.is_named(

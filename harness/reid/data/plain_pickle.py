@@ -21,7 +21,7 @@ _NUMERIC = frozenset("biuf")
 
 
 class _DType:
-    """Stands in for ``numpy.dtype``."""
+    """Replaces ``numpy.dtype``."""
 
     def __init__(self, code: str | bytes, *_: object) -> None:
         text = code.decode("ascii") if isinstance(code, bytes) else code
@@ -36,7 +36,7 @@ class _DType:
 
 
 class _Array:
-    """Stands in for ``numpy.ndarray``; ``value`` is the array once its state was read."""
+    """Replaces ``numpy.ndarray``; ``value`` is the array once its state was read."""
 
     def __init__(self) -> None:
         self.value: NDArray[Any] = np.zeros(0)
@@ -49,26 +49,26 @@ class _Array:
 
 
 def _reconstruct(*_: object) -> _Array:
-    """Stands in for ``numpy.core.multiarray._reconstruct``."""
+    """Replaces ``numpy.core.multiarray._reconstruct``."""
     return _Array()
 
 
 def _frombuffer(data: bytes, dtype: _DType, shape: tuple[int, ...], order: str) -> _Array:
-    """Stands in for ``numpy.core.numeric._frombuffer``, which newer pickles use."""
+    """Replaces ``numpy.core.numeric._frombuffer``, which newer pickles use."""
     array = _Array()
     array.__setstate__((shape, dtype, order == "F", bytes(data)))
     return array
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Stands in for ``_codecs.encode``, by which Python 3 writes bytes into old pickles."""
+    """Replaces ``_codecs.encode``, by which Python 3 writes bytes into old pickles."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"encoding {encoding!r}")
     return text.encode("latin1")
 
 
 def _no_bytes() -> bytes:
-    """Stands in for ``bytes``, by which Python 3 writes empty bytes into old pickles."""
+    """Replaces ``bytes``, by which Python 3 writes empty bytes into old pickles."""
     return b""
 
 

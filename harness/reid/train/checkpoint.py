@@ -1,6 +1,6 @@
 """The state of a training as a checkpoint: a ``torch.save`` archive of tensors and plain values (``weights_only``).
 
-Training goes on while its state is written: ``CheckpointWriter``. The file around the archive: ``harness.checkpoints``.
+Training continues while it is written: ``CheckpointWriter``. The file around the archive: ``harness.checkpoints``.
 """
 
 import io
@@ -46,7 +46,7 @@ class CheckpointWriter:
         """Begins to write ``state`` as it is now.
 
         While an earlier one is still being written, this one is left out: the disk sets the pace, and a stage that is
-        killed goes on from an older checkpoint.
+        killed resumes from an older checkpoint.
 
         Args:
             step: See ``save_checkpoint``.

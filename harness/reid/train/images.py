@@ -60,7 +60,7 @@ def feed(
         circumstances: Whether decoded images are kept, and where.
         images: The size.
         device: Where batches are wanted.
-        emit: Told how many images are decoded, of how many.
+        emit: Called with the number of images decoded, and of all.
         memory_limit_mb: Kept images up to this size live on the device; for those that are seen more than once.
     """
     size = images.height_px, images.width_px

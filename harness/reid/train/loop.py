@@ -63,7 +63,7 @@ class Training:
         spool: File for the losses by step.
         custom: The functions of the user's own losses among ``settings.losses``.
         modules: Those among them that are modules, with the state to start from, on the CPU or the device.
-        emit: Told epoch, step, loss and images/s at every reading of the losses.
+        emit: Called with epoch, step, loss and images/s at every reading of the losses.
         threads: Threads that augment on a CPU; no result depends on them.
         log_every: Steps between two readings. Readings also end every epoch.
         checkpoint_minutes: A checkpoint follows a reading once this long after the last; and every epoch. All but the

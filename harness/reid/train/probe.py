@@ -50,7 +50,7 @@ def run_probe(task: Task, emit: Emit) -> dict[str, Any]:
 
     Args:
         task: Its context holds the sizes of each data set: images by split, and classes.
-        emit: Told the steps done.
+        emit: Called with the steps done.
 
     Returns:
         ``units_per_s`` (images; of an evaluation with its ranking), ``steps`` that were timed, ``device``.

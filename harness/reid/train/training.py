@@ -150,7 +150,7 @@ def starting_network(
 
 
 def starting_modules(stage: TrainSettings, network: Network, classes: int, parent_folder: Path | None) -> nn.ModuleDict:
-    """The losses that are modules before the stage's first step: each goes on where the parent stage left it."""
+    """The losses that are modules before the stage's first step: each with the parent stage's state."""
     width = 0
     if reads_classes(stage.losses):
         width = _embedding_width(network, stage.images.height_px, stage.images.width_px)

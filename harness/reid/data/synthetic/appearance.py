@@ -162,7 +162,7 @@ def _pick(palette: tuple[tuple[Rgb, float], ...], generator: np.random.Generator
 
 
 def _pick_unlike(colour: Rgb, generator: np.random.Generator) -> Rgb:
-    """A cloth colour that stands out against another."""
+    """A cloth colour that contrasts with another."""
     while contrast(other := _pick(_CLOTH, generator), colour) < 70:
         pass
     return other

@@ -16,7 +16,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Pose:
-    """How the person stands: angles in radians; heading 0 faces the camera, pi turns the back on it."""
+    """The person's posture: angles in radians; at heading 0 they face the camera, at pi they turn their back on it."""
 
     heading: float
     phase: float
