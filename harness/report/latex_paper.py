@@ -79,6 +79,9 @@ def _own(
     return own, against if against in _rows(report) else None
 
 
+_BOX = r"\ifdefined\harnesstable\else\newsavebox\harnesstable\fi"
+
+
 def to_paper(report: TableReport, columns: Sequence[str] | None = None, against: str | None = None) -> str:
     """One ``table``, or ``table*`` where it is wider than a column of the page.
 
@@ -95,8 +98,7 @@ def to_paper(report: TableReport, columns: Sequence[str] | None = None, against:
     return "\n".join(
         [
             *_remarks(report),
-            r"\ifdefined\harnesstable\else\newsavebox\harnesstable\fi",
-            r"\sbox\harnesstable{\small\setlength{\tabcolsep}{3pt}%",
+            _BOX,
             *_tabular(report, columns, marked),
             r"\edef\harnessfloat{\ifdim\wd\harnesstable>\columnwidth table*\else table\fi}",
             r"\begin{\harnessfloat}",
@@ -115,19 +117,20 @@ def to_paper_pair(
 ) -> str:
     """Tables side by side over both columns of the page, each with its own number and caption.
 
-    A column or a row that one of the tables lacks is left out there; see :func:`to_paper`.
+    Each is as wide as its numbers need; one for which no room is left goes below. A column or a row that one of the
+    tables lacks is left out there; see :func:`to_paper`.
     """
-    share = 1 / len(reports) - 0.02
     lines = [line for report in reports for line in _remarks(report)]
-    lines += [r"\begin{table*}", r"  \centering"]
+    lines += [_BOX, r"\begin{table*}", r"  \centering"]
     for report in reports:
         own, row = _own(report, columns, against)
         marked = _marked(report, own, row)
         lines += [
-            rf"  \begin{{minipage}}[t]{{{share:.2f}\textwidth}}",
-            r"  \centering\small\setlength{\tabcolsep}{3pt}%",
+            *_tabular(report, own, marked),
+            r"  \begin{minipage}[t]{\ifdim\wd\harnesstable<0.3\textwidth 0.3\textwidth\else\wd\harnesstable\fi}",
+            r"  \centering",
             *_caption(report),
-            *_tabular(report, own, marked, end=""),
+            r"  \usebox\harnesstable",
             rf"  \par\smallskip{{\footnotesize {_legend(report, own, row, daggers=bool(marked))}\par}}",
             r"  \end{minipage}\hfill",
         ]
@@ -203,7 +206,8 @@ def _marked(report: TableReport, columns: Sequence[str] | None, against: str | N
     return surviving(report, _chosen(report, columns)[1], _reference(report, against))
 
 
-def _tabular(report: TableReport, columns: Sequence[str] | None, marked: Marked, end: str = "}") -> list[str]:
+def _tabular(report: TableReport, columns: Sequence[str] | None, marked: Marked) -> list[str]:
+    """Returns the lines that put the table into a box, whose width LaTeX can then ask for."""
     factors, metrics, more = _chosen(report, columns)
     published = [metric for metric in metrics if "paper" in more and paper_column(report, metric)]
     form = "l" + "c" * len(factors)
@@ -226,13 +230,14 @@ def _tabular(report: TableReport, columns: Sequence[str] | None, marked: Marked,
             line += _measured(row, cell, metric, dagger=(row.id, metric.key) in marked)
         lines.append([*line, *["" if row.cited else seeds_text(row)] * ("seeds" in more)])
     return [
+        r"\sbox\harnesstable{\small\setlength{\tabcolsep}{3pt}%",
         rf"  \begin{{tabular}}{{{form}}}",
         r"    \toprule",
         *(rf"    {' & '.join(line)} \\" for line in head),
         r"    \midrule",
         *(rf"    {{}}{' & '.join(line)} \\" for line in lines),
         r"    \bottomrule",
-        rf"  \end{{tabular}}{end}",
+        r"  \end{tabular}}",
     ]
 
 
