@@ -181,6 +181,8 @@ def _pair(first: Side, second: Side, metric: str | None) -> Pair:
             f'"{first.name}" and "{second.name}" have no finished seed in common (found {_list(first.seeds)} and '
             f"{_list(second.seeds)}); expected one, since runs are compared in pairs of one seed"
         )
+    if settlement_of(first.snapshot) or settlement_of(second.snapshot):
+        notes.append("seeds were added until claims were decided: intervals and p-values are those of repeated looks")
     keys = _metrics(first, second)
     if metric is not None and metric not in keys:
         raise InputError(f'--metric "{metric}": {did_you_mean(metric, keys)}')

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import Settle
 
+import harness
 from harness.api.run import TableRun
 from harness.api.settle import Settling
 from harness.errors import InputError
@@ -53,6 +54,8 @@ def test_a_table_is_settled_and_its_report_says_how(declare: Declare, settle: Se
     settled = report_to_json(ended.report)["settled"]
     assert settled["complete"] is True
     assert json.loads(json.dumps(settled)) == settled
+    compared = harness.Table("table.yaml", store="store").compare("plain", "gain")
+    assert any("repeated looks" in note for note in compared.model.notes)
 
 
 def test_a_table_in_which_nothing_differs_ends_practically_equal_before_the_last_seed(
