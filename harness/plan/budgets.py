@@ -35,6 +35,8 @@ def also_differs(first: Sequence[StageBudget], second: Sequence[StageBudget]) ->
     'also 150 more epochs, stage metric and another sampler'
     >>> also_differs(one, [StageBudget("metric", 150, by_identity)])
     'also stage classify in the place of metric and another sampler'
+    >>> also_differs([StageBudget("classify", 2)], [StageBudget("classify", 1)])
+    'also 1 more epoch'
     >>> also_differs(two, two)
     ''
     """
@@ -60,7 +62,9 @@ def _numbers(first: Sequence[StageBudget], second: Sequence[StageBudget]) -> lis
     for name in dict.fromkeys([*sums[0], *sums[1]]):
         more = sums[0][name] - sums[1][name]
         if more:
-            differences.append(f"{abs(more):,g} {'more' if more > 0 else 'fewer'} {name.replace('_', ' ')}")
+            noun = name.replace("_", " ")
+            noun = noun.removesuffix("s") if abs(more) == 1 else noun
+            differences.append(f"{abs(more):,g} {'more' if more > 0 else 'fewer'} {noun}")
     return differences
 
 

@@ -133,15 +133,14 @@ def notice(report: TableReport) -> str:
     """Returns why the numbers do not compare with the paper's, in sentences; empty where they do."""
     if not report.not_comparable:
         return ""
+    published = any(cell.paper is not None for row in report.rows for cell in row.cells.values())
+    compare = f"do not compare with the paper's{', which are shown for reference' if published else ''}."
     if report.not_comparable == "synthetic data":
         return (
             "Synthetic data: these runs trained on rendered images. They show that the experiment runs from end to "
-            "end; their numbers do not compare with the paper's, which are shown for reference."
+            f"end; their numbers {compare}"
         )
-    return (
-        f"Not the paper's experiment ({report.not_comparable}): the numbers do not compare with the paper's, which are "
-        "shown for reference."
-    )
+    return f"Not the paper's experiment ({report.not_comparable}): the numbers {compare}"
 
 
 def shown_factors(report: TableReport) -> tuple[str, ...]:
