@@ -71,6 +71,11 @@ DATA_PAGE = (
     *("my_data.py", "ablations/my_shop.yaml", "ablations/my_fruit.yaml"),
 )
 """Run by ``test_e2e_data_page``."""
+OWN_CODE_PAGE = (
+    *("readout.py", "readout_recipe.yaml", "readout.yaml"),
+    *("two_steps.py", "two_steps.yaml", "coin.yaml", "forest.py", "forest.yaml"),
+)
+"""Run by ``test_e2e_own_code_page``."""
 
 
 def test_a_file_of_the_repository_that_a_page_shows_is_that_file() -> None:
@@ -118,6 +123,7 @@ def test_the_seventh_factor_and_the_users_own_loss_of_the_readme_train(
         "my_losses.py",
         "ablations/recipes/norm.yaml",
         *DATA_PAGE,
+        *OWN_CODE_PAGE,
         "ablations/digits_tuned.yaml",
     }
     table = examples()["ablations/smoothing.yaml"]
