@@ -226,10 +226,10 @@ def test_an_edited_file_is_read_anew_in_the_same_process(project: Path) -> None:
     ],
 )
 def test_a_reference_is_checked_without_running_its_module(text: str, hint: str | None, project: Path) -> None:
-    write(project / "losses.py", text + "\n")
+    write(project / "own_losses.py", text + "\n")
     if hint is None:
-        check_reference("losses:loss")
+        check_reference("own_losses:loss")
         return
     with pytest.raises(InputError) as refused:
-        check_reference("losses:loss")
-    assert str(refused.value) == f'"losses:loss": losses ({project / "losses.py"}) has no "loss"; {hint}'
+        check_reference("own_losses:loss")
+    assert str(refused.value) == f'"own_losses:loss": own_losses ({project / "own_losses.py"}) has no "loss"; {hint}'
