@@ -15,7 +15,7 @@ from importlib.machinery import PathFinder
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
-from harness.errors import InputError, nearest
+from harness.errors import InputError
 from harness.files import regular_file
 from harness.syntax import has_no_effect, normalised
 
@@ -82,13 +82,8 @@ def reached_modules(roots: Sequence[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     waiting: list[str] = []
     for root in roots:
-        module = root.partition(":")[0]
-        if locate_module(module) is None:
-            raise InputError(
-                f'code "{root}": there is no Python module "{module}" in {Path.cwd()} or on the import path; '
-                'expected "package.module:name"'
-            )
-        waiting.extend(_with_packages(module))
+        _located(root)
+        waiting.extend(_with_packages(root.partition(":")[0]))
     while waiting:
         name = waiting.pop()
         if name in found or name == _OUR_PACKAGE or f"{name}.".startswith(tuple(f"{r}." for r in WITHOUT_INFLUENCE)):
@@ -103,6 +98,22 @@ def reached_modules(roots: Sequence[str]) -> dict[str, Path]:
             if top == name.partition(".")[0] or (neighbours and _module_file(str(neighbours), top) is not None):
                 waiting.extend(_with_packages(imported))
     return found
+
+
+def _located(reference: str) -> Path:
+    """Returns the source file of the module that a reference names.
+
+    Raises:
+        InputError: If there is none.
+    """
+    module = reference.partition(":")[0]
+    path = locate_module(module)
+    if path is None:
+        raise InputError(
+            f'code "{reference}": there is no Python module "{module}" in {Path.cwd()} or on the import path; '
+            'expected "package.module:name"'
+        )
+    return path
 
 
 def imported_libraries(roots: Sequence[str]) -> tuple[str, ...]:
@@ -181,29 +192,14 @@ def mentions(reference: str, word: str) -> bool:
     )
 
 
-def check_reference(reference: str) -> None:
-    """Checks that ``package.module:name`` leads to a name that its module binds; no code is run.
-
-    What a module binds by ``from x import *`` or by a ``__getattr__`` is not known, and not refused.
+def module_tree(reference: str) -> tuple[Path, ast.Module]:
+    """Returns the source file and the syntax tree of the module that a reference names; no code is run.
 
     Raises:
-        InputError: If there is no such module, or no such name in it; offers the nearest.
+        InputError: If there is no such module, or it is no Python.
     """
-    module, _, name = reference.partition(":")
-    path = reached_modules((reference,))[module]
-    bound: set[str] = set()
-    for node in ast.walk(_tree(path)):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            bound.add(node.name)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            bound.add(node.id)
-        elif isinstance(node, ast.alias):
-            bound.add(node.asname or node.name.partition(".")[0])
-    wanted = name.partition(".")[0]
-    if wanted not in bound and not {"*", "__getattr__"} & bound:
-        near = nearest(wanted, bound)
-        hint = "check its spelling" if near is None else f'did you mean "{near}"?'
-        raise InputError(f'"{reference}": {module} ({path}) has no "{wanted}"; {hint}')
+    path = _located(reference)
+    return path, _tree(path)
 
 
 def locate_module(name: str) -> Path | None:

@@ -1,12 +1,14 @@
-"""Loads a user's own object by its reference ``package.module:name`` in a declaration."""
+"""A user's own object by its reference ``package.module:name`` in a declaration: loads it, or checks that it exists."""
 
+import ast
 import importlib
 import sys
-from difflib import get_close_matches
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.errors import InputError
+from harness.code import module_tree
+from harness.errors import InputError, nearest
 from harness.formatting import one_line
 
 
@@ -43,11 +45,38 @@ def load_object(reference: str) -> Any:
         raise InputError(f'"{reference}": importing {module_name} failed: {message}') from error
     for part in name.split("."):
         if not hasattr(found, part):
-            near = get_close_matches(part, dir(found), n=1)
-            hint = f'did you mean "{near[0]}"?' if near else "check its spelling"
-            raise InputError(f'"{reference}": {module_name} ({_file(found)}) has no "{part}"; {hint}')
+            raise _absent(reference, module_name, _file(found), part, dir(found))
         found = getattr(found, part)
     return found
+
+
+def check_reference(reference: str) -> None:
+    """Checks that ``package.module:name`` leads to a name that its module binds; no code is run.
+
+    What a module binds by ``from x import *`` or by a ``__getattr__`` is not known, and not refused.
+
+    Raises:
+        InputError: If there is no such module, or no such name in it; offers the nearest.
+    """
+    module, _, name = reference.partition(":")
+    path, tree = module_tree(reference)
+    bound: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            bound.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            bound.add(node.id)
+        elif isinstance(node, ast.alias):
+            bound.add(node.asname or node.name.partition(".")[0])
+    wanted = name.partition(".")[0]
+    if wanted not in bound and not {"*", "__getattr__"} & bound:
+        raise _absent(reference, module, str(path), wanted, bound)
+
+
+def _absent(reference: str, module: str, file: str, name: str, known: Iterable[str]) -> InputError:
+    near = nearest(name, known)
+    hint = "check its spelling" if near is None else f'did you mean "{near}"?'
+    return InputError(f'"{reference}": {module} ({file}) has no "{name}"; {hint}')
 
 
 def _file(found: Any) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.code import WITHOUT_INFLUENCE, check_reference, code_digest, imported_libraries, mentions, reached_modules
+from harness.code import WITHOUT_INFLUENCE, code_digest, imported_libraries, mentions, reached_modules
 from harness.errors import InputError
+from harness.plugins import check_reference
 from harness.syntax import normalised
 
 WORK_ROOTS = ("harness.reid.train.training", "harness.reid.train.scoring")

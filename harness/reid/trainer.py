@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel
 
-from harness.code import check_reference
 from harness.errors import InputError, SettingError
+from harness.plugins import check_reference
 from harness.reid.files import ATTENTION, PER_QUERY
 from harness.reid.inputs import SYNTHETIC, SyntheticSpec, find_sets, named_sets, open_inputs, released_inputs, sets_of
 from harness.reid.layout import LayoutSpec, name_of
