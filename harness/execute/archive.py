@@ -24,7 +24,7 @@ def below(fingerprint: str) -> str:
     return f"stages/{fingerprint[:2]}/{fingerprint}"
 
 
-class Kept:
+class Archive:
     """Stages in a folder of this machine."""
 
     def __init__(self, root: Path) -> None:
@@ -97,7 +97,7 @@ class Kept:
                 raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-class KeptRemotely(Kept):
+class RemoteArchive(Archive):
     """Stages at a remote address; ``root`` is the folder that they are downloaded to."""
 
     def __init__(self, remote: Remote, root: Path) -> None:

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import InputError
+from harness.execute.archive import Archive, RemoteArchive, below
 from harness.execute.disk import writing_to
-from harness.execute.kept import Kept, KeptRemotely, below
 from harness.execute.lease import LEASE_TIMEOUT_S, Lease
 from harness.execute.manifest import CHECKPOINTS, MANIFEST, checksum_of
 from harness.execute.relay import SO_FAR, Follower, Sender, checkpoints_in
@@ -52,9 +52,9 @@ class SharedStore(Store):
 
     def __init__(self, address: str, root: Path, lease_timeout_s: float = LEASE_TIMEOUT_S) -> None:
         self._remote = Remote(address)
-        self._there = KeptRemotely(self._remote, root.absolute())
+        self._there = RemoteArchive(self._remote, root.absolute())
         super().__init__(root, self._there)
-        self._scratch = Kept(self.root)
+        self._scratch = Archive(self.root)
         self._lease_timeout_s = lease_timeout_s
         self._held: dict[str, tuple[Lease, Sender]] = {}
         self._follower = Follower(self._renew)

@@ -24,9 +24,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from harness.errors import InputError
+from harness.execute.archive import Archive, below
 from harness.execute.disk import writing_to
 from harness.execute.entries import Collected, Entry
-from harness.execute.kept import Kept, below
 from harness.execute.manifest import (
     CHECKPOINTS,
     ERROR,
@@ -49,12 +49,12 @@ class Store:
 
     Args:
         root: The store's folder; created by the first write.
-        kept: Where finished stages are; None: in that folder.
+        archive: Where finished stages are; None: in that folder.
     """
 
-    def __init__(self, root: Path, kept: Kept | None = None) -> None:
+    def __init__(self, root: Path, archive: Archive | None = None) -> None:
         self.root = root.absolute()
-        self._kept = kept or Kept(self.root)
+        self._archive = archive or Archive(self.root)
         self._warned: set[str] = set()
 
     def __repr__(self) -> str:
@@ -81,16 +81,16 @@ class Store:
             InputError: If a remote store does not answer, or the disk is full.
             KeyError: If the stage is not complete.
         """
-        manifest, _ = self._kept.read(fingerprint)
+        manifest, _ = self._archive.read(fingerprint)
         if manifest is None:
             raise KeyError(fingerprint)
         for name in manifest["files"] if names is None else manifest["files"].keys() & set(names):
-            if (fingerprint, name) not in self._kept.verified:
-                if found := self._kept.fetch(fingerprint, name, manifest["files"][name]["blake2b"]):
+            if (fingerprint, name) not in self._archive.verified:
+                if found := self._archive.fetch(fingerprint, name, manifest["files"][name]["blake2b"]):
                     with suppress(InputError):  # a store that cannot be written to keeps it
                         self.drop(fingerprint)
-                    raise DamagedError(f"{self._kept.place(fingerprint)}/{name}", found)
-                self._kept.verified.add((fingerprint, name))
+                    raise DamagedError(f"{self._archive.place(fingerprint)}/{name}", found)
+                self._archive.verified.add((fingerprint, name))
         return self.folder(fingerprint)
 
     def follow(self, fingerprint: str, name: str) -> Path:
@@ -120,7 +120,7 @@ class Store:
 
         A damaged entry counts as absent, with a warning.
         """
-        manifest, damage = self._kept.read(fingerprint)
+        manifest, damage = self._archive.read(fingerprint)
         if damage and damage not in self._warned:
             self._warned.add(damage)
             _log.warning("%s; the stage counts as not done", damage)
@@ -128,12 +128,12 @@ class Store:
 
     def verify(self, fingerprint: str) -> str:
         """Compares all checksums of a finished stage; returns what is wrong, empty for nothing or if unfinished."""
-        manifest, damage = self._kept.read(fingerprint)
+        manifest, damage = self._archive.read(fingerprint)
         if manifest is None:
             return damage
         for name, kept in manifest["files"].items():
-            if self._kept.checksum(fingerprint, name) != kept["blake2b"]:
-                return f"{self._kept.place(fingerprint)}/{name} is damaged: its checksum differs from the manifest's"
+            if self._archive.checksum(fingerprint, name) != kept["blake2b"]:
+                return f"{self._archive.place(fingerprint)}/{name} is damaged: its checksum differs from the manifest's"
         return ""
 
     def result(self, fingerprint: str) -> dict[str, Any]:
@@ -142,7 +142,7 @@ class Store:
         Raises:
             KeyError: If the stage is not complete.
         """
-        manifest, _ = self._kept.read(fingerprint)
+        manifest, _ = self._archive.read(fingerprint)
         if manifest is None:
             raise KeyError(fingerprint)
         result: dict[str, Any] = manifest["result"]
@@ -150,7 +150,7 @@ class Store:
 
     def versions(self, fingerprint: str) -> dict[str, str]:
         """Returns the versions of Python and the libraries that a complete stage ran with."""
-        manifest, _ = self._kept.read(fingerprint)
+        manifest, _ = self._archive.read(fingerprint)
         return dict(manifest["versions"]) if manifest else {}
 
     def version_differences(self, fingerprints: Iterable[str]) -> tuple[VersionDifference, ...]:
@@ -222,11 +222,13 @@ class Store:
             table: Identifies the table: name, profile and data set.
             fingerprints: All stages of the table, also those that this process does not run.
         """
-        self._kept.write_record(_record_name(table), json.dumps({"table": table, "stages": sorted(set(fingerprints))}))
+        self._archive.write_record(
+            _record_name(table), json.dumps({"table": table, "stages": sorted(set(fingerprints))})
+        )
 
     def forget(self, table: str) -> None:
         """Removes a table's record; its stages can then be collected unless another table uses them."""
-        self._kept.delete_record(_record_name(table))
+        self._archive.delete_record(_record_name(table))
 
     def tables(self) -> dict[str, frozenset[str]]:
         """Returns the stages that each recorded table uses.
@@ -236,7 +238,7 @@ class Store:
         """
         used = {}
         try:
-            for place, content in self._kept.records():
+            for place, content in self._archive.records():
                 try:
                     record = json.loads(content)
                     used[str(record["table"])] = frozenset(record["stages"])
@@ -250,14 +252,14 @@ class Store:
         """Deletes a stage; returns False, and keeps it, if a process is running it."""
         with self.lock(fingerprint) as free:
             if free:
-                self._kept.delete(fingerprint)
+                self._archive.delete(fingerprint)
         return free
 
     def list_entries(self) -> tuple[Entry, ...]:
         """Returns all entries of the store, by fingerprint."""
         entries, used = [], self.tables()
-        for fingerprint, size_bytes in sorted(self._kept.sizes()):
-            manifest, damage = self._kept.read(fingerprint)
+        for fingerprint, size_bytes in sorted(self._archive.sizes()):
+            manifest, damage = self._archive.read(fingerprint)
             tables = tuple(table for table, stages in used.items() if fingerprint in stages)
             stage, result = (stage_of(manifest), manifest["result"]) if manifest else (None, None)
             entries.append(Entry(fingerprint, self.folder(fingerprint), stage, result, damage, size_bytes, tables))
@@ -265,8 +267,8 @@ class Store:
 
     def finished_stages(self) -> Iterator[Stage]:
         """Yields the complete stages, in no order."""
-        for fingerprint in self._kept.fingerprints():
-            manifest, _ = self._kept.read(fingerprint)
+        for fingerprint in self._archive.fingerprints():
+            manifest, _ = self._archive.read(fingerprint)
             if manifest is not None:
                 yield stage_of(manifest)
 
