@@ -55,6 +55,8 @@ class PreparedSensitivity:
     claims: tuple[Claim, ...]
     base: Varied
     variations: tuple[Varied, ...]
+    formats: Sequence[str]
+    """What is written of the page."""
     whole: bool
     """Whether these are all claims that compare rows, under all assumptions: what a table's heading may speak of."""
 
@@ -81,6 +83,7 @@ def prepare_sensitivity(
     claims: Sequence[str] | None = None,
     seeds: list[int] | None = None,
     overrides: Mapping[str, Any] | None = None,
+    formats: Sequence[str] = SENSITIVITY_FORMATS,
     may_assume: bool = False,
     listener: Listener | None = None,
     **options: Any,
@@ -93,13 +96,18 @@ def prepare_sensitivity(
         claims: The texts of claims; None: all.
         seeds: Instead of the declared ones.
         overrides: What holds in every variation.
+        formats: What is to be written of the page.
         may_assume: For plans alone; see ``prepare``.
         listener: Receives notes.
         options: ``profile``, ``data`` and ``store``, as for ``prepare``.
 
     Raises:
-        InputError: If a name is not one of the table's, or there is nothing to vary.
+        InputError: If a name is not one of the table's, a format is none of ``SENSITIVITY_FORMATS``, or there is
+            nothing to vary.
     """
+    from harness.report import check_formats
+
+    check_formats(formats, SENSITIVITY_FORMATS)
     given = {"seeds": seeds, "may_assume": may_assume, **options}
     first = prepare(table, overrides=overrides, listener=listener, **given)
     chosen = _claims(first, claims)
@@ -120,7 +128,7 @@ def prepare_sensitivity(
             variations.append(Varied(assumption.key, value, prepared, unread))
     if not variations:
         raise InputError(f"{first.matrix.name}: no assumption has an alternative to its value here")
-    return PreparedSensitivity(chosen, base, tuple(variations), assumptions is None and claims is None)
+    return PreparedSensitivity(chosen, base, tuple(variations), tuple(formats), assumptions is None and claims is None)
 
 
 def _claims(prepared: Prepared, wanted: Sequence[str] | None) -> tuple[Claim, ...]:
@@ -188,25 +196,22 @@ def run_sensitivity(
     engine: Engine,
     out: Path | None,
     listener: Listener | None = None,
-    formats: Sequence[str] = SENSITIVITY_FORMATS,
 ) -> "tuple[Sensitivity, list[Path]]":
-    """Trains what the variations still lack and writes ``TABLE-sensitivity`` in each of ``formats``.
+    """Trains what the variations still lack and writes ``TABLE-sensitivity`` in each format.
 
     The page is kept with the table's parent run, and what it says of all claims and assumptions is shown in the table's
     heading from then on. Called again, it resumes where it stopped.
 
     Raises:
-        InputError: If the plan assumes a data set, or a format is none of ``SENSITIVITY_FORMATS``.
+        InputError: If the plan assumes a data set.
     """
     from harness.files import replace_text
     from harness.names import file_name
-    from harness.report import check_formats
     from harness.report.page import page_of
     from harness.report.sensitivity import sensitivity_to_json, sensitivity_to_markdown
 
     listener = listener or Listener()
     plan, first = prepared.plan, prepared.base.prepared
-    check_formats(formats, SENSITIVITY_FORMATS)
     if plan.assumed:
         raise InputError(f"{first.matrix.dataset}: its files are not here, and a plan on its counts cannot be run")
     store, name = first.store, f"{first.matrix.name}-sensitivity"
@@ -227,7 +232,7 @@ def run_sensitivity(
         "json": json.dumps(sensitivity_to_json(found), indent=2, ensure_ascii=False) + "\n",
     }
     written = []
-    for ending in dict.fromkeys(formats):
+    for ending in dict.fromkeys(prepared.formats):
         written.append(folder / f"{file_name(name)}.{ending}")
         replace_text(written[-1], texts[ending])
     _record(prepared, found, written, listener)

@@ -69,18 +69,16 @@ def sensitivity(
     from harness.api.sensitivity import describe_sensitivity, prepare_sensitivity, run_sensitivity
     from harness.api.slots import slots_for
     from harness.display.listener import TerminalListener
-    from harness.report import check_formats
     from harness.report.sensitivity import sensitivity_to_json
 
     engine, listener = Engine(executor, workers, address), TerminalListener(seconds_left)
-    wanted = listed(formats, "--format") or []
-    check_formats(wanted, SENSITIVITY_FORMATS)
     prepared = prepare_sensitivity(
         table,
         assumptions=listed(assumptions, "--assumptions"),
         claims=claims or None,
         seeds=seeds_of(seeds),
         overrides=assignments(set_),
+        formats=listed(formats, "--format") or [],
         may_assume=dry_run,
         listener=listener,
         profile=profile,
@@ -94,7 +92,7 @@ def sensitivity(
         else:
             _show_cost(answer)
         return
-    found, written = run_sensitivity(prepared, engine, out, listener, wanted)
+    found, written = run_sensitivity(prepared, engine, out, listener)
     if json:
         print_json({**sensitivity_to_json(found), "reports": [str(path) for path in written]})
     else:

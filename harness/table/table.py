@@ -268,11 +268,8 @@ class Table:
 
         from harness.api.engine import Engine
         from harness.api.sensitivity import prepare_sensitivity, run_sensitivity
-        from harness.report import check_formats
         from harness.report.sensitivity import sensitivity_lines
 
-        wanted = texts("formats", formats) or []
-        check_formats(wanted, SENSITIVITY_FORMATS)
         listener = listener_for(progress=progress)
         prepared = prepare_sensitivity(
             self._declaration,
@@ -280,18 +277,14 @@ class Table:
             claims=texts("claims", claims),
             seeds=seed_list(seeds),
             overrides=self._overrides,
+            formats=texts("formats", formats) or [],
             listener=listener,
             profile=self._profile,
             data=self._data,
             store=self._store,
         )
-        found, _ = run_sensitivity(
-            prepared,
-            Engine(executor, workers, address),
-            None if out is None else Path(out),
-            listener,
-            wanted,
-        )
+        engine = Engine(executor, workers, address)
+        found, _ = run_sensitivity(prepared, engine, None if out is None else Path(out), listener)
         return pd.DataFrame(sensitivity_lines(found))
 
     def report(self) -> Report:
