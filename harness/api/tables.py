@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from harness.api.labels import label_of, name_of
+from harness.api.labels import label_of, labels_of
 from harness.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def remembered(name: str, known: Mapping[str, object] | Iterable[str]) -> str:
     labels = list(known)
     if name in labels:
         return name
-    found = [label for label in labels if name_of(label) == name]
+    found = labels_of(name, None, labels)
     if len(found) == 1:
         return found[0]
     if found:

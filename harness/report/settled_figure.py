@@ -22,7 +22,7 @@ def draw_settled(report: TableReport) -> "Figure | None":
     """One panel a comparison: mean paired difference by seeds, the interval of each look, 0 and the margin."""
     settlement = report.settlement
     lines = [line for line in settlement.path.lines if line.looks][:MOST_PANELS] if settlement else []
-    if not lines:
+    if settlement is None or not lines:
         return None
     rows = -(-len(lines) // _COLUMNS)
     figure = new_figure(3.4 * min(_COLUMNS, len(lines)), 0.9 + 2.1 * rows)
@@ -31,8 +31,8 @@ def draw_settled(report: TableReport) -> "Figure | None":
         _draw(report, axes, line)
     for axes in panels[len(lines) :]:
         axes.set_visible(False)
-    shown = f"the first {MOST_PANELS}: " if settlement and len(settlement.path.lines) > MOST_PANELS else ""
-    several = len(settlement.path.lines) if settlement else 0
+    several = len(settlement.path.lines)
+    shown = f"the first {MOST_PANELS}: " if several > MOST_PANELS else ""
     corrected = f"; verdicts are also corrected for all {several} comparisons" if several > 1 else ""
     head(figure, report.title, f"{shown}running differences, 95 % over all looks{corrected}", report.heading)
     return figure
