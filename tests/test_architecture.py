@@ -4,9 +4,9 @@ import ast
 import json
 import subprocess
 import sys
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 PACKAGE = Path(__file__).parents[1] / "harness"
 SHARED = {
@@ -84,8 +84,7 @@ OUTSIDE = {
 """Libraries that a single package imports."""
 
 
-def modules() -> list[Path]:
-    return sorted(PACKAGE.rglob("*.py"))
+MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
 def parts_of(path: Path) -> tuple[str, ...]:
@@ -93,15 +92,35 @@ def parts_of(path: Path) -> tuple[str, ...]:
     return path.relative_to(PACKAGE).with_suffix("").parts
 
 
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    """All nodes of a module's syntax tree."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+@cache
 def imported_by(path: Path) -> set[str]:
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{path}: relative imports are not used here"
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return found
+
+
+def called(node: ast.Call) -> str:
+    """The dotted name of what a call calls, ``np.load``; empty for anything but names."""
+    names, function = list[str](), node.func
+    while isinstance(function, ast.Attribute):
+        names.append(function.attr)
+        function = function.value
+    return ".".join([function.id, *reversed(names)]) if isinstance(function, ast.Name) else ""
+
+
+def place(path: Path, node: ast.Call) -> str:
+    return f"{path.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node)}"
 
 
 def allowed_from(parts: tuple[str, ...]) -> set[tuple[str, ...]]:
@@ -118,41 +137,53 @@ def allowed_from(parts: tuple[str, ...]) -> set[tuple[str, ...]]:
     return shared | {("reid", name) for name in (inner, *METHOD[inner])}
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_room_imports_only_what_its_walls_allow(path: Path) -> None:
-    parts = parts_of(path)
-    if parts[0] in {"cli", "__main__", "__init__"}:
-        return
-    allowed = allowed_from(parts)
-    for name in imported_by(path):
-        top, *target = name.split(".")
-        if top == "harness" and target and is_ours(target[0]):
-            assert any(tuple(target[: len(place)]) == place for place in allowed), f"{path} imports {name}"
-
-
 def is_ours(name: str) -> bool:
     """Whether ``harness.name`` is a module or a package, and no name defined in ``harness/__init__.py``."""
     return (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_an_outside_system_is_imported_in_its_own_room_only(path: Path) -> None:
+def through_walls(path: Path) -> list[str]:
+    """The names that a module imports and may not."""
+    parts, found = parts_of(path), []
+    allowed = allowed_from(parts)
     for name in imported_by(path):
-        doors = OUTSIDE.get(name.split(".")[0])
-        assert doors is None or parts_of(path)[0] in doors, f"{path.relative_to(PACKAGE)} imports {name}"
+        top, *target = name.split(".")
+        ours = top == "harness" and target and is_ours(target[0])
+        if ours and not any(tuple(target[: len(place)]) == place for place in allowed):
+            found.append(f"{path.relative_to(PACKAGE)} imports {name}")
+    return found
+
+
+def test_a_room_imports_only_what_its_walls_allow() -> None:
+    inside = (path for path in MODULES if parts_of(path)[0] not in {"cli", "__main__", "__init__"})
+    assert [line for path in inside for line in through_walls(path)] == []
+
+
+def test_an_outside_system_is_imported_in_its_own_room_only() -> None:
+    found = []
+    for path in MODULES:
+        for name in imported_by(path):
+            doors = OUTSIDE.get(name.split(".")[0])
+            if doors is not None and parts_of(path)[0] not in doors:
+                found.append(f"{path.relative_to(PACKAGE)} imports {name}")
+    assert found == []
 
 
 READERS = {"Image.open", "np.load", "torch.load", "load_file", "safetensors.torch.load_file", "open"}
 """Functions that open the file that they are given."""
+NO_FILES = ("tracking.open()", "system.open(", "os.open(", "tarfile.open(fileobj=", "distribution.read_text(")
+"""Calls of such a name that read no file of a user's."""
+GUARDED = ("regular_file(", "io.BytesIO(", "Path('/proc/", "Path(f'/proc/")
+"""What a file that is read begins with if it is known to be one."""
 
 
 def unguarded(path: Path) -> list[str]:
     """Calls that read a file without having looked, by ``regular_file``, whether it is one."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         if not isinstance(node, ast.Call):
             continue
-        function = ast.unparse(node.func)
+        function = called(node)
         opened = node.args[0] if node.args and function in READERS else None
         if isinstance(node.func, ast.Attribute) and function not in READERS:
             mode = ast.unparse(node.args[0]) if node.args else "'r'"
@@ -160,38 +191,17 @@ def unguarded(path: Path) -> list[str]:
                 node.func.attr == "open" and not set(mode) & set("wxa") and "encoding" not in mode
             )
             opened = node.func.value if reads else None
-        if opened is not None and not ast.unparse(opened).startswith(
-            ("regular_file(", "io.BytesIO(", "Path('/proc/", "Path(f'/proc/")
-        ):
-            found.append(f"{path.relative_to(PACKAGE)}:{node.lineno}: {ast.unparse(node)}")
+        if opened is not None and not ast.unparse(opened).startswith(GUARDED):
+            found.append(place(path, node))
     return found
 
 
-NO_FILES = ("tracking.open()", "system.open(", "os.open(", "tarfile.open(fileobj=", "distribution.read_text(")
-"""Calls of such a name that read no file of a user's."""
+def test_no_file_is_read_before_it_is_known_to_be_a_regular_one() -> None:
+    calls = (call for path in MODULES for call in unguarded(path))
+    assert [call for call in calls if not any(name in call for name in NO_FILES)] == []
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_no_file_is_read_before_it_is_known_to_be_a_regular_one(path: Path) -> None:
-    assert not [call for call in unguarded(path) if not any(name in call for name in NO_FILES)]
-
-
-def loaded_after(code: str) -> set[str]:
-    """The top-level modules loaded once ``code`` has run in a fresh interpreter."""
-    script = f"import sys, json\n{code}\nprint('\\n' + json.dumps(sorted({{n.split('.')[0] for n in sys.modules}})))"
-    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    return set(json.loads(process.stdout.strip().splitlines()[-1]))
-
-
-HELP = """
-import runpy
-sys.argv = ["harness", *{words}, "--help"]
-try:
-    runpy.run_module("harness", run_name="__main__")
-except SystemExit as end:
-    assert end.code == 0
-"""
-
+HEAVY = {"torch", "mlflow", "pandas", "scipy", "matplotlib", "numpy", "timm", "numba", "optuna"}
 COMMANDS = [
     [],
     ["run"],
@@ -210,15 +220,42 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words) or "harness")
-def test_help_loads_nothing_heavy(words: list[str]) -> None:
-    heavy = {"torch", "mlflow", "pandas", "scipy", "matplotlib", "numpy", "timm", "numba", "optuna"}
-    assert not heavy & loaded_after(HELP.format(words=words))
+def loaded_after(statements: Iterable[str], watched: set[str]) -> dict[str, list[str]]:
+    """Which of the ``watched`` top-level modules were loaded after each statement, in one fresh interpreter.
+
+    Statements after which nothing of them was loaded are left out.
+    """
+    script = f"""
+import contextlib, io, json, sys
+found = {{}}
+for statement in {list(statements)!r}:
+    with contextlib.redirect_stdout(io.StringIO()):
+        exec(statement, {{"__name__": "__main__"}})
+    found[statement] = sorted({watched!r} & {{name.split(".")[0] for name in sys.modules}})
+print(json.dumps({{statement: names for statement, names in found.items() if names}}))
+"""
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    found: dict[str, list[str]] = json.loads(process.stdout)
+    return found
 
 
-@pytest.mark.parametrize("room", ["", *(f".{room}" for room in HARNESS), ".trainer", ".reid.trainer"])
-def test_the_harness_loads_without_torch_and_mlflow(room: str) -> None:
-    assert not {"torch", "mlflow"} & loaded_after(f"import harness{room}")
+HELP = """
+import runpy, sys
+sys.argv = ["harness", *{words}, "--help"]
+try:
+    runpy.run_module("harness", run_name="__main__")
+except SystemExit as end:
+    assert end.code == 0
+"""
+
+
+def test_help_loads_nothing_heavy() -> None:
+    assert loaded_after([HELP.format(words=words) for words in COMMANDS], HEAVY) == {}
+
+
+def test_the_harness_loads_without_torch_and_mlflow() -> None:
+    rooms = ["", *(f".{room}" for room in HARNESS), ".trainer", ".reid.trainer"]
+    assert loaded_after([f"import harness{room}" for room in rooms], {"torch", "mlflow"}) == {}
 
 
 FRONT_ENDS = {"cli", "display", "__main__"}
@@ -226,11 +263,7 @@ FRONT_ENDS = {"cli", "display", "__main__"}
 OF_THE_TERMINAL = {"print", "input", "exit", "sys.exit", "os.chdir"}
 
 
-def below_the_front_ends() -> list[Path]:
-    return [path for path in modules() if path.relative_to(PACKAGE).parts[0].removesuffix(".py") not in FRONT_ENDS]
-
-
-@pytest.mark.parametrize("path", below_the_front_ends(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_nothing_below_the_front_ends_uses_the_terminal_ends_the_process_or_changes_folder(path: Path) -> None:
-    calls = (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call))
-    assert [found for call in calls if (found := ast.unparse(call.func)) in OF_THE_TERMINAL] == []
+def test_nothing_below_the_front_ends_uses_the_terminal_ends_the_process_or_changes_folder() -> None:
+    below = (path for path in MODULES if parts_of(path)[0] not in FRONT_ENDS)
+    calls = ((path, node) for path in below for node in nodes(path) if isinstance(node, ast.Call))
+    assert [place(path, node) for path, node in calls if called(node) in OF_THE_TERMINAL] == []

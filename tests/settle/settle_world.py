@@ -1,9 +1,10 @@
 """Simulated tables for the tests of settling: rows whose true means are known, and Student's evidence of them."""
 
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtr  # the distribution function of Student's t, many times as fast as scipy.stats.t
 
 from harness.settle import Comparison, Evidence, Run
 
@@ -13,14 +14,12 @@ Scores = Mapping[str, Sequence[float]]
 
 def evidence(differences: Sequence[float], within: float | None = None) -> Evidence:
     """Student's two-sided test, and two one-sided ones against the margin, written out plainly."""
-    count, mean = len(differences), float(np.mean(differences))
-    error = float(np.std(differences, ddof=1)) / count**0.5
-    different = float(2 * student.sf(abs(mean) / error, count - 1))
+    count, mean = len(differences), statistics.fmean(differences)
+    error = statistics.stdev(differences, mean) / count**0.5
+    different = float(2 * stdtr(count - 1, -abs(mean) / error))
     equal = None
     if within is not None:
-        below = student.sf((within - mean) / error, count - 1)
-        above = student.sf((within + mean) / error, count - 1)
-        equal = float(max(below, above))
+        equal = float(max(stdtr(count - 1, (mean - within) / error), stdtr(count - 1, (-mean - within) / error)))
     return Evidence(count, mean, different, equal, needed=2 * count)
 
 

@@ -48,11 +48,11 @@ def test_a_sequential_p_value_is_the_smallest_so_far_over_its_share() -> None:
 
 @pytest.mark.parametrize("declared", [3, 4, 5, 10, 20])
 def test_looking_at_every_size_is_wrong_no_more_often_than_allowed(declared: int) -> None:
-    """200,000 ways of no difference to 2,000 seeds: Student's p-value at each look against its share."""
+    """100,000 ways of no difference to 2,000 seeds: Student's p-value at each look against its share."""
     sizes = np.array(look_sizes(declared, 2000))
     added = np.diff(sizes, prepend=0)
     generator = np.random.default_rng(0)
-    sums = generator.standard_normal((200_000, len(sizes))) * np.sqrt(added)
+    sums = generator.standard_normal((100_000, len(sizes))) * np.sqrt(added)
     inside = np.where(added > 1, 2 * generator.standard_gamma(np.maximum(added - 1, 1) / 2, sums.shape), 0.0)
     squares = (sums**2 / added + inside).cumsum(1)
     means = sums.cumsum(1) / sizes
