@@ -13,7 +13,7 @@ from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
-from math import lcm
+from math import gcd, lcm
 
 from harness.matrix.matrix import Claim
 from harness.plan.columns import TOGGLE, Columns, Level, Levels, Setting, change_name, columns_of, factors_of
@@ -169,21 +169,16 @@ def null_space(rows: Sequence[Columns]) -> tuple[Vector, ...]:
     if not rows:
         return ()
     width = len(factors_of(rows)) + 1
-    pivots: dict[int, list[Fraction]] = {}  # reduced rows by the column of their leading 1
+    pivots: dict[int, list[int]] = {}  # reduced rows by the column of their first entry
     for setting in dict.fromkeys(tuple(row.values()) for row in rows):
-        vector = [Fraction(1), *(Fraction(int(on)) for on in setting)]
+        vector = [1, *map(int, setting)]
         for column, pivot in pivots.items():
-            if vector[column]:
-                factor = vector[column]
-                vector = [value - factor * other for value, other in zip(vector, pivot, strict=True)]
+            vector = _eliminated(vector, pivot, column)
         column = next((index for index, value in enumerate(vector) if value), -1)
         if column < 0:
             continue
-        vector = [value / vector[column] for value in vector]
         for other, pivot in pivots.items():
-            if pivot[column]:
-                factor = pivot[column]
-                pivots[other] = [value - factor * new for value, new in zip(pivot, vector, strict=True)]
+            pivots[other] = _eliminated(pivot, vector, column)
         pivots[column] = vector
         if len(pivots) == width:
             return ()
@@ -192,10 +187,20 @@ def null_space(rows: Sequence[Columns]) -> tuple[Vector, ...]:
         relation = [Fraction(0)] * width
         relation[free] = Fraction(1)
         for column, pivot in pivots.items():
-            relation[column] = -pivot[free]
+            relation[column] = Fraction(-pivot[free], pivot[column])
         scale = lcm(*(value.denominator for value in relation))
         basis.append(tuple(value * scale for value in relation))
     return tuple(basis)
+
+
+def _eliminated(vector: list[int], pivot: list[int], column: int) -> list[int]:
+    """A multiple of ``vector`` minus one of ``pivot``, with 0 in ``column``, in lowest terms."""
+    if not vector[column]:
+        return vector
+    own, other = pivot[column], vector[column]
+    combined = [own * value - other * taken for value, taken in zip(vector, pivot, strict=True)]
+    common = gcd(*combined) or 1
+    return [value // common for value in combined]
 
 
 def _alias(vector: Vector, factors: Sequence[str]) -> Alias:
