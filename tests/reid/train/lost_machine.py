@@ -1,4 +1,4 @@
-"""A machine that is lost while it trains: ``lost_machine.py ADDRESS SCRATCH STAGE.json``.
+"""A machine that is lost while it trains: ``python -m lost_machine ADDRESS SCRATCH STAGE.json``.
 
 It kills itself with SIGKILL as soon as a checkpoint of its stage lies in the shared store.
 """

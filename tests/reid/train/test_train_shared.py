@@ -3,12 +3,11 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import warm
 from lost_machine import DEADLINE_S, PATIENCE_S
 
 from harness.execute import Event, SharedStore, Store, run_stage
@@ -30,10 +29,8 @@ def test_a_stage_killed_on_one_machine_ends_on_another_with_the_same_bits(
         "context": {**context, "checkpoint_minutes": 0.0},  # a checkpoint after every reading
     }
     (tmp_path / "stage.json").write_text(json.dumps(described))
-    script = Path(__file__).parent / "lost_machine.py"
-    words = [sys.executable, script, s3_bucket, tmp_path / "a", tmp_path / "stage.json"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    lost = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=900)
+    words = ["lost_machine", s3_bucket, str(tmp_path / "a"), str(tmp_path / "stage.json")]
+    lost = warm.run(words, Path(__file__).parent, os.environ, timeout_s=900)
     assert lost.returncode == -signal.SIGKILL, lost.stdout + lost.stderr
 
     folder = f"stages/{stage.fingerprint[:2]}/{stage.fingerprint}"
