@@ -35,7 +35,7 @@ def with_offset(case, spread):
 @pytest.mark.parametrize("spread", [1.0, 0.003, 0.001, 0.0001])
 @pytest.mark.parametrize("device", ["cpu", TORCH_ON_CPU])
 def test_a_large_common_offset_costs_no_digits(spread, metric, device):
-    for seed in range(3):
+    for seed in range(2):
         query, ids, cameras, gallery, gallery_ids, gallery_cameras = case = with_offset(people(seed), spread)
         left, right = ORACLES[metric](query), ORACLES[metric](gallery)
         distances = k_reciprocal_distances(query, gallery, metric=metric, device=device)
