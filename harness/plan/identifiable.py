@@ -20,6 +20,9 @@ from harness.plan.columns import TOGGLE, Columns, Level, Levels, Setting, change
 
 Vector = tuple[Fraction, ...]
 
+MOST_LEVELS = 10
+"""Most levels of which every two are compared (45 pairs); more are each compared with the first alone."""
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -101,6 +104,8 @@ def matched_pairs(
 ) -> tuple[Pair, ...]:
     """Pairs of rows that differ in one factor alone, by factor in declared order; of levels, each pair of them.
 
+    A level of a factor of more than ``MOST_LEVELS`` makes a pair with the first level alone that the rows have.
+
     Args:
         rows: Every row's setting of all factors, by id.
         levels: The levels of the factors that are not just on or off, the default first.
@@ -121,6 +126,8 @@ def matched_pairs(
             for lower in own[: own.index(level)]:
                 off = by_setting.get((at_level(chosen, position, lower), alike), [])
                 pairs.extend(Pair(factor, *ids, level, lower) for ids in product(on, off))
+                if off and len(own) > MOST_LEVELS:
+                    break
     return tuple(pairs)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from harness.plan.budgets import StageBudget, also_differs, declared_budgets
 from harness.plan.columns import columns_of
-from harness.plan.identifiable import aliased_effects
+from harness.plan.identifiable import MOST_LEVELS, aliased_effects
 from harness.report.basis import Basis
 from harness.report.effects import (
     Block,
@@ -73,6 +73,8 @@ class Insight:
     """Effects that cannot be separated."""
     suggestions: tuple[tuple[str, ...], ...]
     """Rows to add, by the factors that are on in them, the most informative first."""
+    against_first: tuple[str, ...] = ()
+    """Factors of so many levels that each is compared with the first alone."""
 
 
 def gain_insight(declaration: Mapping[str, Any], measurements: Measurements, metrics: Sequence[str]) -> Insight:
@@ -116,6 +118,7 @@ def gain_insight(declaration: Mapping[str, Any], measurements: Measurements, met
         ),
         open=tuple(alias.reason for group in columns for alias in aliased_effects(list(group.values()))),
         suggestions=tuple(tuple(row) for row in declaration.get("rows_to_add", ())),
+        against_first=tuple(factor for factor, own in levels.items() if len(own) > MOST_LEVELS),
     )
 
 

@@ -61,6 +61,9 @@ def _pairs(report: TableReport) -> list[str]:
         f"{gains_in(report.metrics)}, positive is better; p (Holm), corrected for all these pairs, and what follows "
         f"are those of {first.title}."
     )
+    if report.insight.against_first:
+        names = escaped(", ".join(report.insight.against_first))
+        text += f" Of the many levels of {names}, each is compared with the first alone."
     if any(line[-2] for line in lines):
         text += f" Seeds needed, where p is above 0.05: {NEEDED}"
     text += " " + _intervals_over(gain.basis for line in report.insight.pairs for gain in line.gains.values())

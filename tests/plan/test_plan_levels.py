@@ -67,6 +67,17 @@ def test_an_effect_is_estimable_exactly_if_its_unit_vector_lies_in_the_row_space
     assert list(main_effects(columns)) == expected
 
 
+def test_of_more_than_ten_levels_each_is_compared_with_the_first_that_the_rows_have() -> None:
+    many = tuple(f"v{number}" for number in range(11))
+    for own, expected in (
+        (many[:10], [(later, sooner) for later in range(1, 10) for sooner in range(1, later)]),
+        (many, [(later, 1) for later in range(2, 11)]),
+    ):
+        rows = {str(number): {"Value": level} for number, level in enumerate(own) if number}  # none has the default
+        found = matched_pairs(rows, {"Value": own})
+        assert [(int(pair.on), int(pair.off)) for pair in found] == expected
+
+
 def _rank(design: np.ndarray, unit: np.ndarray) -> int:
     return int(np.linalg.matrix_rank(np.vstack([design, unit])))
 
