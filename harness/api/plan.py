@@ -44,7 +44,7 @@ def describe_plan(
     Returns:
         ``rows`` with their runs and costs, ``stages``, ``sharing``, ``refused``, ``estimates`` by device,
         ``version_differences`` of cached stages, and what the rows identify (``identified``). A stage that was
-        interrupted has ``goes_on_at`` (step and epoch), and only what is left of it counts.
+        interrupted has ``resumes_at`` (step and epoch), and only what is left of it counts.
     """
     plan, matrix = prepared.plan, prepared.matrix
     answer = plan_to_json(plan, matrix)
@@ -121,7 +121,7 @@ def _add_progress(answer: dict[str, Any], prepared: Prepared) -> dict[str, float
     interrupted = {} if prepared.plan.assumed else interrupted_stages(prepared.store, prepared.plan.to_run)
     for stage in answer["stages"]:
         place = interrupted.get(stage["fingerprint"])
-        stage["goes_on_at"] = None if place is None else {"step": place.step, "epoch": place.epoch}
+        stage["resumes_at"] = None if place is None else {"step": place.step, "epoch": place.epoch}
         if place is not None:
             answer["sharing"]["epochs_to_run"] -= place.fraction * stage["epochs"]
     return {fingerprint: place.fraction for fingerprint, place in interrupted.items()}

@@ -71,12 +71,12 @@ def _stages_table(answer: Answer) -> "Table":
 def _state(stage: Mapping[str, Any]) -> str:
     """Returns the state of a stage, or where it resumes.
 
-    >>> _state({"state": "to run", "epochs": 5, "goes_on_at": {"step": 40, "epoch": 1.25}})
+    >>> _state({"state": "to run", "epochs": 5, "resumes_at": {"step": 40, "epoch": 1.25}})
     'resumes at epoch 1.2 of 5'
-    >>> _state({"state": "to run", "epochs": 0, "goes_on_at": {"step": 40, "epoch": 40.0}})
+    >>> _state({"state": "to run", "epochs": 0, "resumes_at": {"step": 40, "epoch": 40.0}})
     'resumes after step 40'
     """
-    place = stage["goes_on_at"]
+    place = stage["resumes_at"]
     if place is None:
         return str(stage["state"])
     if not stage["epochs"]:

@@ -191,7 +191,7 @@ def _insight(insight: Insight) -> dict[str, Any]:
             }
             for line in insight.games
         ],
-        "cannot_be_told_apart": list(insight.open),
+        "not_identifiable": list(insight.open),
         "rows_to_add": [list(row) for row in insight.suggestions],
     }
 

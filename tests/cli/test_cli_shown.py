@@ -17,7 +17,7 @@ def test_the_examples_of_the_docstrings_hold(module: Any) -> None:
 
 def plan_of(rows: int) -> dict[str, Any]:
     """A plan of rows whose names would be markup to a terminal's library, each with a stage under two seeds."""
-    stage = {"kind": "train", "name": "classify", "epochs": 2, "amount": 40, "state": "to run", "goes_on_at": None}
+    stage = {"kind": "train", "name": "classify", "epochs": 2, "amount": 40, "state": "to run", "resumes_at": None}
     costs = {"parameters": 482_000, "multiply_adds": 8_120_000}
     runs = [{"seed": 0}, {"seed": 1}]
     return {

@@ -136,11 +136,11 @@ def test_a_first_run_killed_in_each_of_its_phases_ends_as_if_never_killed(make_b
 def assert_plan_says_where_it_goes_on(place: Path) -> None:
     """The plan counts only what is left of an interrupted stage."""
     plan = answer(run_harness(place, "plan", "tiny.yaml", *DEMO, "--json"))
-    begun = [stage for stage in plan["stages"] if stage["goes_on_at"]]
+    begun = [stage for stage in plan["stages"] if stage["resumes_at"]]
     assert begun
-    assert all(0 < stage["goes_on_at"]["epoch"] <= stage["epochs"] for stage in begun)
+    assert all(0 < stage["resumes_at"]["epoch"] <= stage["epochs"] for stage in begun)
     to_run = [stage for stage in plan["stages"] if stage["state"] == "to run"]
-    done = sum(stage["goes_on_at"]["epoch"] for stage in begun)
+    done = sum(stage["resumes_at"]["epoch"] for stage in begun)
     assert plan["sharing"]["epochs_to_run"] == pytest.approx(sum(stage["epochs"] for stage in to_run) - done)
 
 
