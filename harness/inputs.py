@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a trainer reads besides its settings, identified by content rather than by path."""
+    """An input of a trainer besides its settings, identified by content rather than by path."""
 
     name: str = ""
     """The data set's display name; empty for a trainer that reads none."""
@@ -22,7 +22,7 @@ class Inputs:
     made: str = ""
     """Describes synthetic data ("synthetic, 300 identities, seed 0"); empty for real data."""
     notes: tuple[str, ...] = ()
-    """What a reader of the results should know about the data."""
+    """Notes on the data for readers of the results."""
     assumed: bool = False
     """Whether nothing was read: sizes are a release's, contents unknown. Such inputs can be planned with, never run."""
     sets: tuple["Inputs", ...] = ()

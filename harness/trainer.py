@@ -51,7 +51,7 @@ class StageSpec:
     """One stage of a run, as its trainer declares it. Its parent is the stage before it in the chain."""
 
     kind: str
-    """What the stage does, such as ``train`` or ``evaluate``."""
+    """The kind of work, such as ``train`` or ``evaluate``."""
     name: str
     """Display name: the recipe's name for the stage."""
     settings: Mapping[str, Any]
@@ -70,7 +70,7 @@ class StageSpec:
     memory_advice: str = ""
     """Advice for a user when memory runs out: which setting to lower."""
     budget: Mapping[str, Any] = field(default_factory=dict)
-    """What a fair comparison of two rows keeps equal besides ``epochs``, by display name (steps, sampler).
+    """Properties that a fair comparison of two rows keeps equal besides ``epochs``, by display name (steps, sampler).
 
     Not part of the fingerprint. Plans and reports mention with an effect or a claim in what its rows differ.
     """
@@ -96,7 +96,7 @@ class Task:
     parent_folder: Path | None
     """The folder of the finished parent; None for the first stage of a chain."""
     context: Mapping[str, Any]
-    """What cannot change the result, and is in no fingerprint: device, threads, paths of inputs."""
+    """Values that cannot change the result and are in no fingerprint: device, threads, paths of inputs."""
     prefix_folder: Path | None = None
     """The folder of a finished stage that trained the first epochs of this one, if there is one."""
 

@@ -1,4 +1,4 @@
-"""What a trainer may declare besides its settings, metrics and stages; everything here has a default.
+"""Optional declarations of a trainer besides its settings, metrics and stages; everything here has a default.
 
 Override what your trainer has: data of its own, held-out data for searches, matched controls, costs that are known
 without training, a way to load what was trained.

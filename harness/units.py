@@ -30,11 +30,11 @@ class Units:
     groups: NDArray[Any]
     """(U,) integers or text: units of one group are sampled together."""
     unit: str = "units"
-    """What a unit is called, in the plural ("queries")."""
+    """The name of the units, in the plural ("queries")."""
     group: str = "units"
-    """What a group is called, in the plural ("identities")."""
+    """The name of the groups, in the plural ("identities")."""
     source: str = ""
-    """What identifies the data that units are of; empty where a trainer does not say."""
+    """The identity of the units' data; empty if a trainer does not say."""
 
 
 def one_source(first: str, second: str) -> bool:

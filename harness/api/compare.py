@@ -1,4 +1,4 @@
-"""What ``compare`` does: find the two sides in the tracker, what differs in their code, and the images to show."""
+"""Compares two rows, versions or runs: finds both sides in the tracker, their code, images to show."""
 
 import re
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What ``data check`` does: read data sets whole, those of a table or one by name, and draw their contact sheets."""
+"""Checks data sets, those of a table or one by name: reads them whole and draws their contact sheets."""
 
 from functools import partial
 from pathlib import Path

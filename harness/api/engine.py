@@ -1,4 +1,4 @@
-"""What carries out the stages, as the options name it: this machine's processes, a Ray cluster, or this process."""
+"""Chooses the executor that the options name: this machine's processes, a Ray cluster, or this process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ class Engine:
     """Of a Ray cluster."""
     stage_cpus: int | None = None
     stage_gpus: float | None = None
-    """What one stage asks of a Ray node."""
+    """The resources that one stage requests from a Ray node."""
 
     def __post_init__(self) -> None:
         for_ray = {"--address": self.address, "--stage-cpus": self.stage_cpus, "--stage-gpus": self.stage_gpus}

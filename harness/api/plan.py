@@ -1,4 +1,4 @@
-"""What ``plan`` does: describe, as plain data, what a run would do and which effects its rows identify."""
+"""Describes, as plain data, what a run would do and which effects its rows identify."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any

@@ -26,7 +26,7 @@ class Prepared:
     """A table, ready to run."""
 
     matrix: Matrix
-    """What is to run: the rows and seeds that were asked for."""
+    """The requested rows and seeds."""
     whole: Matrix
     """The same table with all its rows and its own seeds."""
     plan: Plan

@@ -18,7 +18,7 @@ _SENSITIVITY = "-sensitivity"
 
 @dataclass(frozen=True)
 class Removal:
-    """What goes with a table."""
+    """The runs, stages and files that are removed with a table."""
 
     runs: Sequence[str]
     """Their ids in the tracker."""

@@ -1,4 +1,4 @@
-"""What ``report`` does: build the reports of tables from the tracker's runs, and write them with their figures."""
+"""Builds the reports of tables from the tracker's runs, and writes them with their figures."""
 
 import gc
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What a run of a table does: execute its plan, keep the tracker informed, write the report."""
+"""Runs a table: executes its plan, logs to the tracker, writes the report."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class TableRun:
     outcomes: "Mapping[str, Outcome]"
     """By fingerprint of the stage."""
     undelivered: str
-    """What the tracker still lacks, as a sentence; empty if nothing."""
+    """A sentence on results that the tracker still lacks; empty if none."""
     report: "TableReport | None"
     """None while the tracker does not answer."""
     written: Sequence[Path]
@@ -53,7 +53,7 @@ class TableRun:
 
     @property
     def notes(self) -> list[str]:
-        """What stages reported of their data, each sentence once."""
+        """Notes of stages on their data, each once."""
         results = (outcome.result for outcome in self.outcomes.values() if outcome.result)
         return list(dict.fromkeys(note for result in results for note in result.get("notes", ())))
 

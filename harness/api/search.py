@@ -1,4 +1,4 @@
-"""What a search does: carry its studies on, keep the outcome, inform the tracker, write the report."""
+"""Runs a search: continues its studies, saves the outcome, logs to the tracker, writes the report."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a search would train, before it does: the trials that its budget leaves, and what confirms the chosen values.
+"""Estimates what a search would train: the trials left in its budget, and the runs that confirm the chosen values.
 
 The points of a sampler that learns are not known beforehand: as many are drawn at random, which share stages as those
 will. Nothing is counted off for pruning.

@@ -1,4 +1,4 @@
-"""What ``sensitivity`` does: the rows that claims need, trained again under each alternative of each assumption.
+"""Trains the rows that claims need again under each alternative of each assumption.
 
 All variations are one plan, so that what they share with the table and with each other is trained once. Their runs stay
 in the store: they are answers to "what if", and a table's own runs keep their place; the page is kept with the table's.
@@ -44,7 +44,7 @@ class Varied:
 
     @property
     def mark(self) -> str:
-        """What distinguishes its rows from those of the table."""
+        """The suffix that distinguishes its rows from those of the table."""
         return f" [{self.key.rpartition('.')[2]}={self.value}]" if self.key else ""
 
 
@@ -56,7 +56,7 @@ class PreparedSensitivity:
     base: Varied
     variations: tuple[Varied, ...]
     formats: Sequence[str]
-    """What is written of the page."""
+    """The formats to write the page in."""
     whole: bool
     """Whether these are all claims that compare rows, under all assumptions: what a table's heading may speak of."""
 

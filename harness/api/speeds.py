@@ -1,4 +1,4 @@
-"""What a store knows of devices' speeds: from finished stages, and from probes made on request and kept beside them."""
+"""Speeds of devices that a store knows: from finished stages, and from probes on request, saved beside them."""
 
 import json
 import tempfile

@@ -47,7 +47,7 @@ class PreparedSearch:
 
     @property
     def label(self) -> str:
-        """What the store remembers the study's stages by."""
+        """The name under which the store remembers the study's stages."""
         return label_of(f"study {self.search.name}", self.matrix.profile, self.matrix.dataset)
 
     @property

@@ -1,4 +1,4 @@
-"""What the tracker and the store hold of tables: their names, their rows and state, and the disk that they take."""
+"""Lists the tables in the tracker and the store: names, rows, state, and disk space."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any

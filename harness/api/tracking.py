@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OUTBOX = "outbox"
 """The folder of a store's own folder in which records wait for the tracker."""
 ABSENT = "none"
-"""What a parameter reads that a row has not, while another row of its table has it."""
+"""The value of a parameter that a row lacks and another row of its table has."""
 
 
 class TableTracking:

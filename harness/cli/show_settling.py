@@ -1,4 +1,4 @@
-"""What settling a table will take, on the terminal: the readable form of ``settle`` in ``plan --settle --json``."""
+"""Prints the expected cost of settling a table: the readable form of ``settle`` in ``plan --settle --json``."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

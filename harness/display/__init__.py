@@ -1,1 +1,1 @@
-"""What people see, in a terminal as in a notebook: consoles, progress, tables. Uses rich; decides nothing."""
+"""Output for people, in a terminal or a notebook: consoles, progress, tables. Uses rich; decides nothing."""

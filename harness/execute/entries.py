@@ -1,4 +1,4 @@
-"""What a store lists: its stages, and what a garbage collection deletes."""
+"""Listings of a store: its stages, and the entries that a garbage collection deletes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Entry:
     """None unless the entry is complete."""
     result: Mapping[str, Any] | None
     damage: str
-    """What is wrong with an entry that was complete once; empty for a complete and for an unfinished one."""
+    """The fault of an entry that was complete once; empty for a complete and for an unfinished one."""
     size_bytes: int
     tables: tuple[str, ...]
     """The tables that use it."""

@@ -31,11 +31,11 @@ Ref = Any
 
 @dataclass(frozen=True)
 class Order:
-    """What all tasks of a call have in common."""
+    """The values that all tasks of a call share."""
 
     needs: Needs
     here: Found
-    """What this machine has."""
+    """The properties of this machine."""
     work: str
     context: Mapping[str, Any]
 

@@ -21,7 +21,7 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class Needs:
-    """What the stages of a call need on every node."""
+    """The requirements of a call's stages on every node."""
 
     store: Store
     token: Path | None
@@ -39,14 +39,14 @@ def code_behind(work: str, stages: Iterable[Stage]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Found:
-    """What a machine has of the needs."""
+    """The requirements that a machine meets."""
 
     digest: str
     """Of the code; empty if some of it is missing (see ``lacks``)."""
     versions: Mapping[str, str]
     """Of Python and the libraries that the code imports; empty if some of the code is missing."""
     lacks: tuple[str, ...]
-    """What is missing; each continues a sentence that starts with the machine's name."""
+    """Unmet requirements; each continues a sentence that starts with the machine's name."""
 
 
 def check_node(needs: Needs) -> Found:

@@ -14,7 +14,7 @@ returning them to the system in between costs a small network on a CPU a fifth o
 
 @dataclass(frozen=True)
 class Slot:
-    """What one worker may use."""
+    """The device and threads that one worker may use."""
 
     device: str = "cpu"
     """As torch names it: ``cpu``, ``cuda:0``."""

@@ -1,4 +1,4 @@
-"""What a person says of runs that exist already: how their metrics read, and what is claimed of their rows.
+"""Metrics and claims that a user declares for existing runs.
 
 A file of it holds ``claims:`` and ``metrics:`` as table and recipe files do, and nothing else. Owns reading it, from a
 file or from Python, and the short form of a metric on the command line. Refuses to look at results.
@@ -20,7 +20,7 @@ from harness.trainer import Metric
 from harness.trainers import metric_from
 
 _MODES = {"lower": ("better", "lower"), "higher": ("better", "higher"), "percent": ("unit", "percent")}
-"""What may follow a metric on the command line: ``val_loss:lower``, ``accuracy:percent``."""
+"""Suffixes of a metric on the command line: ``val_loss:lower``, ``accuracy:percent``."""
 
 
 class BesideSpec(Declared):
@@ -32,7 +32,7 @@ class BesideSpec(Declared):
 
 
 class Beside:
-    """What is said of runs that exist already, read and checked as far as that goes without them."""
+    """The declaration for existing runs, read and checked as far as is possible without them."""
 
     def __init__(self, document: Document) -> None:
         self._document = document

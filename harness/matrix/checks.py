@@ -1,4 +1,4 @@
-"""What is checked of rows whose recipes are resolved: against each other, and against what the table names."""
+"""Checks of resolved rows: against each other, and against the names in the table."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -19,7 +19,7 @@ class Factor:
     name: str
     description: str
     patches: Mapping[Level, tuple[Setting, ...]]
-    """What each level lays over the recipe, the default first."""
+    """The patch of each level, the default first."""
     requires: tuple[str, ...]
     excludes: tuple[str, ...]
     apply: str | None

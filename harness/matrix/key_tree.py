@@ -15,16 +15,16 @@ from harness.matrix.source import describe
 
 @dataclass(frozen=True)
 class Node:
-    """What one key may hold."""
+    """A key of the schema and the values that it accepts."""
 
     fields: Mapping[str, "Node"] | None = None
     """The keys of a model; of several models when a ``kind`` chooses among them."""
     entries: "Node | None" = None
-    """What each entry of a mapping with free names holds."""
+    """The type of each entry of a mapping with free names."""
     kinds: Mapping[str, "Node"] | None = None
     """The models by ``kind``, where a kind chooses; pydantic then names the kind in an error's location."""
     items: "Node | None" = None
-    """What each item of a list holds."""
+    """The type of each item of a list."""
     or_value: bool = False
     """Whether a single value or a list may replace the mapping; pydantic's error locations then contain a tag."""
     is_any_scalar: bool = False

@@ -1,4 +1,4 @@
-"""What a declaration says once it is read, checked and expanded: plain frozen data for the rooms downstream."""
+"""A declaration that was read, checked and expanded: plain frozen data for the rooms downstream."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,9 +38,9 @@ class Row:
     label: str = ""
     """A name for people, where the id alone is not clear ("Ours + re-rank")."""
     note: str = ""
-    """What a reader of the table should know of this row ("ticks inferred")."""
+    """A note on this row for readers of the table ("ticks inferred")."""
     set: Mapping[str, Any] = field(default_factory=dict)
-    """What the row changes beside its factors, by dotted key."""
+    """Settings that the row changes besides its factors, by dotted key."""
     control: bool = False
     """Whether it was added as a control: part of no effect of a factor."""
 
@@ -88,7 +88,7 @@ class Claim:
     within: float | None = None
     """A difference smaller than this is practically none; in the unit that tables print, as ``by`` is."""
     note: str = ""
-    """What a reader of the claim should know ("the scan reads 'setting(6) and 4(8)'")."""
+    """A note for readers of the claim ("the scan reads 'setting(6) and 4(8)'")."""
 
 
 @dataclass(frozen=True)
@@ -146,4 +146,4 @@ class Matrix:
     controls: tuple[Control, ...] = ()
     """Of the claims whose rows are trained unequally, where the table asks for them."""
     settle: Settle = field(default_factory=Settle)
-    """What ``--settle`` is about."""
+    """The comparisons and limits of ``--settle``."""

@@ -1,4 +1,4 @@
-"""What a declaration may call things, so that people can distinguish, type and list them.
+"""Rules for names in a declaration, so that people can distinguish, type and list them.
 
 Any printable text: what outside systems make of it is ``harness.names``'s business.
 """

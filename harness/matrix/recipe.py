@@ -45,7 +45,7 @@ class AssumptionSource:
     key: str
     reason: str
     here: str = ""
-    """What the code does, for a choice that is no setting."""
+    """What the code does, for a choice that is not a setting."""
     alternatives: tuple[Setting, ...] = ()
     """Other values of the setting."""
 

@@ -51,7 +51,7 @@ class Resolver:
     """The trainer's settings."""
     factors: Mapping[str, Factor]
     settings: tuple[Setting, ...]
-    """What every row starts from: recipe, profile, the table's ``set``."""
+    """The base of every row: recipe, profile, the table's ``set``."""
     overrides: tuple[Setting, ...]
     """``--set``, laid last."""
     studies: Studies

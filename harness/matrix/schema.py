@@ -1,4 +1,4 @@
-"""What a table file and a recipe file may say, typed and strict. The settings of a recipe are its trainer's own.
+"""The schema of table files and recipe files, typed and strict. The settings of a recipe are its trainer's own.
 
 A recipe file holds the trainer's settings (all of them, or those that differ from the one that it ``extends``) beside
 the keys of ``RecipeHeader``; a table file holds the keys of ``TableSpec``.
@@ -155,7 +155,7 @@ Assumptions = dict[str, Annotated[AssumptionSpec, BeforeValidator(_assumption)]]
 
 
 class RecipeHeader(Declared):
-    """What a recipe file says besides the trainer's settings."""
+    """The keys of a recipe file besides the trainer's settings."""
 
     extends: str | None = None
     """Another recipe file, relative to this one. Values, profiles and assumptions are laid over its own one by one;
@@ -177,11 +177,11 @@ class RecipeHeader(Declared):
     factors: dict[str, FactorSpec] = {}
     profiles: dict[str, ProfileSpec] = {}
     assumptions: Assumptions = {}
-    """What the paper does not give, and why it is what it is."""
+    """A value that the paper does not give, and the reason for the choice."""
 
 
 class RowProfileSpec(Declared):
-    """What a profile changes in one row."""
+    """The changes of a profile to one row."""
 
     set: dict[str, Any] = {}
 
@@ -254,11 +254,11 @@ class ClaimSpec(Declared):
     within: Annotated[float, Field(gt=0.0)] | None = None
     """A smaller difference is practically none."""
     note: str = ""
-    """What a reader of the claim should know."""
+    """A note for readers of the claim."""
 
 
 class SettleSpec(Declared):
-    """What ``--settle`` is about: by default all claims, or all matched pairs where there are no claims."""
+    """The comparisons of ``--settle``: by default all claims, or all matched pairs where there are no claims."""
 
     claims: Annotated[Any, AfterValidator(_chosen_claims)] = None
     """``all``, ``none``, or the texts of some."""
@@ -270,7 +270,7 @@ class SettleSpec(Declared):
 
 
 class TableProfileSpec(Declared):
-    """What a profile changes in this table."""
+    """The changes of a profile to this table."""
 
     seeds: Seeds | None = None
     set: dict[str, Any] = {}

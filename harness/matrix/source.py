@@ -24,7 +24,7 @@ MAX_DEPTH = 40
 MAX_VALUES = 200_000
 
 _UNPRINTABLE = re.compile(r"[^\n\t\x20-\x7E\xA0-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
-"""What no text may hold: control characters but the tabulator and the end of a line, and halves of characters."""
+"""Characters that no text may hold: control characters but the tabulator and line ends, and halves of characters."""
 
 Key = tuple[str | int, ...]
 """The place of a value in a document: the keys and list indices that lead to it."""

@@ -31,7 +31,7 @@ class Studies:
     searched: Mapping[str, Any] = field(default_factory=dict)
     """Placeholders by dotted key for values that are about to be searched; they are used instead of a study's."""
     taken: dict[str, str] = field(default_factory=dict)
-    """What was taken from each study, for people, by the study's name."""
+    """The values taken from each study, formatted for people, by the study's name."""
 
     def fill(self, values: Any, row: str, locate: Callable[[Key], str]) -> Any:
         """A recipe's values with every ``{from: STUDY}`` replaced by the best value that the study found.

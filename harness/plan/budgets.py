@@ -1,4 +1,4 @@
-"""What two rows' trainings differ in besides what is compared: stages, epochs, steps, samplers.
+"""Differences of two rows' trainings besides the factor compared: stages, epochs, steps, samplers.
 
 A comparison is fair if both rows were trained alike. Rows may differ in their training because a factor adds a stage
 (a loss with a stage of its own): then its effect holds more epochs and another sampler as well as the loss. Pure
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class StageBudget:
-    """What one stage of a row trains, as a reader compares it."""
+    """The training budget of one stage of a row."""
 
     name: str
     epochs: int = 0

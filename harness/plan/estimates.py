@@ -1,4 +1,4 @@
-"""What the stages that must run will cost: measured speeds, and sums over a plan.
+"""Estimates the cost of the stages that must run: measured speeds, and sums over a plan.
 
 Owns which stages cost alike and the arithmetic of estimates. Refuses measuring: speeds come from the results of
 finished stages, and from probes that somebody else carried out.
@@ -59,7 +59,7 @@ def unmeasured(plan: Plan, speeds: Speeds, device: str) -> tuple[Stage, ...]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What the stages that must run will cost on one kind of device."""
+    """The estimated cost of the stages that must run on one kind of device."""
 
     device: str
     device_seconds: float

@@ -87,7 +87,7 @@ def code_of(plan: Plan) -> str:
 
 @dataclass(frozen=True)
 class Sharing:
-    """What planning saves against training every run from nothing."""
+    """The savings of planning against training every run from scratch."""
 
     stages: int
     """Stages that the plan holds, each once."""

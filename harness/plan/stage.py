@@ -30,13 +30,13 @@ class Stage:
     amount: int = 1
     """Units of work; see ``StageSpec``."""
     alike: Mapping[str, Any] = field(default_factory=dict)
-    """What a unit of work costs; see ``StageSpec``."""
+    """The cost of a unit of work; see ``StageSpec``."""
     code: tuple[str, ...] = ()
     """References to the code whose digest is in ``settings``."""
     memory_advice: str = ""
     """Which setting to lower when memory runs out."""
     budget: Mapping[str, Any] = field(default_factory=dict)
-    """What a fair comparison keeps alike; see ``StageSpec``."""
+    """Properties that a fair comparison keeps equal; see ``StageSpec``."""
 
     @classmethod
     def of(cls, spec: StageSpec, code_digest: str, parent: str | None) -> "Stage":
@@ -96,7 +96,7 @@ class Plan:
 
     @property
     def to_execute(self) -> tuple[Stage, ...]:
-        """What an executor gets: the stages that must run, their cached parents, and all evaluations."""
+        """The stages for an executor: those that must run, their cached parents, and all evaluations."""
         wanted = {stage.fingerprint for stage in self.to_run}
         wanted |= {stage.parent for stage in self.to_run if stage.parent is not None}
         wanted |= {run.evaluation for run in self.runs}

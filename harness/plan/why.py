@@ -43,7 +43,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Known:
-    """What the digests in stages' settings were computed from."""
+    """The sources of the digests in stages' settings."""
 
     code: Mapping[str, CodeParts] = field(default_factory=dict)
     """By digest of the code."""

@@ -3,7 +3,7 @@
 WEIGHTS = "weights.safetensors"
 """A training stage's weights."""
 LOSSES = "losses.safetensors"
-"""What a training stage's losses keep for each training identity; there only if one of them does."""
+"""State of a training stage's losses for each training identity; written only if one of them has any."""
 STATE = "state"
 """The folder with the last checkpoint of a training that stopped before the end of its schedule."""
 PER_QUERY = "per_query.npz"

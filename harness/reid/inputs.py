@@ -34,7 +34,7 @@ class MadeSpec(Spec):
 
     @property
     def description(self) -> str:
-        """What was made, for people."""
+        """A description of the rendered set, for people."""
         kind = "classes" if self.layout == "cifar100" else "identities"
         return f"synthetic, {self.identities} {kind}, seed {self.seed}"
 
@@ -109,7 +109,7 @@ def find_sets(sets: Mapping[str, Named], candidates: Sequence[Path], named: Mapp
 
 
 def released_inputs(sets: Mapping[str, Named]) -> Inputs | None:
-    """What is known of data sets from their releases; None if one is unknown."""
+    """Facts about released data sets; None if one is unknown."""
     parts = []
     for name, dataset in sets.items():
         counts = release_counts(dataset)

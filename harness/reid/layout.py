@@ -120,7 +120,7 @@ class LayoutSpec(Spec):
     """A data set of one's own: where its images are and what their names say."""
 
     name: str
-    """What reports call it; also the name of its folder where ``--data`` is one that holds several sets."""
+    """Its name in reports; also the name of its folder where ``--data`` is one that holds several sets."""
     folders: Texts = []
     """Further names of its folder."""
     task: Literal["reid", "classification"] = "reid"
@@ -210,7 +210,7 @@ Named = str | LayoutSpec | Mapping[str, Any]
 
 
 def name_of(dataset: Named) -> str:
-    """What a data set is called."""
+    """The name of a data set."""
     if isinstance(dataset, str):
         return dataset
     return dataset.name if isinstance(dataset, LayoutSpec) else str(dataset.get("name", "a layout"))

@@ -82,7 +82,7 @@ class OptimizerSpec(Spec):
         return {name: value for name, value in given.items() if value is not None}
 
     def settings(self) -> dict[str, Any]:
-        """What decides a result: options that the optimiser reads and that are given."""
+        """The given options that the optimiser reads, which decide a result."""
         unread = {
             "lr_from_scratch",
             *["momentum"] * ("momentum" not in OPTIMIZERS[self.kind]),
@@ -111,7 +111,7 @@ class ScheduleSpec(Spec):
     """One of ``SCHEDULES``."""
     every: PositiveInt = 50
     factor: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
-    """What ``step`` and ``multistep`` multiply by."""
+    """The factor of ``step`` and ``multistep``."""
     warmup_epochs: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     """The rate rises linearly over these epochs, whatever follows (not before ``one_cycle``, which rises itself)."""
     per: Literal["epoch", "step"] | None = None
@@ -150,7 +150,7 @@ class ScheduleSpec(Spec):
         return self.kind == "one_cycle" if self.per is None else self.per == "step"
 
     def settings(self) -> dict[str, Any]:
-        """What decides a result: options that the schedule reads and that are given."""
+        """The given options that the schedule reads, which decide a result."""
         read = SCHEDULES[self.kind]
         unread = {name for name in ("every", "factor") if name not in read}
         unread |= {name for name in ("per", *_SHAPES) if getattr(self, name) is None}

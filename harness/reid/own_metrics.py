@@ -16,7 +16,7 @@ from harness.units import Floats
 
 @dataclass(frozen=True)
 class ScoredRetrieval:
-    """What a function for the protocol ``market`` is called with; Q queries, G gallery images, D dimensions."""
+    """The argument of a function for the protocol ``market``; Q queries, G gallery images, D dimensions."""
 
     query_features: NDArray[np.float32]
     """(Q, D)"""
@@ -36,7 +36,7 @@ class ScoredRetrieval:
 
 @dataclass(frozen=True)
 class ScoredClassification:
-    """What a function for the protocol ``classification`` is called with; N images, C classes."""
+    """The argument of a function for the protocol ``classification``; N images, C classes."""
 
     logits: NDArray[np.float32]
     """(N, C)"""

@@ -10,10 +10,10 @@ IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif"),
     *(".tif", ".tiff", ".webp", ".ppm", ".pgm"),
 )
-"""What is read as an image, in any case of its letters."""
+"""Endings of image files, in any case."""
 
 PARTS = ("identity", "camera", "sequence", "frame", "viewpoint", "box", "any")
-"""What a name may say of its image. Identity and camera are used, the others only name what is passed over."""
+"""The fields of a file's name. Identity and camera are used, the others only name what is passed over."""
 
 _NUMBER = "[0-9]{1,18}"  # whatever an int64 holds
 _FOLDERS = "**/"

@@ -157,7 +157,7 @@ class StageSpec(Spec):
 
 
 class ArithmeticSpec(Spec):
-    """What changes the arithmetic, and so the result in its last bits."""
+    """Settings of the arithmetic, which change the result in its last bits."""
 
     precision: Literal["float32", "bfloat16"] = "float32"
     """Autocast of the network's forward pass; losses and distances are float32 always."""

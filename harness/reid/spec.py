@@ -1,4 +1,4 @@
-"""What every piece of a recipe has in common: strict, frozen, plain data (pydantic)."""
+"""The base of every piece of a recipe: strict, frozen, plain data (pydantic)."""
 
 from typing import Annotated
 

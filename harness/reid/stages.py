@@ -120,7 +120,7 @@ def _scored_images(recipe: Recipe, trained: Inputs, tested: Inputs) -> int:
 
 
 def _alike(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What an image costs, whatever the data, the seed or the learning rate."""
+    """The settings that decide the cost of an image, whatever the data, the seed or the learning rate."""
     read = {name: settings.get(name) for name in ("model", "classifier", "sampler", "arithmetic", "evaluation")}
     size = {name: settings["data"][name] for name in ("height_px", "width_px")}
     return {**read, "size": size, "losses": sorted(settings.get("losses", ()))}

@@ -1,4 +1,4 @@
-"""What each number of a report rests on: how many seeds, how many units of query sampling, and why there are none.
+"""The basis of each number in a report: how many seeds, how many units of query sampling, and why there are none.
 
 Owns the words for it, and which entries of a list rest on something else than their neighbours, which a reader must
 see beside them. Refuses computing intervals: ``statistics`` does.
@@ -13,19 +13,19 @@ from harness.formatting import counted
 
 @dataclass(frozen=True)
 class Basis:
-    """What an estimate and its interval rest on."""
+    """The seeds and units behind an estimate and its interval."""
 
     seeds: tuple[int, ...]
     units: int = 0
     """Units of query sampling; 0: the interval is over the seeds alone."""
     unit: str = "units"
-    """What they are called, in the plural."""
+    """The name of the units, in the plural."""
     lacking: str = ""
     """Why there are no units, where others of the table have them."""
 
     @property
     def kind(self) -> tuple[int, int, str]:
-        """What two entries that rest on the like have in common."""
+        """A key that is equal for entries with the same basis."""
         return len(self.seeds), self.units, self.lacking
 
     @property

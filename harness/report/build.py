@@ -34,7 +34,7 @@ from harness.track.snapshot import RunRecord, Snapshot
 from harness.trainer import Metric
 
 UNKNOWN = "their code and data are unknown"
-"""What a heading says of runs that the harness did not make."""
+"""The heading's note on runs that the harness did not make."""
 
 
 def build_report(snapshot: Snapshot) -> TableReport:

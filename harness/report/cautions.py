@@ -1,4 +1,4 @@
-"""What makes a table's intervals less sure than they look, in sentences for beside the table.
+"""Warnings about intervals that are less reliable than they look, as sentences printed beside the table.
 
 - Few units: a 95 % interval over seeds and few identities covers less. Simulated from a known truth, 3 to 10 seeds,
   average precision and Rank-1 with four queries an identity: 88 to 94 % at 5 identities, 90 to 96 % at 10.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 FEW_UNITS = 20
 """Units of query sampling below which intervals cover noticeably less than they say."""
 FEW_COVER = "88 to 94 % at 5, 90 to 96 % at 10"
-"""What they cover, simulated; see the module."""
+"""Their coverage, simulated; see the module."""
 _UNLIKELY = {True: 0.1, False: 0.01}
 """How seldom a seed lies as far out among its own row's, for it to be named, where other rows show the usual spread or
 not."""

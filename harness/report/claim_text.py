@@ -1,4 +1,4 @@
-"""What is written of a claim besides its numbers: its sides, the remark beside its verdict, the seeds that it needs."""
+"""The text of a claim besides its numbers: its sides, the remark beside its verdict, the seeds needed."""
 
 from harness.report.claims import Judgement
 from harness.report.formatting import fraction_text, metric_text, needed_text

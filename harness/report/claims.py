@@ -47,7 +47,7 @@ class Judgement:
     """Why the verdict is not reproduced or contradicted; empty otherwise."""
     measured: Estimate | None
     basis: Basis | None
-    """What the measured difference rests on."""
+    """The basis of the measured difference."""
     p_holm: float | None
     effect_size: float | None
     """Hedges' g_z over the seeds' differences."""
@@ -57,9 +57,9 @@ class Judgement:
     needed_as_claimed: Needed | None
     """The same for a difference of the claimed size."""
     also: str = ""
-    """What the rows' trainings differ in besides, as a phrase; empty if they are alike."""
+    """Other differences of the rows' trainings, as a phrase; empty if none."""
     note: str = ""
-    """What a reader of the claim should know, as declared."""
+    """The declared note for readers of the claim."""
     cited: str = ""
     """The side that is a cited method; empty for a claim of two rows."""
     published: float | None = None

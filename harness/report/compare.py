@@ -1,4 +1,4 @@
-"""What differs between two rows, two runs, or two versions of a table: settings, origins, numbers, units, costs.
+"""The differences between two rows, two runs, or two versions of a table: settings, origins, numbers, units, costs.
 
 Owns pairing two sides of whatever provenance, which a table's report refuses; the runs of one side are still of one
 code, one data set and one profile. As with ``git diff`` a difference is what the second side has beyond the first, and
@@ -71,7 +71,7 @@ class MetricLine:
     gain: Estimate | None
     """Of the second over the first, positive where it is better."""
     basis: Basis | None
-    """What the gain rests on where it is paired; None where it is not."""
+    """The basis of the gain if it is paired; None otherwise."""
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,12 @@ class Comparison:
     """All that is shown of two sides, which are rows, runs, or all common rows of two versions of a table."""
 
     name: str
-    """What its files are called."""
+    """The name of its files."""
     title: str
     first: str
     second: str
     mixed: tuple[str, ...]
-    """What the sides do not have alike of what a report asks its runs to have alike: code version, data set ..."""
+    """Tags, such as code version or data set, in which a report requires its runs to agree and the sides do not."""
     facts: tuple[Fact, ...]
     code: tuple[Difference, ...]
     pairs: tuple[Pair, ...]

@@ -1,4 +1,4 @@
-"""What a comparison says, as sections of sentences and tables, for the terminal, Markdown, HTML and JSON alike."""
+"""The text of a comparison: sections of sentences and tables, for the terminal, Markdown, HTML and JSON alike."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -30,7 +30,7 @@ class UnitValues:
     second: Floats
     seeds: tuple[int, ...]
     unit: str
-    """What units are called, in the plural."""
+    """The name of the units, in the plural."""
     group: str
 
     @property

@@ -31,7 +31,7 @@ class Controlled:
     equal: Estimate | None
     """Under equal training."""
     training: Estimate | None
-    """What the training makes alone."""
+    """The effect of the training alone."""
     p_holm: float | None
     """Of the effect under equal training, corrected for all of them in the table."""
 

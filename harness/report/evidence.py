@@ -1,4 +1,4 @@
-"""What a table's results say of a comparison at one look: the numbers that settling decides by.
+"""The evidence of a table's results on a comparison at one look: the numbers that settling decides by.
 
 Owns the step from estimates over seeds and units to the p-values of one look. Refuses deciding: ``harness.settle``.
 """

@@ -45,7 +45,7 @@ class Source:
     provenance: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     records: Mapping[Hashable, RunRecord] = field(default_factory=dict)
-    """What is known of each line's run besides: its id, state, page and artifacts."""
+    """Further facts about each line's run: its id, state, page and artifacts."""
 
 
 @dataclass(frozen=True)

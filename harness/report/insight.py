@@ -49,7 +49,7 @@ class PairLine:
     pair: PairEffect
     gains: Mapping[str, Gain]
     also: str = ""
-    """What the rows' trainings differ in besides the factor, as a phrase; empty if they are alike."""
+    """Differences of the rows' trainings besides the factor, as a phrase; empty if none."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class GameLine:
     values: tuple[tuple[GameEffect, Mapping[str, Gain]], ...]
     interactions: tuple[tuple[GameEffect, Mapping[str, Gain]], ...]
     also: Mapping[Block, tuple[str, ...]] = field(default_factory=dict)
-    """What the rows' trainings differ in with and without a player, as phrases, by player."""
+    """Differences of the rows' trainings with and without a player, as phrases, by player."""
 
 
 @dataclass(frozen=True)

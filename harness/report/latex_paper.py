@@ -20,7 +20,7 @@ from harness.track.snapshot import Snapshot
 from harness.trainer import Metric
 
 GROUPS = ("factors", "metrics", "paper", "seeds")
-"""What ``--columns`` may name besides single factors and metrics; ``paper``: what was published of each metric."""
+"""Names for ``--columns`` besides single factors and metrics; ``paper``: the published value of each metric."""
 Marked = Collection[tuple[str, str]]
 """Rows and metrics."""
 _DAGGER = r"\rlap{\ensuremath{^\dagger}}"

@@ -11,7 +11,7 @@ _INLINE = r"[\\`*~$]|&(?=#?\w+;)|<(?=[A-Za-z/!?])|(?<![A-Za-z0-9])_|_(?![A-Za-z0
 _SPECIAL = re.compile(rf"({_INLINE}|\](?=\())")
 _SPECIAL_IN_BRACKETS = re.compile(rf"({_INLINE}|[\[\]])")
 _FIRST = re.compile(r"(\d{0,9})(?:(?<=\d)[.)](?=\s|$)|(?<!\d)(?:[-+](?=[\s-]|$)|#{1,6}(?=\s|$)|>|\[))")
-"""What at the beginning of a text would be read as a list, a heading, a quotation or a definition."""
+"""Beginnings of a text that would be read as a list, a heading, a quotation or a definition."""
 _BACKSLASHED = r"\\\1"
 _NUMBER = re.compile(r"\**[+−]?\d|—$|< |\*[a-z ]+\*$")
 

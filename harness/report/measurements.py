@@ -41,7 +41,7 @@ class Measurements:
             InputError: Finished runs differ in code, data or profile; says which and in what.
         """
         self.notes: list[str] = []
-        """What a reader must know of how the intervals came about."""
+        """Notes on the intervals' method for readers."""
         self._metrics = tuple(metrics)
         self._share = share
         self._measured = snapshot.declaration.get("measured", {})
@@ -62,7 +62,7 @@ class Measurements:
 
     @property
     def unit(self) -> str:
-        """What is drawn together, in the plural (identities), where runs kept values by unit."""
+        """The sampling unit, in the plural (identities), if runs kept values by unit."""
         return self._reader.unit
 
     def metric_of(self, key: str) -> Metric:

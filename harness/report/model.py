@@ -32,7 +32,7 @@ class Cell:
     difference: float | None
     """Measured minus published; None where the two do not compare."""
     basis: Basis | None = None
-    """What the measured mean rests on."""
+    """The basis of the measured mean."""
     place: int | None = None
     """1 for the table's best and 2 for its second best, among all that compare."""
 
@@ -57,7 +57,7 @@ class ReportRow:
     seeds_done: int = 0
     seeds_planned: int = 0
     problems: tuple[str, ...] = ()
-    """What is missing, and why."""
+    """Missing runs, and why."""
     state: str = ""
     """One word for a row without results: failed, killed, running, not run."""
 
@@ -98,7 +98,7 @@ class TableReport:
     overrides: Mapping[str, Any]
     notes: tuple[str, ...]
     cautions: tuple[str, ...]
-    """What makes the intervals less sure than they look."""
+    """Warnings about intervals that are less reliable than they look."""
     method: tuple[str, ...]
     """How the numbers were measured, in sentences."""
     provenance: Mapping[str, str]

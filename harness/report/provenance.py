@@ -20,7 +20,7 @@ SAME = {
     "dataset_fingerprint": "fingerprint of the data",
     "synthetic": "synthetic data",
 }
-"""What runs must have in common to be in one table, and its name for people."""
+"""The tags in which all runs of a table must agree, and their names for people."""
 
 _FACTS = (
     *("origin", "profile", "dataset", "dataset_fingerprint", "synthetic", "code_digest", "commit", "dirty", "started"),

@@ -1,4 +1,4 @@
-"""What a table's sensitivity result says in the table's own heading.
+"""Formats a table's sensitivity result for the table's own heading.
 
 The result is a fact of the parent run, which belongs to one declaration, one data set and one code: other code has
 another parent, and no result yet. Claims and seeds may change under one parent: a result on others is stale, and

@@ -72,7 +72,7 @@ class Sensitivity:
 
     @property
     def summary(self) -> str:
-        """What a heading says."""
+        """The sentence for a heading."""
         tried = counted(len(self.variations), "alternative")
         if not self.whole:
             return f"{tried}, some without results"

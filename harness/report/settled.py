@@ -45,7 +45,7 @@ class Settlement:
 
     @property
     def heading(self) -> str:
-        """What a heading says of it."""
+        """The sentence for a heading."""
         decided = [f"{count} {verdict}" for verdict in _VERDICTS if (count := self.counted(verdict))]
         message = f"settled: {', '.join(decided)}" if self.complete else "being settled"
         return f"{message} (without {_runs_text(len(self.by_hand))} added by hand)" if self.by_hand else message

@@ -68,7 +68,7 @@ class Sources:
     """Rows or comparisons that the components are those of."""
     components: Components
     unit: str
-    """What the units are called, in the plural."""
+    """The name of the units, in the plural."""
 
     @property
     def half_widths(self) -> tuple[float, float, float]:
@@ -81,7 +81,7 @@ class Sources:
 
     @property
     def next(self) -> Literal["seeds", "units"]:
-        """What would narrow the interval more if there were twice as many."""
+        """The source, seeds or units, of which twice as many would narrow the interval more."""
         _, with_seeds, with_units = self.half_widths
         return "seeds" if with_seeds <= with_units else "units"
 

@@ -53,7 +53,7 @@ _STEPS = 40
 
 @dataclass(frozen=True)
 class Chance:
-    """What is known of a mean's variance."""
+    """The known parts of a mean's variance."""
 
     seeds: int
     units: int
@@ -61,7 +61,7 @@ class Chance:
     from_seeds: float
     """Variance of the mean between trainings on this test set; falls as 1 / seeds."""
     from_units: float
-    """What the choice of queries adds; more seeds do not lower it."""
+    """The part due to the choice of queries; more seeds do not lower it."""
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,9 @@ class TunedClaim:
     own: Effect
     tuned: Effect
     change: Effect
-    """What tuning adds to the effect."""
+    """The change of the effect through tuning."""
     basis: str
-    """What the intervals are over."""
+    """The basis of the intervals."""
 
 
 def tuned_claims(record: Mapping[str, Any]) -> tuple[TunedClaim, ...]:

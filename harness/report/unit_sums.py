@@ -69,9 +69,9 @@ class UnitReader:
 
     def __init__(self, metrics: Sequence[str], notes: list[str]) -> None:
         self.unit = "units"
-        """What is drawn together, in the plural (identities), where runs kept values by unit."""
+        """The sampling unit, in the plural (identities), if runs kept values by unit."""
         self.names: dict[str, str] = {}
-        """What a metric is a mean over, in the plural."""
+        """The name of the items that a metric is a mean over, in the plural, by metric."""
         self._metrics = metrics
         self._notes = notes
         self._known: dict[bytes, UnitSet] = {}

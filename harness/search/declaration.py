@@ -63,7 +63,7 @@ class PrunerSpec(Declared):
 
 
 class SearchProfileSpec(Declared):
-    """What a profile of the table's recipe changes in the search."""
+    """The changes of a profile of the table's recipe to the search."""
 
     trials: Annotated[int, Field(gt=0)] | None = None
     pruner: PrunerSpec | None = None
@@ -101,7 +101,7 @@ class SearchSpec(Declared):
     reference: dict[str, Scalar] = Field(default_factory=dict)
     """The values to beat (the paper's), one for each key of the space."""
     held_out: dict[str, Scalar] = Field(default_factory=dict)
-    """What is held out of training to score on, as the trainer wants it said; one part chooses, the other confirms."""
+    """The data held out of training to score on, in the trainer's own terms; one part chooses, the other confirms."""
     storage: str | None = None
     """An RDB address; None: a journal file in the store."""
     profiles: dict[str, SearchProfileSpec] = Field(default_factory=dict)
@@ -131,7 +131,7 @@ class Search:
     constraints: tuple[Comparison, ...]
     rows: tuple[str, ...]
     claims: tuple[Claim, ...]
-    """What is judged after equal tuning."""
+    """The claims that are judged after equal tuning."""
     pruner: PrunerSpec | None
     pruner_key: Key
     """Where the file declares the pruner."""

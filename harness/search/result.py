@@ -15,7 +15,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Score:
-    """What became of a point under one seed."""
+    """The outcome of a point under one seed."""
 
     value: float | None
     """On held-out identities; None if it has none."""

@@ -18,7 +18,7 @@ _EDGE = 0.05
 
 @dataclass(frozen=True)
 class Dimension:
-    """What one recipe value may be: numbers from ``low`` to ``high``, or one of ``choices``."""
+    """The range of one recipe value: numbers from ``low`` to ``high``, or one of ``choices``."""
 
     key: str
     choices: tuple[bool | int | float | str, ...] = ()

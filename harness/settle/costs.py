@@ -1,4 +1,4 @@
-"""What another seed of some rows costs, stages that rows share counted once."""
+"""The cost of another seed of some rows, with shared stages counted once."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Costs:
-    """What one more seed of each row takes, in device seconds."""
+    """The cost of one more seed of each row, in device seconds."""
 
     chains: Mapping[str, tuple[tuple[str, float], ...]] = field(default_factory=dict)
     """For each row its stages: a name, equal for stages that rows share under one seed, and seconds. Stages that do

@@ -13,7 +13,7 @@ _TABLES = 40
 
 @dataclass(frozen=True)
 class Expected:
-    """What settling takes if every comparison differs by ``effect``."""
+    """The expected cost of settling if every comparison differs by ``effect``."""
 
     effect: float
     runs: float

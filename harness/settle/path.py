@@ -29,7 +29,7 @@ over is too few), a run failed, a run is not there yet."""
 
 @dataclass(frozen=True)
 class Declared:
-    """What a table's settling rests on; nothing of it may depend on results, apart from costs."""
+    """The declared inputs of settling; none may depend on results, apart from costs."""
 
     comparisons: tuple[Comparison, ...]
     rows: tuple[str, ...]
@@ -65,7 +65,7 @@ class Declared:
 
 @dataclass(frozen=True)
 class Look:
-    """What a look at a comparison found."""
+    """The result of a look at a comparison."""
 
     evidence: Evidence
     share: float
@@ -105,7 +105,7 @@ class Round:
     runs: tuple[Run, ...]
     """The cheapest comparison's first."""
     seconds: float
-    """What they cost, by the declared costs."""
+    """Their cost, by the declared costs."""
 
 
 @dataclass(frozen=True)

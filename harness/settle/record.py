@@ -1,4 +1,4 @@
-"""What a table's settling rests on as plain data, as it is kept with the runs."""
+"""The declared inputs of settling as plain data, saved with the runs."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -9,7 +9,7 @@ from harness.settle.path import Declared
 from harness.settle.verdicts import Comparison
 
 _TIES = ("comparisons", "rows", "seeds", "alpha")
-"""What may not change once a result was looked at: the error holds for what was declared before."""
+"""Inputs that may not change after a result was looked at: the error bound holds for what was declared before."""
 
 
 def to_record(declared: Declared) -> dict[str, Any]:

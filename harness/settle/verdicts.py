@@ -1,4 +1,4 @@
-"""What is to be settled, what a look found, and which comparisons that decides.
+"""The comparisons to settle, the evidence at each look, and the verdicts that follow.
 
 Owns the multiplicity: a closed test over sequential p-values. Of every comparison there is the hypothesis of *no
 difference*, and, if it has a margin, that of a difference *as large as the margin or larger*. The two cannot be true
@@ -45,7 +45,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the first ``seeds`` seeds show of a comparison, as if no other look had been or will be taken."""
+    """The evidence of the first ``seeds`` seeds on a comparison, as if there were no other look."""
 
     seeds: int
     mean: float

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Compared:
-    """What the second of two rows has beyond the first. In a notebook it shows itself; ``write`` writes it as files."""
+    """A comparison of two rows, the second against the first. Notebooks display it; ``write`` writes it as files."""
 
     model: "Comparison"
     """The numbers behind it."""

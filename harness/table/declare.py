@@ -47,7 +47,7 @@ class Row:
     label: str = ""
     note: str = ""
     set: Mapping[str, Any] = field(default_factory=dict)
-    """What the row changes beside its factors, by dotted key."""
+    """Settings that the row changes besides its factors, by dotted key."""
     paper: Mapping[str, float] = field(default_factory=dict)
     """Published numbers of this row, as papers print them, by metric."""
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

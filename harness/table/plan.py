@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlanView:
-    """What a run would do. In a notebook it shows its stages."""
+    """A plan of a run. In a notebook it shows its stages."""
 
     answer: Mapping[str, Any]
     """Everything, as ``harness plan --json`` prints it."""
@@ -51,7 +51,7 @@ class PlanView:
 
     @property
     def settling(self) -> Mapping[str, Any]:
-        """What settling takes at most and what to expect, of a plan made with ``settle``; empty without.
+        """The maximal and expected cost of settling, for a plan made with ``settle``; empty otherwise.
 
         As ``harness plan --settle --json`` prints it under ``settle``.
         """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Report:
-    """What a table's runs say. In a notebook it shows itself; ``write`` writes it as files."""
+    """The report on a table's runs. Notebooks display it; ``write`` writes it as files."""
 
     model: "TableReport"
     """The numbers behind it."""

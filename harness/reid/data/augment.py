@@ -21,7 +21,7 @@ _ERASE_ATTEMPTS = 10
 
 @dataclass(frozen=True)
 class AugmentationDraws:
-    """What chance decided for a batch or several; images are B in number, H x W pixels.
+    """Random draws for one or several batches of B images of H x W pixels.
 
     Attributes:
         flipped: Whether each image is mirrored left to right, bool (B,).
@@ -37,7 +37,7 @@ class AugmentationDraws:
     erased: Tensor | None
 
     def part(self, first: int, end: int) -> "AugmentationDraws":
-        """What was decided for images ``first`` to ``end``."""
+        """The draws of images ``first`` to ``end``."""
         erased = None if self.erased is None else self.erased[first:end]
         return AugmentationDraws(self.flipped[first:end], self.shifts[first:end], self.pad_px, erased)
 

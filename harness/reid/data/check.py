@@ -31,7 +31,7 @@ _RANKABLE = ("query", "gallery")
 
 @dataclass(frozen=True)
 class SplitReport:
-    """What one split holds. Sizes are ``WxH`` in pixels, as image programs write them, with their images."""
+    """The contents of one split. Sizes are ``WxH`` in pixels, as image programs write them, with their images."""
 
     images: int
     identities: int
@@ -56,7 +56,7 @@ class UnreadableImage:
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What ``check_dataset`` found. ``problems`` and ``unreadable`` keep a set from being used; ``notes`` do not."""
+    """Findings of ``check_dataset``. ``problems`` and ``unreadable`` keep a set from being used; ``notes`` do not."""
 
     name: str
     root: str
@@ -137,7 +137,7 @@ def check_dataset(name: Named, root: Path, progress: Progress | None = None) -> 
 
 @dataclass
 class _Look:
-    """What decoding a split's files showed."""
+    """The findings of decoding a split's files."""
 
     sizes: Counter[str] = field(default_factory=Counter)
     not_rgb: int = 0

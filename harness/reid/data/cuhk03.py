@@ -31,7 +31,7 @@ _BY_FIRST_CAMERA = 5
 
 @dataclass(frozen=True)
 class Extracted:
-    """What was written of one kind of boxes."""
+    """The files written for one kind of boxes."""
 
     folder: Path
     images: int

@@ -1,4 +1,4 @@
-"""What a data set is to the other rooms: splits of images with identities, and where the files lie."""
+"""A data set: splits of images with identities, and the paths of their files."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -90,7 +90,7 @@ class Split:
         return 0 if self.arrays is None else len(self.arrays)
 
     def image_name(self, index: int) -> str:
-        """What to call an image when talking to people: its file, or its place in the array."""
+        """The name of an image in messages: its file, or its index in the array."""
         return f"{self.name}[{index}]" if self.files is None else self.files[index]
 
     def subset(self, name: str, indices: ArrayLike) -> "Split":

@@ -79,7 +79,7 @@ _RANKED = ("train", "query", "gallery")
 
 
 def _parts(split: SplitSpec) -> tuple[str, ...]:
-    """What must lie in the set's folder for a split to be there."""
+    """Paths in the set's folder that a split requires."""
     if split.list:
         return (*split.list, split.folder) if split.folder else tuple(split.list)
     return tuple(dict.fromkeys(fixed_part(place) for place in split.files))
@@ -118,7 +118,7 @@ def read_declared(layout: DeclaredLayout, root: Path, splits: Sequence[str]) -> 
 
 
 def composition(gallery: Split, subjects: str = "people") -> str:
-    """What a gallery is made of, which explains the several counts in circulation for the same one.
+    """Describes the parts of a gallery, which explains the several counts in circulation for the same one.
 
     >>> gallery = Split.of_files("gallery", ["a", "b", "c", "d"], identities=[-1, 0, 2, 2], cameras=[1, 1, 1, 2])
     >>> composition(gallery)

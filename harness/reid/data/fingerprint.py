@@ -73,7 +73,7 @@ def _digests(files: tuple[str, ...], root: Path, index_dir: Path) -> Mapping[str
 
 
 def _stamp(path: Path) -> _Stamp:
-    """What changes whenever the file does: size, time of change, and time of change of its entry, in nanoseconds."""
+    """A key that changes whenever the file does: size, modification time, and change time of its entry, in ns."""
     try:
         status = regular_file(path).stat()
     except OSError as error:

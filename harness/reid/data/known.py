@@ -183,7 +183,7 @@ def recognise(root: Path) -> str:
 
 
 def _nearest(root: Path) -> str:
-    """What a folder that holds no data set comes nearest to, and what it lacks of that."""
+    """The data set that a folder most resembles, and the paths that it lacks for it."""
     beside = [entry.name for entry in sorted(root.iterdir())]
 
     def likeness(layout: Layout) -> tuple[float, list[str]]:

@@ -22,7 +22,7 @@ class Entry:
 
 
 class Names:
-    """What the patterns of a layout make of files' names."""
+    """Matches files' names with the patterns of a layout."""
 
     def __init__(self, spec: LayoutSpec) -> None:
         self._patterns = [

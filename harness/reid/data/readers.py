@@ -58,7 +58,7 @@ def read_dataset(name: Named, root: Path, splits: Sequence[str] | None = None) -
 
 
 def _read_own(reference: str, root: Path, splits: Sequence[str] | None) -> Dataset:
-    """What a user's reader returns, checked and cut down to the splits wanted."""
+    """The data set of a user's reader, checked and reduced to the splits wanted."""
     reader = load_object(reference)
     if not callable(reader):
         raise InputError(f"data reader {reference}: expected a function of the folder, found {type(reader).__name__}")

@@ -11,7 +11,7 @@ from harness.reid.evaluate.sources import Floats, Ints, Source
 
 @dataclass(frozen=True)
 class Watch:
-    """What to look for in the blocks of a chunk of queries."""
+    """The values to count and find in the blocks of a chunk of queries."""
 
     queries: slice
     known_ptr: Ints

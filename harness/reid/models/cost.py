@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-adds, counted without allocating or computing anything."""
+"""Counts a network's parameters and multiply-adds without allocating or computing anything."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -18,7 +18,7 @@ _STRIDED = 32
 
 @dataclass(frozen=True)
 class _Facts:
-    """What a backbone gives for images of one size."""
+    """The outputs of a backbone for images of one size."""
 
     sizes: tuple[tuple[int, int], ...]
     """Height and width of the maps of its levels, two at most."""
@@ -99,7 +99,7 @@ def _no_attention(backbone: str, maps: list[tuple[int, int]], *, dilates: bool) 
 
 
 def _dilated(backbone: str, options: tuple[tuple[str, Any], ...], size: tuple[int, int], stride: int) -> _Facts | None:
-    """What the backbone gives at a stride; None if it cannot be had at it."""
+    """The outputs of the backbone at a stride; None if it does not support it."""
     try:
         facts = _facts(backbone, options, size, stride)
     except InputError:

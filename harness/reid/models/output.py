@@ -1,4 +1,4 @@
-"""What a network gives for a batch of images; the word that models and losses share."""
+"""The output of a network for a batch of images, shared by models and losses."""
 
 from typing import NamedTuple
 

@@ -70,7 +70,7 @@ def weights_anywhere(weights: str) -> str:
 
 
 def weights_identity(backbone: str, weights: str) -> str:
-    """What identifies the weights that a network starts from, for a fingerprint.
+    """The identity of a network's initial weights, for a fingerprint.
 
     ``none`` is ``none``; a file is the digest of its contents, whatever its name; ImageNet weights are their timm tag
     or, where timm's default is meant, the backbone with the version of timm, which decides the default.

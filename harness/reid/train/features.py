@@ -42,7 +42,7 @@ class Extractor:
 
     @torch.inference_mode()
     def over(self, images: Feeder, count: int, take: Callable[[Output], Sequence[Tensor]]) -> list[Tensor]:
-        """What ``take`` picks out of the network's output for ``count`` images, in their order, float32 on the CPU."""
+        """Returns what ``take`` picks from the network's output for ``count`` images, in their order, as float32."""
         started, done = time.monotonic(), 0
         parts = []
         for batch in batches_of(images, np.split(np.arange(count), range(BATCH, count, BATCH))):

@@ -59,7 +59,7 @@ class TrainSettings:
     model: Mapping[str, Any]
     """Keyword arguments of ``harness.reid.models.build_network`` other than ``classes``, ``seed`` and ``weights``."""
     weights: str | None
-    """What identifies the weights to start from; None: those of the parent stage."""
+    """The identity of the initial weights; None: those of the parent stage."""
     classifier: bool
     losses: Mapping[str, Mapping[str, Any]]
     """The active losses by name, each with its weight and parameters."""
@@ -68,7 +68,7 @@ class TrainSettings:
     optimizer: OptimizerSpec
     schedule: ScheduleSpec
     epochs: int
-    """What the schedule is laid out for."""
+    """The number of epochs of the schedule."""
     stop_after: int | None
     """Epochs to train, where that is fewer; the state is then kept for a stage that trains on."""
     arithmetic: ArithmeticSpec

@@ -1,4 +1,4 @@
-"""What a synthetic pedestrian looks like: build, skin, hair, garments and small telling details.
+"""The appearance of a synthetic pedestrian: build, skin, hair, garments and small distinguishing details.
 
 Colours are those of a street, so many identities share them; what distinguishes two people is more often the cut of a
 garment, its texture, or a bag. This module decides looks and draws nothing.

@@ -33,7 +33,7 @@ _MIN_ITEMS_TO_SHARE = 1500  # below this, starting processes costs more than it 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a set was made from; equal origins are equal bytes. ``size`` is identities, or CIFAR images per class."""
+    """The origin of a set; equal origins are equal bytes. ``size`` is identities, or CIFAR images per class."""
 
     layout: str
     size: int

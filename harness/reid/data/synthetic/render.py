@@ -21,7 +21,7 @@ _STANDING_PX = 120.0  # height of a person in a background picture
 
 @dataclass(frozen=True)
 class World:
-    """What all boxes of a set share."""
+    """Constants of all boxes of a set."""
 
     seed: int
     cameras: int
@@ -29,7 +29,7 @@ class World:
 
 @dataclass(frozen=True)
 class Track:
-    """What the boxes of one person before one camera in one sequence share."""
+    """Constants of the boxes of one person before one camera in one sequence."""
 
     heading: float
     phase: float

@@ -1,4 +1,4 @@
-"""What a synthetic camera sees and how it sees it: a background picture, light, colour cast, blur, noise, viewpoint."""
+"""A synthetic camera's scene and its imaging: a background picture, light, colour cast, blur, noise, viewpoint."""
 
 import math
 from dataclasses import dataclass
@@ -189,7 +189,7 @@ def _street_furniture(pen: ImageDraw.ImageDraw, width: int, horizon: int, genera
 
 @lru_cache(maxsize=16)
 def _colour_matrix(saturation: float, hue_turn: float) -> NDArray[np.float32]:
-    """What a row of RGB is multiplied with to turn its hue about the grey axis and scale its saturation; greys stay."""
+    """The matrix that turns the hue of RGB rows about the grey axis and scales their saturation; greys stay."""
     grey = np.full((3, 3), 1.0 / 3.0)
     cross = np.array([[0.0, 1.0, -1.0], [-1.0, 0.0, 1.0], [1.0, -1.0, 0.0]]) / math.sqrt(3.0)
     turned = math.cos(hue_turn) * (np.eye(3) - grey) + math.sin(hue_turn) * cross
