@@ -121,7 +121,14 @@ def imported_libraries(roots: Sequence[str]) -> tuple[str, ...]:
     reached = reached_modules(roots)
     ours = {name.partition(".")[0] for name in reached} | {_OUR_PACKAGE} | set(sys.stdlib_module_names)
     tops = {name.partition(".")[0] for module, path in reached.items() for name in _imports(module, path)} - ours
-    return tuple(sorted({each.name for each, modules in _installed() if not tops.isdisjoint(modules)}, key=str.lower))
+    found = {_named_in_metadata(each) for each, modules in _installed() if not tops.isdisjoint(modules)}
+    return tuple(sorted(found, key=str.lower))
+
+
+@lru_cache(maxsize=1024)
+def _named_in_metadata(distribution: Distribution) -> str:
+    """The name that a distribution's metadata give it, which are parsed whole for that."""
+    return distribution.name
 
 
 @lru_cache(maxsize=1)

@@ -2,9 +2,9 @@
 
 ``python tests/warm.py ADDRESS SUITE`` imports the libraries once and then forks a process for each request, with the
 words, working folder, environment and file descriptors of its own. What runs in it is ``python -m MODULE ...`` as ever,
-except for what is there already: the libraries, numba's tables, and the syntax trees of the harness's own modules. None
-of these modules but ``harness.code`` is imported before the fork. Tests of what is imported when start fresh
-interpreters instead.
+except for what is there already: the libraries, numba's tables, the harness's own modules, none of which reads its
+surroundings when it is imported, and their syntax trees. Tests of what is imported when start fresh interpreters
+instead.
 """
 
 import atexit
@@ -13,6 +13,7 @@ import gc
 import importlib
 import json
 import os
+import pkgutil
 import runpy
 import selectors
 import signal
@@ -20,6 +21,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -270,11 +272,15 @@ def serve(address: str, suite: int) -> None:
 def _prepare() -> None:
     """Has done what every run and every worker would otherwise do again for half a second each."""
     importlib.import_module("numba").njit(lambda: 0)()
+    for module in pkgutil.walk_packages(importlib.import_module("harness").__path__, "harness."):
+        if module.name != "harness.__main__":
+            importlib.import_module(module.name)
     code = importlib.import_module("harness.code")
     code.code_parts(STAGES)  # syntax trees, and whatever else it keeps by the state of a file
     code.code_digest(STAGES)
-    imported = {name for name in sys.modules if name.partition(".")[0] == "harness"}
-    assert imported == {"harness", "harness.code", "harness.errors", "harness.files", "harness.syntax"}, imported
+    code.imported_libraries(STAGES)
+    assert threading.active_count() == 1, "threads do not survive a fork"
+    assert "ray" not in sys.modules, "a process with Ray would set it up before it has its environment"
 
 
 def _become(
