@@ -185,8 +185,8 @@ def s3_bucket(s3_environment: None) -> str:
 
 
 @pytest.fixture(scope="session")
-def ray_cluster(s3_variables: dict[str, str]) -> Iterator[RayCluster]:
-    """The head of a Ray cluster, of one CPU, and one node more; both reach the tests' own S3."""
+def ray_head(s3_variables: dict[str, str]) -> Iterator[RayCluster]:
+    """A Ray cluster whose nodes have one CPU each and reach the tests' own S3; at first it has a head alone."""
     if find_spec("ray") is None:
         pytest.skip("Ray is not installed: uv sync --extra ray")
     settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
@@ -196,10 +196,15 @@ def ray_cluster(s3_variables: dict[str, str]) -> Iterator[RayCluster]:
         for name, value in settings.items():
             patch.setenv(name, value)
         try:
-            cluster = RayCluster(folder, s3_variables)
-            cluster.add_node()
-            yield cluster
+            yield (cluster := RayCluster(folder, s3_variables))
         finally:
             if cluster is not None:
                 cluster.close()
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def ray_cluster(ray_head: RayCluster) -> RayCluster:
+    """The cluster with two nodes, also after a test that killed one."""
+    ray_head.fill()
+    return ray_head

@@ -11,6 +11,13 @@ from pathlib import Path
 
 import psutil
 
+SETTINGS = {
+    "RAY_health_check_initial_delay_ms": "200",
+    "RAY_health_check_period_ms": "200",  # a killed node refuses five times in a second; a slow one has 10 s to answer
+    "RAY_enable_worker_prestart": "false",  # they would lack the environment that the executor asks for
+}
+"""How soon the cluster notices that a node is lost, and what it does not start."""
+
 
 class RayCluster:
     """A Ray cluster of the tests' own on loopback: a head, and nodes that come and are killed."""
@@ -20,10 +27,20 @@ class RayCluster:
             free.bind(("127.0.0.1", 0))
             self.address = f"127.0.0.1:{free.getsockname()[1]}"
         self._folder = folder
-        self._environment = {**os.environ, **variables}
+        self._environment = {**os.environ, **SETTINGS, **variables}
         port = self.address.partition(":")[2]
-        self._nodes = [self._start("--head", f"--port={port}", f"--temp-dir={folder}", "--include-dashboard=false")]
+        head = ("--head", f"--port={port}", f"--temp-dir={folder}", "--include-dashboard=false", "--no-monitor")
+        self._nodes = [self._start(*head)]
         wait_for(lambda: self._answers(), 60)
+
+    def fill(self) -> None:
+        """Starts a second node if there is none; returns when both have joined."""
+        from ray._raylet import GcsClient  # asks without this process's only connection to Ray
+
+        if len(self._nodes) < 2:
+            self.add_node()
+        head = GcsClient(address=self.address)
+        wait_for(lambda: [node.state for node in head.get_all_node_info(timeout=10.0).values()].count(0) == 2, 60)
 
     def add_node(self) -> "subprocess.Popen[bytes]":
         """One more node of one CPU."""
@@ -52,7 +69,7 @@ class RayCluster:
 
     def _start(self, *words: str) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", "--block"]
-        size = ["--num-cpus=1", "--object-store-memory=80000000"]
+        size = ["--num-cpus=1", "--object-store-memory=80000000", "--include-log-monitor=false"]
         with (self._folder / f"node-{len(words)}-{time.monotonic_ns()}.log").open("wb") as log:
             return subprocess.Popen(
                 [*command, *words, *size, "--node-ip-address=127.0.0.1"],

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ray_nodes import RayCluster, wait_for
+from ray_nodes import RayCluster
 from toy_audience import Events, Journal
 from toy_stores import FolderShelf, RemoteShelf, Shelf
 
@@ -41,15 +41,14 @@ def local(workers: LocalExecutor, store: Store) -> LocalExecutor:
 
 
 @pytest.fixture(scope="session")
-def ray_driver(ray_cluster: RayCluster) -> Iterator[RayExecutor]:
+def ray_driver(ray_head: RayCluster) -> Iterator[RayExecutor]:
     """The one connection to Ray that a process can have; each test gives it its own store."""
-    with RayExecutor(Store(Path()), address=ray_cluster.address) as executor:
-        wait_for(lambda: executor.capacity == 2, 60)
+    with RayExecutor(Store(Path()), address=ray_head.address) as executor:
         yield executor
 
 
 @pytest.fixture
-def on_ray(ray_driver: RayExecutor, store: Store) -> RayExecutor:
+def on_ray(ray_driver: RayExecutor, ray_cluster: RayCluster, store: Store) -> RayExecutor:
     ray_driver.store = store
     return ray_driver
 
