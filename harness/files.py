@@ -43,11 +43,15 @@ def regular_file(path: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yields a temporary path beside ``path``; on leaving, syncs what was written there and renames it to ``path``.
 
     Whoever reads ``path`` finds the old content or the new one, also after a crash. After an error in the block the
     old content stays and the temporary file, whose name ends in ``.tmp``, is removed.
+
+    Args:
+        path: The file.
+        durable: False: a power cut may take the file, a killed process may not; spares the wait for the disk.
 
     Raises:
         OSError: If the file cannot be written.
@@ -55,20 +59,22 @@ def replacing(path: Path) -> Iterator[Path]:
     aside = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         yield aside
-        _sync(aside)
+        if durable:
+            _sync(aside)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
-    _sync(path.parent)  # the rename itself
+    if durable:
+        _sync(path.parent)  # the rename itself
 
 
-def replace_text(path: Path, text: str) -> None:
+def replace_text(path: Path, text: str, *, durable: bool = True) -> None:
     """Replaces the content of a file in one step; see ``replacing``.
 
     Raises:
         OSError: If the file cannot be written.
     """
-    with replacing(path) as aside:
+    with replacing(path, durable=durable) as aside:
         aside.write_bytes(text.encode())
 
 

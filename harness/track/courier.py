@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from harness.track.address import TrackerError, scrubbed, without_password
 from harness.track.outbox import Outbox
@@ -45,18 +44,17 @@ class Courier:
     Args:
         uri: The tracker's resolved address.
         outbox: What to deliver.
-        journal: This process's own journal; once it is gone, another courier has delivered it.
     """
 
-    def __init__(self, uri: str, outbox: Outbox, journal: Path) -> None:
-        self._uri, self._outbox, self._journal = uri, outbox, journal
-        self._news, self._last_round, self._abandoned = threading.Event(), threading.Event(), threading.Event()
-        self._hurry = threading.Event()
+    def __init__(self, uri: str, outbox: Outbox) -> None:
+        self._uri, self._outbox = uri, outbox
+        self._news, self._hurry, self._abandoned = threading.Event(), threading.Event(), threading.Event()
         self._reason = "time was up"
-        self._waits_for_other, self._delivered = False, False
         self._failing_since: float | None = None
         """When the tracker stopped answering; None while it answers, as far as is known."""
         self._asked = self._answered = 0
+        """Requests for a round that delivers everything, and how many such rounds succeeded."""
+        self._last_round = False
         self._progressed_at = 0.0
         self._thread = threading.Thread(target=self._work, name="courier", daemon=True)
         self._thread.start()
@@ -67,41 +65,37 @@ class Courier:
 
     def flush(self, patience_s: float) -> Delivery:
         """Waits until everything so far is delivered, or until ``patience_s`` pass without progress."""
+        done = self._ask(patience_s, extended=True)
+        self._hurry.clear()
+        return Delivery(0) if done else Delivery(max(1, self._outbox.waiting_here()), self._reason)
+
+    def finish(self, patience_s: float) -> Delivery:
+        """Waits at most ``patience_s`` until everything is delivered; call after the last run has ended."""
+        self._last_round = True
+        done = self._ask(patience_s, extended=False)
+        self._abandoned.set()
+        if done:
+            self._thread.join(LAST_CHANCE_S)  # then the outbox is free for another courier
+        return Delivery(0) if done else Delivery(self._outbox.undelivered(), self._reason)
+
+    def _ask(self, patience_s: float, *, extended: bool) -> bool:
+        """Asks for a round, and returns whether it succeeded in time: sooner for a tracker that does not answer."""
         started = time.monotonic()
         self._asked += 1
         self._hurry.set()
         self._news.set()
-        while not (done := self._flushed()) and time.monotonic() < self._deadline(
-            max(started, self._progressed_at), patience_s
-        ):
-            time.sleep(POLL_S)
-        self._hurry.clear()
-        return Delivery(0) if done else Delivery(max(1, self._outbox.ended_in(self._journal)), self._reason)
-
-    def finish(self, patience_s: float) -> Delivery:
-        """Waits at most ``patience_s`` until everything is delivered; call after the last operation."""
-        started = time.monotonic()
-        self._last_round.set()
-        self._hurry.set()
-        self._news.set()
-        while self._thread.is_alive() and time.monotonic() < self._deadline(started, patience_s):
+        while self._answered != self._asked:
+            since = max(started, self._progressed_at) if extended else started
+            failing_since, deadline = self._failing_since, since + patience_s
+            if failing_since is not None:
+                deadline = min(deadline, max(since, failing_since) + LAST_CHANCE_S)
+            if time.monotonic() >= deadline:
+                return False
             self._thread.join(POLL_S)
-        self._abandoned.set()
-        return Delivery(0) if self._delivered else Delivery(self._outbox.undelivered(), self._reason)
+        return True
 
     def _progressed(self) -> None:
         self._progressed_at = time.monotonic()
-
-    def _flushed(self) -> bool:
-        """Whether a round that began after the last request succeeded, here or in the process that delivers."""
-        return self._answered == self._asked or (self._waits_for_other and not self._outbox.ended_in(self._journal))
-
-    def _deadline(self, started: float, patience_s: float) -> float:
-        """Returns when to stop waiting: sooner for a tracker that does not answer."""
-        failing_since = self._failing_since
-        if failing_since is None:
-            return started + patience_s
-        return min(started + patience_s, max(started, failing_since) + LAST_CHANCE_S)
 
     def _work(self) -> None:
         from filelock import FileLock, Timeout
@@ -109,21 +103,21 @@ class Courier:
         from harness.track.delivery import Deliverer, TrackerUnreachableError
 
         lock, deliverer = FileLock(self._outbox.lock), Deliverer(self._uri, self._outbox, self._progressed)
-        pause_s, reached = 0.0, False
+        pause_s, reached, last_round = 0.0, False, False
         try:
-            while not self._delivered and not self._abandoned.is_set():
+            while not (last_round and self._answered == self._asked) and not self._abandoned.is_set():
                 self._wait(pause_s)
-                last_round, asked = self._last_round.is_set(), self._asked
+                asked, last_round = self._asked, self._last_round
                 try:
                     if not lock.is_locked:
                         lock.acquire(timeout=0)
-                        self._waits_for_other = False
                     if not reached:  # fails in seconds where MLflow's client takes a minute
                         reach(self._uri)
                     deliverer.pump()
                 except Timeout:
-                    self._reason, pause_s, self._waits_for_other = "another process is delivering", INTERVAL_S, True
-                    self._delivered = last_round and not self._journal.exists()
+                    self._reason, pause_s = "another process is delivering", INTERVAL_S
+                    if not self._outbox.waiting_here():
+                        self._answered = asked
                 except (TrackerUnreachableError, TrackerError, OSError) as error:
                     self._reason, reached = scrubbed(str(error), self._uri), False
                     if self._failing_since is None:
@@ -135,8 +129,7 @@ class Courier:
                 else:
                     if self._failing_since is not None:
                         logger.warning("the tracker %s accepts results again", without_password(self._uri))
-                    self._delivered, pause_s, self._failing_since, reached = last_round, 0.0, None, True
-                    self._answered = asked
+                    pause_s, self._failing_since, reached, self._answered = 0.0, None, True, asked
         finally:
             lock.release()
 

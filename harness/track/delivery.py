@@ -1,15 +1,12 @@
-"""Delivers the outbox's operations and the spools' records to MLflow, each exactly once.
+"""Delivers the outbox to MLflow: compares its documents with what MLflow holds, and sends what is missing.
 
-The only code that writes to MLflow; the outbox's lock lets one process at a time run it. Delivery is exactly once, even
-if the process is killed: a run is found again by its key; stored steps are known by the largest step of
-``train/epoch``, which MLflow stores together with a record's other metrics (``live_run``); everything else (parameters,
-tags, files, status) can be set twice.
+The only code that writes runs to MLflow; the outbox's lock lets one process at a time run it. A run is found again by
+its key, so that a killed delivery is continued by the next one (``live_run`` says why nothing is stored twice). A
+document that was delivered and will not change any more is removed: nothing else remembers what was delivered.
 """
 
-import json
 import logging
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,16 +15,8 @@ from harness.errors import InputError
 from harness.track.client import artifact_root, connect, load_mlflow, our_experiments, quoted, search_all_runs
 from harness.track.identity import Owner
 from harness.track.live_run import LiveRun
-from harness.track.operations import Close, End, Follow, Open, Operation, Sweep
-from harness.track.outbox import Journal, Outbox
-from harness.track.tags import (
-    EXPERIMENT_TAGS,
-    PARENT,
-    TAG_KEY,
-    TAG_KIND,
-    TAG_OWNER,
-    TAG_REASON,
-)
+from harness.track.outbox import Document, Outbox
+from harness.track.tags import EXPERIMENT_TAGS, PARENT, TAG_KEY, TAG_KIND, TAG_OWNER, TAG_REASON
 from harness.track.view import VIEW_TAG, view_state
 
 if TYPE_CHECKING:
@@ -40,82 +29,62 @@ _REFUSALS = {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "RESOURC
 
 
 class TrackerUnreachableError(Exception):
-    """The tracker did not accept an operation now; it may do so later."""
+    """The tracker did not accept a request now; it may do so later."""
 
 
 class Deliverer:
     """Delivers everything in an outbox. The caller holds the outbox's lock."""
 
     def __init__(self, uri: str, outbox: Outbox, on_progress: Callable[[], None] = lambda: None) -> None:
-        """Takes the tracker's address, the outbox, and a callback for each delivered operation."""
+        """Takes the tracker's address, the outbox, and a callback for each document that was delivered and removed."""
         self._uri = uri
         self._on_progress = on_progress
         self._outbox = outbox
-        self._journals: dict[Path, Journal] = {}
-        self._queue: deque[tuple[Journal, int, Operation]] = deque()
-        self._runs: dict[str, LiveRun] = {}
-        self._experiments: dict[str, str] = {}
+        self._rejected: set[Path] = set()
+        """Paths of documents that MLflow will never accept."""
+        self._forget()
 
     def pump(self) -> None:
-        """Delivers everything in the outbox and the spools, then deletes the journals of processes that have ended.
+        """Delivers all documents and spools, and removes the documents that will not change any more.
 
         Raises:
             TrackerUnreachableError: If the tracker does not accept something; call again later.
         """
-        complete = self._read_journals()
+        by_key: dict[str, list[Document]] = {}
+        for document in sorted(self._outbox.read(), key=lambda document: document.state.kind == "run"):  # parents first
+            by_key.setdefault(document.state.key, []).append(document)
         try:
-            while self._queue:
-                self._apply(*self._queue[0])
-                self._queue.popleft()
-                self._on_progress()
-            self._drain_all()
+            for key, documents in by_key.items():
+                self._deliver(key, documents)
+            for path, keep in self._outbox.sweeps().items():
+                self._attempt("a sweep", partial(self._sweep, keep))
+                path.unlink(missing_ok=True)
         except TrackerUnreachableError:
-            # It is unknown whether the interrupted batch was stored, or by which server.
-            self._experiments.clear()
-            for run in self._runs.values():
-                run.forget()
+            self._forget()
             raise
-        for journal in complete:
-            self._forget(journal)
 
-    def _read_journals(self) -> list[Journal]:
-        """Queues new operations; returns complete journals, whose process closed them or died."""
-        complete = []
-        for journal in self._outbox.journals():
-            journal = self._journals.setdefault(journal.path, journal)
-            # Read again after the owner's end: only then is the journal known to be complete.
-            self._queue.extend((journal, number, operation) for number, operation in journal.read())
-            if journal.ended():
-                self._queue.extend((journal, number, operation) for number, operation in journal.read())
-                complete.append(journal)
-        return complete
+    def _forget(self) -> None:
+        """Forgets what MLflow holds: it is unknown what the interrupted request stored, or in which server."""
+        self._runs: dict[str, LiveRun] = {}
+        self._experiments: dict[str, str] = {}
+        self._parents: dict[str, str | None] = {}
+        self._views: dict[str, str] = {}
 
-    def _apply(self, journal: Journal, number: int, operation: Operation) -> None:
-        key = getattr(operation, "run", None)
-        if isinstance(operation, Follow | End) and (
-            key not in self._runs or journal.path not in self._runs[key].opened_by
-        ):
-            # The run could not be opened, which was logged.
-            journal.mark_done([number])
-        elif not self._attempt(partial(self._dispatch, journal, number, operation)):
-            journal.mark_done([number])
+    def _deliver(self, key: str, documents: Sequence[Document]) -> None:
+        """Brings a run to the state that its processes' documents give it."""
+        accepted = [document for document in documents if document.path not in self._rejected]
+        what = f"the run {documents[-1].state.name}"
+        if accepted and not self._attempt(what, partial(self._reconcile, accepted)):
+            self._rejected.update(document.path for document in accepted)
+            self._runs.pop(key, None)
+        for document in documents:
+            if document.settled:
+                document.path.unlink(missing_ok=True)
+                self._on_progress()
+        if all(document.settled for document in documents):
+            self._runs.pop(key, None)
 
-    def _dispatch(self, journal: Journal, number: int, operation: Operation) -> None:
-        match operation:
-            case Open():
-                self._open(journal, number, operation)
-            case Follow():
-                self._runs[operation.run].follow(Path(operation.spool), operation.step_offset)
-                self._runs[operation.run].opened_by[journal.path].append(number)
-            case End():
-                self._end(journal, number, operation)
-            case Sweep():
-                self._sweep(operation)
-                journal.mark_done([number])
-            case Close():
-                pass
-
-    def _attempt(self, action: Callable[[], None]) -> bool:
+    def _attempt(self, what: str, action: Callable[[], None]) -> bool:
         """Runs an action against MLflow; logs and returns False if MLflow will never accept it."""
         load_mlflow()
         from mlflow.exceptions import MlflowException
@@ -124,124 +93,53 @@ class Deliverer:
             action()
         except MlflowException as error:
             if error.error_code in _REFUSALS:
-                logger.error("the tracker rejected an operation: %s", error)
+                logger.error("the tracker rejected %s: %s", what, error)
                 return False
             raise TrackerUnreachableError(_why(error)) from error
         except Exception as error:
             raise TrackerUnreachableError(_why(error)) from error
         return True
 
-    # Runs ------------------------------------------------------------------------------------------------------------
-
-    def _open(self, journal: Journal, number: int, operation: Open) -> None:
-        from mlflow.entities import RunStatus
-
-        client = connect(self._uri)
-        experiment_id = self._experiment(operation.experiment)
-        tags = {**operation.tags, TAG_KEY: operation.run, TAG_KIND: operation.kind, TAG_OWNER: str(journal.owner)}
-        parent_id = self._run_id(operation.parent, experiment_id) if operation.parent is not None else None
-        if parent_id is not None:
+    def _reconcile(self, documents: Sequence[Document]) -> None:
+        chosen = max(documents, key=_rank)
+        state = chosen.state
+        experiment_id = self._experiment(state.experiment)
+        tags = {**state.tags, TAG_KEY: state.key, TAG_KIND: state.kind, TAG_OWNER: str(chosen.owner)}
+        if state.parent is not None and (parent_id := self._parent_id(state.parent, experiment_id)):
             tags[PARENT] = parent_id
-        found = self._find(operation.run, experiment_id)
-        if found is None:
-            run = client.create_run(experiment_id, operation.time_ms, tags, operation.name)
-            sealed, stored_step = False, 0
-        else:
-            run, stored_step = found, None
-            finished = run.info.status == RunStatus.to_string(RunStatus.FINISHED)
-            sealed = finished and operation.kind == "run"
-        live = self._runs.get(operation.run)
-        if live is None or live.run_id != run.info.run_id:  # another id: the old run was deleted
-            live = LiveRun(run.info.run_id, run.info.artifact_uri, sealed, stored_step, run.data.metrics)
-        if not sealed:
-            if found is not None:
-                self._reopen(run, tags, operation.name)
-            live.params = {key: value for key, value in operation.params.items() if key not in run.data.params}
-            live.texts = operation.texts
-            self._log_dataset(live.run_id, operation.dataset)
-        if operation.columns:
-            client.set_experiment_tag(experiment_id, VIEW_TAG, view_state(live.run_id, operation))
-        live.sealed = sealed
-        live.opened_by.setdefault(journal.path, []).append(number)
-        self._runs[operation.run] = live
+        client, run = connect(self._uri), self._runs.get(state.key)
+        if run is None:
+            found = self._find(state.key, experiment_id)
+            run = LiveRun.of(found or client.create_run(experiment_id, state.started_ms, tags, state.name))
+            self._runs[state.key] = run
+        if state.kind != "run":
+            self._parents[state.key] = run.run_id
+            self._show(experiment_id, view_state(state.view, run.run_id))
+        elif run.status == "FINISHED":  # it never changes
+            return
+        for document in documents:
+            run.follow(document.state.spools)
+        run.bring(client, state, tags)
 
-    def _reopen(self, run: "Run", tags: Mapping[str, str], name: str) -> None:
-        client = connect(self._uri)
-        self._set_tags(run.info.run_id, {key: value for key, value in tags.items() if run.data.tags.get(key) != value})
-        if TAG_REASON in run.data.tags:
-            client.delete_tag(run.info.run_id, TAG_REASON)
-        client.update_run(run.info.run_id, status="RUNNING", name=name)
+    def _show(self, experiment_id: str, view: str) -> None:
+        """Has MLflow's page of the experiment show a table's or a study's runs."""
+        if self._views.get(experiment_id) != view:
+            connect(self._uri).set_experiment_tag(experiment_id, VIEW_TAG, view)
+            self._views[experiment_id] = view
 
-    def _log_dataset(self, run_id: str, dataset: Mapping[str, str]) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
+    def _sweep(self, keep: Sequence[str]) -> None:
+        """Marks runs as KILLED that a dead process of this machine left RUNNING, and that no living one continues."""
+        from mlflow.entities import RunTag
 
-        if dataset:
-            source = json.dumps({"uri": dataset["source"]})
-            entity = Dataset(dataset["name"], dataset["digest"], "local", source)
-            connect(self._uri).log_inputs(run_id, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
-
-    def _end(self, journal: Journal, number: int, operation: End) -> None:
-        run = self._runs[operation.run]
-        others = [path for path in run.opened_by if path != journal.path and not self._journals[path].ended()]
-        # A run that another process continues has neither failed nor been killed.
-        if not run.sealed and (operation.status == "FINISHED" or not others):
-            self._complete(run, operation)
-            run.sealed = operation.status == "FINISHED"
-        journal.mark_done([*run.opened_by.pop(journal.path), number])
-        if not run.opened_by:
-            del self._runs[operation.run]
-
-    def _complete(self, run: LiveRun, operation: End) -> None:
-        from mlflow.entities import Metric, RunTag
-
-        client = connect(self._uri)
-        stored = run.final(client) if operation.metrics else {}
-        # Only those that differ: a retry must not store a metric twice.
-        new = {name: value for name, value in operation.metrics.items() if stored.get(name) != value}
-        run.texts = {**run.texts, **operation.texts}
-        run.drain(
-            client,
-            [Metric(name, value, operation.time_ms, 0) for name, value in new.items()],
-            [RunTag(key, value) for key, value in operation.tags.items()],
-        )
-        for path in map(Path, operation.files):
-            if path.is_dir():
-                run.artifacts(client).log_artifacts(str(path))
-            elif path.is_file():
-                place = path.parent.relative_to(operation.within).as_posix() if operation.within else "."
-                run.artifacts(client).log_artifact(str(path), None if place == "." else place)
-            else:
-                logger.warning("%s was deleted before it could be logged", path)
-        client.set_terminated(run.run_id, operation.status, operation.time_ms)
-        run.stored = None
-
-    def _sweep(self, operation: Sweep) -> None:
-        self._drain_all()
         client, here = connect(self._uri), Owner.this_process()
         pattern = quoted(f"{here.host}/%")
         orphans = f"attributes.status = 'RUNNING' AND tags.`{TAG_OWNER}` LIKE {pattern}"
-        alive = {
-            run.run_id for run in self._runs.values() if any(not self._journals[path].ended() for path in run.opened_by)
-        }
         for run in list(search_all_runs(self._uri, our_experiments(self._uri), orphans)):
             owner = Owner.parse(run.data.tags[TAG_OWNER])
-            kept = run.data.tags.get(TAG_KEY) in operation.keep or run.info.run_id in alive
-            if owner is not None and owner.is_dead() and not kept:
-                self._set_tags(run.info.run_id, {TAG_REASON: f"its process ({owner.pid} on {owner.host}) died"})
+            if owner is not None and owner.is_dead() and run.data.tags.get(TAG_KEY) not in keep:
+                reason = RunTag(TAG_REASON, f"its process ({owner.pid} on {owner.host}) died")
+                client.log_batch(run.info.run_id, tags=[reason])
                 client.set_terminated(run.info.run_id, "KILLED")
-
-    # Spools ----------------------------------------------------------------------------------------------------------
-
-    def _drain_all(self) -> None:
-        for run in self._runs.values():
-            # A run that rejects points (it was deleted) is skipped from now on, and was logged once.
-            if not run.sealed and not self._attempt(partial(self._drain, run)):
-                run.sealed = True
-
-    def _drain(self, run: LiveRun) -> None:
-        run.drain(connect(self._uri))
-
-    # Finding ---------------------------------------------------------------------------------------------------------
 
     def _experiment(self, name: str) -> str:
         if name not in self._experiments:
@@ -262,26 +160,22 @@ class Deliverer:
         query = f"tags.`{TAG_KEY}` = {quoted(key)}"
         return next(search_all_runs(self._uri, [experiment_id], query), None)
 
-    def _run_id(self, key: str, experiment_id: str) -> str | None:
-        if key in self._runs:
-            return self._runs[key].run_id
-        found = self._find(key, experiment_id)
-        return None if found is None else found.info.run_id
+    def _parent_id(self, key: str, experiment_id: str) -> str | None:
+        if key not in self._parents:
+            found = self._find(key, experiment_id)
+            self._parents[key] = None if found is None else found.info.run_id
+        return self._parents[key]
 
-    def _set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
-        from mlflow.entities import RunTag
 
-        if tags:
-            connect(self._uri).log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+def _rank(document: Document) -> tuple[int, int, str]:
+    """Orders the documents of one run by what decides its state.
 
-    def _forget(self, journal: Journal) -> None:
-        """Deletes a fully delivered journal; runs that it left open stay RUNNING, for a sweep or another process."""
-        for key, run in list(self._runs.items()):
-            run.opened_by.pop(journal.path, None)
-            if not run.opened_by:
-                del self._runs[key]
-        journal.remove()
-        del self._journals[journal.path]
+    What has finished once has finished; a run that some process continues has neither failed nor been killed; a process
+    that is dead knows least.
+    """
+    state = document.state
+    what = 3 if state.status == "FINISHED" else 2 if not document.settled else 1 if state.ended else 0
+    return what, state.ended_ms, document.path.name
 
 
 def _why(error: Exception) -> str:

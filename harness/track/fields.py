@@ -16,7 +16,7 @@ from harness.track.accepted import (
     key_name,
     shortened,
 )
-from harness.track.operations import Kind, Open
+from harness.track.state import Kind, RunState
 from harness.track.tags import (
     DECLARATION,
     DESCRIPTION_LIMIT,
@@ -31,16 +31,16 @@ _PICTURE = re.compile(r"^!\[(.*)\]\((.*)\)$", flags=re.M)
 
 def parent_run(
     key: str, kind: Kind, name: str, declaration: Mapping[str, Any], provenance: Mapping[str, str], source: str
-) -> Open:
-    """Returns the operation that opens a table's or a study's parent run."""
+) -> RunState:
+    """Returns the state of a table's or a study's parent run."""
     profile = provenance.get("profile", "")
     tags, whole = provenance_tags(name, provenance)
-    return Open(
-        run=key,
+    return RunState(
+        key=key,
         kind=kind,
         experiment=name,
         name=shortened(writable(f"{name} · {profile}" if profile else name), MOST_OF_A_RUN_NAME),
-        time_ms=now_ms(),
+        started_ms=now_ms(),
         tags={**tags, TAG_OPENED: str(now_ms())},
         texts={DECLARATION: writable(json.dumps(declaration, indent=2, ensure_ascii=False)), **whole},
         dataset=dataset_fields(provenance, source),

@@ -1,11 +1,11 @@
 """Logs tables and runs to the tracker without waiting for it.
 
-Every call writes an operation to a journal (``outbox``); a background thread (``courier``) delivers it. A tracker that
-is down delays the delivery and loses nothing.
+Every call changes the state that a run should have (``state``), kept in the ``outbox``; a background thread
+(``courier``) brings MLflow to it. A tracker that is down delays that and loses nothing.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -26,15 +26,11 @@ from harness.track.accepted import (
 from harness.track.address import check_address, resolve_uri
 from harness.track.courier import Courier, Delivery
 from harness.track.fields import dataset_fields, description, now_ms, parent_run, provenance_tags, text_of
-from harness.track.operations import End, Follow, Open, Operation, Status, Sweep
-from harness.track.outbox import Outbox, other_addresses
+from harness.track.outbox import Outbox, older_folders, other_addresses
 from harness.track.probe import reach
-from harness.track.tags import (
-    DESCRIPTION,
-    TAG_PROVENANCE,
-    TAG_REASON,
-)
-from harness.track.view import columns_of, study_columns
+from harness.track.state import RunState, Status
+from harness.track.tags import DESCRIPTION, TAG_PROVENANCE, TAG_REASON
+from harness.track.view import study_view, table_view
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +44,7 @@ class Tracker:
 
     Args:
         uri: The tracker's address; None: ``MLFLOW_TRACKING_URI``, else ``sqlite:///mlflow.db``.
-        outbox: The store's folder for undelivered operations.
+        outbox: The store's folder for what is not delivered yet.
 
     Raises:
         TrackerError: If the address is invalid.
@@ -58,13 +54,18 @@ class Tracker:
         self.uri = resolve_uri(uri)
         check_address(self.uri)
         self._outbox = Outbox(outbox, self.uri)
-        self._journal = self._outbox.new_journal()
         self._experiments: dict[str, str] = {}
+        """Of every run, by key."""
+        self._open: dict[str, tuple[Path, RunState]] = {}
+        """The runs that have not ended, by key, with their documents' paths."""
         self._lock = Lock()
-        self._courier = Courier(self.uri, self._outbox, self._journal.path)
-        for address, journals in other_addresses(outbox, self.uri).items():
-            waiting = counted(journals, "journal")
+        self._courier = Courier(self.uri, self._outbox)
+        for address, runs in other_addresses(outbox, self.uri).items():
+            waiting = counted(runs, "run")
             logger.warning("%s left for another tracker, %s: set it and run `harness sync`", waiting, address)
+        for folder in older_folders(outbox):
+            message = "%s: runs of an older version wait there and are not delivered: run the same command again, which"
+            logger.warning(f"{message} records them from the store; then delete that folder's *.jsonl files", folder)
 
     def open_table(
         self,
@@ -84,9 +85,8 @@ class Tracker:
             provenance: profile, dataset, dataset_fingerprint, synthetic, commit, device, versions, ... by name.
             dataset_source: Where the data set is, for display.
         """
-        opened = parent_run(key, "table", table, declaration, provenance, dataset_source)
-        self._experiments[key] = table
-        self._append(replace(opened, columns=columns_of(declaration)))
+        state = parent_run(key, "table", table, declaration, provenance, dataset_source)
+        self._begin(replace(state, view=table_view(declaration)))
 
     def open_study(
         self,
@@ -112,10 +112,8 @@ class Tracker:
             lower_is_better: Whether a lower metric is better.
             dataset_source: Where the data set is, for display.
         """
-        opened = parent_run(key, "study", study, declaration, provenance, dataset_source)
-        names = tuple(searched)
-        self._experiments[key] = study
-        self._append(replace(opened, columns=study_columns(metric, names), searched=names, falling=lower_is_better))
+        state = parent_run(key, "study", study, declaration, provenance, dataset_source)
+        self._begin(replace(state, view=study_view(metric, searched, ascending=lower_is_better)))
 
     def open_run(
         self,
@@ -144,13 +142,13 @@ class Tracker:
         table = self._experiments[table_key]
         kept, whole = fitted(values, "params", MOST_OF_A_PARAM)
         tags, whole_tags = provenance_tags(table, provenance)
-        self._append(
-            Open(
-                run=key,
+        self._begin(
+            RunState(
+                key=key,
                 kind="run",
                 experiment=table,
                 name=shortened(writable(name), MOST_OF_A_RUN_NAME),
-                time_ms=now_ms(),
+                started_ms=now_ms(),
                 parent=table_key,
                 params=kept,
                 tags=tags,
@@ -158,15 +156,14 @@ class Tracker:
                 dataset=dataset_fields(provenance, dataset_source),
             )
         )
-        self._experiments[key] = table
 
     def deliver(self, key: str, spool: Path, step_offset: int) -> None:
         """Delivers a stage's spool to a run, now and as it grows; ``step_offset`` is added to the spool's steps.
 
         Call it for a run's stages in their order. Several runs may share a stage; each gets its points.
         """
-        self._known(key)
-        self._append(Follow(key, str(spool.absolute()), step_offset))
+        followed = (str(spool.absolute()), step_offset)
+        self._change(key, lambda state: replace(state, spools=(*state.spools, followed)))
 
     def finish_run(
         self,
@@ -225,7 +222,8 @@ class Tracker:
 
         ``keep`` are the keys of the current plan's runs, which will be opened and continued.
         """
-        self._append(Sweep(tuple(keep), now_ms()))
+        self._outbox.request_sweep(keep)
+        self._courier.wake()
 
     def flush(self, patience_s: float = 60.0) -> Delivery:
         """Waits at most ``patience_s`` until the tracker has everything so far, before a read."""
@@ -233,8 +231,8 @@ class Tracker:
 
     def close(self, patience_s: float = 30.0) -> Delivery:
         """Delivers the rest for at most ``patience_s``; what remains stays in the outbox, and the result counts it."""
-        with self._lock:
-            self._journal.close()
+        for key in list(self._open):
+            self.kill_run(key)
         return self._courier.finish(patience_s)
 
     def _end(
@@ -248,21 +246,40 @@ class Tracker:
         tags: Mapping[str, str] | None = None,
         texts: Mapping[str, str] | None = None,
     ) -> None:
-        self._known(key)
-        figures = {name: float(value) for name, value in (metrics or {}).items()}
         kept, whole = fitted(tags or {}, "tags", MOST_OF_A_TAG)
         whole |= {name: writable(text) for name, text in (texts or {}).items()}
-        paths = tuple(str(path.absolute()) for path in files)
-        root = str(within.absolute()) if within else ""
-        self._append(End(key, status, now_ms(), figures, kept, whole, paths, root))
+        ending: dict[str, Any] = {
+            "status": status,
+            "ended_ms": now_ms(),
+            "metrics": {name: float(value) for name, value in (metrics or {}).items()},
+            "files": tuple(str(path.absolute()) for path in files),
+            "within": str(within.absolute()) if within else "",
+        }
+        self._change(
+            key,
+            lambda state: replace(state, **ending, tags={**state.tags, **kept}, texts={**state.texts, **whole}),
+        )
 
-    def _known(self, key: str) -> None:
+    def _begin(self, state: RunState) -> None:
+        with self._lock:
+            self._experiments[state.key] = state.experiment
+            path = self._open[state.key][0] if state.key in self._open else self._outbox.new_path()
+            self._write(path, state)
+
+    def _change(self, key: str, change: Callable[[RunState], RunState]) -> None:
         if key not in self._experiments:
             raise ValueError(f'the run "{key}" was not opened')
-
-    def _append(self, operation: Operation) -> None:
         with self._lock:
-            self._journal.append(operation)
+            if key in self._open:
+                path, state = self._open[key]
+                # An end that an interruption kept from the disk is written now.
+                self._write(path, state if state.ended else change(state))
+
+    def _write(self, path: Path, state: RunState) -> None:
+        self._open[state.key] = path, state
+        self._outbox.write(path, state)
+        if state.ended:
+            del self._open[state.key]
         self._courier.wake()
 
 

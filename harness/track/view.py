@@ -9,7 +9,6 @@ from typing import Any
 
 from harness.track.accepted import factor_key, key_name
 from harness.track.address import without_password
-from harness.track.operations import Open
 from harness.track.tags import PARENT
 
 _KEY = "harness"
@@ -20,52 +19,48 @@ _TRAINING = "workflowType=machine_learning"
 _COLUMN_PX = {"metrics": 96, "params": 80}
 
 
-def columns_of(declaration: Mapping[str, Any]) -> tuple[str, ...]:
-    """The columns of a table: its metrics, each of its factors, the seed, and the time a run took.
+def table_view(declaration: Mapping[str, Any]) -> dict[str, Any]:
+    """The view of a table, by row: its metrics, each of its factors, the seed, and the time a run took.
 
-    >>> columns_of({"metrics": ["mAP"], "rows": [{"factors": {"SAC": True}}]})
-    ('metrics.`mAP`', 'params.`SAC`', 'params.`seed`', 'metrics.`seconds`')
+    >>> table_view({"metrics": ["mAP"], "rows": [{"factors": {"SAC": True}}]})["selectedColumns"]
+    ['metrics.`mAP`', 'params.`SAC`', 'params.`seed`', 'metrics.`seconds`']
     """
     rows: Sequence[Mapping[str, Any]] = declaration.get("rows", [])
     factors = dict.fromkeys(factor for row in rows for factor in row.get("factors", ()))
-    metrics = [*declaration.get("metrics", ())]
-    return (
-        *(f"metrics.`{key_name(name)}`" for name in metrics),
+    columns = [
+        *(f"metrics.`{key_name(name)}`" for name in declaration.get("metrics", ())),
         *(f"params.`{factor_key(name)}`" for name in factors),
         "params.`seed`",
         "metrics.`seconds`",
-    )
+    ]
+    return _view(columns, "params.`row`", ascending=True)
 
 
-def study_columns(metric: str, searched: Sequence[str]) -> tuple[str, ...]:
-    """The columns of a study: the metric, the searched values, and what became of each trial.
+def study_view(metric: str, searched: Sequence[str], *, ascending: bool) -> dict[str, Any]:
+    """The view of a study, by its metric: the searched values, what became of each trial, and all of them in a chart.
 
-    >>> study_columns("mAP", ["epsilon1"])
-    ('metrics.`mAP`', 'params.`epsilon1`', 'params.`state`', 'params.`trial`')
+    >>> study_view("mAP", ["epsilon1"], ascending=False)["selectedColumns"]
+    ['metrics.`mAP`', 'params.`epsilon1`', 'params.`state`', 'params.`trial`']
     """
-    return (
-        f"metrics.`{key_name(metric)}`",
-        *(f"params.`{key_name(name)}`" for name in (*searched, "state", "trial")),
-    )
+    order = f"metrics.`{key_name(metric)}`"
+    columns = [order, *(f"params.`{key_name(name)}`" for name in (*searched, "state", "trial"))]
+    return _view(columns, order, ascending=ascending) | _parallel_coordinates(searched, key_name(metric))
 
 
-def view_state(parent_id: str, opened: Open) -> str:
-    """The state of the runs page that shows the runs below one parent: a table's by row, a study's best first.
+def view_state(view: Mapping[str, Any], parent_id: str) -> str:
+    """The state of the runs page that shows the runs below one parent in a view."""
+    return json.dumps({"searchFilter": f"tags.`{PARENT}` = '{parent_id}'", **view})
 
-    Never sorted by time, since MLflow folds children away below their parent when it sorts by time.
-    """
-    columns = list(opened.columns)
-    state: dict[str, Any] = {
-        "searchFilter": f"tags.`{PARENT}` = '{parent_id}'",
-        "orderByKey": columns[0] if opened.searched else "params.`row`",
-        "orderByAsc": opened.falling or not opened.searched,
+
+def _view(columns: Sequence[str], order: str, *, ascending: bool) -> dict[str, Any]:
+    """Never sorted by time, since MLflow folds children away below their parent when it sorts by time."""
+    return {
+        "orderByKey": order,
+        "orderByAsc": ascending,
         "selectedColumns": columns,
         "columnOrder": columns,
         "columnWidths": {column: _COLUMN_PX[column.partition(".")[0]] for column in columns},
     }
-    if opened.searched:
-        state |= _parallel_coordinates(opened.searched, columns[0].split("`")[1])
-    return json.dumps(state)
 
 
 def _parallel_coordinates(searched: Sequence[str], metric: str) -> dict[str, Any]:

@@ -162,18 +162,17 @@ def test_a_tracker_that_says_nothing_keeps_no_command_from_ending(
         return True
 
     address = f"http://127.0.0.1:{silent_tracker.getsockname()[1]}"
-    journal(place, address)
+    fill_outbox(place, address)
     end(place, asked, signal.SIGTERM, *words, MLFLOW_TRACKING_URI=address)
     assert taken, "the command was waiting for the tracker's answer when it was ended"
     for connection in taken:
         connection.close()
 
 
-def journal(place: Path, address: str) -> None:
+def fill_outbox(place: Path, address: str) -> None:
     """Leaves something in the outbox that ``sync`` has to deliver."""
-    from harness.track.operations import Open
     from harness.track.outbox import Outbox
+    from harness.track.state import RunState
 
-    writer = Outbox(place / ".harness" / "outbox", address).new_journal()
-    writer.append(Open(run="key", kind="table", experiment="tiny", name="tiny", time_ms=0))
-    writer.close()
+    outbox = Outbox(place / ".harness" / "outbox", address)
+    outbox.write(outbox.new_path(), RunState("key", "table", "tiny", "tiny", 0, status="KILLED"))

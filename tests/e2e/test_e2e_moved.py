@@ -71,7 +71,7 @@ def artifacts(place: Path) -> set[Path]:
 
 
 def undelivered(place: Path) -> list[Path]:
-    return list(place.glob(".harness/outbox/*/*.jsonl"))
+    return list(place.glob(".harness/outbox/*/*.json"))
 
 
 @pytest.mark.parametrize("how", ["moved", "copied"])
@@ -133,10 +133,10 @@ def unreachable(*_: object) -> None:
     raise TrackerError("it is down")
 
 
-def end_their_process(journals: list[Path]) -> None:
-    """Journals as a process leaves them that has ended: this one wrote them, and lives on."""
+def end_their_process(documents: list[Path]) -> None:
+    """Leaves documents as a process does that has ended: this one wrote them, and lives on."""
     owner = str(Owner.this_process())
-    for path in journals:
+    for path in documents:
         dead = str(replace(Owner.this_process(), started="1"))
         path.write_text(path.read_text(encoding="utf-8").replace(owner, dead), encoding="utf-8")
 
@@ -152,7 +152,7 @@ def test_a_store_a_database_or_artifacts_that_were_moved_alone(
     store = toy_place.with_name("store")
     (toy_place / ".harness").rename(store)
     assert ran(str(store))["trained"] == 0
-    assert not list(store.glob("outbox/*/*.jsonl"))
+    assert not list(store.glob("outbox/*/*.json"))
 
     # The database, and its artifacts stay where they are.
     elsewhere = toy_place.with_name("elsewhere")

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from toy_faults import Death, failing
 
 import harness.track.courier
 import harness.track.delivery
@@ -19,8 +20,8 @@ from harness.track import Delivery, SpoolWriter, Tracker, last_step, list_tables
 from harness.track.client import connect
 from harness.track.delivery import Deliverer, TrackerUnreachableError
 from harness.track.identity import Owner
-from harness.track.operations import Open
 from harness.track.outbox import Outbox
+from harness.track.state import RunState
 
 NOW = 1_700_000_000_000
 FACTORS = ("Softmax", "Quadruplet", "SAC")
@@ -92,6 +93,10 @@ def stored_steps(uri: str, key: str, metric: str = "train/loss") -> list[int]:
     return sorted(metric.step for metric in connect(uri).get_metric_history(run_id, metric))
 
 
+def documents(tmp_path: Path) -> list[Path]:
+    return list((tmp_path / "outbox").rglob("*.json"))
+
+
 # What arrives ---------------------------------------------------------------------------------------------------------
 
 
@@ -126,7 +131,7 @@ def test_a_table_arrives_as_one_parent_and_a_run_for_each_row_and_seed(uri: str,
     assert (run.info.status, parent.info.status) == ("FINISHED", "FAILED")
     assert parent.data.tags["mlflow.note.content"] == "# Table 1\n"
     assert stored_steps(uri, "T/8/0") == stored_steps(uri, "T/1/0") == list(range(1, 31))
-    assert list((tmp_path / "outbox").rglob("*.jsonl")) == []
+    assert documents(tmp_path) == []
 
 
 def test_runs_are_found_by_factor_table_profile_and_data_set(uri: str, tmp_path: Path) -> None:
@@ -323,31 +328,6 @@ def test_a_finished_run_that_is_opened_again_stays_as_it_is(uri: str, tmp_path: 
     assert stored_steps(uri, "r", "mAP") == [0]
 
 
-class Death(BaseException):
-    """Stands for kill -9: nothing in the deliverer may catch it."""
-
-
-class MortalClient:
-    """An MLflow client that dies before or after the n-th call that reaches the store."""
-
-    def __init__(self, client: Any, calls: int, *, after: bool) -> None:
-        self._client, self._left, self._after = client, calls, after
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._client, name)
-
-        def call(*arguments: Any, **options: Any) -> Any:
-            self._left -= 1
-            if self._left < 0 and not self._after:
-                raise Death
-            result = method(*arguments, **options)
-            if self._left < 0:
-                raise Death
-            return result
-
-        return call
-
-
 class NoCourier:
     """Delivers nothing."""
 
@@ -363,14 +343,14 @@ class NoCourier:
 
 
 def silent_tracker(uri: str, outbox: Path) -> Tracker:
-    """A tracker that only journals."""
+    """A tracker that only writes to the outbox."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(harness.track.tracker, "Courier", NoCourier)
         return Tracker(uri, outbox)
 
 
 def say_everything(uri: str, tmp_path: Path, spool: Path) -> None:
-    """Journals a whole table without delivering any of it."""
+    """Fills the outbox with a whole table without delivering any of it."""
     tracker = silent_tracker(uri, tmp_path / "outbox")
     open_table(tracker)
     for row in ("8", "1"):
@@ -398,19 +378,18 @@ def assert_everything_once(uri: str) -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before a call", "after a call"])
 def test_a_deliverer_that_dies_at_any_call_is_continued_without_a_gap_or_a_duplicate(
-    uri: str, tmp_path: Path, spool: Path, monkeypatch: pytest.MonkeyPatch, after: bool
+    uri: str, tmp_path: Path, spool: Path, after: bool
 ) -> None:
     say_everything(uri, tmp_path, spool)
     deaths = 0
     for calls in range(1000):
         # Each successor gets a little further: what is done stays done, what is not is done again.
-        mortal = MortalClient(connect(uri), calls // 3, after=after)
-        monkeypatch.setattr(harness.track.delivery, "connect", lambda uri, mortal=mortal: mortal)
-        try:
-            Deliverer(uri, Outbox(tmp_path / "outbox", uri)).pump()
-            break
-        except Death:
-            deaths += 1
+        with failing(uri, calls // 3, Death(), after=after):
+            try:
+                Deliverer(uri, Outbox(tmp_path / "outbox", uri)).pump()
+                break
+            except Death:
+                deaths += 1
     assert deaths > 20
     assert_everything_once(uri)
 
@@ -420,7 +399,7 @@ def test_a_killed_delivering_process_is_continued_without_a_gap_or_a_duplicate(
 ) -> None:
     say_everything(uri, tmp_path, spool)
     generator, kills = random.Random(0), 0
-    while list((tmp_path / "outbox").rglob("*.jsonl")):
+    while documents(tmp_path):
         child = os.fork()
         if not child:
             try:
@@ -434,6 +413,70 @@ def test_a_killed_delivering_process_is_continued_without_a_gap_or_a_duplicate(
         kills += 1
     assert kills > 3
     assert_everything_once(uri)
+
+
+def test_what_is_open_when_a_tracker_is_closed_was_killed(uri: str, tmp_path: Path, spool: Path) -> None:
+    tracker = Tracker(uri, tmp_path / "outbox")
+    open_table(tracker)
+    open_run(tracker, "r")
+    tracker.deliver("r", spool, 0)
+    assert tracker.close().undelivered == 0
+    assert {run.info.status for run in runs_of(uri).values()} == {"KILLED"}
+    assert stored_steps(uri, "r") == list(range(1, 31))
+    assert documents(tmp_path) == []
+
+
+def test_an_end_that_an_interruption_keeps_from_the_disk_is_written_by_the_next_call(
+    uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = Tracker(uri, tmp_path / "outbox")
+    open_table(tracker)
+    open_run(tracker, "r")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            tracker.finish_run("r", {"mAP": 0.5})
+    tracker.kill_run("r")
+    tracker.close()
+    run = runs_of(uri)["r"]
+    assert (run.info.status, run.data.metrics, "harness.reason" in run.data.tags) == ("FINISHED", {"mAP": 0.5}, False)
+
+
+def interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_short_run_reaches_the_tracker_in_the_fewest_requests(uri: str, tmp_path: Path, spool: Path) -> None:
+    """It is searched by its key, created with all its tags, given its data set and one batch, and ended."""
+    say_everything(uri, tmp_path, spool)
+    asked: list[str] = []
+
+    class Watched:
+        def __getattr__(self, name: str) -> Any:
+            value = getattr(connect(uri), name)
+            if callable(value):
+                asked.append(name)
+            return value
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (harness.track.delivery, harness.track.client):
+            patch.setattr(module, "connect", lambda _: Watched())
+        Deliverer(uri, Outbox(tmp_path / "outbox", uri)).pump()
+    requests = ["search_runs", "create_run", "log_inputs", "log_batch", "set_terminated"]
+    assert asked[-10:] == [*requests, *requests]
+
+
+def test_runs_that_an_older_version_left_are_announced_with_what_to_do(
+    uri: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = Outbox(tmp_path / "outbox", uri).folder
+    for number in range(2):
+        (folder / f"{number}.jsonl").write_text('{"owner": "host/boot/1/1"}\n')
+    Tracker(uri, tmp_path / "outbox").close()
+    (message,) = [record.getMessage() for record in caplog.records if "older version" in record.getMessage()]
+    assert message.startswith(
+        f"{folder}: runs of an older version wait there and are not delivered: run the same command"
+    )
 
 
 # A tracker that is down -----------------------------------------------------------------------------------------------
@@ -462,7 +505,7 @@ def test_a_tracker_that_is_down_costs_no_time_and_what_waits_is_delivered_once_w
     # The next process means another tracker: it leaves what waits alone, and says that it waits.
     tracker = Tracker(uri, tmp_path / "outbox")
     assert tracker.close().undelivered == 0
-    assert f"1 journal left for another tracker, {CLOSED_PORT}" in caplog.text
+    assert f"2 runs left for another tracker, {CLOSED_PORT}" in caplog.text
     assert runs_of(uri) == {}
 
     # The tracker is back: what answers at its address is, here, a file.
@@ -508,13 +551,12 @@ def test_what_the_tracker_refuses_for_good_is_reported_and_holds_nothing_up(
     uri: str, tmp_path: Path, spool: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     outbox = Outbox(tmp_path / "outbox", uri)
-    journal = outbox.new_journal()
-    journal.append(Open(run="bad", kind="run", experiment="table1", name="bad", time_ms=NOW, params={"": "no name"}))
-    journal.close()
+    bad = RunState("bad", "run", "table1", "bad", NOW, params={"": "no name"}, status="KILLED", ended_ms=NOW)
+    outbox.write(outbox.new_path(), bad)
     say_everything(uri, tmp_path, spool)
     Deliverer(uri, outbox).pump()
-    assert "the tracker rejected an operation" in caplog.text
-    assert outbox.journals() == []
+    assert "the tracker rejected the run bad: " in caplog.text
+    assert documents(tmp_path) == []
     connect(uri).delete_run(runs_of(uri)["bad"].info.run_id)
     assert_everything_once(uri)
 
@@ -533,7 +575,7 @@ def test_a_run_that_somebody_deleted_is_reported_once_and_holds_nothing_up(
     for last in (40, 50):
         write_spool(spool, last - 9, last)
         deliverer.pump()
-    assert caplog.text.count("the tracker rejected an operation") == 1
+    assert caplog.text.count("the tracker rejected the run 8 · Softmax · seed 0: ") == 1
     assert stored_steps(uri, "kept") == list(range(1, 51))
 
 
@@ -583,10 +625,8 @@ def abandoned(uri: str, tmp_path: Path, spool: Path) -> Callable[[], None]:
             open_run(tracker, key)
             tracker.deliver(key, spool, 0)
         owner = str(Owner.this_process())
-        (journal,) = Outbox(tmp_path / "outbox", uri).journals()
-        journal.path.write_text(
-            journal.path.read_text().replace(owner, str(replace(Owner.this_process(), started="1")))
-        )
+        for path in documents(tmp_path):
+            path.write_text(path.read_text().replace(owner, str(replace(Owner.this_process(), started="1"))))
 
     return leave
 

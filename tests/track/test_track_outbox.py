@@ -1,5 +1,7 @@
 import doctest
+import errno
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -10,107 +12,144 @@ import pytest
 
 from harness.track import collect_provenance, resolve_uri, without_password
 from harness.track.identity import Owner
-from harness.track.operations import Close, End, Follow, Open, Sweep
-from harness.track.outbox import Journal, Outbox, other_addresses
+from harness.track.outbox import Document, Outbox, other_addresses
+from harness.track.state import RunState
 
 URI = "http://tracker.example:5000"
-OPEN = Open(run="k", kind="run", experiment="table1", name="1 · Softmax", time_ms=5, params={"SAC": "on"})
-FOLLOW = Follow(run="k", spool="/spool", step_offset=60)
-END = End(run="k", status="FINISHED", time_ms=9, metrics={"mAP": 0.1 + 0.2}, files=("/a", "/b"))
-SWEEP = Sweep(keep=("k",), time_ms=1)
+RUNNING = RunState(
+    key="k",
+    kind="run",
+    experiment="table1",
+    name="1 · Softmax",
+    started_ms=5,
+    params={"SAC": "on"},
+    view={"columns": ["mAP"]},
+    spools=(("/spool", 60),),
+)
+FINISHED = replace(RUNNING, status="FINISHED", ended_ms=9, metrics={"mAP": 0.1 + 0.2}, files=("/a", "/b"))
 
 
 def dead_owner() -> Owner:
     return replace(Owner.this_process(), started="1")
 
 
-def test_operations_are_read_back_as_they_were_journalled(tmp_path: Path) -> None:
+def test_a_document_is_read_back_as_it_was_written_and_as_it_was_replaced(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, URI)
-    writer = outbox.new_journal()
-    for operation in (OPEN, FOLLOW, END, SWEEP):
-        writer.append(operation)
-    (journal,) = outbox.journals()
-    assert [(number, type(operation)) for number, operation in journal.read()] == list(
-        enumerate([Open, Follow, End, Sweep])
+    path = outbox.new_path()
+    outbox.write(path, RUNNING)
+    assert outbox.read() == [Document(path, Owner.this_process(), RUNNING, settled=False)]
+    outbox.write(path, FINISHED)
+    assert (
+        Outbox(tmp_path, URI).read() == outbox.read() == [Document(path, Owner.this_process(), FINISHED, settled=True)]
     )
-    operations = [operation for _, operation in Journal(journal.path).read()]
-    assert operations[1] == FOLLOW
-    assert (operations[0].params, operations[2].metrics, list(operations[2].files)) == (
-        {"SAC": "on"},
-        {"mAP": 0.1 + 0.2},
-        ["/a", "/b"],
-    )
-    assert journal.owner == Owner.this_process()
-    assert not journal.ended()
-    writer.close()
-    assert list(journal.read()) == []
-    assert journal.ended()
 
 
-def test_a_journal_grows_under_its_reader_and_a_torn_line_waits(tmp_path: Path) -> None:
+def test_documents_are_read_in_the_order_in_which_they_were_begun(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path, URI)
-    writer = outbox.new_journal()
-    writer.append(OPEN)
-    (journal,) = outbox.journals()
-    assert len(list(journal.read())) == 1
-    with journal.path.open("ab") as file:
-        file.write(b'{"op":"follow","id":1,"run":"k",')
-    assert list(journal.read()) == []
-    with journal.path.open("ab") as file:
-        file.write(b'"spool":"/spool","step_offset":60}\n')
-    assert list(journal.read()) == [(1, FOLLOW)]
+    paths = [outbox.new_path() for _ in range(12)]
+    for path in reversed(paths):
+        outbox.write(path, RUNNING)
+    assert [document.path for document in outbox.read()] == paths
 
 
-def test_what_is_done_is_not_read_again_even_after_a_torn_note(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "7", '"a"', "[]", "{", '{"owner": 3}', '{"owner": "me"}'),
+        json.dumps({"owner": str(dead_owner()), "at": "/", **vars(RUNNING), "teleport": 1}),
+    ],
+)
+def test_a_file_that_is_no_document_of_this_version_is_reported_once_and_holds_nothing_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
     outbox = Outbox(tmp_path, URI)
-    writer = outbox.new_journal()
-    for _ in range(15):
-        writer.append(FOLLOW)
-    journal = Journal(writer.path)
-    journal.mark_done([0, 2])
-    with writer.path.with_suffix(".done").open("ab") as file:
-        file.write(b"\n1")  # the beginning of "14;", killed in the middle
-    Journal(writer.path).mark_done([3])
-    left = [number for number, _ in Journal(writer.path).read()]
-    assert left == [1, *range(4, 15)]
+    (outbox.folder / "0-other.json").write_text(content)
+    outbox.write(outbox.new_path(), FINISHED)
+    for _ in range(2):
+        assert [document.state for document in outbox.read()] == [FINISHED]
+    assert outbox.undelivered() == 1
+    assert caplog.text.count("0-other.json cannot be read") == 1
 
 
-def test_a_line_of_another_version_is_skipped_and_reported(tmp_path: Path, caplog) -> None:
-    writer = Outbox(tmp_path, URI).new_journal()
-    with writer.path.open("ab") as file:
-        file.write(b'{"op":"teleport","id":0}\n{"op":"follow","id":1,"run":"k"}\nnonsense\n')
-    assert list(Journal(writer.path).read()) == []
-    assert caplog.text.count("not an operation") == 3
-
-
-def test_a_journal_whose_process_died_is_complete(tmp_path: Path) -> None:
+def test_a_document_whose_process_died_is_settled(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from harness.track.operations import Follow;"
-        "from harness.track.outbox import Outbox;"
-        f"j = Outbox(Path(sys.argv[1]), '{URI}').new_journal(); j.append(Follow('k', '/s', 0)); os._exit(9)"
+        "import os, sys; from pathlib import Path; from harness.track.outbox import Outbox;"
+        "from harness.track.state import RunState;"
+        f"outbox = Outbox(Path(sys.argv[1]), '{URI}');"
+        "outbox.write(outbox.new_path(), RunState('k', 'run', 'table1', 'k', 5)); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
     outbox = Outbox(tmp_path, URI)
+    (document,) = outbox.read()
+    assert (document.state, document.settled) == (RunState("k", "run", "table1", "k", 5), True)
     assert outbox.undelivered() == 1
-    (journal,) = outbox.journals()
-    assert list(journal.read()) == [(0, Follow("k", "/s", 0))]
-    assert journal.ended()
-    journal.remove()
-    assert outbox.journals() == []
 
 
-def test_a_living_process_may_still_say_something(tmp_path: Path) -> None:
+def test_the_last_word_of_a_process_that_dies_while_its_document_is_read_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     outbox = Outbox(tmp_path, URI)
-    writer = outbox.new_journal()
-    writer.append(OPEN)
-    assert outbox.undelivered() == 0
-    writer.append(Close())
-    assert outbox.undelivered() == 1
+    outbox.write(path := outbox.new_path(), RUNNING)
+
+    def finish_and_die(owner: Owner) -> bool:
+        outbox.write(path, FINISHED)
+        return True
+
+    monkeypatch.setattr(Owner, "is_dead", finish_and_die)
+    assert [document.state for document in Outbox(tmp_path, URI).read()] == [FINISHED]
+
+
+def test_a_living_process_may_still_change_a_document(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path, URI)
+    outbox.write(path := outbox.new_path(), RUNNING)
+    assert (outbox.undelivered(), outbox.waiting_here()) == (0, 0)
+    outbox.write(path, FINISHED)
+    assert (outbox.undelivered(), outbox.waiting_here()) == (1, 1)
+    assert Outbox(tmp_path, URI).waiting_here() == 0
+
+
+def test_only_the_end_of_a_run_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox = Outbox(tmp_path, URI)
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    outbox.write(path := outbox.new_path(), RUNNING)
+    assert not synced
+    outbox.write(path, FINISHED)
+    assert len(synced) == 2  # the file, and the folder for its name
+
+
+def test_a_document_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    outbox = Outbox(tmp_path, URI)
+    outbox.write(path := outbox.new_path(), RUNNING)
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with pytest.raises(OSError, match="No space left") as raised:
+        outbox.write(path, FINISHED)
+    assert raised.value.filename == str(path)
+    assert [document.state for document in outbox.read()] == [RUNNING]
+    assert [file.name for file in outbox.folder.iterdir() if file.suffix == ".tmp"] == []
+
+
+def test_files_are_found_where_the_outbox_was_moved_to_and_where_they_stayed(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    spool, stayed = old / "stages" / "spool.jsonl", tmp_path / "report.md"
+    spool.parent.mkdir(parents=True)
+    for file in (spool, stayed):
+        file.touch()
+    outbox = Outbox(old / "outbox", URI)
+    outbox.write(outbox.new_path(), replace(FINISHED, spools=((str(spool), 3),), files=(str(stayed),), within=str(old)))
+    old.rename(new)
+    (document,) = Outbox(new / "outbox", URI).read()
+    assert document.state.spools == ((str(new / "stages" / "spool.jsonl"), 3),)
+    assert (document.state.files, document.state.within) == ((str(stayed),), str(new))
 
 
 def test_each_tracker_has_its_own_outbox_and_the_others_are_named(tmp_path: Path) -> None:
-    Outbox(tmp_path, URI).new_journal().append(OPEN)
-    Outbox(tmp_path, "postgresql://me:secret@db.example/mlflow").new_journal()
+    for uri in (URI, "postgresql://me:secret@db.example/mlflow"):
+        outbox = Outbox(tmp_path, uri)
+        outbox.write(outbox.new_path(), RUNNING)
     Outbox(tmp_path, "http://idle.example")
     assert other_addresses(tmp_path, URI) == {"postgresql://db.example/mlflow": 1}
     assert other_addresses(tmp_path, "sqlite:////x.db") == {"postgresql://db.example/mlflow": 1, URI: 1}
@@ -120,7 +159,7 @@ def test_each_tracker_has_its_own_outbox_and_the_others_are_named(tmp_path: Path
 @pytest.mark.parametrize("damage", ["bytes", "folder"])
 def test_an_address_that_cannot_be_read_is_reported_with_its_place(tmp_path: Path, damage: str) -> None:
     outbox = Outbox(tmp_path, URI)
-    outbox.new_journal()
+    outbox.write(outbox.new_path(), RUNNING)
     address = outbox.folder / "address"
     if damage == "bytes":
         address.write_bytes(b"\xa3\x00")
@@ -128,19 +167,6 @@ def test_an_address_that_cannot_be_read_is_reported_with_its_place(tmp_path: Pat
         address.unlink()
         address.mkdir()
     assert other_addresses(tmp_path, "sqlite:////x.db") == {f"whose address in {address} cannot be read": 1}
-
-
-@pytest.mark.parametrize("line", ["7", '"a"', "[]", "{", '{"owner": 3}', '{"op": "end"}', '{"op": [], "id": 0}'])
-def test_a_line_that_is_no_operation_is_skipped_and_reported(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, line: str
-) -> None:
-    writer = Outbox(tmp_path, URI).new_journal()
-    writer.append(END)
-    with writer.path.open("a") as file:
-        file.write(line + "\n")
-        file.write('{"op": "sweep", "id": 1}\n')
-    assert [number for number, _ in Journal(writer.path).read()] == [0, 1]
-    assert "skipped a line that is not an operation" in caplog.text
 
 
 def test_a_process_lives_until_it_ends() -> None:
