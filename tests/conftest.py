@@ -57,6 +57,15 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return True if config.option.markexpr == "quick" and not any(map(is_quick, files)) else None
 
 
+def pytest_collect_file(file_path: Path) -> None:
+    """Starts the fork server as soon as a suite of several processes collects tests that need it.
+
+    It takes seconds to import libraries; the processes meanwhile import their own, and run what needs no server.
+    """
+    if file_path.parent.name == "e2e" and "PYTEST_XDIST_WORKER" in os.environ:
+        warm.begin()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what to run while editing."""
     for item in items:

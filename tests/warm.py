@@ -40,6 +40,8 @@ LIBRARIES = (
 )
 STAGES = ("harness.reid.train.stage", "harness.reid.train.probe")
 """The modules that run the stages of the paper's trainer."""
+COLD_WORKERS = "COLD_WORKERS"
+"""A variable: where a command has it, its workers are interpreters of their own, as they are for a user."""
 _START_S = 240.0
 
 
@@ -175,24 +177,41 @@ def _address() -> str:
     """Returns the socket of the suite's server, which starts on first use; parallel processes of a suite share it."""
     global _server
     if _server is None:
-        suite = psutil.Process(os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid())
-        address = Path(tempfile.gettempdir()) / f"warm-{suite.pid}-{suite.create_time():.2f}"
-        with FileLock(f"{address}.lock"):
-            if not address.exists():
-                _start(address, suite.pid)
+        address = begin()
+        started, ends = Path(f"{address}.pid"), time.monotonic() + _START_S
+        while not address.exists():
+            assert _lives(int(started.read_text())), "the fork server ended at its start"
+            assert time.monotonic() < ends, "the fork server does not start"
+            time.sleep(0.05)
         _server = str(address)
     return _server
 
 
-def _start(address: Path, suite: int) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "MPLBACKEND": "agg"}
-    words = [sys.executable, __file__, str(address), str(suite)]
-    server = subprocess.Popen(words, stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
-    ends = time.monotonic() + _START_S
-    while not address.exists():
-        assert server.poll() is None, "the fork server ended at its start"
-        assert time.monotonic() < ends, "the fork server does not start"
-        time.sleep(0.05)
+def begin() -> Path:
+    """Starts the suite's server unless that was done, without waiting for it; returns its address."""
+    suite = psutil.Process(os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid())
+    address = Path(tempfile.gettempdir()) / f"warm-{suite.pid}-{suite.create_time():.2f}"
+    started = Path(f"{address}.pid")
+    with FileLock(f"{address}.lock"):
+        if not started.exists():
+            variables = {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "MPLBACKEND": "agg"}
+            words = [sys.executable, __file__, str(address), str(suite.pid)]
+            server = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, env={**os.environ, **variables}, start_new_session=True
+            )
+            _ours.append(server)
+            started.write_text(str(server.pid))
+    return address
+
+
+def _lives(pid: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+_ours: list["subprocess.Popen[bytes]"] = []
+"""The server, where this process started it: kept, so that nothing takes it for a process that was forgotten."""
 
 
 _code: int | None = None
@@ -232,7 +251,7 @@ def serve(address: str, suite: int) -> None:
             if key.fd == suite_ends:
                 for pid, _, _ in running.values():
                     os.killpg(pid, signal.SIGKILL)
-                for file in (address, f"{address}.lock"):
+                for file in (address, f"{address}.lock", f"{address}.pid"):
                     Path(file).unlink(missing_ok=True)
                 return
             if key.fd in running:
@@ -307,8 +326,9 @@ def _become(
         importlib.import_module("sitecustomize")
     global _server, _code
     _server = address
-    local = importlib.import_module("harness.execute.local")
-    local.start_worker = start_worker  # type: ignore[attr-defined]
+    if COLD_WORKERS not in environment:
+        local = importlib.import_module("harness.execute.local")
+        local.start_worker = start_worker  # type: ignore[attr-defined]
     try:
         runpy.run_module(words[0], run_name="__main__", alter_sys=True)
         sys.exit()

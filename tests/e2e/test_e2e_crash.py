@@ -33,7 +33,7 @@ from harness.spool import read_spool
 from harness.track.tags import TAG_KEY
 from harness.trainer import SPOOL
 
-KILLS = int(os.environ.get("HARNESS_KILLS", "4"))
+KILLS = int(os.environ.get("HARNESS_KILLS", "2"))
 SEED = int(os.environ.get("HARNESS_KILL_SEED") or random.SystemRandom().randrange(1 << 32))
 
 

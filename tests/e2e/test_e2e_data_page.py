@@ -16,7 +16,8 @@ PAGE = Path(__file__).parents[2] / "harness" / "docs" / "data.md"
 BLOCKS = re.findall(r"```(\w+)\n(.+?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
 COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines()]
 PREFIX = "uv run python -m harness "
-PEOPLE, CAMERAS, IMAGES = 20, 2, 4
+PEOPLE, CAMERAS, IMAGES = 16, 2, 2
+"""Half are trained on: 8 people with 4 images each are one batch of the recipe."""
 
 
 @pytest.fixture
@@ -63,10 +64,10 @@ def draw(path: Path, person: int) -> None:
 
 @pytest.mark.parametrize(
     ("table", "counts", "title"),
-    [  # half of 20 people x 2 cameras x 4 images are trained on; each other gives one query a camera
-        ("shop", ("train    80 images of 10 people", "query    20 images", "gallery  60 images"), "shop"),
-        ("my_shop", ("train    80 images of 10 people", "query    20 images", "gallery  60 images"), "my_data:my_shop"),
-        ("my_fruit", ("train    120 images of 2 classes", "test     40 images"), "my_data:my_fruit"),
+    [  # half of 16 people x 2 cameras x 2 images are trained on; each other gives one query a camera
+        ("shop", ("train    32 images of 8 people", "query    16 images", "gallery  16 images"), "shop"),
+        ("my_shop", ("train    32 images of 8 people", "query    16 images", "gallery  16 images"), "my_data:my_shop"),
+        ("my_fruit", ("train    32 images of 2 classes", "test     32 images"), "my_data:my_fruit"),
     ],
 )
 def test_the_page_s_files_and_commands_bring_photographs_to_a_table(
@@ -101,5 +102,5 @@ def test_rows_of_the_page_s_table_are_tested_on_another_set_without_being_traine
     assert "profile demo on shop, shop → station" in report
     assert "(they are of other data); they are not compared" in report
     checked = run_harness(newcomer, "data", "check", "station", "--dataset", words[1])
-    assert "query    40 images of 20 people" in checked.stdout
+    assert "query    32 images of 16 people" in checked.stdout
     assert "shop is not in station" in checked.stderr

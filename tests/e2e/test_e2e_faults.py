@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -10,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from conftest import DEMO, PLAIN, STAGES, Command, Filled, answer, environment, tracked_runs
 
 from harness.reid.files import WEIGHTS
+
+IN_PROCESS = ("--profile", "demo", "--executor", "inprocess")
 
 
 @pytest.fixture
@@ -161,21 +163,35 @@ def test_a_tracker_that_cannot_be_told_hides_no_number_and_the_next_run_delivers
     assert [run.info.status for run in tracked_runs(place)] == ["FINISHED"] * 4
 
 
+MOUNTED = """\
+import ctypes, os, runpy, subprocess, sys
+
+NEWNS, NEWUSER = 0x20000, 0x10000000
+user, group = os.geteuid(), os.getegid()
+if ctypes.CDLL(None).unshare(NEWNS | (NEWUSER if user else 0)):
+    sys.exit(77)
+if user:  # root in a world of its own
+    for file, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
+        open(f"/proc/self/{file}", "w").write(text)
+mount = sys.argv.pop(1)
+if subprocess.run(["sh", "-c", f"mount --make-rprivate / && {mount}"]).returncode:
+    sys.exit(77)
+runpy.run_module("harness", run_name="__main__", alter_sys=True)
+"""
+NOT_ALLOWED = 77
+
+
 def with_a_mount(mount: str, place: Path, *words: str | Path) -> subprocess.CompletedProcess[str] | None:
-    """Runs the command line with something mounted that it alone sees; None where that is not allowed."""
-    as_root = [] if os.geteuid() == 0 else ["--map-root-user"]
-    shell = ["unshare", *as_root, "--mount", "sh", "-c"]
-    options: Any = {"cwd": place, "env": environment(), "capture_output": True, "text": True, "timeout": 240}
-    if shutil.which("unshare") is None or subprocess.run([*shell, mount], **options).returncode:
-        return None
-    command = [sys.executable, "-m", "harness", *map(str, words)]
-    return subprocess.run([*shell, f'{mount} && exec "$@"', "sh", *command], **options)
+    """Runs the command line with something mounted that it alone sees (no worker does); None if that is not allowed."""
+    (place / "mounted.py").write_text(MOUNTED, encoding="utf-8")
+    done = warm.run(["mounted", mount, *map(str, words)], place, environment(), timeout_s=900)
+    return None if done.returncode == NOT_ALLOWED else done
 
 
 def test_a_full_disk_fails_the_rows_with_what_to_do_and_the_same_command_goes_on(
     harness: Command, place: Path, photographs: Path, filled: Filled
 ) -> None:
-    words = ("run", "tiny.yaml", *PLAIN, *DEMO, "--rows", "1", "--json", "--data", photographs)
+    words = ("run", "tiny.yaml", *PLAIN, *IN_PROCESS, "--rows", "1", "--json", "--data", photographs)
     (place / ".harness").mkdir()
     done = with_a_mount("mount -t tmpfs -o size=2m tmpfs .harness", place, *words)
     if done is None:
@@ -187,7 +203,7 @@ def test_a_full_disk_fails_the_rows_with_what_to_do_and_the_same_command_goes_on
     assert "nothing more can be written. Free space" in json.loads(done.stdout)["rows"][0]["reason"]
     assert "nothing more can be written" in (place / "reports" / "tiny.md").read_text(encoding="utf-8")
 
-    healed = answer(harness("run", "tiny.yaml", *PLAIN, *DEMO, "--rows", "1", "--data", photographs, "--json"))
+    healed = answer(harness(*words))
     assert healed["rows"][0]["metrics"] == filled.answer["rows"][0]["metrics"]
 
 

@@ -4,13 +4,12 @@ import io
 import os
 import pty
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import DEMO, environment
+import warm
+from conftest import DEMO, PLAIN, environment
 from rich.console import Console
 
 from harness.display import progress
@@ -46,7 +45,7 @@ def test_a_bar_says_what_its_stage_does_before_there_are_steps_to_count(screen: 
         def bar() -> str:
             screen.truncate(0)
             monitor._bars.refresh()
-            (line,) = (line for line in screen.getvalue().splitlines() if "classify" in line)
+            *_, line = (line for line in screen.getvalue().splitlines() if "classify" in line)  # it redraws itself too
             return " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|━|╸|╺", "", line).split())
 
         send(monitor, "starting", doing="starting a worker")
@@ -114,14 +113,11 @@ def test_a_log_repeats_a_count_every_ten_seconds(screen: io.StringIO, monkeypatc
 
 def test_a_run_on_a_terminal_says_what_it_does_before_its_first_step(place: Path, photographs: Path) -> None:
     ours, theirs = pty.openpty()
-    command = ["run", "tiny.yaml", "--rows", "1", *DEMO, "--data", str(photographs)]
-    running = subprocess.Popen(
-        [sys.executable, "-m", "harness", *command],
-        cwd=place,
-        env=environment() | {"TERM": "xterm"},
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-    )
+    command = ["run", "tiny.yaml", "--rows", "1", *DEMO, *PLAIN, "--data", str(photographs)]
+    with Path(os.devnull).open("r+b") as nothing:
+        descriptors = [nothing.fileno(), nothing.fileno(), theirs]
+        variables = environment() | {"TERM": "xterm", warm.COLD_WORKERS: "yes"}
+        running = warm.WarmProcess(["harness", *command], str(place), variables, descriptors, 0)
     os.close(theirs)
     shown = b""
     try:

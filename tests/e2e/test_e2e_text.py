@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -248,6 +248,7 @@ def track(matrix: Matrix, results: Mapping[tuple[str, int], dict[str, Any]], uri
 @example(Words("a|b", "mean", ["mean", "mean (factor)"], ["A", "a"], "🙂", "1. x", "<b>", "- x", "~~s~~"), "é\n" * 7000)
 @example(Words("h #", "&amp;", ["🙂" * 80, "€" * 80], ["€" * 80, "🙂" * 80], "x²", "h #", "--", "12) x", "_x_"), "d")
 @given(words(), st.sampled_from(["short", "ü" * 9000]))
+@settings(max_examples=max(1, settings().max_examples // 3))  # a second each; each has eleven names and texts
 def test_whatever_things_are_called_is_read_back_from_everywhere(empty_tracker: Path, said: Words, long: str) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
