@@ -77,7 +77,7 @@ class Deliverer:
         if accepted and not self._attempt(what, partial(self._reconcile, accepted)):
             self._rejected.update(document.path for document in accepted)
             self._runs.pop(key, None)
-        for document in documents:
+        for document in sorted(documents, key=_rank):  # the one that decides is removed last
             if document.settled:
                 document.path.unlink(missing_ok=True)
                 self._on_progress()

@@ -97,6 +97,13 @@ def documents(tmp_path: Path) -> list[Path]:
     return list((tmp_path / "outbox").rglob("*.json"))
 
 
+def bury(paths: list[Path]) -> None:
+    """Has documents say that a dead process wrote them."""
+    for path in paths:
+        owner = Owner.this_process()
+        path.write_text(path.read_text().replace(str(owner), str(replace(owner, started="1"))))
+
+
 # What arrives ---------------------------------------------------------------------------------------------------------
 
 
@@ -350,7 +357,9 @@ def silent_tracker(uri: str, outbox: Path) -> Tracker:
 
 
 def say_everything(uri: str, tmp_path: Path, spool: Path) -> None:
-    """Fills the outbox with a whole table without delivering any of it."""
+    """Fills the outbox with a whole table, which a killed process had begun, without delivering any of it."""
+    open_table(silent_tracker(uri, tmp_path / "outbox"))
+    bury(documents(tmp_path))
     tracker = silent_tracker(uri, tmp_path / "outbox")
     open_table(tracker)
     for row in ("8", "1"):
@@ -624,9 +633,7 @@ def abandoned(uri: str, tmp_path: Path, spool: Path) -> Callable[[], None]:
         for key in ("planned", "dropped"):
             open_run(tracker, key)
             tracker.deliver(key, spool, 0)
-        owner = str(Owner.this_process())
-        for path in documents(tmp_path):
-            path.write_text(path.read_text().replace(owner, str(replace(Owner.this_process(), started="1"))))
+        bury(documents(tmp_path))
 
     return leave
 

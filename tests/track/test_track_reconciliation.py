@@ -26,7 +26,7 @@ RUNS = ("a", "b")
 ENDS: tuple[Status, ...] = ("FINISHED", "FAILED", "KILLED")
 _numbers = count()
 
-CHOICES = st.lists(st.integers(0, 10_000), min_size=20, max_size=60)
+CHOICES = st.lists(st.integers(0, 16 * 60), min_size=20, max_size=60)
 """Each picks one of what may happen next."""
 
 
@@ -52,8 +52,8 @@ class World:
     """A store, a tracker, three processes one of which delivers, and what MLflow should hold."""
 
     def __init__(self, uri: str, folder: Path) -> None:
-        self.uri, self.folder = uri, folder
-        self.experiment = f"table {next(_numbers)}"
+        self.uri, self.experiment = uri, f"table {next(_numbers)}"
+        self.folder = folder / self.experiment
         self.dead: set[Owner] = set()
         self.ends: defaultdict[str, set[str]] = defaultdict(set)
         """How each run may end: as its processes said, KILLED where one died."""
@@ -74,7 +74,7 @@ class World:
 
     def act(self, choice: int) -> None:
         """Carries out one of the actions that are possible now."""
-        calls = choice % 13
+        calls = choice % 16
         actions: list[Callable[[], object]] = [
             partial(self.deliver, error, calls, after)
             for error in (None, ConnectionResetError("lost"), Death())
@@ -90,7 +90,7 @@ class World:
                 actions += [partial(self.end, process, name, status) for status in ENDS]
                 if "FINISHED" not in self.ends[name]:
                     actions += [partial(self.train, name, first) for first in (1, self.steps[name] + 1)]
-        actions[choice // 13 % len(actions)]()
+        actions[choice // 16 % len(actions)]()
 
     def open(self, process: Process, name: str) -> None:
         state = RunState(self.key(name), "run", self.experiment, name, 2, self.key("T"), {"SAC": "on"})

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,7 +42,10 @@ class Faulty:
 
 @contextmanager
 def failing(uri: str, calls: int, error: BaseException, *, after: bool) -> Iterator[None]:
-    """Has the first ``calls`` requests to MLflow and its artifacts succeed, and the others fail."""
+    """Has the first ``calls`` requests to MLflow and its artifacts succeed, and the others fail.
+
+    Death may also come before or after a file is removed.
+    """
     left, repository = iter(range(calls)), artifact_repository_registry.get_artifact_repository
     client = Faulty(connect(uri), left, error, after=after)
     with pytest.MonkeyPatch.context() as patch:
@@ -52,4 +56,6 @@ def failing(uri: str, calls: int, error: BaseException, *, after: bool) -> Itera
             "get_artifact_repository",
             lambda *address: Faulty(repository(*address), left, error, after=after),
         )
+        if isinstance(error, Death):
+            patch.setattr(Path, "unlink", Faulty(Path, left, error, after=after).unlink)
         yield
