@@ -61,13 +61,13 @@ class Outbox:
         return self.folder / f"{self._prefix}-{next(self._numbers):06d}.{ending}"
 
     def write(self, path: Path, state: RunState) -> None:
-        """Replaces a document; then no kill can lose the state, nor a power cut that of an ended run.
+        """Replaces a document; then no kill can lose the state, nor a power cut that of a run that finished or failed.
 
         Raises:
             OSError: If it cannot be written; ``filename`` is the document.
         """
         content = {"owner": str(self._owner), "at": str(self.folder.absolute()), **vars(state)}
-        self._replace(path, content, durable=state.ended)
+        self._replace(path, content, durable=state.status in {"FINISHED", "FAILED"})
 
     def request_sweep(self, keep: Collection[str]) -> None:
         """Asks whoever delivers to end the runs of dead processes, except those of these keys."""
@@ -100,7 +100,11 @@ class Outbox:
 
     def _load(self, path: Path) -> Document | None:
         try:
-            values: dict[str, Any] = json.loads(regular_file(path).read_bytes())
+            content = regular_file(path).read_bytes()
+            if not content.strip(b"\0"):  # what a power cut leaves of a file that was not synced
+                path.unlink()
+                return None
+            values: dict[str, Any] = json.loads(content)
             owner, at = Owner.parse(values.pop("owner")), Path(values.pop("at"))
             if owner is None:
                 raise ValueError("no owner")

@@ -55,7 +55,7 @@ def test_documents_are_read_in_the_order_in_which_they_were_begun(tmp_path: Path
 @pytest.mark.parametrize(
     "content",
     [
-        *("", "7", '"a"', "[]", "{", '{"owner": 3}', '{"owner": "me"}'),
+        *("7", '"a"', "[]", "{", '{"owner": 3}', '{"owner": "me"}'),
         json.dumps({"owner": str(dead_owner()), "at": "/", **vars(RUNNING), "teleport": 1}),
     ],
 )
@@ -108,11 +108,23 @@ def test_a_living_process_may_still_change_a_document(tmp_path: Path) -> None:
     assert Outbox(tmp_path, URI).waiting_here() == 0
 
 
+@pytest.mark.parametrize("content", ["", "\0" * 900], ids=["empty", "zeros"])
+def test_what_a_power_cut_leaves_of_a_running_run_is_cleared_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
+    outbox = Outbox(tmp_path, URI)
+    path = outbox.new_path()
+    path.write_text(content)
+    assert outbox.read() == []
+    assert (path.exists(), caplog.text) == (False, "")
+
+
 def test_only_the_end_of_a_run_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outbox = Outbox(tmp_path, URI)
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
     outbox.write(path := outbox.new_path(), RUNNING)
+    outbox.write(outbox.new_path(), replace(FINISHED, status="KILLED"))  # what the next run continues
     assert not synced
     outbox.write(path, FINISHED)
     assert len(synced) == 2  # the file, and the folder for its name
