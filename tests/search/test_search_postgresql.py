@@ -10,7 +10,7 @@ from test_search_study import Trainer, carry_on, searching
 from harness.search.storage import open_storage
 from harness.search.study import SearchStudy
 
-TRIALS, ASKED_AT_ONCE = 12, 2
+TRIALS, ASKED_AT_ONCE = 5, 2
 
 
 def opened(address: str, folder: Path, owner: str) -> SearchStudy:

@@ -9,6 +9,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.trial import TrialState
 
+import harness.search.study
 from harness.errors import InputError
 from harness.search import read_search
 from harness.search.declaration import Search
@@ -166,13 +167,13 @@ def test_trials_of_another_machine_are_left_to_it(tmp_path: Path) -> None:
 
 
 def test_a_trial_that_another_machine_is_just_asking_for_is_left_to_it(tmp_path: Path) -> None:
-    search, storage = searching(tmp_path), open_storage(f"sqlite:///{tmp_path / 'studies.db'}", tmp_path)
+    search, storage = searching(tmp_path, trials=2), open_storage(f"sqlite:///{tmp_path / 'studies.db'}", tmp_path)
     studies = [SearchStudy(search, "s", storage, owner, minimize=False) for owner in ("me", "they")]
     number = storage.get_trial(storage.create_new_trial(storage.get_study_id_from_name("s"))).number
     assert [study.adopt() for study in studies] == [[], []]
     assert storage.get_all_trials(storage.get_study_id_from_name("s"))[number].state is TrialState.RUNNING
     records = carry_on(studies[0], Trainer())
-    assert sum(record["state"] == "complete" for record in records) == 15
+    assert sum(record["state"] == "complete" for record in records) == 2
 
 
 def test_what_is_left_in_a_stores_own_journal_is_taken_up_whoever_left_it(tmp_path: Path) -> None:
@@ -224,7 +225,7 @@ def test_a_damaged_journal_is_reported_with_what_to_do(tmp_path: Path, damage: C
 
 
 def test_a_database_keeps_a_study_as_the_journal_does(tmp_path: Path) -> None:
-    search, address = searching(tmp_path, trials=4), f"sqlite:///{tmp_path / 'studies.db'}"
+    search, address = searching(tmp_path, trials=2), f"sqlite:///{tmp_path / 'studies.db'}"
 
     def again(trainer: Trainer) -> list[dict[str, Any]]:
         storage = open_storage(address, tmp_path / "unused")
@@ -232,9 +233,9 @@ def test_a_database_keeps_a_study_as_the_journal_does(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         again(Trainer(dies_after=3))
-    assert sum(record["state"] == "complete" for record in again(Trainer())) == 4
+    assert sum(record["state"] == "complete" for record in again(Trainer())) == 2
     idle = Trainer()
-    assert sum(record["state"] == "complete" for record in again(idle)) == 4
+    assert sum(record["state"] == "complete" for record in again(idle)) == 2
     assert not idle.trained
     with pytest.raises(InputError, match="cannot open the study's database"):
         open_storage("nonsense://nowhere", tmp_path / "unused")
@@ -252,9 +253,10 @@ def test_a_failed_seed_fails_its_trial_with_the_reason(tmp_path: Path) -> None:
     assert best_trial(records, minimize=False) is None
 
 
-def test_constraints_that_leave_nothing_are_refused(tmp_path: Path) -> None:
+def test_constraints_that_leave_nothing_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness.search.study, "_PATIENCE", 10)
     study = opened(searching(tmp_path, sampler="random", rule=f"{E1} > 2"), tmp_path)
-    with pytest.raises(InputError, match="points in a row violate"):
+    with pytest.raises(InputError, match="10 points in a row violate"):
         study.ask(1)
 
 
