@@ -60,7 +60,7 @@ METHOD = {
     "data": {"compiled", "layout", "pattern"},
     "models": set(),
     "losses": {"models", "objectives"},
-    "evaluate": {"compiled"},
+    "evaluate": {"compiled", "metrics"},
     "stages": {"recipe", "layout", "spec", "models", "objectives", "optimisation"},
     "inputs": {"recipe", "layout", "spec", "stages", "data"},
     "train": {

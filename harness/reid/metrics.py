@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from harness.trainer import Metric
 
 RANKS = (1, 5, 10, 20)
+"""The ranks of the CMC that are reported, each at most 50."""
 
 METRICS: Mapping[str, Mapping[str, Metric]] = {
     "market": {

@@ -127,5 +127,9 @@ LIBRARY_LOSSES = frozenset({"circle", "contrastive", "arcface", "cosface"})
 """Those that pytorch-metric-learning computes, an extra of this package."""
 UNSUPERVISED = frozenset({"sac", "center"})
 """Those that alone keep no identities apart: a stage is not trained for them."""
+BY_CLASS = frozenset({"center", "arcface", "cosface"})
+"""Those that keep something for each training identity, of the embedding's size."""
+IDENTITIES_NEEDED = {"triplet": 2, "quadruplet": 3, "circle": 2, "contrastive": 2}
+"""Those that need two images or more of every identity in a batch, with the fewest identities of a batch."""
 ON_DISTANCES = frozenset({"triplet", "quadruplet", "contrastive", "center"})
 """Those that ``normalize_embeddings`` concerns."""

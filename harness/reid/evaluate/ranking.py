@@ -97,8 +97,8 @@ def evaluate_ranking(
     Two queries; the first finds its match (index 0) at rank 1, the second at rank 2 behind a distractor: AP 1 and 1/2.
 
     >>> result = evaluate_ranking([[0.0], [5.0]], [1, 2], [0, 0], [[1.0], [5.5], [6.0]], [1, 0, 2], [1, 1, 1])
-    >>> result.mAP, result.rank1, result.rank5
-    (0.75, 0.5, 1.0)
+    >>> result.mAP, result.cmc[:2].tolist()
+    (0.75, [0.5, 1.0])
     """
     settings = Settings(ap, top, device, threads, progress, query_chunk, gallery_chunk)
     query, gallery = to_feature_pair(query_features, gallery_features)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from harness.errors import InputError
 from harness.reid.evaluate.inputs import Labels
 from harness.reid.evaluate.sources import Ints
+from harness.reid.metrics import RANKS
 
 CMC_RANKS = 50
 
@@ -42,32 +43,10 @@ class RankingResult:
         """Share of valid queries with a match at rank 1."""
         return float(self.cmc[0])
 
-    @property
-    def rank5(self) -> float:
-        """Share of valid queries with a match at rank 5 or better."""
-        return float(self.cmc[4])
-
-    @property
-    def rank10(self) -> float:
-        """Share of valid queries with a match at rank 10 or better."""
-        return float(self.cmc[9])
-
-    @property
-    def rank20(self) -> float:
-        """Share of valid queries with a match at rank 20 or better."""
-        return float(self.cmc[19])
-
     def metrics(self) -> dict[str, float]:
         """The figures by the names that tables, trackers and the command line use."""
-        return {
-            "mAP": self.mAP,
-            "rank1": self.rank1,
-            "rank5": self.rank5,
-            "rank10": self.rank10,
-            "rank20": self.rank20,
-            "mINP": self.mINP,
-            "valid_queries": self.valid_queries,
-        }
+        ranks = {f"rank{rank}": float(self.cmc[rank - 1]) for rank in RANKS}
+        return {"mAP": self.mAP, **ranks, "mINP": self.mINP, "valid_queries": self.valid_queries}
 
 
 def score_queries(ranks: Ints, row: Ints, ptr: Ints, ap: str) -> dict[str, NDArray[Any]]:

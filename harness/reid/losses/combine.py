@@ -80,12 +80,12 @@ def compute_losses(
                 terms[name] = modules[name](at_least_float32(embeddings), labels)
             else:
                 options = {key: value for key, value in settings.items() if key != "weight"}
-                terms[name] = _paper_loss(name, output, embeddings, labels, options)
+                terms[name] = _function_loss(name, output, embeddings, labels, options)
         total = torch.stack([settings["weight"] * terms[name] for name, settings in active.items()]).sum()
     return total, terms
 
 
-def _paper_loss(name: str, output: Output, embeddings: Tensor, labels: Tensor, options: dict[str, Any]) -> Tensor:
+def _function_loss(name: str, output: Output, embeddings: Tensor, labels: Tensor, options: dict[str, Any]) -> Tensor:
     match name:
         case "softmax":
             if output.logits is None:

@@ -17,8 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from harness.reid.losses.geometry import at_least_float32, norms_of, pairwise_distances
-
-_IDENTITIES_NEEDED = {"triplet": 2, "quadruplet": 3, "circle": 2, "contrastive": 2}
+from harness.reid.objectives import IDENTITIES_NEEDED
 
 
 class BatchError(ValueError):
@@ -43,7 +42,7 @@ def check_batch(labels: Tensor, losses: Iterable[str]) -> None:
     Raises:
         BatchError: Names the first anchor that lacks a partner.
     """
-    needs = {name: _IDENTITIES_NEEDED[name] for name in losses if name in _IDENTITIES_NEEDED}
+    needs = {name: IDENTITIES_NEEDED[name] for name in losses if name in IDENTITIES_NEEDED}
     if not needs:
         return
     identities = labels.tolist()

@@ -8,15 +8,14 @@ from torch import nn
 
 from harness.plugins import load_object
 from harness.reid.losses.center import CenterLoss
-from harness.reid.objectives import LIBRARY_LOSSES
+from harness.reid.objectives import BY_CLASS, LIBRARY_LOSSES
 
 _LIBRARY = "harness.reid.losses.library"
-_BY_CLASS = ("center", "arcface", "cosface")
 
 
 def reads_classes(active: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether a loss among ``active`` keeps something for each training identity, of the embedding's size."""
-    return any(name in active for name in _BY_CLASS)
+    return any(name in active for name in BY_CLASS)
 
 
 def build_modules(

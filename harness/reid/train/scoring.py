@@ -249,12 +249,12 @@ def _score_classification(
     (scores,) = extractor.over(images, len(test), logits)
     from harness.reid.evaluate import evaluate_classification
 
-    result = evaluate_classification(scores, np.where(known, positions, -1))
     labels = np.where(known, positions, -1)
+    result = evaluate_classification(scores, labels)
     scored = ScoredClassification(scores.numpy(), labels)
     own, more = own_metrics(stage.evaluation.metrics, scored, np.ones(len(test), dtype=bool))
     units = {"error": 1.0 - result.correct.astype(np.float64), **more}
     each = np.arange(len(test))
     write_units(folder, Units(units, each, each, "images", "images", _source(stage)))
     notes = [] if known.all() else [f"{int((~known).sum())} test images are of classes without training images"]
-    return {"error": result.error, "top5_error": result.top5_error, **own}, notes
+    return {**result.metrics(), **own}, notes

@@ -20,7 +20,7 @@ def test_hand_values_of_four_samples():
     result = evaluate_classification(logits, [0, 1, 4, 5])
     assert (result.top1_error, result.error, result.top5_error) == (3 / 4, 3 / 4, 1 / 4)
     assert result.correct.tolist() == [True, False, False, False]
-    assert result.metrics() == {"error": 3 / 4, "top1_error": 3 / 4, "top5_error": 1 / 4}
+    assert result.metrics() == {"error": 3 / 4, "top5_error": 1 / 4}
 
 
 @given(seed=st.integers(0, 10**6), classes=st.integers(1, 12), ties=st.booleans())
@@ -32,6 +32,13 @@ def test_errors_are_those_of_a_stable_sort(seed, classes, ties):
     result = evaluate_classification(logits, labels)
     np.testing.assert_array_equal(result.correct, order[:, 0] == labels)
     assert result.top5_error == pytest.approx(1 - (order[:, :5] == labels[:, None]).any(1).mean())
+
+
+@pytest.mark.parametrize("classes", [3, 9])
+def test_a_sample_of_a_class_without_a_logit_is_wrong_in_both_ways(classes):
+    result = evaluate_classification(np.eye(classes), [0, 1, *[-1] * (classes - 2)])
+    assert result.correct.tolist() == [True, True, *[False] * (classes - 2)]
+    assert result.top5_error == result.error == (classes - 2) / classes
 
 
 def test_tensors_of_small_float_types_are_logits():
@@ -46,7 +53,7 @@ def test_tensors_of_small_float_types_are_logits():
         (np.zeros(5), [0], r"logits: found shape \(5,\)"),
         (np.zeros((2, 5)), [0], r"labels: found shape \(1,\) of int64; expected \(2,\), integers"),
         (np.zeros((2, 5)), [0.0, 1.0], "of float64"),
-        (np.zeros((2, 5)), [0, 5], "labels: found 5 at 1; expected 0 to 4"),
+        (np.zeros((2, 5)), [0, 5], "labels: found 5 at 1; expected 0 to 4, or -1"),
         (np.array([[0.0, 1.0], [np.nan, 1.0]]), [0, 1], r"logits: 1 row\(s\) hold NaN \(first: row 1\)"),
     ],
 )
