@@ -106,6 +106,15 @@ def empty_tracker(shared: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def photographs(shared: Path) -> Path:
+    """A small data set in Market-1501's layout, which is not the test's to change."""
+    from harness.reid.data.synthetic import make_market1501
+
+    with FileLock(shared / "photographs.lock"):  # what is whole there is not rendered again
+        return make_market1501(shared / "photographs", identities=16, seed=1)
+
+
+@pytest.fixture(scope="session")
 def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A PostgreSQL of the tests' own, on a socket in its own folder; yields the query part of its addresses."""
     programs = _programs()

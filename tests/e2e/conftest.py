@@ -15,7 +15,6 @@ import pytest
 import warm
 from filelock import FileLock
 
-from harness.reid.data.synthetic import make_market1501
 from harness.track.client import connect, search_all_runs
 from harness.track.tags import MARKER
 
@@ -55,14 +54,7 @@ STAGES = 7
 
 
 IDENTITIES, DATA_SEED = 16, 1
-
-
-@pytest.fixture(scope="session")
-def photographs(shared: Path) -> Path:
-    """A small data set in Market-1501's layout."""
-    with FileLock(shared / "photographs.lock"):  # what is whole there is not rendered again
-        return make_market1501(shared / "photographs", identities=IDENTITIES, seed=DATA_SEED)
-
+"""Of ``photographs``."""
 
 MakePlace = Callable[[], Path]
 

@@ -24,7 +24,7 @@ recipe = harness.Recipe(train, settings={"gain": 0.5}, metrics={"score": {}})
 rows = [harness.Row("a", []), harness.Row("b", [], set={"gain": 1.5})]
 table = harness.Table.declare("t", title="T", recipe=recipe, seeds=[0], metrics=["score"], rows=rows)
 if __name__ == "__main__":
-    table.run(workers=1)
+    table.run(workers=1, formats=("md",))
     print(table.results().value.tolist(), "torch" in sys.modules)
 """
 

@@ -143,17 +143,17 @@ def test_nothing_to_vary_is_said(folder: Path) -> None:
 def test_the_tables_heading_says_that_its_verdicts_survive_until_claims_or_seeds_change(folder: Path) -> None:
     inline: dict[str, Any] = {"executor": "inprocess", "progress": False, "out": folder / "out"}
     table = declare()
-    table.run(**inline)
+    table.run(**inline, formats=("md",))
     assert "under its assumptions" not in (folder / "out" / "toy.md").read_text()
     table.sensitivity(assumptions=["steps"], **inline)  # a part of the assumptions: nothing for the heading
     assert "under its assumptions" not in table.report()._repr_html_()
     table.sensitivity(**inline)
     said = "under its assumptions every verdict survives its 1 alternative"
     assert said in table.report()._repr_html_()
-    table.run(**inline)
+    table.run(**inline, formats=("md",))
     assert said in (folder / "out" / "toy.md").read_text()
     assert '"summary"' not in (folder / "out" / "toy.md").read_text()  # no raw fact in the provenance
-    declare(claims=[{**CLAIMS[0], "text": "another claim"}]).run(**inline)
+    declare(claims=[{**CLAIMS[0], "text": "another claim"}]).run(**inline, formats=("md",))
     assert said not in (folder / "out" / "toy.md").read_text()
     assert (
         "<h1>A toy: every verdict survives its 1 alternative</h1>" in (folder / "out/toy-sensitivity.html").read_text()
@@ -163,7 +163,7 @@ def test_the_tables_heading_says_that_its_verdicts_survive_until_claims_or_seeds
 def test_removing_a_table_removes_what_sensitivity_kept_of_it(folder: Path) -> None:
     from harness.api.removal import plan_removal, remove_table
 
-    inline: dict[str, Any] = {"executor": "inprocess", "progress": False}
+    inline: dict[str, Any] = {"executor": "inprocess", "progress": False, "formats": ("md",)}
     declare().run(**inline)
     declare().sensitivity(**inline)
     assert (folder / "reports" / "toy-sensitivity.md").is_file()
@@ -179,7 +179,7 @@ def test_a_renamed_table_keeps_what_sensitivity_knows_of_it(folder: Path) -> Non
     from harness.api.removal import plan_removal, rename_table
     from harness.track import read_snapshot
 
-    inline: dict[str, Any] = {"executor": "inprocess", "progress": False}
+    inline: dict[str, Any] = {"executor": "inprocess", "progress": False, "formats": ("md",)}
     store = str(folder / ".harness")
     declare().run(**inline)
     assert not rename_table("toy", "plain", store)

@@ -98,11 +98,10 @@ def stages(folder: Path, declare: Declare) -> Case:
 
 def paper(folder: Path, declare: Declare) -> Case:
     shutil.copytree(ABLATIONS / "recipes", folder / "recipes")
-    recipe = folder / "recipes" / "market1501.yaml"
-    text = recipe.read_text(encoding="utf-8")
-    recipe.write_text(text.replace("identities: 300, seed: 0", "identities: 16, seed: 1"), encoding="utf-8")
     (folder / "tiny.json.yaml").write_text(json.dumps(TINY))
-    return Case(folder / "tiny.json.yaml", {"model.embedding_dim": 8}, {"profile": "demo"})
+    return Case(
+        folder / "tiny.json.yaml", {"model.embedding_dim": 8}, {"profile": "demo", "data": folder / "photographs"}
+    )
 
 
 def one_row() -> dict[str, Any]:
@@ -113,7 +112,8 @@ CASES = {"function": function, "command": command, "stages": stages, "paper": pa
 
 
 @pytest.fixture(params=CASES)
-def case(request: pytest.FixtureRequest, folder: Path, declare: Declare) -> Case:
+def case(request: pytest.FixtureRequest, folder: Path, declare: Declare, photographs: Path) -> Case:
+    (folder / "photographs").symlink_to(photographs)
     return CASES[request.param](folder, declare)
 
 

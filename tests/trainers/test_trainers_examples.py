@@ -3,9 +3,7 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def words(folder: Path, table: str, *more: str) -> list[str]:
-    places = ["--store", str(folder / "store"), "--out", str(folder / "reports"), "--json"]
+    places = ["--store", str(folder / "store"), "--out", str(folder / "reports"), "--format", "md", "--json"]
     return ["harness", "run", f"ablations/{table}.yaml", *places, *more]
 
 
@@ -76,17 +74,9 @@ def test_a_command_that_is_killed_goes_on_to_the_same_numbers(folder: Path) -> N
         os.mkfifo(folder / name)
     (folder / "hold").touch()
     path = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", *words(folder, "command", *row)],
-        cwd=ROOT,
-        env={**os.environ, **path},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    running = warm.WarmCommand(words(folder, "command", *row), ROOT, {**os.environ, **path})
     script = int((folder / "reached").read_text())  # waits until the script is there
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    running.kill()
     _wait_for_the_end_of(script)
     (folder / "hold").unlink()
 

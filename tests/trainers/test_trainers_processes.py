@@ -21,7 +21,8 @@ from harness.api.prepare import prepare
 from harness.api.run import run_table
 
 if __name__ == "__main__":
-    ended = run_table(prepare(Path("table.yaml"), store="store"), Engine("local", workers=2), Path("reports"))
+    prepared = prepare(Path("table.yaml"), store="store")
+    ended = run_table(prepared, Engine("local", workers=1), Path("reports"), formats=("md",))
     print([row["metrics"]["score"] for row in ended.to_json()["rows"]], "torch" in sys.modules)
 """
 
