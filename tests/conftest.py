@@ -164,7 +164,9 @@ def postgresql(postgresql_server: str) -> str:
 def s3_server() -> Iterator[str]:
     """An S3 of the tests' own, in this process and on its loopback; yields its address."""
     from moto.server import ThreadedMotoServer
+    from werkzeug.serving import WSGIRequestHandler
 
+    WSGIRequestHandler.protocol_version = "HTTP/1.1"  # a client keeps its connection, as with the real one
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it tells every request
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
