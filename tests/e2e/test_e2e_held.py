@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import TOY_TABLE
+from conftest import PLAIN, TOY_TABLE
 from typer.testing import CliRunner
 
 import harness.api.tables
@@ -37,7 +37,7 @@ def test_tables_are_listed_shown_and_forgotten_by_their_plain_name(here: Path) -
     file = here / "été (a).yaml"
     file.write_text(json.dumps({**TOY_TABLE, "title": "Another [red]toy[/red]"}), encoding="utf-8")
     assert "holds no tables yet" in call("list")
-    call("run", file.name, "--executor", "inprocess", "--rows", "plain", "--seeds", "0")
+    call("run", file.name, *PLAIN, "--executor", "inprocess", "--rows", "plain", "--seeds", "0")
 
     (entry,) = json.loads(call("list", "--json"))
     assert (entry["table"], entry["kind"], entry["status"]) == (file.stem, "table", "finished")
@@ -78,9 +78,9 @@ def test_a_table_is_renamed_and_removed_with_its_runs_stages_and_reports() -> No
     assert [entry["table"] for entry in json.loads(call("list", "--json"))] == ["toy"]
     assert not list(Path("reports").rglob("other*"))
     assert before == {path for path in Path("reports").rglob("*") if path.name.startswith("toy")}
-    assert json.loads(call("run", "toy.yaml", *quick, "--seeds", "0", "--json"))["stages"]["trained"] == 0
+    assert json.loads(call("run", "toy.yaml", *quick, *PLAIN, "--seeds", "0", "--json"))["stages"]["trained"] == 0
     shutil.move("also.yaml", "other.yaml")
-    again = json.loads(call("run", "other.yaml", *quick, "--seeds", "0,7", "--json"))["stages"]
+    again = json.loads(call("run", "other.yaml", *quick, *PLAIN, "--seeds", "0,7", "--json"))["stages"]
     assert (again["trained"], again["cached"]) == (1, 1)
     assert "on disk" in call("list")
 
