@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
 from itertools import count
@@ -163,16 +164,16 @@ def postgresql(postgresql_server: str) -> str:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """An S3 of the tests' own, in this process and on its loopback; yields its address."""
-    from moto.server import ThreadedMotoServer
-    from werkzeug.serving import WSGIRequestHandler
+    from moto.moto_server.werkzeug_app import create_backend_app
+    from werkzeug.serving import WSGIRequestHandler, make_server
 
-    WSGIRequestHandler.protocol_version = "HTTP/1.1"  # a client keeps its connection, as with the real one
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it tells every request
-    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    WSGIRequestHandler.protocol_version = "HTTP/1.1"  # a client keeps its connection, as with the real one
+    server = make_server("127.0.0.1", 0, create_backend_app("s3"), threaded=True)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture(scope="session")
