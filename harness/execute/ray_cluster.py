@@ -27,8 +27,8 @@ _OBJECT_STORE_BYTES = 80_000_000
 """Of a local cluster; results go to the store, not to Ray."""
 _EVENTS_KEPT = 100_000
 _CONNECT_S = 10.0
-_ANSWER_S = 60.0
-"""Seconds that a node has to start a process and answer."""
+_ANSWER_S = 300.0
+"""Seconds that a node has to start a process, import the code from a cold disk, and answer."""
 
 
 class RayCluster:
