@@ -127,17 +127,13 @@ def imported_libraries(roots: Sequence[str]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=1024)
 def _named_in_metadata(distribution: Distribution) -> str:
-    """The name that a distribution's metadata give it, which are parsed whole for that."""
+    """Returns a distribution's name, for which all of its metadata are parsed."""
     return distribution.name
 
 
 @lru_cache(maxsize=1)
 def _installed() -> tuple[tuple[Distribution, frozenset[str]], ...]:
-    """The installed distributions with the modules at their top.
-
-    It is what ``packages_distributions`` finds, without its path object for each installed file and its reading of all
-    metadata.
-    """
+    """The installed distributions and their top modules, read faster than by ``packages_distributions``."""
     return tuple((each, _top_modules(each)) for each in distributions())
 
 

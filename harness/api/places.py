@@ -24,7 +24,7 @@ class Choice:
     """Where each data set was found, by its name; empty: the profile's synthetic sets are to be made."""
     notice: str = ""
     assumed: Inputs | None = None
-    """A stand-in for a data set that was not found, for a plan."""
+    """The sizes to plan with in place of a data set that was not found."""
 
 
 def data_candidates(given: Path | None) -> list[Path]:
