@@ -75,7 +75,13 @@ class Outbox:
 
     def sweeps(self) -> dict[Path, list[str]]:
         """Returns the requests for a sweep: the keys to keep, by the path to remove afterwards."""
-        return {path: json.loads(regular_file(path).read_bytes()) for path in sorted(self.folder.glob("*.sweep"))}
+        found: dict[Path, list[str]] = {}
+        for path in sorted(self.folder.glob("*.sweep")):
+            try:
+                found[path] = [str(key) for key in json.loads(regular_file(path).read_bytes())]
+            except (OSError, ValueError, TypeError) as error:
+                self._report_unreadable(path, error)
+        return found
 
     def read(self) -> list[Document]:
         """Returns all documents, oldest process first; reports a file that is none, once."""
@@ -115,11 +121,14 @@ class Outbox:
         except FileNotFoundError:  # delivered meanwhile
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            if path not in self._unreadable:
-                self._unreadable.add(path)
-                logger.warning("%s cannot be read (%r), so it waits: delete it and run its table again", path, error)
+            self._report_unreadable(path, error)
             return None
         return Document(path, owner, state, settled=state.ended)
+
+    def _report_unreadable(self, path: Path, error: Exception) -> None:
+        if path not in self._unreadable:
+            self._unreadable.add(path)
+            logger.warning("%s cannot be read (%r), so it waits: delete it and run its table again", path, error)
 
     def _place(self, path: str, at: Path) -> str:
         """Returns where a file is that may have moved along with the outbox, which was ``at`` when it was named."""

@@ -71,6 +71,18 @@ def test_a_file_that_is_no_document_of_this_version_is_reported_once_and_holds_n
     assert caplog.text.count("0-other.json cannot be read") == 1
 
 
+@pytest.mark.parametrize("damage", [b"", b"{", b"7", b"\xff"])
+def test_a_damaged_request_for_a_sweep_is_reported_once_and_the_others_count(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: bytes
+) -> None:
+    outbox = Outbox(tmp_path, URI)
+    (outbox.folder / "0-other.sweep").write_bytes(damage)
+    outbox.request_sweep(["k"])
+    for _ in range(2):
+        assert list(outbox.sweeps().values()) == [["k"]]
+    assert caplog.text.count("0-other.sweep cannot be read") == 1
+
+
 def test_a_document_whose_process_died_is_settled(tmp_path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path; from harness.track.outbox import Outbox;"
