@@ -118,7 +118,11 @@ def gain_insight(declaration: Mapping[str, Any], measurements: Measurements, met
         ),
         open=tuple(alias.reason for group in columns for alias in aliased_effects(list(group.values()))),
         suggestions=tuple(tuple(row) for row in declaration.get("rows_to_add", ())),
-        against_first=tuple(factor for factor, own in levels.items() if len(own) > MOST_LEVELS),
+        against_first=tuple(
+            factor
+            for factor in dict.fromkeys(pair.factor for pair in pairs)
+            if len(levels.get(factor, ())) > MOST_LEVELS
+        ),
     )
 
 

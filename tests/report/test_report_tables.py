@@ -453,3 +453,14 @@ def test_a_claim_and_its_effect_say_what_the_rows_are_not_trained_alike_in() -> 
     text = to_markdown(build_report(snapshot(game, runs)))
     assert f"- B is not alone: {also}." in text
     assert "C is not alone" not in text
+
+
+@pytest.mark.parametrize("count", [10, 11])
+def test_of_many_levels_the_report_says_that_each_is_compared_with_the_first(count: int) -> None:
+    levels = [f"v{number}" for number in range(count)]
+    rows = [{"id": level, "label": "", "note": "", "factors": {"Value": level}, "paper": {}} for level in levels]
+    declared = {**small_table({}), "rows": rows, "levels": {"Value": levels, "Unused": [*levels, "w"]}}
+    report = build_report(snapshot(declared, [record for level in levels for record in runs_of(level, [0.7, 0.71])]))
+    assert len(report.insight.pairs) == (45 if count == 10 else 10)  # 10 x 9 / 2, and each of ten with the first
+    assert report.insight.against_first == (() if count == 10 else ("Value",))
+    assert ("levels of Value, each is compared with the first alone" in to_markdown(report)) is (count == 11)
