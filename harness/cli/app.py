@@ -12,7 +12,7 @@ from harness.cli.cache import cache_app
 from harness.cli.compare import compare
 from harness.cli.data import data_app
 from harness.cli.doctor import doctor
-from harness.cli.ending import INTERRUPTED, MESSAGE, end_on_signals
+from harness.cli.ending import INTERRUPTED, MESSAGE, end_at_once_on_signals, end_on_signals
 from harness.cli.evaluate import evaluate
 from harness.cli.init import init
 from harness.cli.plan import plan
@@ -82,6 +82,7 @@ def main() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as end:
+        end_at_once_on_signals()
         # Typer turns an interruption of a command into this exit code, without a word.
         if isinstance(end, SystemExit) and end.code != INTERRUPTED:
             raise

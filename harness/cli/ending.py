@@ -39,6 +39,23 @@ def end_on_signals() -> None:
     threading.Thread(target=_end_after_signal, args=(heard,), name="ending", daemon=True).start()
 
 
+def end_at_once_on_signals() -> None:
+    """Makes the next signal end this process without unwinding it, and its processes with it.
+
+    Call it once a command has ended. The interpreter, which ends next, runs the finalizers of libraries and prints a
+    traceback of any exception in one of them.
+    """
+    for number in _CODES:
+        signal.signal(number, _end_at_once)
+
+
+def _end_at_once(number: int, _frame: object) -> None:
+    try:
+        _kill_children()
+    finally:
+        os._exit(_CODES[signal.Signals(number)])
+
+
 def seconds_left() -> float:
     """Returns how long an ending command may still wait for anything; infinite if no signal has asked it to end."""
     return max(0.0, _forced_at - _EXIT_S - time.monotonic())

@@ -145,6 +145,17 @@ def test_a_file_that_never_opens_keeps_no_command_from_ending(
     end(stuck_place, (stuck_place / "stuck").exists, number, *words, **variables)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_interpreter_runs_finalizers_shows_no_traceback(
+    number: signal.Signals, place: Path, tmp_path: Path
+) -> None:
+    text = f"import atexit, os\natexit.register(os.kill, os.getpid(), {number:d})\n"
+    (tmp_path / "sitecustomize.py").write_text(text)
+    running = background(place, "cache", "list", PYTHONPATH=str(tmp_path))
+    _, printed = running.communicate(timeout=LIMIT_S)
+    assert (running.returncode, printed) == (128 + number, "")
+
+
 @pytest.fixture
 def silent_tracker() -> Iterator[socket.socket]:
     """A server that takes connections and never says anything."""
