@@ -1,15 +1,14 @@
 """A table as a Python object: plan it, run it, read its numbers, load what it trained."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from harness.api import DEFAULT_STORE, REPORT_FORMATS, SENSITIVITY_FORMATS
-from harness.api.folders import DataArgument, folders_of
+from harness.api import REPORT_FORMATS, SENSITIVITY_FORMATS
 from harness.api.listener import Listener
 from harness.errors import InputError, did_you_mean
 from harness.table.arguments import check_settling, listener_for, seed_list, texts
-from harness.table.declare import Recipe, Row, plain
+from harness.table.declared import DeclaredTable
 from harness.table.report import Report
 from harness.table.row import TableRow
 
@@ -17,15 +16,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from harness.api.engine import ExecutorName
-    from harness.api.prepare import Prepared
     from harness.api.run import TableRun
     from harness.execute import Event
-    from harness.matrix import Claim, Declaration
     from harness.table.compare import Compared
     from harness.table.plan import PlanView
 
 
-class Table:
+class Table(DeclaredTable):
     """A declared table, from its YAML file or from Python.
 
     Args:
@@ -42,103 +39,6 @@ class Table:
     >>> table.run(seeds=[0])  # doctest: +SKIP
     >>> table.results().groupby("row").value.mean()  # doctest: +SKIP
     """
-
-    def __init__(
-        self,
-        source: "str | Path | Declaration",
-        *,
-        profile: str | None = None,
-        data: DataArgument = None,
-        overrides: Mapping[str, Any] | None = None,
-        store: str | Path = DEFAULT_STORE,
-    ) -> None:
-        from harness.matrix import read_declaration
-
-        self._declaration = read_declaration(Path(source)) if isinstance(source, str | Path) else source
-        self._profile, self._overrides = profile, dict(overrides or {})
-        self._data = folders_of(data)
-        self._store = str(store)
-        if profile is not None:
-            self._declaration.profile(profile)
-
-    @classmethod
-    def declare(
-        cls,
-        name: str,
-        *,
-        title: str,
-        recipe: Recipe | Mapping[str, Any] | str | Path,
-        seeds: Sequence[int],
-        metrics: Sequence[str],
-        rows: Sequence[Row | Mapping[str, Any]] = (),
-        generate: Mapping[str, Mapping[str, Sequence[str]]] | None = None,
-        claims: "Sequence[Claim | Mapping[str, Any]]" = (),
-        profile: str | None = None,
-        data: DataArgument = None,
-        overrides: Mapping[str, Any] | None = None,
-        store: str | Path = DEFAULT_STORE,
-        **more: Any,
-    ) -> "Table":
-        """Declares a table in Python, with the checks and the identities that YAML has.
-
-        Args:
-            name: The table's name.
-            title: Its title.
-            recipe: The recipe, or its file, relative to the current folder.
-            seeds: The seeds of every row.
-            metrics: The metrics that the table shows.
-            rows: The rows.
-            generate: Rows to generate, as ``{"full_factorial": {"factors": ["Scale", "Width"]}}``.
-            claims: What is claimed of the rows.
-            profile: As for a table from a file, like what follows.
-            data: The folder of the data set.
-            overrides: Settings laid over every row.
-            store: Where stages are kept.
-            more: Further keys of a table file: ``cited``, ``controls``, ``assumptions``, ``set``, ``profiles``,
-                ``notes``.
-
-        Raises:
-            InputError: For anything that is wrong, by key.
-
-        >>> table = Table.declare(
-        ...     "lengths",
-        ...     title="What makes it long?",
-        ...     recipe=Recipe("math:hypot", settings={"x": 1.0}, metrics={"length": {}}),
-        ...     seeds=[0],
-        ...     metrics=["length"],
-        ...     rows=[Row("plain", []), Row("far", [], set={"x": 9.0})],
-        ... )
-        >>> table.rows
-        ('plain', 'far')
-        """
-        from harness.matrix import read_declaration
-
-        declared = {
-            "name": name,
-            "title": title,
-            "recipe": recipe,
-            "seeds": seeds,
-            "metrics": metrics,
-            **more,
-        }
-        declared |= {"rows": rows} if rows else {}
-        declared |= {"claims": claims} if claims else {}
-        declared |= {"generate": generate} if generate else {}
-        declaration = read_declaration({key: plain(value) for key, value in declared.items()})
-        return cls(declaration, profile=profile, data=data, overrides=overrides, store=store)
-
-    @property
-    def name(self) -> str:
-        """The table's name."""
-        return self._declaration.name
-
-    @property
-    def rows(self) -> tuple[str, ...]:
-        """The ids of the rows, in order, without those that a constraint refuses."""
-        from harness.matrix import expand
-
-        matrix = expand(self._declaration, profile=self._profile, overrides=self._overrides)
-        return tuple(row.id for row in matrix.rows)
 
     def plan(
         self,
@@ -349,20 +249,3 @@ class Table:
             shown = f'"{row}"' if isinstance(row, str) else repr(row)
             raise InputError(f"{shown} is no row of {self.name}; {did_you_mean(str(row), self.rows)}")
         return TableRow(row, lambda seed: self._prepare([row], None if seed is None else [seed], Listener()))
-
-    def __repr__(self) -> str:
-        return f"Table({self.name}: {len(self.rows)} rows)"
-
-    def _prepare(self, rows: Sequence[str] | None, seeds: Sequence[int] | None, listener: Listener) -> "Prepared":
-        from harness.api.prepare import prepare
-
-        return prepare(
-            self._declaration,
-            profile=self._profile,
-            data=self._data,
-            rows=texts("rows", rows),
-            seeds=seed_list(seeds),
-            overrides=self._overrides,
-            store=self._store,
-            listener=listener,
-        )

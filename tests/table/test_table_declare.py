@@ -12,7 +12,7 @@ import pytest
 import harness.api.doctor
 import harness.matrix.matrix
 import harness.table.declare
-import harness.table.table
+import harness.table.declared
 from harness import Claim, Factor, InputError, Recipe, Row, Table
 from harness.matrix.schema import ClaimSpec, FactorSpec, RecipeHeader, RowSpec
 from harness.table.declare import plain
@@ -109,5 +109,5 @@ def test_a_function_is_named_by_its_module() -> None:
 
 
 def test_the_examples_of_the_docstrings_hold() -> None:
-    for module in (harness, harness.api.doctor, harness.matrix.matrix, harness.table.declare, harness.table.table):
+    for module in (harness, harness.api.doctor, harness.matrix.matrix, harness.table.declare, harness.table.declared):
         assert doctest.testmod(module).failed == 0
