@@ -259,16 +259,19 @@ def serve(address: str, suite: int) -> None:
                 selector.unregister(key.fd)
                 os.close(key.fd)
                 code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-                with suppress(BrokenPipeError):
+                with suppress(ConnectionError):
                     line.sendall(code.to_bytes(4, signed=True))
                 line.close()
                 continue
             line, _ = listener.accept()
-            size, descriptors, *_ = socket.recv_fds(line, 4, 8)
-            request = json.loads(_receive(line, int.from_bytes(size)))
+            if (taken := _take_request(line)) is None:
+                line.close()
+                continue
+            request, descriptors = taken
             if "workers_of" in request:
                 answer = json.dumps([pid for pid, by, _ in running.values() if by == request["workers_of"]]).encode()
-                line.sendall(len(answer).to_bytes(4) + answer)
+                with suppress(ConnectionError):
+                    line.sendall(len(answer).to_bytes(4) + answer)
                 for descriptor in descriptors:
                     os.close(descriptor)
                 line.close()
@@ -283,9 +286,24 @@ def serve(address: str, suite: int) -> None:
                 _become(address, descriptors, **request)
             for descriptor in descriptors:
                 os.close(descriptor)
-            line.sendall(pid.to_bytes(4))
+            with suppress(ConnectionError):  # the command was killed: the worker that it wanted ends by itself
+                line.sendall(pid.to_bytes(4))
             running[descriptor := os.pidfd_open(pid)] = pid, starter, line
             selector.register(descriptor, selectors.EVENT_READ)
+
+
+def _take_request(line: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """Returns a request and its descriptors; None if the process that sent it was killed meanwhile."""
+    descriptors: list[int] = []
+    try:
+        size, descriptors, *_ = socket.recv_fds(line, 4, 8)
+        if not size:
+            return None
+        return json.loads(_receive(line, int.from_bytes(size))), descriptors
+    except (EOFError, ConnectionError):
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return None
 
 
 def _prepare() -> None:

@@ -264,20 +264,6 @@ def test_ctrl_c_ends_within_seconds_marks_the_runs_and_the_same_command_goes_on(
     assert_tracked_once(place, filled)
 
 
-def test_a_second_ctrl_c_ends_at_once(place: Path, photographs: Path) -> None:
-    running = background(place, "run", "tiny.yaml", *PLAIN, *TWO_AT_ONCE, "--data", photographs)
-    wait_for(lambda: any(place.glob(".harness/stages/*/*")))
-    workers = running.workers()
-    for _ in range(2):
-        os.killpg(running.pid, signal.SIGINT)
-        time.sleep(0.3)
-    _, told = running.communicate(timeout=900)
-    assert running.returncode == 130, told
-    assert "Traceback" not in told
-    _, orphans = psutil.wait_procs(workers, timeout=300)
-    assert not orphans
-
-
 def wait_for(happened: Any) -> None:
     deadline = time.monotonic() + 900
     while not happened():

@@ -7,8 +7,10 @@ connection and says nothing. The limits of the tests are such that only a comman
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,7 @@ def open_unless_stuck(file, *arguments, **keywords):
 io.open = builtins.open = open_unless_stuck
 if patience := os.environ.get("PATIENCE_S"):
     sys.modules["harness.cli.ending"]._ORDERLY_S = float(patience)
+    sys.modules["harness.execute.local"].GRACE_S = float(patience)
 """
 """Python runs a module of the name ``sitecustomize`` first of all, in every process. Nobody writes into ``pipe``."""
 
@@ -88,11 +91,7 @@ def end(place: Path, happened: Callable[[], bool], number: signal.Signals, *word
     start = cold_background if (words[0], number) == COLD else background
     running = start(place, *words, **variables)
     try:
-        deadline = time.monotonic() + 900
-        while not happened():
-            assert running.poll() is None, running.communicate()
-            assert time.monotonic() < deadline, "the command did not come to what it should wait for"
-            time.sleep(0.05)
+        wait_until(happened, running)
         forked = running.workers() if isinstance(running, warm.WarmCommand) else []
         started = forked + psutil.Process(running.pid).children(recursive=True)
         running.send_signal(number)
@@ -103,6 +102,14 @@ def end(place: Path, happened: Callable[[], bool], number: signal.Signals, *word
     assert "Traceback" not in printed
     _, left = psutil.wait_procs(started, timeout=LIMIT_S)
     assert not left
+
+
+def wait_until(happened: Callable[[], bool], running: "warm.WarmCommand | subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + 900
+    while not happened():
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < deadline, "the command did not come to what it should wait for"
+        time.sleep(0.05)
 
 
 DEMO_RUN = ["run", "tiny.yaml", "--data", "data", *DEMO]
@@ -143,6 +150,30 @@ def test_a_file_that_never_opens_keeps_no_command_from_ending(
     if not within and (words[0], number) != COLD:  # it alone is stuck: nothing to see in seconds of its patience
         variables["PATIENCE_S"] = "0.7"
     end(stuck_place, (stuck_place / "stuck").exists, number, *words, **variables)
+
+
+def test_after_a_second_ctrl_c_a_run_waits_for_its_workers_no_longer(stuck_place: Path, tmp_path: Path) -> None:
+    variables = {"STUCK_AT": ".npy", "STUCK_IN": WORKER, "STUCK_HOW": "library", "PYTHONPATH": str(tmp_path)}
+    running = background(stuck_place, *DEMO_RUN, **variables, PATIENCE_S="900")
+    try:
+        wait_until((stuck_place / "stuck").exists, running)
+        workers = running.workers()
+        assert workers
+        running.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.wait(1.0)  # of the 900 s that it has
+        deadline = time.monotonic() + LIMIT_S
+        while running.poll() is None and time.monotonic() < deadline:
+            with suppress(ProcessLookupError):
+                running.send_signal(signal.SIGINT)  # again: two that come before it sees the first are one
+            time.sleep(0.5)
+        _, printed = running.communicate(timeout=LIMIT_S)
+    finally:
+        running.kill()
+    assert running.returncode == 130, printed
+    assert "Traceback" not in printed
+    _, left = psutil.wait_procs(workers, timeout=LIMIT_S)
+    assert not left
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
