@@ -27,24 +27,8 @@ WITHOUT_INFLUENCE = tuple(
     f"{_OUR_PACKAGE}.{room}"
     for room in (
         *("api", "cli", "matrix", "plan", "execute", "search", "track", "report", "trainers"),
-        *(
-            "checkpoints",
-            "code",
-            "devices",
-            "display",
-            "errors",
-            "files",
-            "formatting",
-            "inputs",
-            "metric",
-            "names",
-            "plugins",
-            "spool",
-            "syntax",
-            "trainer",
-            "trainer_defaults",
-            "units",
-        ),
+        *("checkpoints", "code", "devices", "display", "errors", "files", "formatting", "inputs", "metric", "names"),
+        *("plugins", "spool", "syntax", "trainer", "trainer_defaults", "units"),
     )
 )
 """Packages and modules that cannot change what a stage computes, by the import rules that a test enforces."""
@@ -68,10 +52,17 @@ def code_digest(roots: tuple[str, ...]) -> str:
         roots: Module names (``harness.reid.train.stage``) or references to a user's code (``package.module:name``).
 
     Raises:
-        InputError: If a root is not found, or a file on the way does not parse; names the file and the line.
+        InputError: If a root is not found or is code that is left out, or a file on the way does not parse; names the
+            file and the line.
     """
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     modules = reached_modules(roots)
+    for root in roots:
+        if (module := root.partition(":")[0]) not in modules:
+            raise InputError(
+                f'code "{root}": {module} is a part of the harness that no stage\'s identity covers; '
+                "put the code into a package of its own"
+            )
     for name in sorted(modules):
         digest.update(f"{name}:{_module_digest(modules[name])}\n".encode())
     return digest.hexdigest()
@@ -86,7 +77,7 @@ def reached_modules(roots: Sequence[str]) -> dict[str, Path]:
         waiting.extend(_with_packages(root.partition(":")[0]))
     while waiting:
         name = waiting.pop()
-        if name in found or name == _OUR_PACKAGE or f"{name}.".startswith(tuple(f"{r}." for r in WITHOUT_INFLUENCE)):
+        if name in found or _has_no_influence(name):
             continue
         path = locate_module(name)
         if path is None:  # ``from module import name`` where name is no module
@@ -98,6 +89,10 @@ def reached_modules(roots: Sequence[str]) -> dict[str, Path]:
             if top == name.partition(".")[0] or (neighbours and _module_file(str(neighbours), top) is not None):
                 waiting.extend(_with_packages(imported))
     return found
+
+
+def _has_no_influence(module: str) -> bool:
+    return module == _OUR_PACKAGE or f"{module}.".startswith(tuple(f"{each}." for each in WITHOUT_INFLUENCE))
 
 
 def _located(reference: str) -> Path:

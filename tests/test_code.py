@@ -110,6 +110,13 @@ def test_the_libraries_of_a_users_code_are_named_as_they_are_installed(project: 
     assert imported_libraries(("my_loss:loss",)) == ("numpy", "pillow")
 
 
+def test_code_that_no_identity_covers_is_refused_as_a_stages_code() -> None:
+    # Of nothing the digest would be the same for ever: changed code would meet old results.
+    for reference in ("harness.trainers.work:run_step", "harness.units", "harness"):
+        with pytest.raises(InputError, match="is a part of the harness that no stage's identity covers"):
+            code_digest((reference,))
+
+
 def test_a_change_in_what_is_imported_changes_the_digest_and_a_bystander_does_not(project: Path) -> None:
     def digest() -> str:
         return code_digest(("my_loss:loss",))

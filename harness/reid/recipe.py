@@ -1,7 +1,7 @@
-"""The vocabulary of a recipe: every value that decides what is trained and how it is scored.
+"""The settings of a recipe: every value that decides what is trained and how it is scored.
 
-Pure data (pydantic), shared by the rooms that declare recipes (``matrix``), cut them into stages (``plan``) and carry
-them out (``train``). Nothing here reads files or imports torch. Strict: a value of the wrong type is refused, never
+Pure data (pydantic), for the code that cuts a recipe into stages (``stages``) and for the stages themselves
+(``train``). Nothing here reads files or imports torch. Strict: a value of the wrong type is refused, never
 converted, and an unknown key is an error.
 """
 
@@ -12,7 +12,6 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from harness.errors import InputError, did_you_mean
 from harness.plugins import load_object
 from harness.reid.layout import Declared, LayoutSpec
-from harness.reid.metrics import METRICS
 from harness.reid.models.sources import plain_resnet
 from harness.reid.objectives import BUILT_IN_LOSSES, UNSUPERVISED, LossesSpec
 from harness.reid.optimisation import OptimizerSpec, ScheduleSpec
@@ -244,14 +243,6 @@ class Recipe(Spec):
                 key = f"losses.{name}.weight" if name in BUILT_IN_LOSSES else f"losses.custom.{name}.weight"
                 places = " or ".join(f"stages.{stage}.losses" for stage in self.stages)
                 raise refusal(key, f"the loss is on and no stage uses it; add {name} to {places}")
-        return self
-
-    @model_validator(mode="after")
-    def _own_metrics_have_names_of_their_own(self) -> "Recipe":
-        for key in self.evaluation.metrics:
-            if key in METRICS[self.evaluation.protocol]:
-                message = f'"{key}" is a metric of the protocol {self.evaluation.protocol}; choose another name'
-                raise refusal(f"evaluation.metrics.{key}", message)
         return self
 
     @model_validator(mode="after")

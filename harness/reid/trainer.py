@@ -59,6 +59,7 @@ class ReidTrainer(Trainer):
     def untrainable(self, settings: BaseModel) -> str:
         """Returns why no stage would be trained, or what a loss or a factor needs and is not there."""
         recipe = _recipe(settings)
+        _check_metric_names(recipe)
         _check_references(recipe)
         if not recipe.trained_stages():
             return NO_STAGE
@@ -227,6 +228,17 @@ TRAINER = ReidTrainer()
 def _recipe(settings: BaseModel) -> Recipe:
     assert isinstance(settings, Recipe)
     return settings
+
+
+def _check_metric_names(recipe: Recipe) -> None:
+    """Refuses a metric of the user's own that has a built-in one's name.
+
+    The recipe's own checks leave this to the trainer: they are part of each training's code, which has no metrics.
+    """
+    for key in recipe.evaluation.metrics:
+        if key in METRICS[recipe.evaluation.protocol]:
+            message = f'"{key}" is a metric of the protocol {recipe.evaluation.protocol}; choose another name'
+            raise SettingError(f"evaluation.metrics.{key}", message)
 
 
 def _check_references(recipe: Recipe) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from plan_tables import DATA, TABLE1, code, recipe
 
+from harness.code import reached_modules
 from harness.errors import InputError
 from harness.plan import Stage
 from harness.reid.stages import CODE_ROOTS, stages_of
@@ -45,6 +46,13 @@ def test_each_stage_starts_from_the_one_before() -> None:
     classify, metric, evaluate = chain(FULL)
     assert [stage.name for stage in (classify, metric, evaluate)] == ["classify", "metric", "evaluate"]
     assert (classify.parent, metric.parent, evaluate.parent) == (None, classify.fingerprint, metric.fingerprint)
+
+
+def test_a_new_metric_or_data_set_changes_no_trainings_identity() -> None:
+    covered = {name: reached_modules((CODE_ROOTS[name],)) for name in ("train", "evaluate")}
+    unread = {"harness.reid.metrics", "harness.reid.evaluate.result", "harness.reid.data.known", "harness.reid.trainer"}
+    assert not unread & covered["train"].keys()
+    assert "harness.reid.metrics" in covered["evaluate"]
 
 
 @pytest.mark.parametrize(
