@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.machinery import PathFinder
-from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 from harness.errors import InputError
@@ -22,13 +21,19 @@ from harness.syntax import has_no_effect, normalised
 CODE_VERSION = "1"
 """Used instead of the digests if a user asks for it; incremented manually when a code change alters results."""
 
+
+def hand_kept_version(_: tuple[str, ...]) -> str:
+    """Returns the code's hand-kept version in the place of a digest: changed code meets old results."""
+    return f"version {CODE_VERSION}"
+
+
 _OUR_PACKAGE = "harness"
 WITHOUT_INFLUENCE = tuple(
     f"{_OUR_PACKAGE}.{room}"
     for room in (
         *("api", "cli", "matrix", "plan", "execute", "search", "track", "report", "trainers"),
-        *("checkpoints", "code", "devices", "display", "errors", "files", "formatting", "inputs", "metric", "names"),
-        *("plugins", "spool", "syntax", "trainer", "trainer_defaults", "units"),
+        *("checkpoints", "code", "devices", "display", "errors", "files", "formatting", "inputs", "loaded"),
+        *("metric", "names", "plugins", "spool", "syntax", "trainer", "trainer_defaults", "units"),
     )
 )
 """Packages and modules that cannot change what a stage computes, by the import rules that a test enforces."""
@@ -52,20 +57,31 @@ def code_digest(roots: tuple[str, ...]) -> str:
         roots: Module names (``harness.reid.train.stage``) or references to a user's code (``package.module:name``).
 
     Raises:
-        InputError: If a root is not found or is code that is left out, or a file on the way does not parse; names the
-            file and the line.
+        InputError: If a root is not found, or a file on the way does not parse; names the file and the line.
     """
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    modules = reached_modules(roots)
-    for root in roots:
-        if (module := root.partition(":")[0]) not in modules:
-            raise InputError(
-                f'code "{root}": {module} is a part of the harness that no stage\'s identity covers; '
-                "put the code into a package of its own"
-            )
-    for name in sorted(modules):
-        digest.update(f"{name}:{_module_digest(modules[name])}\n".encode())
+    for name, own in sorted(module_digests(roots).items()):
+        digest.update(f"{name}:{own}\n".encode())
     return digest.hexdigest()
+
+
+def module_digests(roots: Sequence[str]) -> dict[str, str]:
+    """Returns the digest of each module that ``code_digest`` covers, by name."""
+    return {name: _module_digest(path) for name, path in reached_modules(roots).items()}
+
+
+def refuse_uncovered(roots: Sequence[str]) -> None:
+    """Refuses references to code that no digest covers: a changed one would meet old results.
+
+    Raises:
+        InputError: Names the first.
+    """
+    for root in roots:
+        if _has_no_influence(module := root.partition(":")[0]):
+            raise InputError(
+                f'code "{root}": {module} is a part of the harness that no fingerprint covers; put the code into a '
+                "package of its own"
+            )
 
 
 def reached_modules(roots: Sequence[str]) -> dict[str, Path]:
@@ -91,6 +107,11 @@ def reached_modules(roots: Sequence[str]) -> dict[str, Path]:
     return found
 
 
+def is_ours(module: str) -> bool:
+    """Whether a module is part of this package."""
+    return module.partition(".")[0] == _OUR_PACKAGE
+
+
 def _has_no_influence(module: str) -> bool:
     return module == _OUR_PACKAGE or f"{module}.".startswith(tuple(f"{each}." for each in WITHOUT_INFLUENCE))
 
@@ -111,33 +132,11 @@ def _located(reference: str) -> Path:
     return path
 
 
-def imported_libraries(roots: Sequence[str]) -> tuple[str, ...]:
-    """Returns the installed distributions that the code of ``reached_modules`` imports itself (``scikit-learn``)."""
+def imported_modules(roots: Sequence[str]) -> set[str]:
+    """Returns the top modules of libraries that the code of ``reached_modules`` imports itself (``sklearn``)."""
     reached = reached_modules(roots)
-    ours = {name.partition(".")[0] for name in reached} | {_OUR_PACKAGE} | set(sys.stdlib_module_names)
-    tops = {name.partition(".")[0] for module, path in reached.items() for name in _imports(module, path)} - ours
-    found = {_named_in_metadata(each) for each, modules in _installed() if not tops.isdisjoint(modules)}
-    return tuple(sorted(found, key=str.lower))
-
-
-@lru_cache(maxsize=1024)
-def _named_in_metadata(distribution: Distribution) -> str:
-    """Returns a distribution's name, for which all of its metadata are parsed."""
-    return distribution.name
-
-
-@lru_cache(maxsize=1)
-def _installed() -> tuple[tuple[Distribution, frozenset[str]], ...]:
-    """The installed distributions and their top modules, read faster than by ``packages_distributions``."""
-    return tuple((each, _top_modules(each)) for each in distributions())
-
-
-def _top_modules(distribution: Distribution) -> frozenset[str]:
-    declared = distribution.read_text("top_level.txt")
-    if declared is not None:
-        return frozenset(declared.split())
-    files = (distribution.read_text("RECORD") or "").splitlines()
-    return frozenset(file.partition(",")[0].partition("/")[0].partition(".")[0] for file in files)
+    own = {name.partition(".")[0] for name in reached} | {_OUR_PACKAGE} | set(sys.stdlib_module_names)
+    return {name.partition(".")[0] for module, path in reached.items() for name in _imports(module, path)} - own
 
 
 def code_parts(roots: Sequence[str]) -> dict[str, dict[str, str]]:

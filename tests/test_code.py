@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.code import WITHOUT_INFLUENCE, code_digest, imported_libraries, mentions, reached_modules
+from harness.code import WITHOUT_INFLUENCE, code_digest, mentions, reached_modules, refuse_uncovered
 from harness.errors import InputError
+from harness.execute.versions import imported_libraries
 from harness.plugins import check_reference
 from harness.syntax import normalised
 
@@ -113,8 +114,8 @@ def test_the_libraries_of_a_users_code_are_named_as_they_are_installed(project: 
 def test_code_that_no_identity_covers_is_refused_as_a_stages_code() -> None:
     # Of nothing the digest would be the same for ever: changed code would meet old results.
     for reference in ("harness.trainers.work:run_step", "harness.units", "harness"):
-        with pytest.raises(InputError, match="is a part of the harness that no stage's identity covers"):
-            code_digest((reference,))
+        with pytest.raises(InputError, match="is a part of the harness that no fingerprint covers"):
+            refuse_uncovered(("json.decoder:JSONDecoder", reference))
 
 
 def test_a_change_in_what_is_imported_changes_the_digest_and_a_bystander_does_not(project: Path) -> None:

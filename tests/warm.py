@@ -315,7 +315,7 @@ def _prepare() -> None:
     code = importlib.import_module("harness.code")
     code.code_parts(STAGES)  # syntax trees, and whatever else it keeps by the state of a file
     code.code_digest(STAGES)
-    code.imported_libraries(STAGES)
+    importlib.import_module("harness.execute.versions").imported_libraries(STAGES)
     assert threading.active_count() == 1, "threads do not survive a fork"
     assert "ray" not in sys.modules, "a process with Ray would set it up before it has its environment"
 

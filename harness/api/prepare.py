@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.api.folders import Folders
 from harness.api.listener import Listener
 from harness.api.places import choose
-from harness.code import CODE_VERSION, code_digest
+from harness.code import CODE_VERSION, code_digest, hand_kept_version
 from harness.matrix import Declaration, Matrix, declarable, expand, read_declaration
 from harness.plan import CodeDigest, Plan, build_plan, code_of
 from harness.trainer import InputRequest, Inputs, Trainer
@@ -135,11 +135,6 @@ def prepare(
         version_differences=differences,
         allowed=allowed,
     )
-
-
-def hand_kept_version(_: tuple[str, ...]) -> str:
-    """Returns the code's hand-kept version in the place of a digest: changed code meets old results."""
-    return f"version {CODE_VERSION}"
 
 
 def open_inputs(

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
+from importlib.metadata import Distribution, distributions
 
-from harness.code import imported_libraries
+from harness.code import imported_modules
 
 _PYTHON = "python"
 
@@ -35,7 +36,7 @@ def library_versions(code: Sequence[str]) -> dict[str, str]:
     Raises:
         InputError: If some of it is not found.
     """
-    return {_PYTHON: platform.python_version(), **{name: _installed(name) for name in imported_libraries(code)}}
+    return {_PYTHON: platform.python_version(), **{name: _version(name) for name in imported_libraries(code)}}
 
 
 def differences_from_installed(stages: Iterable[Mapping[str, str]]) -> tuple[VersionDifference, ...]:
@@ -44,14 +45,41 @@ def differences_from_installed(stages: Iterable[Mapping[str, str]]) -> tuple[Ver
         (library, then, now)
         for versions in stages
         for library, then in versions.items()
-        if then != (now := _installed(library))
+        if then != (now := _version(library))
     )
     return tuple(VersionDifference(*difference, number) for difference, number in sorted(counted.items()))
 
 
 @lru_cache(maxsize=256)
-def _installed(library: str) -> str:
+def _version(library: str) -> str:
     try:
         return platform.python_version() if library == _PYTHON else metadata.version(library)
     except metadata.PackageNotFoundError:
         return "not installed"
+
+
+def imported_libraries(code: Sequence[str]) -> tuple[str, ...]:
+    """Returns the installed distributions that some code imports itself (``scikit-learn``)."""
+    wanted = imported_modules(code)
+    found = {_named_in_metadata(each) for each, modules in _installed() if not wanted.isdisjoint(modules)}
+    return tuple(sorted(found, key=str.lower))
+
+
+@lru_cache(maxsize=1024)
+def _named_in_metadata(distribution: Distribution) -> str:
+    """Returns a distribution's name, for which all of its metadata are parsed."""
+    return distribution.name
+
+
+@lru_cache(maxsize=1)
+def _installed() -> tuple[tuple[Distribution, frozenset[str]], ...]:
+    """The installed distributions and their top modules, read faster than by ``packages_distributions``."""
+    return tuple((each, _top_modules(each)) for each in distributions())
+
+
+def _top_modules(distribution: Distribution) -> frozenset[str]:
+    declared = distribution.read_text("top_level.txt")
+    if declared is not None:
+        return frozenset(declared.split())
+    files = (distribution.read_text("RECORD") or "").splitlines()
+    return frozenset(file.partition(",")[0].partition("/")[0].partition(".")[0] for file in files)

@@ -20,6 +20,7 @@ from harness.execute.manifest import ERROR
 from harness.execute.protocol import PREFIXES, Event, Outcome
 from harness.execute.store import Store
 from harness.formatting import first_line
+from harness.loaded import require_code
 from harness.plan.stage import Stage
 from harness.plugins import load_object
 from harness.trainer import Task, Work
@@ -79,6 +80,7 @@ def _run(
     if stage.parent is not None and not store.is_complete(stage.parent):
         raise StageError(f"the result of its parent {stage.parent[:8]} is no longer whole; run the same command again")
     parent_folder = None if stage.parent is None else store.fetch(stage.parent)
+    require_code(stage.code, stage.settings.get("code", ""))
     function: Work = load_object(work)
 
     def report(detail: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
+from harness.code import refuse_uncovered
 from harness.errors import InputError
 from harness.matrix.levels import mentioned
 from harness.matrix.matrix import Matrix, RefusedRow, Row
@@ -72,10 +73,11 @@ def chain_of(row: Row, seed: int, trainer: Trainer, inputs: Inputs, code_digest:
     """Returns the stages of a row under one seed, each with its identity.
 
     Raises:
-        InputError: See ``Trainer.stages``.
+        InputError: See ``Trainer.stages``; and for code that no fingerprint covers.
     """
     chain: list[Stage] = []
     for spec in trainer.stages(row.recipe, seed, inputs):
+        refuse_uncovered(spec.code)
         chain.append(Stage.of(spec, code_digest(spec.code), chain[-1].fingerprint if chain else None))
     return chain
 

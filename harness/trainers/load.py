@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import InputError
-from harness.plugins import load_object
+from harness.loaded import load_current
 from harness.trainer import Metric, Trainer
 from harness.trainers.declared import Declared
 from harness.trainers.settings import settings_model
@@ -39,7 +39,7 @@ def load_trainer(declared: Declared) -> Trainer:
         InputError: If it does not exist, or the recipe declares something that it does not use.
     """
     if isinstance(declared.spec, str):
-        found = load_object(declared.spec)
+        found = load_current(declared.spec)
         if isinstance(found, type) and issubclass(found, Trainer):
             found = found()
         if isinstance(found, Trainer):

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError, did_you_mean
 from harness.formatting import first_line
-from harness.plugins import load_object
+from harness.loaded import load_current
 from harness.trainer import PARTS, InputRequest, Inputs, Metric, Part, StageSpec, Trainer
 from harness.trainers.contents import contents_digest
 from harness.trainers.declared import Declared
@@ -52,7 +52,7 @@ def function_step(name: str, reference: str, files: tuple[str, ...], reads: tupl
     Raises:
         InputError: If it does not exist, or takes other arguments.
     """
-    function = load_object(reference)
+    function = load_current(reference)
     if not callable(function):
         raise InputError(f'"{reference}" is {type(function).__name__}, expected a function of (settings, run)')
     _check_arguments(reference, function)

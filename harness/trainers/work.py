@@ -1,11 +1,14 @@
 """The work of a step, in a worker: calls the user's function or command, and validates and stores its results."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 from harness.devices import device_name
+from harness.errors import StageError
 from harness.trainer import Emit, Task
 from harness.trainers.command import call_command
+from harness.trainers.contents import contents_digest
 from harness.trainers.function import call_function
 from harness.trainers.results import measured
 from harness.trainers.run import open_run
@@ -15,9 +18,11 @@ def run_step(task: Task, emit: Emit) -> dict[str, Any]:
     """Runs a step of a ``StepTrainer``.
 
     Raises:
-        StageError: If the user's code fails, or returns anything but the declared metrics.
+        StageError: If the user's code fails, or returns anything but the declared metrics, or if its files or inputs
+            were changed after this run was planned.
     """
     started = time.monotonic()
+    _check_contents(task)
     with open_run(task, emit) as run:
         call = call_function if "function" in task.settings else call_command
         returned = call(task, run)
@@ -31,3 +36,13 @@ def run_step(task: Task, emit: Emit) -> dict[str, Any]:
             "threads": run.threads,
             "notes": list(dict.fromkeys(run.notes)),
         }
+
+
+def _check_contents(task: Task) -> None:
+    """Compares declared files and inputs, which the fingerprint names by content, with what the step would read."""
+    folder = Path(task.context.get("working_folder", Path.cwd()))
+    places = {name: folder / name for name in task.settings["files"]}
+    places |= {name: Path(place) for name, place in task.context.get("inputs", {}).items()}
+    for name, digest in {**task.settings["files"], **task.settings["inputs"]}.items():
+        if contents_digest(places[name], name) != digest:
+            raise StageError(f"{name} was changed after this run was planned; run the same command again")

@@ -1,7 +1,6 @@
 """``table.compare`` and ``compare`` on runs of a real table: rows, versions, single runs, and what they refuse."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,6 @@ def test_versions_say_which_functions_changed_and_by_what_the_numbers_did(folder
     (old,) = list_tables()
     code = (folder / "toy.py").read_text()
     (folder / "toy.py").write_text(code.replace("0.1 * np.arange(4)", "0.3 * np.arange(4)"))
-    sys.modules.pop("toy")
     fill()
     found = ask(f"toy@{old.parent_id[:9]}", "toy")
     assert found["mixed"] == ["code version"]

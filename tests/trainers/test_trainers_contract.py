@@ -150,6 +150,18 @@ def test_a_seed_a_setting_and_the_code_change_the_identity(case: Case) -> None:
     assert len({known[0][0], known[1][0], known[2][0]}) == 3, "so is the first, which reads the seed and the setting"
 
 
+def test_code_that_is_edited_before_its_stages_begin_fails_them_and_the_next_plan_runs_it(case: Case) -> None:
+    if case.edit is None:
+        pytest.skip("its code is the harness's own")
+    prepared = case.prepare()
+    case.edit()
+    outcomes = carry_out(prepared)
+    reasons = [outcome.reason for outcome in outcomes.values() if outcome.status == "failed"]
+    assert len(reasons) == 1, "the stage behind it does not begin"
+    assert reasons[0].endswith("was changed after this run was planned; run the same command again")
+    assert {outcome.status for outcome in carry_out(case.prepare()).values()} == {"succeeded"}
+
+
 def test_every_column_is_measured_and_a_result_is_plain_data(case: Case) -> None:
     prepared = case.prepare()
     outcomes = carry_out(prepared)

@@ -1,13 +1,16 @@
 """A user's function as a trainer: from YAML to a table, what identifies it, what it is given, how it fails."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from toy_tables import METRICS, Declare, Runs
 
+from harness.api.engine import Engine
 from harness.api.prepare import prepare
+from harness.api.run import run_table
 from harness.errors import InputError
 from harness.trainer import PARTS
 from harness.units import UNITS, read_units
@@ -83,6 +86,38 @@ def test_changed_code_is_run_again_and_a_changed_comment_is_not(
     assert old in text
     (folder / "toy.py").write_text(text.replace(old, new))
     assert (stages(table, folder) == before) is same
+
+
+def test_one_process_runs_what_each_plan_names_whatever_it_has_imported(
+    declare: Declare, run: Runs, folder: Path
+) -> None:
+    def helper(gain: float) -> None:  # of equal length and often in the same second: Python's bytecode knows no more
+        (folder / "my_helper.py").write_text(f"def gained(gain):\n    return gain + {gain}\n")
+
+    helper(1.0)
+    (folder / "mine.py").write_text(
+        "from my_helper import gained\n\ndef train(settings, run):\n    return {'score': gained(settings.gain)}\n"
+    )
+    recipe = {"trainer": "mine:train", "metrics": {"score": METRICS["score"]}, "settings": {"gain": 0.5}, "factors": {}}
+    table = declare(recipe, rows=[{"id": "plain", "factors": []}], claims=[], seeds=[0], metrics=["score"])
+    assert scores(run(table)) == {("plain", 0): 1.5}
+    helper(2.0)
+    assert scores(run(table)) == {("plain", 0): 2.5}
+    helper(1.0)
+    ended = run(table)
+    assert (scores(ended), ended.trained) == ({("plain", 0): 1.5}, 0)
+    for name in ("mine", "my_helper"):
+        sys.modules.pop(name)
+
+
+def test_an_input_that_changes_after_the_plan_fails_what_would_read_it(declare: Declare, folder: Path) -> None:
+    (folder / "train.csv").write_text("1,2\n")
+    prepared = prepare(declare({"inputs": ["train.csv"]}), store=str(folder / "store"))
+    (folder / "train.csv").write_text("1,2,3\n")
+    rows = run_table(prepared, Engine("inprocess"), folder / "reports", formats=()).to_json()["rows"]
+    assert {row["reason"] for row in rows} == {
+        "train.csv was changed after this run was planned; run the same command again"
+    }
 
 
 def test_an_inputs_contents_are_part_of_the_identity(declare: Declare, folder: Path) -> None:
