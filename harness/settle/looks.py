@@ -30,8 +30,6 @@ Looks come at the declared seeds (at least ``FIRST``), then at a quarter more ea
 rounds that keep several devices busy.
 """
 
-from collections.abc import Sequence
-
 FIRST = 3
 """Fewest seeds of the first look: with two, Student's quantiles at small levels are of no use."""
 GROWTH = 4
@@ -88,12 +86,3 @@ def share_at(seeds: int, first: int) -> float:
     while size < seeds:
         look, size = look + 1, size + max(1, size // GROWTH)
     return share(look)
-
-
-def sequential(p_values: Sequence[float]) -> float:
-    """The sequential p-value after these looks: the smallest p-value over its share, at most 1.
-
-    >>> round(sequential([0.03, 0.00468]), 6)  # 0.03 / 0.13 = 0.231, 0.00468 / 0.117 = 0.04
-    0.04
-    """
-    return min([1.0, *(p / share(look) for look, p in enumerate(p_values))])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import stdtr
 
-from harness.settle.looks import ALTOGETHER, look_sizes, sequential, share, share_at, spent
+from harness.settle.looks import ALTOGETHER, look_sizes, share, share_at, spent
 
 
 def test_looks_grow_by_a_quarter_from_the_declared_seeds() -> None:
@@ -37,13 +37,6 @@ def test_what_looks_have_spent_is_their_part_of_all_shares() -> None:
 def test_the_share_of_a_number_of_seeds_is_that_of_its_look(first: int, most: int) -> None:
     sizes = look_sizes(first, most)
     assert [share_at(size, first) for size in sizes] == [share(look) for look in range(len(sizes))]
-
-
-def test_a_sequential_p_value_is_the_smallest_so_far_over_its_share() -> None:
-    # 0.02 / 0.13 = 0.1538, 0.03 / 0.117 = 0.2564
-    assert sequential([0.02]) == pytest.approx(0.02 / 0.13)
-    assert sequential([0.02, 0.03]) == pytest.approx(0.02 / 0.13)
-    assert sequential([0.5]) == 1.0
 
 
 @pytest.mark.parametrize("declared", [3, 4, 5, 10, 20])
