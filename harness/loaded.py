@@ -12,7 +12,7 @@ from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
-from harness.code import code_digest, hand_kept_version, is_ours, module_digests, reached_modules
+from harness.code import code_digest, hand_kept_version, is_ours, locate_module, module_digests, reached_modules
 from harness.errors import StageError
 from harness.plugins import load_object
 
@@ -48,7 +48,7 @@ def require_code(references: tuple[str, ...], digest: str) -> None:
 def load_current(reference: str) -> Any:
     """Returns the object that a reference names, from its files as they are now; see ``load_object``."""
     module = reference.partition(":")[0]
-    if module in sys.modules and not is_ours(module):
+    if module in sys.modules and not is_ours(module) and locate_module(module):
         refresh((reference,))
     return load_object(reference)
 

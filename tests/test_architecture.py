@@ -170,6 +170,26 @@ def test_an_outside_system_is_imported_in_its_own_room_only() -> None:
     assert found == []
 
 
+def exported_by(init: Path) -> list[str]:
+    """The names in a package's ``__all__``."""
+    assigned = (node for node in nodes(init) if isinstance(node, ast.Assign))
+    lists = [node.value for node in assigned if ast.unparse(node.targets[0]) == "__all__"]
+    return [name for each in lists for name in ast.literal_eval(each)]
+
+
+def test_a_package_exports_what_other_packages_import_and_nothing_else() -> None:
+    """For the method, which is a library too, tests and pages count as well: they show what it offers."""
+    shown = "".join(page.read_text(encoding="utf-8") for page in (PACKAGE / "docs").glob("*.md"))
+    tests, found = sorted(Path(__file__).parent.rglob("*.py")), []
+    for init in (path for path in MODULES if path.name == "__init__.py" and path.parent != PACKAGE):
+        package, room = ".".join(("harness", *parts_of(init)[:-1])), parts_of(init)[0]
+        users = [path for path in MODULES if init.parent not in path.parents] + (tests if room == "reid" else [])
+        used = set().union(*map(imported_by, users))
+        unused = (name for name in exported_by(init) if f"{package}.{name}" not in used)
+        found += [f"{package}.{name}" for name in unused if f"from {package} import {name}" not in shown]
+    assert found == []
+
+
 READERS = {"Image.open", "np.load", "torch.load", "load_file", "safetensors.torch.load_file", "open"}
 """Functions that open the file that they are given."""
 NO_FILES = ("tracking.open()", "system.open(", "os.open(", "tarfile.open(fileobj=", "distribution.read_text(")

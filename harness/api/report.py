@@ -50,7 +50,7 @@ def write_reports(
         tables: Names or files; None or none: all in the tracker.
         profile: The profile; None: the newest.
         out: The reports' folder; None: see ``harness.api.outputs``.
-        formats: What to write, among ``harness.report.FORMATS``.
+        formats: What to write, among ``harness.report.write.FORMATS``.
         store: The store's address, for downloads.
         pictures: What to draw besides.
         listener: Receives notes.

@@ -6,19 +6,17 @@ computes; importing it needs neither torch nor the tracker.
 
 from harness.execute.address import local_root, open_store
 from harness.execute.disk import bytes_of
-from harness.execute.entries import Collected, Entry
+from harness.execute.entries import Collected
 from harness.execute.inprocess import InProcessExecutor
 from harness.execute.local import LocalExecutor
 from harness.execute.protocol import Event, Executor, Outcome
 from harness.execute.shared import SharedStore
 from harness.execute.slot import Slot, available_cores, share_out
 from harness.execute.store import Store
-from harness.execute.versions import VersionDifference, differences_from_installed, library_versions
-from harness.execute.worker import run_stage
+from harness.execute.versions import VersionDifference, differences_from_installed
 
 __all__ = [
     "Collected",
-    "Entry",
     "Event",
     "Executor",
     "InProcessExecutor",
@@ -31,9 +29,7 @@ __all__ = [
     "available_cores",
     "bytes_of",
     "differences_from_installed",
-    "library_versions",
     "local_root",
     "open_store",
-    "run_stage",
     "share_out",
 ]

@@ -14,20 +14,14 @@ from harness.matrix.beside import read_beside, read_modes
 from harness.matrix.declaration import Declaration, read_declaration
 from harness.matrix.expand import dataset_of, declarable, expand, load_matrix, settings_of
 from harness.matrix.export import matrix_to_json, recipe_to_yaml
-from harness.matrix.factors import Factor
-from harness.matrix.matrix import Assumption, Claim, Matrix, RefusedRow, Row, Settle
-from harness.matrix.recipe import Profile
+from harness.matrix.matrix import Assumption, Claim, Matrix, Row
 
 __all__ = [
     "Assumption",
     "Claim",
     "Declaration",
-    "Factor",
     "Matrix",
-    "Profile",
-    "RefusedRow",
     "Row",
-    "Settle",
     "dataset_of",
     "declarable",
     "expand",

@@ -4,35 +4,22 @@ Owns fingerprints, the graph of stages, cost estimates and identifiable effects.
 neither torch nor the tracker, so that a plan is quick.
 """
 
-from harness.plan.budgets import StageBudget, also_differs, declared_budgets
-from harness.plan.estimates import Estimate, Speed, Speeds, estimate, measured_speeds, speed_key, unmeasured
+from harness.plan.budgets import StageBudget, also_differs
+from harness.plan.estimates import Speed, Speeds, estimate, measured_speeds, speed_key, unmeasured
 from harness.plan.fingerprint import fingerprint
-from harness.plan.identifiable import Identified, identify
-from harness.plan.plan import (
-    CodeDigest,
-    Sharing,
-    budgets_of,
-    build_plan,
-    chain_of,
-    code_of,
-    identify_matrix,
-    plan_to_json,
-    sharing_of,
-)
+from harness.plan.identifiable import Identified
+from harness.plan.plan import CodeDigest, budgets_of, build_plan, chain_of, code_of, identify_matrix, plan_to_json
 from harness.plan.stage import Plan, Run, Stage
 from harness.plan.suggest import Suggestion, most_informative_row, rows_to_add
-from harness.plan.why import Comparison, Difference, Known, code_behind, code_differences, setting_differences
+from harness.plan.why import Comparison, Difference, code_behind, code_differences
 
 __all__ = [
     "CodeDigest",
     "Comparison",
     "Difference",
-    "Estimate",
     "Identified",
-    "Known",
     "Plan",
     "Run",
-    "Sharing",
     "Speed",
     "Speeds",
     "Stage",
@@ -45,17 +32,13 @@ __all__ = [
     "code_behind",
     "code_differences",
     "code_of",
-    "declared_budgets",
     "estimate",
     "fingerprint",
-    "identify",
     "identify_matrix",
     "measured_speeds",
     "most_informative_row",
     "plan_to_json",
     "rows_to_add",
-    "setting_differences",
-    "sharing_of",
     "speed_key",
     "unmeasured",
 ]

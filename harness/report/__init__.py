@@ -8,24 +8,22 @@ from harness.report.build import build_report
 from harness.report.compare import Comparison, Side, compare
 from harness.report.compare_page import comparison_markdown, comparison_page, write_comparison
 from harness.report.compare_text import comparison_to_json
-from harness.report.curves import HISTORIES, StageCurves, runs_to_draw, stage_curves
+from harness.report.curves import HISTORIES, runs_to_draw, stage_curves
 from harness.report.existing import Source, decimals_for, existing_snapshot, find_columns
 from harness.report.json_text import report_to_json
 from harness.report.latex_paper import write_paper
 from harness.report.model import TableReport
 from harness.report.pictures import write_attention, write_rank_lists
-from harness.report.write import FIGURES, FORMATS, PAGE, PICTURES, check_formats, write_pictures_page, write_report
+from harness.report.write import FIGURES, PAGE, PICTURES, check_formats, write_pictures_page, write_report
 
 __all__ = [
     "FIGURES",
-    "FORMATS",
     "HISTORIES",
     "PAGE",
     "PICTURES",
     "Comparison",
     "Side",
     "Source",
-    "StageCurves",
     "TableReport",
     "build_report",
     "check_formats",

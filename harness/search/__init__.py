@@ -5,8 +5,6 @@ Owns everything between a search file and its best values, and is the only room 
 images: what a trial is worth is measured on identities held out of training, and no setting says otherwise.
 """
 
-from harness.search.constraint import Comparison, parse_comparison
-from harness.search.declaration import Budget, Search, read_search
-from harness.search.space import Dimension, Params
+from harness.search.declaration import Search, read_search
 
-__all__ = ["Budget", "Comparison", "Dimension", "Params", "Search", "parse_comparison", "read_search"]
+__all__ = ["Search", "read_search"]

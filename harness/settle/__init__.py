@@ -5,12 +5,12 @@ functions of what was declared and of results; refuses running anything, and to 
 """
 
 from harness.settle.costs import Costs
-from harness.settle.expect import EFFECTS, Expected, expected, most_runs
+from harness.settle.expect import EFFECTS, expected, most_runs
 from harness.settle.holm import holm
-from harness.settle.looks import share, share_at, spent
+from harness.settle.looks import share_at, spent
 from harness.settle.path import Declared, Line, Path, Run, replay
 from harness.settle.record import changed, from_record, to_record
-from harness.settle.verdicts import ALPHA, Comparison, Evidence, Verdict, decide
+from harness.settle.verdicts import ALPHA, Comparison, Evidence
 
 __all__ = [
     "ALPHA",
@@ -19,19 +19,15 @@ __all__ = [
     "Costs",
     "Declared",
     "Evidence",
-    "Expected",
     "Line",
     "Path",
     "Run",
-    "Verdict",
     "changed",
-    "decide",
     "expected",
     "from_record",
     "holm",
     "most_runs",
     "replay",
-    "share",
     "share_at",
     "spent",
     "to_record",

@@ -4,7 +4,6 @@ Importing it imports neither MLflow nor torch. Workers write spools (``SpoolWrit
 process delivers them; ``read_snapshot`` reads a table for its report. Refuses to interpret results.
 """
 
-from harness.spool import SpoolRecord, SpoolWriter, last_step, read_spool
 from harness.track.address import TrackerError, resolve_uri, without_password
 from harness.track.courier import Delivery
 from harness.track.foreign import Experiment, differing, read_experiment
@@ -12,7 +11,7 @@ from harness.track.moved import relocate
 from harness.track.probe import reach
 from harness.track.provenance import collect_provenance
 from harness.track.reader import TableEntry, find_run, list_tables, read_histories, read_snapshot
-from harness.track.snapshot import History, RunRecord, Snapshot
+from harness.track.snapshot import RunRecord, Snapshot
 from harness.track.tables import add_result, remove_runs, rename_table, runs_of
 from harness.track.tracker import Tracker, sync
 from harness.track.ui import start_ui
@@ -20,11 +19,8 @@ from harness.track.ui import start_ui
 __all__ = [
     "Delivery",
     "Experiment",
-    "History",
     "RunRecord",
     "Snapshot",
-    "SpoolRecord",
-    "SpoolWriter",
     "TableEntry",
     "Tracker",
     "TrackerError",
@@ -32,13 +28,11 @@ __all__ = [
     "collect_provenance",
     "differing",
     "find_run",
-    "last_step",
     "list_tables",
     "reach",
     "read_experiment",
     "read_histories",
     "read_snapshot",
-    "read_spool",
     "relocate",
     "remove_runs",
     "rename_table",

@@ -14,7 +14,8 @@ from measure import arguments, tell
 from subjects import table_plan
 
 from harness.execute import Store
-from harness.plan import Plan, Speeds, measured_speeds, sharing_of, speed_key
+from harness.plan import Plan, Speeds, measured_speeds, speed_key
+from harness.plan.plan import sharing_of
 
 
 def main() -> None:

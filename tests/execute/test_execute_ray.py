@@ -18,12 +18,13 @@ from toy_work import WORK, stage
 
 from harness.code import code_digest
 from harness.errors import InputError
-from harness.execute import Event, Store, library_versions
+from harness.execute import Event, Store
 from harness.execute.on_ray import RayExecutor
 from harness.execute.ray_call import Order, run_task
 from harness.execute.ray_check import Found, Needs, check_node, code_behind, differences, refuse
 from harness.execute.ray_cluster import cannot_join
 from harness.execute.ray_resources import StageResources, stage_resources
+from harness.execute.versions import library_versions
 
 
 def run(executor: RayExecutor, stages: list, journal: Journal, events: Events) -> dict:

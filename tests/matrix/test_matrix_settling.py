@@ -3,7 +3,8 @@
 import pytest
 
 from harness.errors import InputError
-from harness.matrix import Settle, load_matrix
+from harness.matrix import load_matrix
+from harness.matrix.matrix import Settle
 
 CLAIMS = "claims:"
 

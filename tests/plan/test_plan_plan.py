@@ -15,7 +15,8 @@ from plan_tables import DATA, FACTORS, matrix, planned, row, table1
 
 from harness.errors import InputError
 from harness.matrix.matrix import Claim
-from harness.plan import build_plan, fingerprint, identify_matrix, plan_to_json, sharing_of
+from harness.plan import build_plan, fingerprint, identify_matrix, plan_to_json
+from harness.plan.plan import sharing_of
 from harness.reid.trainer import TRAINER
 
 GOLDEN_FILE = Path(__file__).parent / "golden_plan.json"

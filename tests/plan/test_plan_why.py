@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from harness.plan import Comparison, Difference, Known, Stage
+from harness.plan import Comparison, Difference, Stage
+from harness.plan.why import Known
 from harness.trainer import StageSpec
 
 

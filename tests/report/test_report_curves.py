@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from report_world import run, snapshot, table1
 
-from harness.report import StageCurves, build_report, runs_to_draw, stage_curves, write_pictures_page, write_report
-from harness.report.curves import MOST_CURVES
+from harness.report import build_report, runs_to_draw, stage_curves, write_pictures_page, write_report
+from harness.report.curves import MOST_CURVES, StageCurves
 from harness.report.drawing import save, style
 from harness.report.figures import draw_learning_curves
 from harness.report.model import TableReport

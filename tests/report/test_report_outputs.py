@@ -24,12 +24,13 @@ from PIL import Image
 from report_world import run, snapshot, table1, table1_runs
 
 from harness.errors import InputError
-from harness.report import FORMATS, build_report, write_attention, write_rank_lists, write_report
+from harness.report import build_report, write_attention, write_rank_lists, write_report
 from harness.report.curves import StageCurves
 from harness.report.drawing import new_figure, save, style
 from harness.report.figures import draw_cost, draw_learning_curves
 from harness.report.pictures import read_rank_lists
 from harness.report.surface import Spot, draw_surface
+from harness.report.write import FORMATS
 from harness.track.snapshot import RunRecord, Snapshot
 from harness.trainer import Metric
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import InputError
-from harness.search import parse_comparison, read_search
+from harness.search import read_search
+from harness.search.constraint import parse_comparison
 from harness.search.space import Dimension, grid_points
 
 TABLE = Path(__file__).parents[2] / "ablations" / "table1.yaml"

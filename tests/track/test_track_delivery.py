@@ -16,7 +16,8 @@ import harness.track.courier
 import harness.track.delivery
 import harness.track.tracker
 from harness.errors import InputError
-from harness.track import Delivery, SpoolWriter, Tracker, last_step, list_tables, read_snapshot, sync
+from harness.spool import SpoolWriter, last_step
+from harness.track import Delivery, Tracker, list_tables, read_snapshot, sync
 from harness.track.client import connect
 from harness.track.delivery import Deliverer, TrackerUnreachableError
 from harness.track.identity import Owner

@@ -3,7 +3,8 @@
 import threading
 from pathlib import Path
 
-from harness.track import SpoolWriter, Tracker, read_snapshot
+from harness.spool import SpoolWriter
+from harness.track import Tracker, read_snapshot
 from harness.track.client import connect
 
 DECLARATION = {"title": "Ablation", "metrics": ["mAP"], "rows": [{"id": "8", "factors": {"SAC": True}}]}

@@ -16,7 +16,8 @@ import warm
 import harness.track.courier
 import harness.track.ui
 from harness.errors import InputError
-from harness.track import SpoolWriter, Tracker, read_snapshot, start_ui, sync
+from harness.spool import SpoolWriter
+from harness.track import Tracker, read_snapshot, start_ui, sync
 from harness.track.client import connect
 from harness.track.ui import Ui
 

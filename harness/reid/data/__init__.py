@@ -11,14 +11,12 @@ says (``harness.reid.data.check``).
 """
 
 from harness.reid.data.cache import cache_size_bytes, cached_images
-from harness.reid.data.dataset import DISTRACTOR, JUNK, Dataset, Split, label_map
+from harness.reid.data.dataset import Dataset, Split, label_map
 from harness.reid.data.fingerprint import split_fingerprint
 from harness.reid.data.held_out import held_out_split
 from harness.reid.data.readers import open_dataset
 
 __all__ = [
-    "DISTRACTOR",
-    "JUNK",
     "Dataset",
     "Split",
     "cache_size_bytes",

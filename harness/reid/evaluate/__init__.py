@@ -4,15 +4,13 @@ Plain arrays or tensors in, plain results with per-query figures out; exact, in 
 models, recipes or tracking; the one file it reads is an ``.npz`` of features (``files``).
 """
 
-from harness.reid.evaluate.classification import ClassificationResult, evaluate_classification
-from harness.reid.evaluate.files import Features, evaluate_file, load_features
+from harness.reid.evaluate.classification import evaluate_classification
+from harness.reid.evaluate.files import evaluate_file, load_features
 from harness.reid.evaluate.ranking import evaluate_distances, evaluate_ranking
 from harness.reid.evaluate.reranking import evaluate_reranked, k_reciprocal_distances
 from harness.reid.evaluate.result import RankingResult
 
 __all__ = [
-    "ClassificationResult",
-    "Features",
     "RankingResult",
     "evaluate_classification",
     "evaluate_distances",

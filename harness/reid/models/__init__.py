@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 from harness.reid.models.sources import weights_anywhere, weights_identity
 
 if TYPE_CHECKING:
-    from harness.reid.models.cost import Cost, network_cost
-    from harness.reid.models.network import Network, ParameterGroups, build_network, parameter_groups
+    from harness.reid.models.cost import network_cost
+    from harness.reid.models.network import Network, build_network, parameter_groups
     from harness.reid.models.output import Output
 
 __all__ = [
-    "Cost",
     "Network",
     "Output",
-    "ParameterGroups",
     "build_network",
     "network_cost",
     "parameter_groups",

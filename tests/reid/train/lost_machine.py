@@ -10,8 +10,9 @@ import sys
 import time
 from pathlib import Path
 
-from harness.execute import Event, SharedStore, run_stage
+from harness.execute import Event, SharedStore
 from harness.execute.remote import Remote
+from harness.execute.worker import run_stage
 from harness.plan import Stage
 from harness.reid.trainer import TRAINER
 

@@ -10,9 +10,10 @@ from typing import Any
 import warm
 from lost_machine import DEADLINE_S, PATIENCE_S
 
-from harness.execute import Event, SharedStore, Store, run_stage
+from harness.execute import Event, SharedStore, Store
 from harness.execute.protocol import PREFIXES
 from harness.execute.remote import Remote
+from harness.execute.worker import run_stage
 from harness.plan import Stage, fingerprint
 from harness.reid.files import WEIGHTS
 from harness.reid.trainer import TRAINER
