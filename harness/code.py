@@ -96,7 +96,7 @@ def reached_modules(roots: Sequence[str]) -> dict[str, Path]:
         if name in found or _has_no_influence(name):
             continue
         path = locate_module(name)
-        if path is None:  # ``from module import name`` where name is no module
+        if path is None:  # ``from module import name`` where name is not a module
             continue
         found[name] = path
         neighbours = _neighbourhood(name, path)

@@ -13,7 +13,7 @@ def begin_table(name: str, folder: Path) -> tuple[Path, ...]:
     """Writes ``name.py``, ``name_recipe.yaml`` and ``name.yaml`` into a folder; returns their paths, the table's last.
 
     Raises:
-        InputError: If the name is no module name, or one of the files exists: nothing is overwritten.
+        InputError: If the name is not a module name, or one of the files exists: nothing is overwritten.
     """
     if not name.isidentifier() or keyword.iskeyword(name):
         raise InputError(f'"{name}" cannot name a Python module; expected letters, digits and _, such as my_table')

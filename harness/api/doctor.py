@@ -78,7 +78,7 @@ def _hardware() -> list[Finding]:
     memory_gb = psutil.virtual_memory().total / 1e9
     findings = [Finding("cpu", "ok", f"{os.cpu_count()} cores, {memory_gb:.0f} GB memory")]
     if not torch.cuda.is_available():
-        findings.append(Finding("gpu", "note", "none that torch can use: the demo profile is for this machine"))
+        findings.append(Finding("gpu", "note", "none that torch can use; the demo profile suits this machine"))
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         findings.append(Finding(f"gpu {index}", "ok", f"{properties.name}, {properties.total_memory / 1e9:.0f} GB"))
@@ -93,7 +93,7 @@ def _store(address: str) -> list[Finding]:
     findings = _disk(root)
     try:
         if isinstance(open_store(address), SharedStore):
-            findings.append(Finding("store", "ok", f"{address} answers; stages are worked on in {root}"))
+            findings.append(Finding("store", "ok", f"{address} answers; stages run in {root}"))
     except InputError as error:
         findings.append(Finding("store", "problem", str(error)))
     return findings

@@ -35,7 +35,7 @@ class Engine:
         for_ray = {"--address": self.address, "--stage-cpus": self.stage_cpus, "--stage-gpus": self.stage_gpus}
         for option, value in for_ray.items():
             if value is not None and self.executor != "ray":
-                raise InputError(f"{option} goes with --executor ray, found --executor {self.executor}")
+                raise InputError(f"{option} needs --executor ray, found --executor {self.executor}")
         if self.executor == "inprocess" and self.workers not in (None, 1):
             raise InputError(f"--workers {self.workers}: --executor inprocess runs one stage at a time")
 

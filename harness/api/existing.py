@@ -62,9 +62,9 @@ def snapshot_of_file(path: Path, columns: Columns, claims: "Claims" = None) -> "
         raise InputError(f'{path}:1: two columns are called "{twice}"')
     for line, cells in numbered:
         if len(cells) != len(head):
-            raise InputError(f"{path}:{line}: found {counted(len(cells), 'cell')}, expected {len(head)} as in the head")
+            raise InputError(f"{path}:{line}: found {counted(len(cells), 'cell')}, expected the header's {len(head)}")
     if not numbered:
-        raise InputError(f"{path}: found no runs, expected a head and a line for each")
+        raise InputError(f"{path}: found no runs, expected a header and a line for each")
     frame = pd.DataFrame([cells for _, cells in numbered], index=[line for line, _ in numbered], columns=head)
     return snapshot_of_frame(frame, columns, claims, path.stem, Source(path.name, lambda line: f"{path}:{line}"))
 
@@ -189,7 +189,7 @@ def _remarks(experiment: "Experiment", known: Sequence[str]) -> list[str]:
         listed = ", ".join(commit[:10] for commit in experiment.commits)
         notes.append(f"The runs name {len(experiment.commits)} commits ({listed}): their code may differ.")
     if len(experiment.datasets) > 1:
-        notes.append(f"The runs name other data: {'; '.join(experiment.datasets)}.")
+        notes.append(f"The runs name different data: {'; '.join(experiment.datasets)}.")
     others = [
         f"{column.removeprefix('params.')} ({', '.join(values[:3])}{', ...' if len(values) > 3 else ''})"
         for column, values in differing(experiment, known).items()
@@ -197,7 +197,7 @@ def _remarks(experiment: "Experiment", known: Sequence[str]) -> list[str]:
     if others:
         rest = f" and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
         notes.append(
-            f"The runs differ in parameters that are no factor here, whose effect is in the numbers: "
+            f"The runs differ in parameters that are not factors here, so the numbers include their effect: "
             f"{', '.join(others[:_MOST_NAMED])}{rest}."
         )
     return notes

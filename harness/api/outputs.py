@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from harness.track import Snapshot
 
 RULE = (
-    "Where reports are written. Default: reports; but files that git tracks, and the report of a whole table where "
-    "part of it was run, stay as they are: the report then goes to the store (.harness/reports)."
+    "Where to write reports. Default: reports; but if that would overwrite files that git tracks, or the report of a "
+    "whole table with that of a part, the store (.harness/reports)."
 )
 _PATIENCE_S = 10.0
 _ENDED = {"finished", "failed"}

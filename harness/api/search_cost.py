@@ -117,7 +117,7 @@ def cost_lines(answer: Mapping[str, Any]) -> list[str]:
 
     lines = [f"{counted(answer['trials'], 'trial')} a row, seeds {answer['seeds']}, confirmed with {answer['confirm']}"]
     lines += [f"row {line['row']}: {cost(line)}" for line in answer["rows"]]
-    lines.append(f"To run: {cost(answer)}, if no trial is given up on the way.")
+    lines.append(f"To run: {cost(answer)}, if no trial is pruned.")
     return lines + [
         f"On {one['device']}: {one['wall_hours']:.2g} hours with {one['stages_at_a_time']} stages at a time."
         for one in answer["estimates"]

@@ -136,7 +136,7 @@ def _claims(prepared: Prepared, wanted: Sequence[str] | None) -> tuple[Claim, ..
     for text in wanted or ():
         if text not in declared:
             raise InputError(
-                f'--claims: "{text}" is no claim of {prepared.matrix.name}; {did_you_mean(text, declared)}'
+                f'--claims: "{text}" is not a claim of {prepared.matrix.name}; {did_you_mean(text, declared)}'
             )
     sides = {run.row for run in prepared.plan.runs} | {one.method for one in prepared.matrix.cited}
     chosen = [one for one in prepared.matrix.claims if wanted is None or one.text in wanted]
@@ -154,7 +154,7 @@ def _assumptions(prepared: Prepared, wanted: Sequence[str] | None) -> list[Assum
                 f"--assumptions: {key} declares no alternatives; add them to the recipe: alternatives: [...]"
             )
         if key not in varied:
-            raise InputError(f'--assumptions: "{key}" is no assumption here; {did_you_mean(key, varied)}')
+            raise InputError(f'--assumptions: "{key}" is not an assumption here; {did_you_mean(key, varied)}')
     return [one for key, one in varied.items() if wanted is None or key in wanted]
 
 

@@ -57,8 +57,8 @@ class Settling:
         if before is not None and (message := changed(before, to_record(self._declared))):
             raise InputError(
                 f"{prepared.matrix.name}: the table was settled with other comparisons before ({message}): the error "
-                "that is promised holds for what was declared before the first look. Settle these on seeds that nobody "
-                "has looked at: give the table other seeds:"
+                "that is promised holds only for what was declared before the first look. To settle these, give the "
+                "table other seeds:"
             )
         self._tried: set[tuple[str, int]] = set()
         self.path: Path | None = None
@@ -158,7 +158,7 @@ def note_seeds_by_hand(prepared: Prepared, listener: Listener) -> None:
         return
     declared = from_record(prepared.settling)
     beyond = sorted({run.seed for run in prepared.plan.runs} - set(declared.first_seeds(declared.most)))
-    extra = f" The seeds {', '.join(map(str, beyond))} count in no number of its report." if beyond else ""
+    extra = f" The seeds {', '.join(map(str, beyond))} are not in any number of its report." if beyond else ""
     listener.note(f"note: this table was settled: `run --settle` continues it; seeds added by hand do not.{extra}")
 
 

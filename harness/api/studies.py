@@ -93,7 +93,8 @@ def prepare_search(
     for name in search.spec.profiles:
         if name not in declaration.profiles:
             message = did_you_mean(name, declaration.profiles)
-            raise search.document.error(("profiles", name), f'"{name}" is no profile of {declaration.path}; {message}')
+            problem = f'"{name}" is not a profile of {declaration.path}; {message}'
+            raise search.document.error(("profiles", name), problem)
     choice = choose(declaration, profile=profile, data=data, training_only=True)
     if choice.notice:
         listener.note(choice.notice)
@@ -104,7 +105,7 @@ def prepare_search(
     kept = open_store(store)
     if isinstance(kept, SharedStore) and search.spec.storage is None:
         listener.note(
-            f"the study's trials are kept on this machine alone, in {kept.root / STUDIES}; for several machines at "
+            f"the study's trials are kept only on this machine, in {kept.root / STUDIES}; for several machines at "
             f"once, name a database in {path} (storage:)"
         )
     studies = kept.fetch_published(STUDIES)
@@ -112,7 +113,7 @@ def prepare_search(
     rows = {row.id: row for row in whole.rows}
     for place, name in enumerate(search.rows):
         if name not in rows:
-            message = f'"{name}" is no row of {declaration.path}; {did_you_mean(name, rows)}'
+            message = f'"{name}" is not a row of {declaration.path}; {did_you_mean(name, rows)}'
             raise search.document.error(("claims",) if search.claims else ("rows", place), message)
     matrix = expand(declaration, profile=choice.profile, rows=search.rows, studies=studies, searched=start)
     if search.spec.metric not in matrix.measured:

@@ -1,4 +1,4 @@
-"""``harness cache``: what the store holds, and what may go."""
+"""``harness cache``: what the store holds, and what can be deleted."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ cache_app = typer.Typer(name="cache", help="List, check and clean the store of f
 
 @cache_app.command(name="list")
 def list_(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
-    """List every stage: its state, its size and the tables that use it; then what lies beside the stages."""
+    """List every stage: its state, its size and the tables that use it; then what else the store holds."""
     from harness.execute import bytes_of, open_store
 
     kept = open_store(store)
@@ -42,8 +42,8 @@ def list_(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
     beside = {"cache": "decoded images, indexes and measured speeds", "data": "synthetic data sets"}
     for name, what in beside.items():
         if size := bytes_of(kept.root / name):
-            message = f"beside them {what}, {size / 1e6:.1f} MB in {kept.root / name}"
-            typer.echo(f"{message}; deleted, they are made anew when needed")
+            message = f"also {what}, {size / 1e6:.1f} MB in {kept.root / name}"
+            typer.echo(f"{message}; if deleted, they are remade when needed")
 
 
 @cache_app.command()
@@ -60,14 +60,14 @@ def gc(
 
     collected = clean_store(store, forget or (), dry_run=dry_run)
     for entry in collected.busy:
-        typer.echo(f"{entry.fingerprint[:12]} is being worked on and stays")
+        typer.echo(f"{entry.fingerprint[:12]} is running and is kept")
     word = "would go" if dry_run else "deleted"
     typer.echo(f"{counted(len(collected.entries), 'stage')} {word}, {collected.size_bytes / 1e6:.1f} MB")
 
 
 @cache_app.command()
 def verify(store: StoreOption = DEFAULT_STORE) -> None:
-    """Compare every checksum. Exit code 1 if an entry is damaged; a damaged one is made again when it is needed."""
+    """Compare every checksum. Exit code 1 if an entry is damaged; a damaged entry is remade when it is needed."""
     from harness.execute import open_store
 
     kept = open_store(store)
@@ -77,5 +77,5 @@ def verify(store: StoreOption = DEFAULT_STORE) -> None:
         typer.echo(damage)
     typer.echo(f"{counted(len(entries), 'stage')} checked, {len(damages)} damaged")
     if damages:
-        typer.echo("a run that needs a damaged stage makes it again; nothing else is lost")
+        typer.echo("a run that needs a damaged stage repeats it; nothing else is lost")
         raise typer.Exit(1)

@@ -22,17 +22,17 @@ WordsArgument = Annotated[
 ]
 MetricOption = Annotated[
     str | None,
-    typer.Option("--metric", metavar="KEY", help="What is compared unit by unit. Default: the table's first metric."),
+    typer.Option("--metric", metavar="KEY", help="Metric to compare unit by unit. Default: the table's first."),
 ]
 UnitsOption = Annotated[
-    int, typer.Option("--units", metavar="N", min=0, help="Units to show of those that gained, and that lost, most.")
+    int, typer.Option("--units", metavar="N", min=0, help="Units to show of those that gained or lost most.")
 ]
 FilesOption = Annotated[
     Path | None,
     typer.Option(
         "--out",
         metavar="DIR",
-        help="Also write Markdown, one HTML page to send and the figures into this folder.",
+        help="Also write Markdown, one HTML page to share and the figures to this folder.",
         show_default=False,
     ),
 ]
@@ -48,10 +48,10 @@ def compare(
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
 ) -> None:
-    """Show what the second has beyond the first: settings, code, data, metrics, units that gained and lost, costs.
+    """Show how the second differs from the first: settings, code, data, metrics, units that gained and lost, costs.
 
-    Metrics are paired over seeds and units. Unlike a report's, the runs may be of other code, data or profiles, which
-    the heading then says.
+    Metrics are paired over seeds and units. Unlike in a report, the runs may differ in code, data or profile; if
+    so, the heading says it.
     """
     from harness.api.compare import find_comparison, loader_for
     from harness.report import comparison_to_json, write_comparison

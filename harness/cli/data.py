@@ -18,10 +18,10 @@ def make(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write the data set into.")],
     identities: Annotated[
         int,
-        typer.Option("--identities", min=1, help="Identities in all; for cifar100, images per class."),
+        typer.Option("--identities", min=1, help="Total identities; for cifar100, images per class."),
     ] = 300,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 0,
-    full: Annotated[bool, typer.Option("--full", help="The released counts instead of --identities.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Use the release's counts instead of --identities.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Render a synthetic data set in the layout of a real one."""
@@ -40,7 +40,7 @@ def make(
 @data_app.command()
 def extract(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Holds cuhk-03.mat and cuhk03_new_protocol_config_*.mat.")
+        Path, typer.Argument(metavar="DIR", help="Folder with cuhk-03.mat and cuhk03_new_protocol_config_*.mat.")
     ],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write detected/ and labeled/ into.")],
     json: JsonOption = False,
@@ -69,7 +69,7 @@ def check(
         typer.Option(
             "--dataset",
             metavar="NAME",
-            help="Which data set to look for, or a table (TABLE.yaml) that declares them. Without it: what is found.",
+            help="The data set to look for, or a table (TABLE.yaml) that declares some. Default: whatever is found.",
         ),
     ] = None,
     sheet: Annotated[
@@ -78,7 +78,7 @@ def check(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Read a data set whole: counts per split, unreadable files, odd identities, queries without a match.
+    """Read a whole data set: counts per split, unreadable files, odd identities, queries without a match.
 
     Exit code 1 if any image cannot be read.
     """

@@ -1,4 +1,4 @@
-"""``harness evaluate``: the metrics of anybody's features."""
+"""``harness evaluate``: scores any features."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,8 +14,8 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="FEATURES.npz",
-            help="Arrays query_features (Q, D), query_ids, query_cameras (Q,) and gallery_* likewise; "
-            "labels are integers or text.",
+            help="Arrays query_features (Q, D), query_ids, query_cameras (Q,), and gallery_* in the same "
+            "shapes; labels are integers or text.",
             show_default=False,
         ),
     ],
@@ -48,4 +48,4 @@ def evaluate(
     typer.echo(f"AP formula     {ap}; distance {metric}{'; re-ranked' if rerank else ''}")
     typer.echo(f"time           {scores['seconds']:.2f} s, peak memory {scores['peak_memory_mb']:.0f} MB")
     if scores["startup_seconds"] > 2.0:
-        typer.echo(f"               and {scores['startup_seconds']:.1f} s, once a machine, to compile the inner loops")
+        typer.echo(f"               and {scores['startup_seconds']:.1f} s, once per machine, to compile inner loops")

@@ -1,4 +1,4 @@
-"""``harness init``: files to begin with."""
+"""``harness init``: files to start from."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,9 +7,9 @@ import typer
 
 
 def init(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the table and its module.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the table and its module.", show_default=False)],
 ) -> None:
-    """Write a table, a recipe and a trainer to begin with, which run as they are."""
+    """Write a table, a recipe and a trainer to start from; they run as they are."""
     from harness.api.begin import begin_table
 
     *others, table = begin_table(name, Path())

@@ -13,13 +13,13 @@ from harness.api.folders import read_folders as read_folders
 from harness.api.outputs import RULE
 from harness.errors import InputError
 
-TableArgument = Annotated[Path, typer.Argument(metavar="TABLE.yaml", help="The declared table.", show_default=False)]
+TableArgument = Annotated[Path, typer.Argument(metavar="TABLE.yaml", help="The table's file.", show_default=False)]
 ProfileOption = Annotated[
     str | None,
     typer.Option(
         "--profile",
         metavar="NAME",
-        help="Overlay of the recipe: paper, demo, ... Without it: paper if the data set is found, else demo.",
+        help="Profile: paper, demo, ... Default: paper if the data set is found, else demo.",
         show_default=False,
     ),
 ]
@@ -28,7 +28,7 @@ DataOption = Annotated[
     typer.Option(
         "--data",
         metavar="[NAME=]DIR",
-        help="Where the data lies; of one data set of several, NAME=DIR. Without it: $HARNESS_DATA, then ./data.",
+        help="The data's folder, or NAME=DIR for one of several data sets. Default: $HARNESS_DATA, then ./data.",
         show_default=False,
     ),
 ]
@@ -43,13 +43,13 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Any recipe value by its dotted key, recorded with the runs; may be repeated.",
+        help="Set any recipe value by its dotted key; recorded with the runs; may be repeated.",
         show_default=False,
     ),
 ]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", metavar="N", min=1, help="Stages at a time. Default: one a GPU, or one a core."),
+    typer.Option("--workers", metavar="N", min=1, help="Stages at a time. Default: one per GPU, or one per core."),
 ]
 StoreOption = Annotated[
     str,
@@ -68,7 +68,7 @@ ReuseOption = Annotated[
     typer.Option(
         "--reuse",
         help="What decides whether a finished stage is still valid: the code itself, or its hand-kept version "
-        "(changed code then meets old results; the runs are marked).",
+        "(changed code then reuses old results; the runs are marked).",
     ),
 ]
 
@@ -76,7 +76,7 @@ ExecutorOption = Annotated[
     ExecutorName,
     typer.Option(
         "--executor",
-        help="What carries out the stages: processes of this machine, a Ray cluster, or this very process (to debug).",
+        help="What runs the stages: processes on this machine, a Ray cluster, or this process itself (to debug).",
     ),
 ]
 AddressOption = Annotated[
@@ -84,7 +84,7 @@ AddressOption = Annotated[
     typer.Option(
         "--address",
         metavar="auto|HOST:PORT",
-        help="The Ray cluster; without it, $RAY_ADDRESS, or else one is started on this machine.",
+        help="The Ray cluster. Default: $RAY_ADDRESS, else one is started on this machine.",
         show_default=False,
     ),
 ]
@@ -94,7 +94,7 @@ StageCpusOption = Annotated[
         "--stage-cpus",
         metavar="N",
         min=1,
-        help="CPUs that a stage asks of a Ray node: 1, or a GPU's share of the node's.",
+        help="CPUs of a Ray node for each stage. Default: 1, or a GPU's share of the node's.",
         show_default=False,
     ),
 ]
@@ -105,7 +105,7 @@ StageGpusOption = Annotated[
         metavar="N",
         min=0.0,
         max=1.0,
-        help="GPUs that a stage asks of a Ray node: 1 where there are any; 0.5 lets two stages share one.",
+        help="GPUs of a Ray node for each stage. Default: 1 if there are any; 0.5 lets two stages share one.",
         show_default=False,
     ),
 ]
@@ -114,7 +114,7 @@ SettleOption = Annotated[
     bool,
     typer.Option(
         "--settle",
-        help="Add seeds where a claim is open, until it is better, worse or practically equal (see README).",
+        help="Add seeds where a claim is open, until it is better, worse or practically equal.",
     ),
 ]
 MaxSeedsOption = Annotated[
@@ -123,7 +123,7 @@ MaxSeedsOption = Annotated[
         "--max-seeds",
         metavar="N",
         min=3,
-        help="With --settle: most seeds of a row. Default: the table's max_seeds, or 30.",
+        help="With --settle: the most seeds per row. Default: the table's max_seeds, or 30.",
         show_default=False,
     ),
 ]
@@ -141,7 +141,7 @@ CachedOption = Annotated[
     bool,
     typer.Option(
         "--cache/--no-cache",
-        help="Keep decoded images on disk, or decode them anew each time: slower, for images that would fill the disk.",
+        help="Keep decoded images on disk, or decode them every time: slower, for disks too small to hold them.",
     ),
 ]
 
@@ -150,7 +150,7 @@ FormatOption = Annotated[
     typer.Option(
         "--format",
         metavar="md,html,tex,csv,json,svg,png",
-        help="What to write of the report. html: one file to send; svg, png: figures.",
+        help="Formats of the report. html: one file to share; svg, png: figures.",
     ),
 ]
 DEFAULT_FORMATS = ",".join(REPORT_FORMATS)
@@ -207,7 +207,7 @@ def seconds_of(text: str | None) -> float | None:
     """The seconds of ``--budget``; None if it was not given.
 
     Raises:
-        InputError: If it is no number with a unit.
+        InputError: If it is not a number with a unit.
     """
     if text is None:
         return None
@@ -226,11 +226,11 @@ def refuse_without_settle(settle: bool, max_seeds: int | None, budget: str | Non
     """Raises an InputError if an option is given that has no meaning without ``--settle``."""
     for option, value in {"--max-seeds": max_seeds, "--budget": budget}.items():
         if value is not None and not settle:
-            raise InputError(f"{option} {value}: goes with --settle")
+            raise InputError(f"{option} {value}: needs --settle")
 
 
 def refuse_with_settle(settle: bool, rows: str | None, seeds: str | None) -> None:
     """Raises an InputError if ``--settle`` is to begin with other rows or seeds than the table's own."""
     for option, value in {"--rows": rows, "--seeds": seeds}.items():
         if value is not None and settle:
-            raise InputError(f"{option} {value}: --settle begins with the table's own rows and seeds; leave it out")
+            raise InputError(f"{option} {value}: --settle starts with the table's own rows and seeds; leave it out")

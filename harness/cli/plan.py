@@ -45,13 +45,13 @@ def plan(
         bool,
         typer.Option(
             "--probe",
-            help="Measure this machine first, by a few steps of each kind of stage, where no speed is known.",
+            help="First run a few steps of each kind of stage whose speed on this machine is unknown.",
         ),
     ] = False,
     why: Annotated[
         bool,
         typer.Option(
-            "--why", help="Say for each stage to run what the nearest finished one has otherwise: code, data, settings."
+            "--why", help="Show how each stage to run differs from the nearest finished one: code, data, settings."
         ),
     ] = False,
     settle: SettleOption = False,

@@ -6,8 +6,8 @@ import typer
 
 
 def relocate(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="The folder, or s3://bucket/prefix, where they lay.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="Where they lie now.")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The folder, or s3://bucket/prefix, where they were.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Where they are now.")],
 ) -> None:
     """Tell the tracker that the artifacts of its runs were moved from OLD to NEW.
 
@@ -19,4 +19,4 @@ def relocate(
     from harness.track import resolve_uri
 
     changed = move(resolve_uri(), old, new)
-    typer.echo(f"{counted(changed, 'place')} of artifacts changed")
+    typer.echo(f"{counted(changed, 'artifact location')} changed")

@@ -1,4 +1,4 @@
-"""``harness report``: the tables, from what the tracker holds."""
+"""``harness report``: the tables, from the tracker's runs."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 TablesArgument = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[TABLE...]", help="Tables by name or file. Without any: all in the tracker.", show_default=False
+        metavar="[TABLE...]", help="Tables by name or file. Default: all in the tracker.", show_default=False
     ),
 ]
 RankListsOption = Annotated[
-    int, typer.Option("--rank-lists", metavar="N", min=0, help="Also draw N queries with their nearest images.")
+    int, typer.Option("--rank-lists", metavar="N", min=0, help="Also draw the N worst queries with nearest images.")
 ]
 RowOption = Annotated[
     str | None, typer.Option("--row", metavar="ID", help="The row whose rank lists are drawn. Default: the last.")
@@ -50,24 +50,23 @@ FromMlflowOption = Annotated[
     typer.Option(
         "--from-mlflow",
         metavar="EXPERIMENT",
-        help="Instead of a table: an MLflow experiment's runs, made by whatever code. Needs --factors, --seed, "
-        "--metric.",
+        help="Instead of a table: an MLflow experiment's runs, made by any code. Needs --factors, --seed, --metric.",
         show_default=False,
     ),
 ]
 FactorsOption = Annotated[
     str | None,
-    typer.Option("--factors", metavar="a,b", help="Of a CSV file or --from-mlflow: the columns of factors."),
+    typer.Option("--factors", metavar="a,b", help="For a CSV file or --from-mlflow: the factor columns."),
 ]
 SeedColumnOption = Annotated[
-    str | None, typer.Option("--seed", metavar="COLUMN", help="Likewise: the column of seeds, which pair runs.")
+    str | None, typer.Option("--seed", metavar="COLUMN", help="For the same: the seed column, which pairs runs.")
 ]
 MetricsOption = Annotated[
     str | None,
     typer.Option(
         "--metric",
         metavar="acc:percent,loss:lower",
-        help="Likewise: metrics; by default, higher is better.",
+        help="For the same: metrics; by default, higher is better.",
     ),
 ]
 UnitOption = Annotated[
@@ -75,8 +74,8 @@ UnitOption = Annotated[
     typer.Option(
         "--unit",
         metavar="COLUMN[,COLUMN]",
-        help="Of a CSV file with a line for each unit (query, example) of a run: its column; and what of it is "
-        "drawn together.",
+        help="For a CSV file with a line for each unit (query, example) of a run: its column; then the column of "
+        "groups that are resampled together.",
     ),
 ]
 ClaimsOption = Annotated[
@@ -84,14 +83,14 @@ ClaimsOption = Annotated[
     typer.Option(
         "--claims",
         metavar="FILE.yaml",
-        help="Of a CSV file or --from-mlflow: claims: as in a table's file, and metrics: as in a recipe's.",
+        help="For a CSV file or --from-mlflow: claims: as in a table's file, metrics: as in a recipe's.",
     ),
 ]
 StyleOption = Annotated[
     Literal["harness", "paper"],
     typer.Option(
         "--style",
-        help="paper: LaTeX alone, as papers print it: mean ± standard deviation, best in bold, daggers; several tables "
+        help="paper: only LaTeX, as papers print it: mean ± standard deviation, best in bold, daggers; several tables "
         "side by side too.",
     ),
 ]
@@ -100,7 +99,7 @@ ColumnsOption = Annotated[
     typer.Option(
         "--columns",
         metavar="factors,mAP,paper,seeds",
-        help="Of --style paper: factors and metrics by name, or factors, metrics, paper, seeds.",
+        help="With --style paper: factors and metrics by name, or factors, metrics, paper, seeds.",
         show_default=False,
     ),
 ]
@@ -109,7 +108,7 @@ AgainstOption = Annotated[
     typer.Option(
         "--against",
         metavar="ROW",
-        help="Of --style paper: daggers mark differences from it. Default: the first row.",
+        help="With --style paper: daggers mark differences from this row. Default: the first row.",
         show_default=False,
     ),
 ]
@@ -140,8 +139,8 @@ def report(
 ) -> None:
     """Write the reports of tables from the tracker's runs: numbers, claims, effects, provenance, figures.
 
-    Of a CSV file (`report results.csv --factors lr,width --seed seed --metric val_acc`) or of any MLflow experiment
-    (`--from-mlflow NAME --factors params.lr --seed params.seed --metric val_acc`) likewise.
+    Also reports a CSV file (`report results.csv --factors lr,width --seed seed --metric val_acc`) or any MLflow
+    experiment (`--from-mlflow NAME --factors params.lr --seed params.seed --metric val_acc`).
     """
     from harness.api.report import Pictures, write_papers, write_reports
     from harness.cli.ending import seconds_left
@@ -156,11 +155,11 @@ def report(
     else:
         for option, value in options.items():
             if value is not None:
-                raise InputError(f"{option} {value}: goes with a CSV file or --from-mlflow EXPERIMENT")
+                raise InputError(f"{option} {value}: needs a CSV file or --from-mlflow EXPERIMENT")
         if style == "paper":
             made = write_papers(tables, profile, out, listed(columns, "--columns"), against, store, listener)
         elif columns or against:
-            raise InputError(f"--{'columns' if columns else 'against'} {columns or against}: goes with --style paper")
+            raise InputError(f"--{'columns' if columns else 'against'} {columns or against}: needs --style paper")
         else:
             pictures = Pictures(rank_lists, row, listed(attention, "--attention"), read_folders(data))
             made = write_reports(tables, profile, out, wanted, store, pictures, listener)
@@ -177,16 +176,16 @@ def report(
 
 
 def _existing(tables: list[str] | None, experiment: str | None) -> Path | str | None:
-    """The file or the experiment whose runs the harness did not make; None for tables of the tracker's."""
+    """The file or the experiment whose runs the harness did not make; None for the tracker's own tables."""
     from harness.api.existing import SEPARATORS
 
     files = [name for name in tables or () if Path(name).suffix.lower() in SEPARATORS]
     if experiment is not None:
         if tables:
-            raise InputError(f"--from-mlflow {experiment}: found {tables[0]} beside it, expected one of the two")
+            raise InputError(f"--from-mlflow {experiment}: found {tables[0]} as well, expected one of the two")
         return experiment
     if files and len(tables or ()) > 1:
-        raise InputError(f"{files[0]}: expected one file alone, found {', '.join(tables or ())}")
+        raise InputError(f"{files[0]}: expected a single file, found {', '.join(tables or ())}")
     return Path(files[0]) if files else None
 
 
@@ -195,7 +194,7 @@ def _columns(source: Path | str, options: Mapping[str, object]) -> "Columns":
 
     for option in ("--factors", "--seed", "--metric"):
         if options[option] is None:
-            raise InputError(f"{source}: expected {option}, and with it the columns that it names")
+            raise InputError(f"{source}: expected {option} with its columns")
     found = {option: listed(value if isinstance(value, str) else None, option) for option, value in options.items()}
     return Columns(found["--factors"] or [], str(options["--seed"]), found["--metric"] or [], found["--unit"] or [])
 

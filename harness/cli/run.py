@@ -62,7 +62,7 @@ def run(
 ) -> None:
     """Train what a table still lacks, track every run, write the report.
 
-    Run again, it resumes where it stopped, and trains nothing that is done. Exit code 1 if a row has no result.
+    Run again, it resumes where it stopped, and repeats nothing that is done. Exit code 1 if a row has no result.
     There is no report while the tracker does not answer.
     """
     from harness.api.prepare import prepare
@@ -90,7 +90,7 @@ def run(
     ended = run_table(prepared, engine, out, listener, {"decoded_once": cache}, settling=settling, formats=wanted)
     console = notices()
     if not ended.trained and not ended.failed:
-        console.print("nothing to train: every stage was finished before")
+        console.print("nothing to train: every stage is already finished")
     for note in ended.notes:
         console.print(f"note: {note}")
     if ended.undelivered:
@@ -103,7 +103,7 @@ def run(
     else:
         show_table(ended.report, {run.row for run in prepared.plan.runs})
         show_settled(ended.report)
-        page = "".join(f"; a page to send: {path}" for path in ended.written if path.suffix == ".html")
+        page = "".join(f"; a page to share: {path}" for path in ended.written if path.suffix == ".html")
         console.print(f"the report: {ended.written[0]}{page}; side by side: python -m harness ui")
     if ended.failed:
         raise typer.Exit(1)

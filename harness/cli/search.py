@@ -23,11 +23,11 @@ from harness.cli.options import (
 )
 from harness.display.console import print_json
 
-SearchArgument = Annotated[Path, typer.Argument(metavar="SEARCH.yaml", help="The declared search.", show_default=False)]
+SearchArgument = Annotated[Path, typer.Argument(metavar="SEARCH.yaml", help="The search file.", show_default=False)]
 TrialsOption = Annotated[
     int | None,
     typer.Option(
-        "--trials", metavar="N", min=1, help="Trials of each study, those there are included.", show_default=False
+        "--trials", metavar="N", min=1, help="Trials of each study, including existing ones.", show_default=False
     ),
 ]
 
@@ -37,7 +37,7 @@ def search(
     profile: ProfileOption = None,
     data: DataOption = None,
     trials: TrialsOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would train, and train nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be trained, and train nothing.")] = False,
     workers: WorkersOption = None,
     executor: ExecutorOption = "local",
     address: AddressOption = None,
@@ -47,9 +47,9 @@ def search(
     out: OutOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Search recipe values on identities held out of training; the test images are never read.
+    """Search recipe values on identities held out from training; the test images are never read.
 
-    Of a search that names claims of its table, both sides get the same trials, and the report shows each effect at the
+    If the search names claims of its table, both sides get the same trials, and the report shows each effect at the
     rows' own values and after tuning. Run again, it resumes the same study; with more --trials, it continues.
     Exit code 1 if no trial has a result.
     """

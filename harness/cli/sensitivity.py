@@ -48,7 +48,7 @@ def sensitivity(
             "--claims", metavar="TEXT", help="Only this claim, by its text; may be repeated.", show_default=False
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what it would train, and train nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be trained, and train nothing.")] = False,
     profile: ProfileOption = None,
     data: DataOption = None,
     seeds: SeedsOption = None,
@@ -58,12 +58,12 @@ def sensitivity(
     address: AddressOption = None,
     store: StoreOption = DEFAULT_STORE,
     out: OutOption = None,
-    formats: Annotated[str, typer.Option("--format", metavar=_FORMATS, help="What to write of the page.")] = _FORMATS,
+    formats: Annotated[str, typer.Option("--format", metavar=_FORMATS, help="Formats of the page.")] = _FORMATS,
     json: JsonOption = False,
 ) -> None:
     """Judge a table's claims again under each alternative of each assumption, one at a time.
 
-    Only the rows that claims need are trained, and what variations share is trained once. Run again, it resumes
+    Trains only the rows that claims need, and stages that variations share only once. Run again, it resumes
     where it stopped. Exit code 1 if a row has no result.
     """
     from harness.api.sensitivity import describe_sensitivity, prepare_sensitivity, run_sensitivity

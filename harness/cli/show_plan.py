@@ -118,11 +118,11 @@ def _format_estimates(answer: Answer) -> Iterator[str]:
     if not any(stage["state"] in _TO_RUN for stage in answer["stages"]):
         return
     if not answer["estimates"]:
-        yield "No estimate: no such stage was measured yet. --probe measures this machine by a few steps of each kind."
+        yield "No estimate: no such stage has been measured. --probe measures this machine with a few steps of each."
     for cost in answer["estimates"]:
         device, at_a_time, probed = (cost[name] for name in ("device", "stages_at_a_time", "stages_of_probed_speed"))
         waits = f", {_duration(cost['wall_hours'])} with {at_a_time} stages at a time" if at_a_time > 1 else ""
-        yield f"Estimate on {device}: {_duration(cost['device_hours'])} of stages' time{waits}."
+        yield f"Estimate on {device}: {_duration(cost['device_hours'])} of stage time{waits}."
         if probed:
             yield f"  {probed} stages as measured by a probe of {cost['probe_steps']} steps on {device}."
         if cost["stages_of_unknown_speed"]:
@@ -176,7 +176,7 @@ def _format_budgets(identified: Answer) -> Iterator[str]:
         if pair["also"]:
             pairs.setdefault((pair["factor"], pair["also"]), []).append(f"{pair['on']} vs {pair['off']}")
     for (factor, also), rows in pairs.items():
-        yield f"{factor} is not alone ({_listed(rows)}): {also}."
+        yield f"{factor} does not change alone ({_listed(rows)}): {also}."
     claims: dict[str, list[str]] = {}
     for claim in identified["claims"]:
         if claim["also"]:

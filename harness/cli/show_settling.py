@@ -22,7 +22,7 @@ def _lines(forecast: Mapping[str, Any]) -> Iterator[str]:
         f"{forecast['runs_declared']} of them are the declared seeds'."
     )
     for estimate in forecast["estimates_at_most"]:
-        yield f"  at most {estimate['device_hours']:.2g} hours of stages' time on {estimate['device']}"
-    yield "Expected if comparisons differ by so many standard deviations between seeds (margins may end it before):"
+        yield f"  at most {estimate['device_hours']:.2g} hours of stage time on {estimate['device']}"
+    yield "Expected if comparisons differ by so many standard deviations between seeds (margins may end it earlier):"
     for one in forecast["expected"]:
         yield f"  {one['effect']:g}: {one['runs']:.0f} runs, {100 * one['decided']:.0f} % of the comparisons decided"

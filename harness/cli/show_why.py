@@ -24,9 +24,9 @@ def show_why(stages: Sequence[Mapping[str, Any]]) -> None:
             reasons.setdefault(tuple(_lines(why)), []).append(stage)
     console = answers()
     if not reasons:
-        console.print("Why: nothing is to run.")
+        console.print("Why: there is nothing to run.")
         return
-    console.print("Why they are to run, beside the nearest finished stages:")
+    console.print("Why they have to run, compared with the nearest finished stages:")
     for lines, alike in reasons.items():
         console.print(f"  {_named(alike)}", soft_wrap=True)
         for line in lines:
@@ -55,7 +55,7 @@ def _lines(why: Mapping[str, Any]) -> Iterator[str]:
         yield f"and {len(differences) - _MOST_DIFFERENCES} more differences: --json lists all"
     for library in why["libraries"]:
         then, now = library["then"], library["now"]
-        yield f"library {library['library']}: {then} then, {now} now (alone no reason to run again)"
+        yield f"library {library['library']}: {then} then, {now} now (by itself no reason to run again)"
 
 
 def _difference(one: Mapping[str, Any]) -> str:
@@ -68,7 +68,7 @@ def _difference(one: Mapping[str, Any]) -> str:
     >>> _difference({"kind": "code", "what": "digits", "then": True, "now": True, "parts": ("train", "Net.forward")})
     'code digits: train, Net.forward'
     >>> _difference({"kind": "code", "what": "", "then": "ab", "now": "cd", "parts": ()})
-    'code: it changed; what in it was not recorded'
+    'code: changed; which parts was not recorded'
     """
     what, then, now = one["what"], one["then"], one["now"]
     if one["kind"] == "data":
@@ -76,12 +76,12 @@ def _difference(one: Mapping[str, Any]) -> str:
         return f"data {what}: other contents{counts or (f', {now:,} files now' if now is not None else '')}"
     if one["kind"] == "code":
         if not what:
-            return "code: it changed; what in it was not recorded"
+            return "code: changed; which parts was not recorded"
         if then and now:
             return f"code {what}: {_cut(one['parts'])}"
         return f"code {what}: {'new' if now else 'gone'}"
     if one["kind"] == "parent":
-        return f"parent {what}: another result (see there)" if then == now else f"parent: {then} → {now}"
+        return f"parent {what}: a different result (see there)" if then == now else f"parent: {then} → {now}"
     if all(isinstance(side, str) and _DIGEST.fullmatch(side) for side in (then, now)):
         return f"{one['kind']} {what}: other contents"
     name = what if one["kind"] == "seed" else f"{one['kind']} {what}"

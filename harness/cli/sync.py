@@ -1,4 +1,4 @@
-"""``harness sync``: delivers what the tracker has not got yet."""
+"""``harness sync``: delivers what the tracker does not have yet."""
 
 import typer
 
@@ -6,7 +6,7 @@ from harness.cli.options import DEFAULT_STORE, StoreOption
 
 
 def sync(store: StoreOption = DEFAULT_STORE) -> None:
-    """Deliver to the tracker what waits since it was down, once. Exit code 1 if it took only a part."""
+    """Deliver, once, the results that wait for the tracker. Exit code 1 if it accepted only some."""
     from harness.api.tracking import deliver
 
     delivery = deliver(store)

@@ -12,7 +12,7 @@ from harness.formatting import counted
 
 
 def list_(store: StoreOption = DEFAULT_STORE, json: JsonOption = False) -> None:
-    """List the tables and studies that the tracker holds, the one that ran last first, and the disk that all takes."""
+    """List the tracker's tables and studies, the most recent first, and the disk space that everything takes."""
     from harness.api.tables import disk_of, held_tables
 
     entries = held_tables()
@@ -40,7 +40,7 @@ def show(
     store: StoreOption = DEFAULT_STORE,
     json: JsonOption = False,
 ) -> None:
-    """Show the rows of a table's newest run, what became of each under every seed, and the disk that it takes."""
+    """Show the rows of a table's newest run, their state under every seed, and the disk space that it takes."""
     from harness.api.tables import describe_table
 
     described = describe_table(table, profile, store)
@@ -66,9 +66,9 @@ def remove(
     table: Annotated[str, typer.Argument(metavar="TABLE", help="The table's name.", show_default=False)],
     profile: ProfileOption = None,
     store: StoreOption = DEFAULT_STORE,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Remove a table: its runs from the tracker, the stages that only it uses, its reports. Asks first."""
+    """Remove a table: its runs from the tracker, the stages that only it uses, its reports. Asks for confirmation."""
     from harness.api.removal import plan_removal, remove_table
 
     removal = plan_removal(table, profile, store)
@@ -86,7 +86,7 @@ def rename(
     new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name.", show_default=False)],
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Give a table another name in the tracker and the store. Rename its file yourself: nothing is trained anew."""
+    """Rename a table in the tracker and the store. Rename its file yourself; nothing is retrained."""
     from harness.api.removal import rename_table
 
     varied = rename_table(old, new, store)

@@ -1,4 +1,4 @@
-"""``harness ui``: MLflow's pages, opened on the training runs."""
+"""``harness ui``: MLflow's web pages, opened on the training runs."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ def ui(
         int | None, typer.Option("--port", min=1, max=65535, help="Port to listen on. Default: a free one.")
     ] = None,
 ) -> None:
-    """Start MLflow's pages on the tracker's store and print an address that opens on the latest table's runs."""
+    """Start MLflow's web pages on the tracker's store, and print an address that opens the latest table's runs."""
     from harness.track import start_ui
 
     console = notices()

@@ -51,7 +51,7 @@ def show_table(report: "TableReport", rows: Collection[str]) -> None:
     console.print(f"{report.title} · {report.heading}")
     console.print(table)
     if report.not_comparable:
-        console.print(f"These numbers do not compare with the paper's: {report.not_comparable}.")
+        console.print(f"These numbers are not comparable with the paper's: {report.not_comparable}.")
 
 
 def show_settled(report: "TableReport") -> None:

@@ -35,7 +35,7 @@ def explain_os_error(error: OSError, folder: Path) -> str | None:
             "a store on another disk, then run the same command: it resumes where it stopped"
         )
     if error.errno in _FORBIDDEN:
-        return f"{place}: {error.strerror}: expected a folder that can be written to; name another store, or mend it"
+        return f"{place}: {error.strerror}: expected a folder that can be written to; name another store, or fix it"
     if error.errno == errno.EISDIR:
         return f"{place}: {error.strerror}: expected a file, or nothing; move the folder away"
     if error.errno == errno.ENOSYS:

@@ -65,8 +65,8 @@ class Lease:
             return False
         if not self._remote.creates_exclusively:
             _warn_once(
-                f"{self._remote}: this file system cannot create a file exclusively: two machines may now and "
-                "then run the same stage, which wastes time and damages nothing"
+                f"{self._remote}: this file system cannot create a file exclusively: two machines may "
+                "occasionally run the same stage, which wastes time but does no damage"
             )
         self._number = newest + 1
         if not self._remote.create(self._object(self._number), self._content()):

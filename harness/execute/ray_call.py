@@ -137,9 +137,9 @@ class Call:
         self._losses[stage.fingerprint] = losses = self._losses.get(stage.fingerprint, 0) + 1
         where = f" on node {running.host}" if running.host else ""
         if isinstance(error, ray.exceptions.OutOfMemoryError):
-            reason = f"its worker{where} was killed by Ray, since memory ran out there"
+            reason = f"its worker{where} was killed by Ray because memory ran out there"
         else:
-            reason = f"its worker{where} was lost: killed, mostly because memory ran out, or lost with its node"
+            reason = f"its worker{where} was lost: killed, usually because memory ran out, or lost with its node"
         if losses < _ATTEMPTS:
             detail = {"name": stage.name, "warning": f"{reason}; it resumes from its newest checkpoint"}
             self._on_event(Event("progress", stage.fingerprint, detail))

@@ -25,7 +25,7 @@ class Needs:
 
     store: Store
     token: Path | None
-    """A file in the store's folder that every node must see; None for a store that is no folder."""
+    """A file in the store's folder that every node must see; None for a store that is not a folder."""
     inputs: tuple[str, ...]
     """The files and folders that the work reads."""
     code: tuple[str, ...]
@@ -88,7 +88,7 @@ def differences(here: Found, there: Found) -> list[str]:
     """
     problems = list(there.lacks)
     if there.digest not in ("", here.digest):
-        problems.append("has other code than this machine; install one version on both")
+        problems.append("has different code from this machine; install the same version on both")
     versions = (
         (library, ours, there.versions.get(library, "not installed"))
         for library, ours in here.versions.items()
@@ -98,7 +98,7 @@ def differences(here: Found, there: Found) -> list[str]:
         f"{library} {theirs} (here {ours})" for library, ours, theirs in versions if _public(theirs) != _public(ours)
     ]
     if unlike:
-        problems.append(f"has {', '.join(unlike)}; install one version on both")
+        problems.append(f"has {', '.join(unlike)}; install the same version on both")
     return problems
 
 

@@ -203,8 +203,8 @@ def cannot_join(address: str, error: ConnectionError | RuntimeError) -> InputErr
     """Explains why Ray could not join a listening cluster: another token, other versions, or a head that is ending."""
     if "InvalidAuthToken" in f"{error} {error.__cause__}":
         return InputError(
-            f"--address {address}: this Ray cluster has another token than this process; set RAY_AUTH_MODE=token and "
-            "RAY_AUTH_TOKEN as on its nodes"
+            f"--address {address}: this Ray cluster and this process have different tokens; set "
+            "RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as on its nodes"
         )
     if isinstance(error, RuntimeError):
         return InputError(f"--address {address}: Ray cannot join this cluster: {' '.join(str(error).split())}")

@@ -288,7 +288,7 @@ class Store:
 
 
 def _unknown_use(place: str, found: object) -> str:
-    problem = f"{place} is damaged ({found}), so that the stages its table uses are unknown"
+    problem = f"{place} is damaged ({found}), so the stages that its table uses are unknown"
     return f"{problem}; delete it, then run the table again"
 
 

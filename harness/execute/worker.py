@@ -78,7 +78,7 @@ def _run(
     store: Store, stage: Stage, work: str, context: Mapping[str, Any], emit: Callable[[Mapping[str, Any]], None]
 ) -> dict[str, Any]:
     if stage.parent is not None and not store.is_complete(stage.parent):
-        raise StageError(f"the result of its parent {stage.parent[:8]} is no longer whole; run the same command again")
+        raise StageError(f"the result of its parent {stage.parent[:8]} is damaged or gone; run the same command again")
     parent_folder = None if stage.parent is None else store.fetch(stage.parent)
     require_code(stage.code, stage.settings.get("code", ""))
     function: Work = load_object(work)
@@ -115,12 +115,12 @@ def explain_death(exit_code: int | None, stage: Stage, last_words: str) -> str:
         last_words: The end of its output.
     """
     if exit_code == -9:
-        message = f"its worker was killed (SIGKILL), mostly by the system when memory runs out; {spare_memory(stage)}"
+        message = f"its worker was killed (SIGKILL), usually because memory ran out; {spare_memory(stage)}"
     elif exit_code is not None and exit_code < 0:
         message = f"its worker was killed by signal {-exit_code}"
     else:
         message = f"its worker ended without a result (exit code {exit_code})"
-    return f"{message} (last words: {last_words})" if last_words else message
+    return f"{message} (last output: {last_words})" if last_words else message
 
 
 def _explain(error: Exception, store: Store, stage: Stage, context: Mapping[str, Any]) -> str:

@@ -48,7 +48,7 @@ class Beside:
 
         Args:
             named: By key what is said of each, as a recipe says it.
-            decimals: Chooses the digits behind the point of a metric that is no percentage, where nobody states them.
+            decimals: Chooses the decimals of a metric that is not a percentage, if none are given.
 
         Raises:
             InputError: If the file speaks of another metric, or what is said of one is wrong.

@@ -55,7 +55,7 @@ def selected(declaration: Declaration, candidates: list[Candidate], rows: Sequen
     ids, wanted = {candidate.id: None for candidate in candidates}, set(rows)
     for row in rows:
         if row not in ids:
-            raise InputError(f'--rows: "{row}" is no row of {declaration.path}; {did_you_mean(row, ids)}')
+            raise InputError(f'--rows: "{row}" is not a row of {declaration.path}; {did_you_mean(row, ids)}')
     if not rows:
         raise InputError("--rows: found no row, expected at least one")
     return [candidate for candidate in candidates if candidate.id in wanted]

@@ -70,5 +70,5 @@ def _row(own: Row, other: Row, recipe: BaseModel, rows: Sequence[Row]) -> Row:
     number = 1
     while name in taken or unfit_name(name):
         name, number = f"control {number}", number + 1
-    note = f"a control: row {own.id}, its own losses alone, with the stages, steps and samplers of row {other.id}"
+    note = f"a control: row {own.id}, only its own losses, with the stages, steps and samplers of row {other.id}"
     return replace(own, id=name, recipe=recipe, paper={}, label="", note=note, control=True)

@@ -51,7 +51,8 @@ class Declaration:
         if name is None:
             return next(iter(self.profiles.values()))
         if name not in self.profiles:
-            raise InputError(f'{self.path}: "{name}" is no profile of this table; {did_you_mean(name, self.profiles)}')
+            message = f'"{name}" is not a profile of this table; {did_you_mean(name, self.profiles)}'
+            raise InputError(f"{self.path}: {message}")
         return self.profiles[name]
 
     @cached_property

@@ -68,7 +68,7 @@ def _node(annotation: Any) -> Node:
 
 
 def _kinds(member: Any) -> tuple[str, ...]:
-    """The values of ``kind`` that choose a member of a union; none for a member that is no model."""
+    """The values of ``kind`` that choose a member of a union; none for a member that is not a model."""
     fields = member.model_fields if isinstance(member, type) and issubclass(member, BaseModel) else {}
     return get_args(fields["kind"].annotation) if "kind" in fields else ()
 
@@ -78,7 +78,7 @@ def unknown_key(tree: Node, key: tuple[str, ...]) -> str | None:
 
     >>> from harness.reid.recipe import Recipe
     >>> unknown_key(key_tree(Recipe), ("model", "stage7"))
-    '"stage7" is no key of model; did you mean "stage6"? (one of: backbone, checkpoint_activations, embedding_dim, \
+    '"stage7" is not a key of model; did you mean "stage6"? (one of: backbone, checkpoint_activations, embedding_dim, \
 multi_level, options, output_stride, pooling, preprocessing, stage6, stage6_dilation, weights)'
     >>> unknown_key(key_tree(Recipe), ("losses", "custom", "smooth", "weight")) is None
     True
@@ -88,11 +88,11 @@ multi_level, options, output_stride, pooling, preprocessing, stage6, stage6_dila
         above = ".".join(key[:depth])
         if node.fields is not None:
             if part not in node.fields:
-                return f'"{part}" is no key{f" of {above}" if above else ""}; {did_you_mean(part, node.fields)}'
+                return f'"{part}" is not a key{f" of {above}" if above else ""}; {did_you_mean(part, node.fields)}'
             node = node.fields[part]
         elif node.entries is not None:
             if not part or "." in part:
-                return f'"{part}" is no name for an entry of {above}; expected a name without dots'
+                return f'"{part}" is not a name for an entry of {above}; expected a name without dots'
             if problem := unfit_name(part):
                 return f"no name for an entry of {above}: {problem}"
             node = node.entries

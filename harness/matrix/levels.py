@@ -64,8 +64,8 @@ def read_mention(text: str, levels: Levels) -> Mention:
     factor, equals, level = text.partition("=")
     if not equals or factor not in levels:
         if not levels:
-            raise InputError(f'"{text}" is no factor; the recipe declares no factor')
-        raise InputError(f'"{factor if equals else text}" is no factor; {did_you_mean(factor, levels)}')
+            raise InputError(f'"{text}" is not a factor; the recipe declares no factor')
+        raise InputError(f'"{factor if equals else text}" is not a factor; {did_you_mean(factor, levels)}')
     if levels[factor] == TOGGLE:
         if level != "off":
             raise InputError(f'{factor} has no level "{level}": it is on (write "{factor}") or off')

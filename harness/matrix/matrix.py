@@ -15,7 +15,7 @@ class Assumption:
     """A choice that the paper leaves open."""
 
     key: str
-    """The setting's dotted key, or the name of a choice that is no setting."""
+    """The setting's dotted key, or the name of a choice that is not a setting."""
     value: Any
     """The setting's value, or what the code does."""
     reason: str

@@ -182,7 +182,7 @@ def _header(value: Mapping[str, Any], document: Document, sections: Collection[s
                 key = str(detail["loc"][0])
                 fields = [name for name in RecipeHeader.model_fields if name not in _OF_A_NAMED_TRAINER]
                 message = did_you_mean(key, [*fields, *sections])
-                raise document.error((key,), f'"{key}" is no key of a recipe file; {message}') from None
+                raise document.error((key,), f'"{key}" is not a key of a recipe file; {message}') from None
         raise refuse(error, RecipeHeader, document.locate) from None
 
 
@@ -236,7 +236,7 @@ def _assumption(key: str, spec: AssumptionSpec, document: Document, tree: Node) 
     where: Key = ("assumptions", key)
     problem = None if key == "seeds" else unknown_key(tree, tuple(key.split(".")))
     if problem and not spec.here:
-        hint = "" if "." in key else "; a choice that is no setting says what is done, as here: TEXT"
+        hint = "" if "." in key else "; a choice that is not a setting says what is done, as here: TEXT"
         raise document.error(where, problem + hint)
     if spec.here and not problem:
         raise document.error((*where, "here"), f"{key} is a setting, whose value is shown by itself: leave this out")

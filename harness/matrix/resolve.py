@@ -70,7 +70,7 @@ class Resolver:
         """The recipe of the row with the id ``row`` that sets the ``factors`` so.
 
         Raises:
-            InputError: if it is no valid recipe: each wrong value by the line that set it.
+            InputError: if it is not a valid recipe: each wrong value by the line that set it.
         """
         settings, values = self.settings, self.base
         for name, factor in self.factors.items():
@@ -142,7 +142,7 @@ def _governing(factor: Factor, key: tuple[str, ...]) -> tuple[Level, ...]:
     if len(setting) > 1:
         dotted, levels = ".".join(key), " and ".join(map(str, setting))
         where = factor.document.place((*factor.source, "levels"))
-        reason = f"{factor.name} sets it by level ({levels}), which one value would make the same"
+        reason = f"{factor.name} sets it by level ({levels}), and one value would make them all the same"
         raise InputError(f"--set {dotted}: {reason}; change them at {where}")
     return tuple(setting)
 

@@ -151,7 +151,7 @@ class AssumptionSpec(Declared):
 
 
 Assumptions = dict[str, Annotated[AssumptionSpec, BeforeValidator(_assumption)]]
-"""By dotted key of a setting, ``seeds``, or the name of a choice that is no setting."""
+"""By dotted key of a setting, ``seeds``, or the name of a choice that is not a setting."""
 
 
 class RecipeHeader(Declared):

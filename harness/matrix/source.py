@@ -198,7 +198,7 @@ class _Reader:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    self._refuse(event, (), "a second document begins; expected one document a file")
+                    self._refuse(event, (), "a second document begins; expected one document per file")
             elif not isinstance(event, yaml.StreamStartEvent | yaml.StreamEndEvent | yaml.DocumentEndEvent):
                 value = self._build(event, events, ())
         return Document(self.name, value, self.lines)

@@ -54,7 +54,7 @@ def refuse(error: ValidationError, model: type[BaseModel], locate: Callable[[Key
             if node.kinds and len(detail["loc"]) > 1:
                 node = node.kinds.get(str(detail["loc"][-2]), node)
             names = list(node.fields or {})
-            sentence = f'"{key[-1]}" is no key here; {did_you_mean(str(key[-1]), names)}'
+            sentence = f'"{key[-1]}" is not a key here; {did_you_mean(str(key[-1]), names)}'
         elif detail["type"] == "missing":
             sentence = "missing; a value is required here"
         elif detail["type"] == "value_error":
@@ -134,4 +134,4 @@ def known(document: Document, key: Key, name: str, what: str, valid: Collection[
     """Raises unless ``name``, at ``key`` of a file, is one of the valid names of a ``what``."""
     if name not in valid:
         message = did_you_mean(name, valid) if valid else f"the recipe declares no {what}"
-        raise document.error(key, f'"{name}" is no {what}; {message}')
+        raise document.error(key, f'"{name}" is not a {what}; {message}')

@@ -34,7 +34,7 @@ def also_differs(first: Sequence[StageBudget], second: Sequence[StageBudget]) ->
     >>> also_differs(two, one)
     'also 150 more epochs, stage metric and another sampler'
     >>> also_differs(one, [StageBudget("metric", 150, by_identity)])
-    'also stage classify in the place of metric and another sampler'
+    'also stage classify in place of metric and another sampler'
     >>> also_differs([StageBudget("classify", 2)], [StageBudget("classify", 1)])
     'also 1 more epoch'
     >>> also_differs(two, two)
@@ -72,7 +72,7 @@ def _stages(first: Sequence[StageBudget], second: Sequence[StageBudget]) -> list
     names = [Counter(stage.name for stage in row) for row in (first, second)]
     added, taken = sorted(names[0] - names[1]), sorted(names[1] - names[0])
     if added and taken:
-        return [f"stage {' and '.join(added)} in the place of {' and '.join(taken)}"]
+        return [f"stage {' and '.join(added)} in place of {' and '.join(taken)}"]
     return [*(f"stage {name}" for name in added), *(f"no stage {name}" for name in taken)]
 
 

@@ -131,7 +131,7 @@ def open_inputs(recipes: Sequence[Recipe], request: InputRequest) -> Inputs:
     for data in (recipe.data for recipe in recipes):
         for read in (data.trained_on,) if request.training_only else (data.trained_on, data.tested_on):
             if sets.setdefault(name_of(read), read) != read:
-                raise InputError(f'data: two different layouts are called "{name_of(read)}"; name one otherwise')
+                raise InputError(f'data: two different layouts are called "{name_of(read)}"; rename one')
     opened: dict[str, Dataset] = {}
     parts = []
     for name, dataset in sets.items():
@@ -217,7 +217,7 @@ def _made(dataset: Named, request: InputRequest) -> MadeSpec:
     made, called = spec.of(dataset), name_of(dataset)
     if made is None:
         layouts = " and ".join(f'"{one.layout}"' for one in spec.made)
-        message = f"the profile makes a synthetic {layouts}, which is no {called}"
+        message = f"the profile makes a synthetic {layouts}, which is not {called}"
         raise InputError(f"data: {message}; name the folder of {called} with --data DIR")
     return made
 

@@ -43,7 +43,7 @@ class SplitSpec(Spec):
             raise refusal("", "expected either files (places of images) or list (a text file that names them)")
         for key, default in (("folder", ""), ("line", "{file}")):
             if self.files and getattr(self, key) != default:
-                raise refusal(key, "belongs to a list; files say their place themselves")
+                raise refusal(key, "belongs to a list; files are paths themselves")
         for key, places in (("files", self.files), ("list", self.list), ("folder", [self.folder])):
             for place in places:
                 _check_place(key, place)
@@ -154,7 +154,7 @@ class LayoutSpec(Spec):
     def _are_images(cls, value: list[str]) -> list[str]:
         for suffix in value:
             if suffix.lower() not in IMAGE_SUFFIXES:
-                raise ValueError(f'"{suffix}" is no suffix of an image; {did_you_mean(suffix, IMAGE_SUFFIXES)}')
+                raise ValueError(f'"{suffix}" is not a suffix of an image; {did_you_mean(suffix, IMAGE_SUFFIXES)}')
         return value
 
     @model_validator(mode="after")

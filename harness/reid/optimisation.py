@@ -67,7 +67,7 @@ class OptimizerSpec(Spec):
     @model_validator(mode="after")
     def _options_are_those_of_the_optimiser(self) -> "OptimizerSpec":
         if self.kind not in OPTIMIZERS:
-            raise refusal("kind", f'"{self.kind}" is no optimiser; {did_you_mean(self.kind, OPTIMIZERS)}')
+            raise refusal("kind", f'"{self.kind}" is not an optimiser; {did_you_mean(self.kind, OPTIMIZERS)}')
         _refuse_unread(self, _OPTIONS, OPTIMIZERS)
         count = _BETAS.get(self.kind, 2)
         if self.betas is not None and len(self.betas) != count:
@@ -132,7 +132,7 @@ class ScheduleSpec(Spec):
     @model_validator(mode="after")
     def _options_are_those_of_the_schedule(self) -> "ScheduleSpec":
         if self.kind not in SCHEDULES:
-            raise refusal("kind", f'"{self.kind}" is no schedule; {did_you_mean(self.kind, SCHEDULES)}')
+            raise refusal("kind", f'"{self.kind}" is not a schedule; {did_you_mean(self.kind, SCHEDULES)}')
         _refuse_unread(self, _SHAPES, SCHEDULES)
         if self.kind == "multistep":
             if not self.milestones:

@@ -43,7 +43,7 @@ def pattern_expression(pattern: str, *, also: tuple[str, ...] = ()) -> re.Patter
         name, _, kind = part.partition(":")
         known = (*PARTS, *also)
         if name not in known:
-            raise ValueError(f'"{{{part}}}" in "{pattern}" is no part of a name; {did_you_mean(name, known)}')
+            raise ValueError(f'"{{{part}}}" in "{pattern}" is not a part of a name; {did_you_mean(name, known)}')
         if kind not in ("", "int"):
             raise ValueError(f'"{{{part}}}" in "{pattern}": expected {{{name}}} or {{{name}:int}}')
         if name in seen:

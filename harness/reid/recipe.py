@@ -224,13 +224,13 @@ class Recipe(Spec):
         for name, stage in self.stages.items():
             for loss in stage.losses:
                 if loss not in known:
-                    raise refusal(f"stages.{name}.losses", f'"{loss}" is no loss; {did_you_mean(loss, known)}')
+                    raise refusal(f"stages.{name}.losses", f'"{loss}" is not a loss; {did_you_mean(loss, known)}')
             if len(set(stage.losses)) < len(stage.losses):
                 raise refusal(f"stages.{name}.losses", "a loss is named twice")
             for loss in stage.needs_one_of:
                 if loss not in stage.losses:
                     message = did_you_mean(loss, stage.losses)
-                    raise refusal(f"stages.{name}.needs_one_of", f'"{loss}" is no loss of this stage; {message}')
+                    raise refusal(f"stages.{name}.needs_one_of", f'"{loss}" is not a loss of this stage; {message}')
             if stage.last_epoch > stage.epochs:
                 message = f"found {stage.stop_after}, expected at most the stage's {stage.epochs} epochs"
                 raise refusal(f"stages.{name}.stop_after", message)
@@ -242,14 +242,14 @@ class Recipe(Spec):
             if not any(name in stage.losses for stage in self.stages.values()):
                 key = f"losses.{name}.weight" if name in BUILT_IN_LOSSES else f"losses.custom.{name}.weight"
                 places = " or ".join(f"stages.{stage}.losses" for stage in self.stages)
-                raise refusal(key, f"the loss is on and no stage uses it; add {name} to {places}")
+                raise refusal(key, f"the loss is on but no stage uses it; add {name} to {places}")
         return self
 
     @model_validator(mode="after")
     def _compiling_decides_what_to_recompute(self) -> "Recipe":
         if self.arithmetic.compile and self.model.checkpoint_activations:
             message = (
-                "found true with arithmetic.compile true; the compiler chooses itself what to recompute: turn one off"
+                "found true with arithmetic.compile true; the compiler itself chooses what to recompute: turn one off"
             )
             raise refusal("model.checkpoint_activations", message)
         return self

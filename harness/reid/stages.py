@@ -91,8 +91,8 @@ def stages_of(recipe: Recipe, seed: int, inputs: Inputs, weights_identity: str) 
 
 
 NO_STAGE = (
-    "trains nothing: no stage has a loss on that it needs or can learn from (all but sac, center and a custom one "
-    "with supervised: false)"
+    "trains nothing: no stage has a loss on that it needs or can learn from (any but sac, center and a custom "
+    "loss with supervised: false)"
 )
 
 

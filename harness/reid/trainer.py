@@ -73,9 +73,10 @@ class ReidTrainer(Trainer):
             return reason
         model = recipe.model
         if is_own(model.backbone) and model.weights == IMAGENET:
-            return f'model.weights: found "{IMAGENET}", which "{model.backbone}" has not; write none or a file\'s path'
+            return f'model.weights: found "{IMAGENET}", which "{model.backbone}" does not have; write none or a path'
         if is_own(model.backbone) and model.preprocessing == "timm":
-            return f'model.preprocessing: found timm, which knows no "{model.backbone}"; write recipe and augment.mean'
+            message = f'found timm, which does not know "{model.backbone}"; write recipe and augment.mean'
+            return f"model.preprocessing: {message}"
         if plain_resnet(model.backbone) and not model.options:  # fits every factor: nothing has to be imported
             return ""
         from harness.reid.models.fit import misfit

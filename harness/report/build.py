@@ -287,12 +287,12 @@ def _method(rows: Sequence[ReportRow], unit: str) -> tuple[str, ...]:
     if units:
         counted = " or ".join(f"{count:,}" for count in units)
         sentences.append(
-            "[ , ] is the 95 % interval of the result to expect from training again under other seeds and testing on "
-            f"other {unit}: both are sources of chance (here {counted} {unit})."
+            "[ , ] is the 95 % interval of the result to expect from training again with other seeds and testing on "
+            f"other {unit}: both vary by chance (here {counted} {unit})."
         )
     if any(not chance.units for chance in chances):
         sentences.append(
             f"{'Where a row kept no results by unit, ' if units else ''}[ , ] is the 95 % interval over seeds alone, "
-            "for this very test set."
+            "for exactly this test set."
         )
     return tuple(sentences)

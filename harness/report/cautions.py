@@ -109,7 +109,7 @@ def _few_units(rows: "Sequence[ReportRow]") -> Iterator[str]:
     few = sorted({(basis.units, basis.unit) for basis in bases if 0 < basis.units < FEW_UNITS})
     for units, unit in few[:1]:
         yield (
-            f"only {units} {unit} were asked, and intervals over so few cover less than the 95 % that they claim: "
+            f"only {units} {unit} were measured, and intervals over so few cover less than the 95 % that they claim: "
             f"{FEW_COVER}."
         )
 
@@ -120,8 +120,8 @@ def _failures(rows: "Sequence[ReportRow]") -> Iterator[str]:
     failed = {(run.row, run.seed) for row in rows for run in row.runs if run.status == "failed"} - done
     if failed:
         yield (
-            f"{len(failed)} of {planned} runs failed. Means and intervals are of those that finished, and say nothing "
-            "of how often one fails."
+            f"{len(failed)} of {planned} runs failed. Means and intervals cover those that finished, and say nothing "
+            "about how often one fails."
         )
 
 
@@ -138,9 +138,9 @@ def _far_out(rows: "Sequence[ReportRow]", metrics: Sequence[Metric]) -> Iterator
             named.add((row.id, found.seed))
             low, high = (metric_text(value, metric) for value in found.others)
             yield (
-                f"row {row.name}, seed {found.seed} lies far out: {metric.title} {metric_text(found.value, metric)}, "
-                f"the others {low} to {high}. It makes {100 * found.share:.0f} % of the variance between seeds, on "
-                "which the interval rests."
+                f"row {row.name}, seed {found.seed} is an outlier: {metric.title} {metric_text(found.value, metric)}, "
+                f"the others {low} to {high}. It makes up {100 * found.share:.0f} % of the variance between seeds, "
+                "which the interval rests on."
             )
 
 
@@ -156,6 +156,6 @@ def _equal_seeds(rows: "Sequence[ReportRow]", metrics: Sequence[Metric]) -> Iter
         unit = next((cell.basis.unit for name, cell in cells.items() if name in equal and cell.basis), "")
         if equal:
             yield (
-                f"{metric.title} of row {', '.join(equal)} is the same under every seed, so that its interval is over "
+                f"{metric.title} of row {', '.join(equal)} is the same under every seed, so its interval is over "
                 f"{unit} alone."
             )

@@ -5,8 +5,8 @@ from harness.report.formatting import fraction_text, metric_text, needed_text
 from harness.trainer import Metric
 
 NEEDED = (
-    "for 80 % power, as the range that covers the true number with 80 %: size and variance are estimates. It has no "
-    "upper end where the gain may as well be none."
+    "for 80 % power, as a range that covers the true number with 80 %: size and variance are estimates. It has no "
+    "upper end if the gain could also be zero."
 )
 
 

@@ -201,13 +201,13 @@ def _verdict(measured: Estimate | None, p_holm: float | None) -> tuple[Verdict, 
     if measured.seeds == 1:
         return "inconclusive", "one seed: the seed's variance is unknown"
     if p_holm is None:
-        return "inconclusive", "the seeds do not differ at all, so there is no interval"
+        return "inconclusive", "all seeds agree exactly, so there is no interval"
     if contradicts(measured.mean, p_holm):
         return "contradicted", ""
     if p_holm <= ALPHA:
         against = f"against the claim, but not at {100 * (1 - CONTRADICTS):.0f} %"
         return ("reproduced", "") if measured.mean > 0 else ("inconclusive", against)
-    return "inconclusive", "the interval, corrected for all claims, holds 0"
+    return "inconclusive", "the interval, corrected for all claims, contains 0"
 
 
 def contradicts(difference: float, p_holm: float | None) -> bool:

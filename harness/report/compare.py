@@ -173,7 +173,7 @@ def _pair(first: Side, second: Side, metric: str | None) -> Pair:
     if len(first.runs) == len(second.runs) == 1 and first.seeds != second.seeds:
         notes.append(
             f"{first.name} and {second.name} are single runs under different seeds ({first.seeds[0]} and "
-            f"{second.seeds[0]}): what differs may be the seeds' chance"
+            f"{second.seeds[0]}): the difference may be chance between seeds"
         )
         runs = (first.runs, tuple(replace(run, seed=first.seeds[0]) for run in second.runs))
     elif not {*first.seeds} & {*second.seeds}:
@@ -193,7 +193,7 @@ def _pair(first: Side, second: Side, metric: str | None) -> Pair:
     by_seed = [{run.seed: run for run in side} for side in runs]
     units = compare_units(by_seed[0], by_seed[1], numbers.metric_of(shown), notes)
     if min(len(first.runs), len(second.runs)) < 2:
-        notes.append("one seed on a side: a difference without an interval, as its chance is unknown")
+        notes.append("one seed on a side: the difference has no interval, since its variance is unknown")
     return Pair(
         first=first,
         second=second,

@@ -33,8 +33,8 @@ class Section:
 def heading(comparison: Comparison) -> str:
     """Says in a sentence in what the provenance of the two sides agrees or differs."""
     if not comparison.mixed:
-        return "Both of one code version, one profile and one data set."
-    return f"Mixed provenance is the subject here: the two differ in {_joined(comparison.mixed)}."
+        return "Both have the same code version, profile and data set."
+    return f"The two differ in {_joined(comparison.mixed)}."
 
 
 def title(comparison: Comparison) -> str:
@@ -106,7 +106,7 @@ def _settings(comparison: Comparison) -> Section:
             lines.setdefault((one.what, _value(one.then), _value(one.now)), []).append(str(pair.first.row["id"]))
     rows = [[_rows(found, comparison)] if several else [] for found in lines.values()]
     table = tuple((*row, *line) for row, line in zip(rows, lines, strict=True))
-    text = () if lines else ("All settings are alike.",)
+    text = () if lines else ("All settings are the same.",)
     header = (*["rows"] * several, "setting", comparison.first, comparison.second)
     return Section("Settings that differ", text, header, table)
 
@@ -123,7 +123,7 @@ def _origin(comparison: Comparison) -> Section:
     text = [code_text(one) for one in comparison.code]
     lines = [(fact.name, _shortened(fact.first), _shortened(fact.second)) for fact in comparison.facts]
     if not lines and not text:
-        text = ["Code, data, libraries and machine are alike."]
+        text = ["Code, data, libraries and machine are the same."]
     return Section("Code, data and libraries", tuple(text), ("", comparison.first, comparison.second), tuple(lines))
 
 
@@ -133,10 +133,10 @@ def code_text(one: Difference) -> str:
     >>> code_text(Difference("code", "digits", True, True, ("train", "Net.forward")))
     'code digits: train, Net.forward'
     >>> code_text(Difference("code", "digits", False, True)), code_text(Difference("code", "", "ab", "cd"))
-    ('code digits: new', 'code: it changed; what in it was not kept in this store')
+    ('code digits: new', 'code: changed; which parts is not recorded in this store')
     """
     if not one.what:
-        return "code: it changed; what in it was not kept in this store"
+        return "code: changed; which parts is not recorded in this store"
     if not (one.then and one.now):
         return f"code {one.what}: {'new' if one.now else 'gone'}"
     rest = len(one.parts) - _MOST_NAMES
@@ -157,7 +157,7 @@ def _units(comparison: Comparison, pair: Pair, units: UnitValues, most: int) -> 
     text = (
         f"{row} {len(units.ids):,} {units.unit}, {better:,} gained in {units.metric.title}, {worse:,} lost and "
         f"{same:,} stayed as they were ({seeds} {', '.join(map(str, units.seeds))}). "
-        "Those that gained and lost most were picked for it: their sizes are no estimate.",
+        "Those that gained and lost most were picked for that: their sizes are not estimates.",
     )
     grouped = units.group != units.unit
     header = ("", units.unit, *[units.group] * grouped, comparison.first, comparison.second, "gain")

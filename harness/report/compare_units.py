@@ -85,7 +85,7 @@ def compare_units(
         return None
     most = max(len(units.ids) for units in known)
     if len(ids) < most:
-        notes.append(f"{len(ids):,} of {most:,} {unit} were asked in all runs of both; the others are not shown")
+        notes.append(f"{len(ids):,} of {most:,} {unit} were measured in all runs of both; the others are not shown")
     means = [np.mean([_values(units, metric.key, ids) for units in side if units], axis=0) for side in read]
     groups = known[0].groups[_places(known[0], ids)]
     return UnitValues(metric, ids, groups, means[0], means[1], tuple(seeds), unit, known[0].group)

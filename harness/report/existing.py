@@ -86,7 +86,7 @@ def find_columns(
             column = name if name in frame.columns else prefix + name
             if column not in frame.columns:
                 message = did_you_mean(name, [str(each) for each in frame.columns])
-                raise InputError(f'{origin}: "{name}" ({kind}) is no column; {message}')
+                raise InputError(f'{origin}: "{name}" ({kind}) is not a column; {message}')
             if column in taken:
                 raise InputError(f'{origin}: column "{column}" is named as {taken[column]} and as {kind}')
             taken[column] = kind
@@ -225,7 +225,7 @@ def _seed(value: Any, column: str, label: Hashable, source: Source) -> int:
 
 
 def _number(value: Any, column: str, label: Hashable, source: Source) -> float | None:
-    """A metric's value; None for an empty cell and for what is no finite number by its own word (nan, inf)."""
+    """A metric's value; None for an empty cell and for what is not a finite number by its own word (nan, inf)."""
     text = _text(value)
     try:
         number = float(text) if text else math.nan

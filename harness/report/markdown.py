@@ -114,14 +114,14 @@ def _below(report: TableReport) -> list[str]:
     ]
     lines += [f"{escaped(sentence)}." for sentence in unlike_neighbours(cells)]
     if report.factors and not shown_factors(report):
-        lines.append(f"On in every row of ours: {escaped(', '.join(report.factors))}.")
+        lines.append(f"On in all our rows: {escaped(', '.join(report.factors))}.")
     if report.ranked:
         lines.append(
             f"Ranks are by {report.metrics[0].title}, from the worst to the best: ours as measured, cited methods as "
             "published."
         )
     elif len(report.ours) < len(report.rows):
-        lines.append("Ours is not ranked among the cited methods, with which these numbers do not compare.")
+        lines.append("Ours is not ranked among the cited methods: the numbers are not comparable.")
     for ours in report.ours:
         lines += [f"Row {escaped(ours.name)}: {escaped(problem)}." for problem in ours.problems]
     lines += [
@@ -158,7 +158,7 @@ def to_pictures_page(report: TableReport, pictures: Sequence[tuple[str, str]]) -
 
 
 def _figures(figures: Sequence[tuple[str, str]], page: str) -> list[str]:
-    more = [f"More pictures that were asked for: {link(page, page)}."] if page else []
+    more = [f"More requested pictures: {link(page, page)}."] if page else []
     return ["## Figures", *_shown(figures), *more] if figures or page else []
 
 
@@ -190,7 +190,7 @@ def _claims(report: TableReport) -> list[str]:
     sentences = [
         f"Gains in {gains_in(report.metric_of(claim.metric) for claim in report.claims)}, positive where they favour "
         "the claim; [ , ] is the 95 % interval, over what both rows have in common.",
-        "p (Holm): how often chance alone brings so large a gain or loss where there is none, corrected for all claims "
+        "p (Holm): how often chance alone produces so large a gain or loss if there is none, corrected for all claims "
         "of this table.",
         "*Reproduced*: in favour, p ≤ 0.05. *Contradicted*: against, p ≤ 0.02. *Inconclusive*: neither.",
     ]
@@ -202,7 +202,7 @@ def _claims(report: TableReport) -> list[str]:
         sentences[2] = "The verdicts are settling's: *reproduced* is better, *contradicted* worse, *inconclusive* open."
     if report.not_comparable:
         sentences[2] = (
-            "*Not comparable*: measured all the same, but it counts neither for nor against the paper "
+            "*Not comparable*: measured, but counted neither for nor against the paper "
             f"({escaped(report.not_comparable)})."
         )
     return ["## Claims", telling_table(header, lines), " ".join(sentences)]
@@ -215,7 +215,7 @@ def _costs(report: TableReport) -> list[str]:
     lines = [[escaped(row.name), *(cost_text(row, cost) for cost in report.costs)] for row in report.ours]
     message = "Means over the finished runs; parameters and multiply-adds of one image at test time."
     if any(cost.key == "seconds" for cost in report.costs):
-        message += " Device time: what the row takes by itself, the stages that it shares with others included."
+        message += " Device time: what the row takes on its own, including stages that it shares with others."
     return ["## Cost", pipe_table(header, lines), message]
 
 

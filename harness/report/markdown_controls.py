@@ -17,7 +17,7 @@ def controls_section(report: TableReport) -> list[str]:
     lines = [_line(report, one) for one in report.controls if one.control]
     without = [f"{escaped(one.text)}: {escaped(one.reason)}." for one in report.controls if not one.control]
     message = (
-        "A control is the row that trains less, with the other's stages, steps and samplers and its own losses alone. "
+        "A control is the row that trains less, with the other's stages, steps and samplers but only its own losses. "
         "As compared = with equal training + training alone, where all three rows have the same seeds. p (Holm): of "
         "the effect with equal training, corrected for all of them."
     )

@@ -57,13 +57,13 @@ def _pairs(report: TableReport) -> list[str]:
             ]
         )
     text = (
-        "Matched pairs: rows that differ in one factor alone, with it and without it. Gains in "
-        f"{gains_in(report.metrics)}, positive is better; p (Holm), corrected for all these pairs, and what follows "
-        f"are those of {first.title}."
+        "Matched pairs: rows that differ in a single factor, with it and without it. Gains in "
+        f"{gains_in(report.metrics)}, positive is better; p (Holm), corrected for all these pairs, and the columns "
+        f"after it are for {first.title}."
     )
     if report.insight.against_first:
         names = escaped(", ".join(report.insight.against_first))
-        text += f" Of the many levels of {names}, each is compared with the first alone."
+        text += f" Of the many levels of {names}, each is compared only with the first."
     if any(line[-2] for line in lines):
         text += f" Seeds needed, where p is above 0.05: {NEEDED}"
     text += " " + _intervals_over(gain.basis for line in report.insight.pairs for gain in line.gains.values())
@@ -100,7 +100,9 @@ def _games(report: TableReport) -> list[str]:
         parts += [f"{escaped(game_text(game.game, order))}:", telling_table(header, lines)]
         named = [(kind + players_text(effect.players), gains) for kind, effect, gains in measured]
         besides = [
-            f"{block_text(player)} is not alone: {'; '.join(text)}." for player, text in game.also.items() if text
+            f"{block_text(player)} does not change alone: {'; '.join(text)}."
+            for player, text in game.also.items()
+            if text
         ]
         parts.append(bullets([*map(escaped, besides), *_unlike(report, named)]))
     return parts if games else []

@@ -19,8 +19,8 @@ def sources_section(report: TableReport) -> list[str]:
     header += ["half-width", "with twice the seeds", f"with twice the {unit}", "next"]
     text = (
         f"Crossed random effects of seeds and {unit}, averaged over the table's rows, or over its paired comparisons, "
-        "where most of what is asked cancels. sd: what a single answer varies by, in the metric's unit. Shares: of the "
-        "variance of the mean. Half-width: of the mean's 95 % interval, now and with twice as many."
+        "where most of it cancels. sd: how much a single result varies, in the metric's unit. Shares: of the variance "
+        "of the mean. Half-width: of the mean's 95 % interval, now and with twice as many."
     )
     lines = [_line(report, one) for one in report.sources]
     return ["## Where the variance comes from", telling_table(header, lines), escaped(text)]

@@ -30,11 +30,11 @@ class Cell:
     measured: Estimate | None
     by_seed: Mapping[int, float]
     difference: float | None
-    """Measured minus published; None where the two do not compare."""
+    """Measured minus published; None if the two are not comparable."""
     basis: Basis | None = None
     """The basis of the measured mean."""
     place: int | None = None
-    """1 for the table's best and 2 for its second best, among all that compare."""
+    """1 for the table's best and 2 for its second best, among all comparable rows."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +130,11 @@ def best_rows(rows: Sequence[ReportRow], metric: Metric, most: int) -> list[Repo
 
 
 def notice(report: TableReport) -> str:
-    """Returns why the numbers do not compare with the paper's, in sentences; empty where they do."""
+    """Returns why the numbers are not comparable with the paper's, in sentences; empty if they are."""
     if not report.not_comparable:
         return ""
     published = any(cell.paper is not None for row in report.rows for cell in row.cells.values())
-    compare = f"do not compare with the paper's{', which are shown for reference' if published else ''}."
+    compare = f"are not comparable with the paper's{', which are shown for reference' if published else ''}."
     if report.not_comparable == "synthetic data":
         return (
             "Synthetic data: these runs trained on rendered images. They show that the experiment runs from end to "

@@ -63,7 +63,7 @@ def refuse_mixing(table: str, finished: list[RunRecord]) -> None:
     if differences:
         raise InputError(
             f'table "{table}": its runs differ and are not averaged; expected one code version, one profile and one '
-            "data set, found\n" + "\n".join(differences) + "\nRun the table again to measure all rows anew."
+            "data set, found\n" + "\n".join(differences) + "\nRun the table again to remeasure all rows."
         )
 
 

@@ -110,7 +110,7 @@ def _pruner(pruner: Mapping[str, Any] | None) -> str:
     if pruner is None:
         return "no pruner"
     return (
-        f"pruner {pruner['kind']} after every {pruner['every']} epochs of the last stage (a trial is given up only if "
+        f"pruner {pruner['kind']} after every {pruner['every']} epochs of the last stage (a trial is pruned only if "
         "it is also behind the leader by more than the spread of the seeds explains)"
     )
 
@@ -168,7 +168,7 @@ def _points(record: Mapping[str, Any], study: Mapping[str, Any], metric: Metric)
         if result["value"] is None
     ]
     below = (
-        f"Measured under the fresh {_seeds(record['confirm'])}, since the value that chose the best point "
+        f"Measured with the fresh {_seeds(record['confirm'])}, since the value that chose the best point "
         f"({chosen}) flatters it, and {_confirmed_on(record, study)}. The difference is "
         "paired over all that both points have in common."
     )
@@ -179,7 +179,7 @@ def _confirmed_on(record: Mapping[str, Any], study: Mapping[str, Any]) -> str:
     """Whether the data that confirmed a point is other data than chose it, and what follows where it is not."""
     if study["parts"]["choose"] == study["parts"]["confirm"]:
         return (
-            "**on the very data that chose it**, which favours it: a point may be called better that is not. The "
+            "**on the same data that chose it**, which favours it: a point may seem better than it is. The "
             "recipe names no other data to confirm on (`held_out: {choose: {...}, confirm: {...}}`)"
         )
     if "share" in record["held_out"]:
@@ -199,7 +199,7 @@ def _noise(study: Mapping[str, Any], metric: Metric) -> str:
     listed = f" ({', '.join(str(trial['number']) for trial in near)})" if near else ""
     text = "the trials differ" if _differ(study) else "no difference among the trials that they can show"
     return (
-        f"Seeds: a result strays by ±{metric_text(noise['sd'], metric)} beside what its trial and its seed do to it; "
+        f"Seeds: a result varies by ±{metric_text(noise['sd'], metric)} beyond the effects of its trial and its seed; "
         f"**{text}** (p {p_text(noise['p_value'])}, analysis of variance). Two trials can be distinguished from "
         f"{metric_text(noise['allowed'], metric)} on; {len(near)} of the {len(others)} other complete trials{listed} "
         f"{'is' if len(near) == 1 else 'are'} nearer than that to the best."
@@ -253,10 +253,10 @@ def _cost(study: Mapping[str, Any]) -> str:
         return text
     share = cost["seconds"] / cost["unshared_seconds"]
     return (
-        f"{text} Each trained from nothing to its end they would have taken "
+        f"{text} Trained separately from scratch to the end, they would have taken "
         f"{three_digits(cost['unshared_seconds'] / 3600)} hours{_epochs(cost['unshared_epochs'])}: sharing "
         f"stages{' and pruning' if counts.get('pruned') else ''} leaves {share:.0%} of the time. Points that violate a "
-        "constraint are in neither figure; the runs under fresh seeds are not, either."
+        "constraint are in neither figure, and neither are the runs with fresh seeds."
     )
 
 

@@ -109,8 +109,8 @@ def why_open(line: Line) -> str:
     message = f"about {needed} seeds would decide it" if needed and needed < _COUNTLESS else "no end is in sight"
     lacking = f'row "{line.lacking[0]}" has no result under seed {line.lacking[1]}' if line.lacking else ""
     return {
-        "seeds": f"the seeds end; {message}",
-        "budget": f"the budget ends; {message}",
+        "seeds": f"no seeds are left; {message}",
+        "budget": f"the budget is spent; {message}",
         "units": "more seeds cannot decide it: there are too few of what the metric is a mean over",
         "failed": lacking,
         "missing": lacking,
@@ -128,13 +128,13 @@ def notes_of(settlement: Settlement | None) -> list[str]:
     first, most = len(settlement.declared.seeds), settlement.declared.most
     notes = [
         f"This table was settled: after {first} declared seeds, seeds were added where a comparison was open, to at "
-        f"most {most}. Intervals and p-values are those of repeated looks: they hold although results decided when to "
-        "stop."
+        f"most {most}. Intervals and p-values are those of repeated looks: they hold even though results decided when "
+        "to stop."
     ]
     if settlement.by_hand:
         seeds = sorted({run.seed for run in settlement.by_hand})
         notes.append(
-            f"Added by hand, and counted in no number here: {_runs_text(len(settlement.by_hand))} under the seeds "
+            f"Added by hand, and not counted in any number here: {_runs_text(len(settlement.by_hand))} under the seeds "
             f"{', '.join(map(str, seeds))}, which settling did not ask for."
         )
     return notes

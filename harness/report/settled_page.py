@@ -47,17 +47,17 @@ def _legend(settlement: Settlement) -> str:
     text = (
         f"The chance of any wrong verdict here, over all looks and all {family} comparisons, is at most "
         f"{100 * declared.alpha:g} % where paired differences are about normal (t tests). Each look may spend "
-        f"{100 * spent(1):.0f} % of the error that is left to its comparison (*spent*: how much its looks have used), "
+        f"{100 * spent(1):.0f} % of the error that its comparison has left (*spent*: how much its looks have used), "
         "and Holm's correction covers the number of comparisons. *p differs*: the smallest p-value of no difference "
         "over what its look may spend, before Holm's correction"
     )
     if any(one.within is not None for one in declared.comparisons):
         text += (
-            ". *p equal*: the same of a difference as large as the margin or larger; *practically equal* is what lies "
-            "within the margin. Since a difference cannot be none and larger than the margin, both are tested with the "
-            "whole error"
+            ". *p equal*: the same of a difference as large as the margin or larger; *practically equal* is a "
+            "difference within the margin. Since a difference cannot be both zero and larger than the margin, each is "
+            "tested with the whole error"
         )
-    return f"{text}. *Better* and *worse* speak of the first row."
+    return f"{text}. *Better* and *worse* are about the first row."
 
 
 def _open(settlement: Settlement) -> list[str]:
@@ -74,6 +74,6 @@ def _rounds(settlement: Settlement) -> str:
     total = sum(len(one.runs) for one in settlement.path.rounds)
     whole = len(settlement.declared.rows) * max((line.seeds for line in settlement.path.lines), default=0)
     if not added:
-        return f"{total} runs; no seed was added to the declared ones."
+        return f"{total} runs; no seeds were added to the declared ones."
     text = f"{total} runs: the declared seeds and {len(added)} rounds of {', '.join(map(str, added))} runs"
-    return f"{text}. All rows under as many seeds as the last decision took would be {whole}."
+    return f"{text}. All rows with as many seeds as the last decision needed would be {whole}."

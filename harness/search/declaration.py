@@ -272,5 +272,5 @@ def _comparison(document: Document, place: int, space: dict[str, Dimension]) -> 
         if key not in space:
             raise document.error(where, f'"{key}" is not searched; {did_you_mean(key, space)}')
         if any(isinstance(choice, str | bool) for choice in space[key].choices):
-            raise document.error(where, f'"{key}" is no number')
+            raise document.error(where, f'"{key}" is not a number')
     return rule

@@ -52,7 +52,7 @@ def check_claims(spec: "SearchSpec", document: Document, table: Declaration) -> 
     for place, text in enumerate(spec.claims):
         where = ("claims", place)
         if text not in declared:
-            raise document.error(where, f'"{text}" is no claim of {table.path}; {did_you_mean(text, declared)}')
+            raise document.error(where, f'"{text}" is not a claim of {table.path}; {did_you_mean(text, declared)}')
         claim = Claim(**declared[text].model_dump())
         if {claim.better, claim.than} & cited:
             raise document.error(where, "compares a cited method, which cannot be tuned; expected a claim on two rows")

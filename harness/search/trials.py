@@ -114,7 +114,7 @@ class Trials:
         """The row's recipe at a point, data held out and scored on a part of it.
 
         Raises:
-            InputError: If it is no valid recipe.
+            InputError: If it is not a valid recipe.
         """
         document = self.search.document
         settings = [Setting(tuple(key.split(".")), value, document, (source, key)) for key, value in params.items()]

@@ -28,7 +28,7 @@ def seed_list(seeds: Iterable[Any] | None) -> list[int] | None:
     """Returns the argument ``seeds`` as a list of Python's integers; None if it was not given.
 
     Raises:
-        InputError: If it is no list, or holds something else than whole numbers.
+        InputError: If it is not a list, or holds something else than whole numbers.
 
     >>> seed_list(range(3)), seed_list(None)
     ([0, 1, 2], None)
@@ -53,18 +53,18 @@ def check_settling(settle: bool, without: Mapping[str, object], only_with: Mappi
 
     Args:
         settle: Whether the table is to be settled.
-        without: Arguments that go without ``settle`` alone, by name; None where not given.
-        only_with: Arguments that go with ``settle`` alone.
+        without: Arguments allowed only without ``settle``, by name; None if not given.
+        only_with: Arguments allowed only with ``settle``.
 
     Raises:
         InputError: For one that does not fit.
     """
     for name, value in without.items():
         if settle and value is not None:
-            raise InputError(f"{name}={value!r}: settling begins with the table's own rows and seeds; leave it out")
+            raise InputError(f"{name}={value!r}: settling starts with the table's own rows and seeds; leave it out")
     for name, value in only_with.items():
         if not settle and value is not None:
-            raise InputError(f"{name}={value!r}: goes with settle=True")
+            raise InputError(f"{name}={value!r}: needs settle=True")
 
 
 def listener_for(*, progress: bool) -> Listener:

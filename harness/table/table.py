@@ -247,5 +247,5 @@ class Table(DeclaredTable):
     def __getitem__(self, row: str) -> TableRow:
         if row not in self.rows:
             shown = f'"{row}"' if isinstance(row, str) else repr(row)
-            raise InputError(f"{shown} is no row of {self.name}; {did_you_mean(str(row), self.rows)}")
+            raise InputError(f"{shown} is not a row of {self.name}; {did_you_mean(str(row), self.rows)}")
         return TableRow(row, lambda seed: self._prepare([row], None if seed is None else [seed], Listener()))

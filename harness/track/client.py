@@ -123,7 +123,7 @@ def _connect(uri: str) -> "MlflowClient":
             if OLDER_SCHEMA in str(error):
                 raise TrackerError(older_schema(uri)) from error
             problem = f"{path}: {first_line(error)}: expected MLflow's database, which can be written to"
-            remedy = "unless another program holds it, move it aside: the next run records the table anew"
+            remedy = "unless another program holds it, move it aside: the next run records the table again"
             raise InputError(f"{problem}; {remedy}") from error
     return client
 

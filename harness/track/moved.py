@@ -89,7 +89,7 @@ def relocate(uri: str, old: str, new: str) -> int:
             changed += len(found)
     if not changed:
         shown = ", ".join(sorted(places)[:_MOST_SHOWN]) or "none"
-        raise InputError(f"{old}: the tracker has no artifacts there; its places of artifacts: {shown}")
+        raise InputError(f"{old}: the tracker has no artifacts there; its artifact locations: {shown}")
     return changed
 
 

@@ -167,7 +167,7 @@ def _folder_of(root: Path, uri: str) -> Path:
     """Returns the folder of a tracker's documents.
 
     A SQLite file that was moved together with the outbox is the same tracker: its relative path is unchanged, and there
-    is no file at its old path.
+    is not a file at its old path.
     """
     mine = _address_lines(root, uri)
     for address in sorted(root.glob("*/address")):

@@ -36,7 +36,7 @@ _OTHER_CREDENTIALS = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")
 _MOST_OF_AN_ANSWER = 200
 
 _START = "start it, or set MLFLOW_TRACKING_URI to the address of one that runs"
-_SEE = "see that it runs and knows this user, or set MLFLOW_TRACKING_URI to another address"
+_SEE = "check that it runs and knows this user, or set MLFLOW_TRACKING_URI to another address"
 _CREDENTIALS = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN)"
 
 
@@ -91,7 +91,7 @@ def _explain(error: Exception, uri: str) -> str:
         return _refused(int(status[1]), "", uri)
     if OLDER_SCHEMA in text:
         return older_schema(uri)
-    return f"the tracker {without_password(uri)} cannot be asked ({_reason(error, uri)}): {_SEE}"
+    return f"the tracker {without_password(uri)} cannot be queried ({_reason(error, uri)}): {_SEE}"
 
 
 def _reason(error: BaseException, uri: str) -> str:
@@ -182,11 +182,11 @@ def _judge(answer: Any, uri: str) -> None:
         return
     if status >= 500:
         raise TrackerError(
-            f"the tracker {shown} is in trouble (it answers {status}{_said(answer, uri)}): see its log, or {_START}"
+            f"the tracker {shown} is failing (it answers {status}{_said(answer, uri)}): see its log, or {_START}"
         )
     what = "something else" if status == 200 else f"{status}{_said(answer, uri)}"
     raise TrackerError(
-        f"the tracker's address {shown} leads to a server that is no MLflow (asked for experiments, it answers {what}):"
+        f"the tracker's address {shown} leads to a server that is not MLflow (its answer to a query is {what}):"
         " set MLFLOW_TRACKING_URI to the address of an `mlflow server`, with the path that it is served under"
     )
 
@@ -204,7 +204,7 @@ def _kept_credentials() -> Path:
 
 
 def _refused(status: int, said: str, uri: str) -> str:
-    what = "asks for a user and a password" if status == 401 else "refuses this user, or this machine's questions"
+    what = "asks for a user and a password" if status == 401 else "refuses this user or this machine's requests"
     return (
         f"the tracker {without_password(uri)} {what} ({status}{said}): set {_CREDENTIALS} to those that it knows, "
         "or ask whoever runs it"

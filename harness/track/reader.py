@@ -164,7 +164,7 @@ def find_run(uri: str | None, run_id: str) -> tuple[str, str, str]:
         }
     found = [one for one in known if one.startswith(run_id)]
     if len(found) > 1:
-        raise InputError(f"run {run_id}: {len(found)} runs begin so, {found[0]} and {found[1]} among them")
+        raise InputError(f"run {run_id}: {len(found)} runs start with that, such as {found[0]} and {found[1]}")
     if not found:
         near = nearest(run_id, known)
         meant = f"; did you mean {near}?" if near else "; expected a row's run, as a report's provenance lists them"

@@ -49,7 +49,7 @@ def settings_model(declared: Mapping[str, Any], annotations: Iterable[type | Non
             rule = "expected a name as Python has them (letters, digits, _), the first a letter"
             raise InputError(f'settings: "{name}": {rule}')
         if name.startswith("model_") and hasattr(BaseModel, name):
-            raise InputError(f'settings: "{name}": expected another name, since pydantic has a use for this one')
+            raise InputError(f'settings: "{name}": expected another name, since pydantic uses this one')
         if name in fields:
             fields[name] = (fields[name][0], value)
         elif annotated and all(annotations):

@@ -37,9 +37,9 @@ def test_a_file_of_runs_is_reported_as_a_table_is(harness: Command, results: Pat
     ("words", "message"),
     [
         (("results.csv", "--factors", "optimiser", "--metric", "acc"), "error: results.csv: expected --seed"),
-        (("results.csv", *COLUMNS[:-1], "acd"), 'error: results.csv: "acd" (metric) is no column; did you mean "acc"?'),
-        (("table1", *COLUMNS), "error: --factors optimiser: goes with a CSV file or --from-mlflow EXPERIMENT"),
-        (("results.csv", "--from-mlflow", "x", *COLUMNS), "error: --from-mlflow x: found results.csv beside it"),
+        (("results.csv", *COLUMNS[:-1], "acd"), 'error: results.csv: "acd" (metric) is not a column; did you mean'),
+        (("table1", *COLUMNS), "error: --factors optimiser: needs a CSV file or --from-mlflow EXPERIMENT"),
+        (("results.csv", "--from-mlflow", "x", *COLUMNS), "error: --from-mlflow x: found results.csv as well"),
         (("nowhere.csv", *COLUMNS), "error: nowhere.csv: cannot be read: No such file or directory"),
     ],
 )

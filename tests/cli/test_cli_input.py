@@ -27,7 +27,7 @@ from conftest import Command
         (["plan", "tiny.yaml", "--max-seeds", "9"], "--settle"),
         (["sensitivity", "tiny.yaml", "--format", "tex"], "expected one of: html, json, md"),
         (["report", "tiny", "--style", "ppr"], "paper"),
-        (["report", "tiny", "--against", "1"], "goes with --style paper"),
+        (["report", "tiny", "--against", "1"], "needs --style paper"),
         (["nothing"], "No such command"),
         (["cache", "gc", "--forget", "tiny"], "--forget"),
     ],

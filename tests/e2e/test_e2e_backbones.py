@@ -36,7 +36,7 @@ def test_a_network_of_ones_own_is_planned_from_a_file_beside(tmp_path: Path) -> 
     [
         (("model.backbone=test_vti",), 'timm has no network "test_vti"; did you mean'),
         (("model.backbone=my_nets:nte", "model.weights=none"), 'has no "nte"; did you mean "net"'),
-        (("model.backbone=my_nets:net",), 'model.weights: found "imagenet", which "my_nets:net" has not'),
+        (("model.backbone=my_nets:net",), 'model.weights: found "imagenet", which "my_nets:net" does not have'),
     ],
 )
 def test_a_wrong_backbone_is_an_error_of_one_sentence(tmp_path: Path, settings: tuple[str, ...], message: str) -> None:

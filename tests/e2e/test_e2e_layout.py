@@ -57,8 +57,8 @@ def test_a_declared_layout_is_checked_planned_and_run(harness: Command, shop: Pa
 def test_mistakes_in_a_layout_name_file_line_and_the_nearest_name(harness: Command, shop: Path) -> None:
     for change, told in (
         ({"pattern": "{camera}-{identty:int}-{frame}"}, 'mine.yaml:9: data.dataset.pattern: "{identty:int}" in'),
-        ({"pattren": "x"}, '"pattren" is no key of data.dataset; did you mean "pattern"?'),
-        ({"splits": {"al": "*"}}, '"al" is no key of data.dataset.splits; did you mean "all"?'),
+        ({"pattren": "x"}, '"pattren" is not a key of data.dataset; did you mean "pattern"?'),
+        ({"splits": {"al": "*"}}, '"al" is not a key of data.dataset.splits; did you mean "all"?'),
         ({"draw": {"share": 2.0}}, "data.dataset.draw.share: found 2.0, expected a number below 1"),
         ({"name": 3}, "data.dataset.name: found 3, expected text"),
     ):
@@ -72,5 +72,5 @@ def test_mistakes_in_a_layout_name_file_line_and_the_nearest_name(harness: Comma
     assert "odd.jpg: no shop name; expected one like {camera}-{identity:int}-{frame}" in stderr
     without = harness("plan", "shop.yaml", "--profile", "demo", code=2).stderr
     assert (
-        'the profile makes a synthetic "market1501", which is no shop; name the folder of shop with --data' in without
+        'the profile makes a synthetic "market1501", which is not shop; name the folder of shop with --data' in without
     )

@@ -174,7 +174,7 @@ def test_a_store_a_database_or_artifacts_that_were_moved_alone(
     with pytest.raises(TrackerError, match="is a server, where addresses of artifacts cannot be changed: set MLFLOW_"):
         relocate("http://127.0.0.1:9", "mlartifacts", "files")
     told = run_harness(toy_place, "relocate", "mlartifacts", "files", MLFLOW_TRACKING_URI=uri)
-    assert told.stdout == f"{RUNS + 1} places of artifacts changed\n"  # and the experiment's
+    assert told.stdout == f"{RUNS + 1} artifact locations changed\n"  # and the experiment's
     Path("reports").mkdir(exist_ok=True)
     assert reported() == report
     go(toy_place)

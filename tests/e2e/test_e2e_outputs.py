@@ -82,4 +82,4 @@ def test_files_that_git_tracks_change_only_for_a_folder_that_was_named_and_it_is
 @pytest.mark.parametrize("command", ["run", "report", "search"])
 def test_the_help_states_the_rule(command: str, toy_place: Path) -> None:
     told = " ".join(run_harness(toy_place, command, "--help").stdout.split())
-    assert "Default: reports; but files that git tracks" in told
+    assert "Default: reports; but if that would overwrite files that git tracks" in told

@@ -217,7 +217,7 @@ def test_a_table_whose_node_is_lost_while_it_trains_goes_on_from_the_store_and_e
     assert result["stages"] == {"trained": 4, "cached": 0, "failed": 0, "not_run": 0}
     assert result["rows"] == alone["rows"]
     assert "a Ray cluster of 2 nodes" in told
-    assert "was lost: killed, mostly because memory ran out, or lost with its node; it resumes" in told
+    assert "was lost: killed, usually because memory ran out, or lost with its node; it resumes" in told
     assert {run.info.status for run in tracked_runs(place)} == {"FINISHED"}
 
     lines = (store.read(f"{training.folder}/{SPOOL}") or b"").splitlines()

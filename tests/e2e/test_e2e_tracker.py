@@ -1,4 +1,4 @@
-"""Commands whose tracker cannot be asked; every way in which it can be wrong is in ``test_track_probe``."""
+"""Commands whose tracker cannot be queried; every way in which it can be wrong is in ``test_track_probe``."""
 
 import time
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_a_run_goes_on_without_its_tracker_says_so_and_delivers_later(toy_place:
     assert "0.500" in done.stdout
     assert "no report: the tracker does not answer" in done.stdout
     assert done.stderr.count("; until then results wait in the store") == 1
-    assert f"the tracker's address http://{place} leads to a server that is no MLflow" in done.stderr
+    assert f"the tracker's address http://{place} leads to a server that is not MLflow" in done.stderr
     assert "`harness sync` or the next run delivers them, once" in done.stderr
     assert "s3cret" not in done.stdout + done.stderr
     again = answer(run_harness(toy_place, "run", "toy.yaml", *INPROCESS, "--json"))

@@ -89,7 +89,7 @@ HERE = Found("a" * 32, {"python": "3.11.7", "torch": "2.13.0+cpu", "timm": "1.0.
     ("changed", "problems"),
     [
         ({}, []),
-        ({"digest": "b" * 32}, ["has other code than this machine; install one version on both"]),
+        ({"digest": "b" * 32}, ["has different code from this machine; install the same version on both"]),
         ({"digest": "", "lacks": ("lacks code: my.loss",)}, ["lacks code: my.loss"]),
         ({"lacks": ("does not see x", "does not see y")}, ["does not see x", "does not see y"]),
         ({"versions": {**HERE.versions, "torch": "2.13.0+cu130"}}, []),
@@ -97,7 +97,7 @@ HERE = Found("a" * 32, {"python": "3.11.7", "torch": "2.13.0+cpu", "timm": "1.0.
             {"versions": {"python": "3.12.7", "torch": "2.12.1"}},
             [
                 "has python 3.12.7 (here 3.11.7), torch 2.12.1 (here 2.13.0+cpu), timm not installed (here 1.0.20); "
-                "install one version on both"
+                "install the same version on both"
             ],
         ),
     ],
@@ -144,7 +144,7 @@ def test_a_node_that_joined_later_is_looked_at_before_its_stage(store: Store) ->
     order = Order(needs, replace(check_node(needs), digest="0" * 32), WORK, {})
     outcome = run_task(order, stage("first"), Nobody())  # type: ignore[arg-type]
     assert outcome is not None
-    expected = f"node {socket.gethostname()} has other code than this machine; install one version on both"
+    expected = f"node {socket.gethostname()} has different code from this machine; install the same version on both"
     assert outcome.reason == expected
     assert not store.is_complete(stage("first").fingerprint)
 
@@ -168,7 +168,7 @@ def test_a_stage_whose_worker_always_dies_fails_alone(on_ray: RayExecutor, journ
     child = stage("child", parent=dying)
     outcomes = run(on_ray, [dying, good, child], journal, events)
     assert journal.count("begin")["dying"] == 3
-    assert "was lost: killed, mostly because memory ran out" in outcomes[dying.fingerprint].reason
+    assert "was lost: killed, usually because memory ran out" in outcomes[dying.fingerprint].reason
     assert "; it was tried 3 times; run fewer workers" in outcomes[dying.fingerprint].reason
     assert outcomes[child.fingerprint].status == "not_run"
     assert outcomes[good.fingerprint].status == "succeeded"
@@ -254,7 +254,7 @@ def chained(error: BaseException, cause: str) -> BaseException:
                 "Failed to connect to GCS. Last connection error: Traceback (most recent call last):\n"
                 "ray.exceptions.AuthenticationError: RPC error: InvalidAuthToken: Authentication token is missing",
             ),
-            "this Ray cluster has another token than this process; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as on "
+            "this Ray cluster and this process have different tokens; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN as on "
             "its nodes",
         ),
         (

@@ -57,7 +57,7 @@ def test_a_part_of_the_table_has_the_controls_of_its_own_claims_and_a_control_ma
     assert ids("1", "3") == ["1", "3", "1 trained as 3"]
     assert ids("1", "5") == ["1", "5"]
     assert ids("6 trained as 8") == ["6 trained as 8"]
-    with pytest.raises(InputError, match=r'--rows: "6 trained as 3" is no row .* did you mean "6 trained as 8"'):
+    with pytest.raises(InputError, match=r'--rows: "6 trained as 3" is not a row .* did you mean "6 trained as 8"'):
         ids("6 trained as 3")
 
 

@@ -24,7 +24,7 @@ def refusal_of(path: Path, **options) -> str:
         (
             "[Softmax, DIL]",
             "[Sofmax, DIL]",
-            f'table.yaml:7: rows.1.factors.0: "Sofmax" is no factor; did you mean "Softmax"? ({FACTORS})',
+            f'table.yaml:7: rows.1.factors.0: "Sofmax" is not a factor; did you mean "Softmax"? ({FACTORS})',
         ),
         (
             "[Softmax, DIL]",
@@ -72,7 +72,7 @@ def refusal_of(path: Path, **options) -> str:
         (
             "than: 2",
             "than: 3",
-            'table.yaml:11: claims.0.than: "3" is no row; expected one of: 1, 2, full',
+            'table.yaml:11: claims.0.than: "3" is not a row; expected one of: 1, 2, full',
         ),
         ("than: 2", "than: full", 'table.yaml:11: claims.0.than: compares row "full" with itself'),
         (
@@ -112,7 +112,7 @@ def refusal_of(path: Path, **options) -> str:
             "seeds:",
             "seed:",
             "table.yaml:1: seeds: missing; a value is required here\n"
-            'table.yaml:3: seed: "seed" is no key here; did you mean "seeds"? (one of: assumptions, cited, claims, '
+            'table.yaml:3: seed: "seed" is not a key here; did you mean "seeds"? (one of: assumptions, cited, claims, '
             "controls, generate, metrics, name, notes, profiles, recipe, rows, seeds, set, settle, title)",
         ),
         (
@@ -123,12 +123,12 @@ def refusal_of(path: Path, **options) -> str:
         (
             "rows:\n",
             "profiles: {dmeo: {seeds: [0]}}\nrows:\n",
-            'table.yaml:5: profiles.dmeo: "dmeo" is no profile; did you mean "demo"? (one of: demo, paper)',
+            'table.yaml:5: profiles.dmeo: "dmeo" is not a profile; did you mean "demo"? (one of: demo, paper)',
         ),
         (
             "[Softmax], paper",
             "[Softmax], set: {model.bakcbone: resnet18}, paper",
-            'table.yaml:6: rows.0.set.model.bakcbone: "bakcbone" is no key of model; did you mean "backbone"? '
+            'table.yaml:6: rows.0.set.model.bakcbone: "bakcbone" is not a key of model; did you mean "backbone"? '
             "(one of: backbone, checkpoint_activations, embedding_dim, multi_level, options, output_stride, pooling, "
             "preprocessing, stage6, stage6_dilation, weights)",
         ),
@@ -168,7 +168,7 @@ def refusal_of(path: Path, **options) -> str:
         (
             "than: 2",
             "then: 2, than: 2",
-            'table.yaml:11: claims.0.then: "then" is no key here; did you mean "than"? '
+            'table.yaml:11: claims.0.then: "then" is not a key here; did you mean "than"? '
             "(one of: better, by, metric, note, text, than, within)",
         ),
         (
@@ -224,7 +224,7 @@ def test_a_mistake_in_a_table_is_reported_whole(declare, old, new, message):
         (
             "lr: 0.1",
             "lr: 0.1, kind: sdg",
-            'recipe.yaml:12: stages.classify.optimizer.kind: "sdg" is no optimiser; did you mean "sgd"? (one of: '
+            'recipe.yaml:12: stages.classify.optimizer.kind: "sdg" is not an optimiser; did you mean "sgd"? (one of: '
             + ", ".join(sorted(OPTIMIZERS))
             + ")"
             + IN_ROW_1,
@@ -238,8 +238,8 @@ def test_a_mistake_in_a_table_is_reported_whole(declare, old, new, message):
         (
             "batch_size: 8",
             "batch_size: 8, images: 4",
-            'recipe.yaml:11: stages.classify.sampler.images: "images" is no key here; expected one of: batch_size, kind'
-            + IN_ROW_1,
+            'recipe.yaml:11: stages.classify.sampler.images: "images" is not a key here; expected one of: '
+            "batch_size, kind" + IN_ROW_1,
         ),
         (
             "batch_size: 8",
@@ -255,7 +255,7 @@ def test_a_mistake_in_a_table_is_reported_whole(declare, old, new, message):
         (
             "losses.softmax.weight: 1.0",
             "losses.sofmax.weight: 1.0",
-            'recipe.yaml:15: factors.Softmax.patch.losses.sofmax.weight: "sofmax" is no key of losses; did you mean '
+            'recipe.yaml:15: factors.Softmax.patch.losses.sofmax.weight: "sofmax" is not a key of losses; did you mean '
             '"softmax"? (one of: arcface, center, circle, contrastive, cosface, custom, normalize_embeddings, '
             "quadruplet, sac, softmax, triplet)",
         ),
@@ -268,19 +268,19 @@ def test_a_mistake_in_a_table_is_reported_whole(declare, old, new, message):
         (
             "requires: [DIL]",
             "requires: [DILL]",
-            f'recipe.yaml:19: factors.SAC.requires.0: "DILL" is no factor; did you mean "DIL"? ({FACTORS})',
+            f'recipe.yaml:19: factors.SAC.requires.0: "DILL" is not a factor; did you mean "DIL"? ({FACTORS})',
         ),
         ("requires: [DIL]", "requires: [SAC]", "recipe.yaml:19: factors.SAC.requires.0: SAC requires itself"),
         (
             "losses: [softmax, sac]",
             "losses: [softmx]",
-            'recipe.yaml:9: stages.classify.losses: "softmx" is no loss; did you mean "softmax"? '
+            'recipe.yaml:9: stages.classify.losses: "softmx" is not a loss; did you mean "softmax"? '
             "(one of: arcface, center, circle, contrastive, cosface, quadruplet, sac, softmax, triplet)" + IN_ROW_1,
         ),
         (
             "epochs: 3",
             "epochs: 3\n    needs_one_of: [triplet]",
-            'recipe.yaml:11: stages.classify.needs_one_of: "triplet" is no loss of this stage; '
+            'recipe.yaml:11: stages.classify.needs_one_of: "triplet" is not a loss of this stage; '
             "expected one of: sac, softmax" + IN_ROW_1,
         ),
         (
@@ -317,7 +317,7 @@ def test_a_mistake_in_a_table_is_reported_whole(declare, old, new, message):
         (
             "  stages.classify.epochs: not stated",
             "  stages.clasify.epoch: not stated",
-            'recipe.yaml:29: assumptions.stages.clasify.epoch: "epoch" is no key of stages.clasify; '
+            'recipe.yaml:29: assumptions.stages.clasify.epoch: "epoch" is not a key of stages.clasify; '
             'did you mean "epochs"? '
             "(one of: epochs, losses, needs_one_of, optimizer, sampler, schedule, stop_after)",
         ),
@@ -330,7 +330,7 @@ def test_a_mistake_in_a_table_is_reported_whole(declare, old, new, message):
 )
 def test_a_mistake_in_a_recipe_is_reported_whole(declare, old, new, message):
     expected = message or {
-        "models:\n": 'recipe.yaml:2: models: "models" is no key of a recipe file; did you mean "model"? (one of: '
+        "models:\n": 'recipe.yaml:2: models: "models" is not a key of a recipe file; did you mean "model"? (one of: '
         "arithmetic, assumptions, augment, data, evaluation, extends, factors, losses, model, profiles, stages, "
         "trainer)",
         "losses:\n  triplet: 3": "recipe.yaml:6: losses.triplet: found 3, expected a mapping (key: value)",
@@ -340,22 +340,22 @@ def test_a_mistake_in_a_recipe_is_reported_whole(declare, old, new, message):
 
 def test_a_profile_that_is_not_declared_is_refused(declare):
     assert refusal_of(declare(), profile="dem") == (
-        'table.yaml: "dem" is no profile of this table; did you mean "demo"? (one of: demo, paper)'
+        'table.yaml: "dem" is not a profile of this table; did you mean "demo"? (one of: demo, paper)'
     )
 
 
 def test_options_are_refused_by_their_names(declare):
     path = declare()
-    assert refusal_of(path, rows=["9"]) == '--rows: "9" is no row of table.yaml; expected one of: 1, 2, full'
+    assert refusal_of(path, rows=["9"]) == '--rows: "9" is not a row of table.yaml; expected one of: 1, 2, full'
     assert refusal_of(path, rows=["ful"]) == (
-        '--rows: "ful" is no row of table.yaml; did you mean "full"? (one of: 1, 2, full)'
+        '--rows: "ful" is not a row of table.yaml; did you mean "full"? (one of: 1, 2, full)'
     )
     assert refusal_of(path, rows=[]) == "--rows: found no row, expected at least one"
     assert refusal_of(path, seeds=[]) == "--seeds: found no seed, expected at least one"
     assert refusal_of(path, seeds=[0, -3]) == "--seeds: found -3, expected whole numbers from 0 to 4294967295"
     assert refusal_of(path, seeds=[1, 1]) == "--seeds: found 1, 1, expected each seed once"
     assert refusal_of(path, overrides={"model.backbon": "x"}) == (
-        '--set: model.backbon: "backbon" is no key of model; did you mean "backbone"? '
+        '--set: model.backbon: "backbon" is not a key of model; did you mean "backbone"? '
         "(one of: backbone, checkpoint_activations, embedding_dim, multi_level, options, output_stride, pooling, "
         "preprocessing, stage6, stage6_dilation, weights)"
     )

@@ -223,7 +223,7 @@ def test_generated_rows_join_declared_ones_and_may_not_repeat_an_id(declare):
 
 def test_a_generated_matrix_is_bounded_and_names_known_factors(declare):
     path = declare(table_text=HEAD + "generate: {add_one_in: {base: [Softmax], factors: [SAK]}}\n")
-    with pytest.raises(InputError, match=r'generate\.add_one_in\.factors\.0: "SAK" is no factor; did you mean "SAC"'):
+    with pytest.raises(InputError, match=r'generate\.add_one_in\.factors\.0: "SAK" is not a factor; did you mean "SAC'):
         load_matrix(path)
     many = [f"F{n}" for n in range(14)]
     path = declare(
@@ -299,7 +299,7 @@ def test_a_factor_may_be_a_function_of_the_users_own(declare, user_module):
         ("    raise ValueError('no')", "my_bad:apply failed: ValueError: no"),
         (
             "    recipe['model']['stage7'] = 1\n    return recipe",
-            '(model.stage7): "stage7" is no key here; did you mean "stage6"? (one of: backbone, '
+            '(model.stage7): "stage7" is not a key here; did you mean "stage6"? (one of: backbone, '
             "checkpoint_activations, embedding_dim, multi_level, options, output_stride, pooling, preprocessing, "
             "stage6, stage6_dilation, weights)\n"
             '(in row "full" of table.yaml)',
@@ -398,7 +398,7 @@ def test_a_claim_may_compare_with_a_cited_method_and_carry_a_note(declare):
 @pytest.mark.parametrize(
     ("sides", "metric", "message"),
     [
-        ("better: full, than: HAM", "mAP", 'than: "HAM" is no row or cited method; did you mean "HAN"?'),
+        ("better: full, than: HAM", "mAP", 'than: "HAM" is not a row or cited method; did you mean "HAN"?'),
         (
             "better: SVD, than: HAN",
             "mAP",
@@ -442,17 +442,17 @@ def test_an_assumption_may_be_a_choice_without_a_setting_and_a_setting_may_have_
             "model.pooling: {here: average, why: w}",
             "model.pooling.here: model.pooling is a setting, whose value is shown",
         ),
-        ("attention maps: why", 'attention maps: "attention maps" is no key'),
+        ("attention maps: why", 'attention maps: "attention maps" is not a key'),
         ("attention maps: {here: x, why: ' '}", "attention maps: found no reason, expected a sentence"),
         (
             "attention maps: {here: x, why: w, alternatives: [y]}",
             "attention maps.alternatives: belongs to an assumption",
         ),
         ("seeds: {why: w, alternatives: [[3]]}", "seeds.alternatives: belongs to an assumption about a setting"),
-        ("model.pooling: {why: w, alternative: [max]}", 'model.pooling.alternative: "alternative" is no key here'),
+        ("model.pooling: {why: w, alternative: [max]}", 'model.pooling.alternative: "alternative" is not a key here'),
         (
             "model: {why: w, alternatives: [{poolin: max}]}",
-            'model.alternatives.model.poolin: "poolin" is no key of model',
+            'model.alternatives.model.poolin: "poolin" is not a key of model',
         ),
     ],
 )

@@ -110,8 +110,8 @@ def test_constraints_name_a_level_or_any_but_the_default(declare: Declare) -> No
         ("[Height]", 'rows.0.factors.0: found "Height", which has levels; expected Height=low or Height=tall or'),
         ("[Height=tal]", 'rows.0.factors.0: Height has no level "tal"; did you mean "tall"? (one of: huge, low, tall)'),
         ("{Height: tal}", 'rows.0.factors.Height: Height has no level "tal"; did you mean "tall"?'),
-        ("[Hight=tall]", 'rows.0.factors.0: "Hight" is no factor; did you mean "Height"?'),
-        ("{Hight: false}", 'rows.0.factors.Hight: "Hight" is no factor; did you mean "Height"?'),
+        ("[Hight=tall]", 'rows.0.factors.0: "Hight" is not a factor; did you mean "Height"?'),
+        ("{Hight: false}", 'rows.0.factors.Hight: "Hight" is not a factor; did you mean "Height"?'),
         ("[Softmax=on]", 'rows.0.factors.0: Softmax has no level "on": it is on (write "Softmax") or off'),
         ("{Softmax: [1]}", "rows.0.factors.Softmax: found a list, expected true, false or the name of a level"),
         ("[Height=low, Height=tall]", "rows.0.factors: mentions Height twice, expected one level"),
@@ -144,7 +144,7 @@ def test_a_generator_says_which_level_it_wants(declare: Declare, generate: str, 
     [
         ("A: {levels: {x: {}}}", "factors.A.levels: found no level that sets anything, expected at least one"),
         ("A: {levels: {x: {}, y: {}, z: {data.height_px: 1}}}", "factors.A.levels.y: sets nothing, as x does"),
-        ("A: {patch: {}, levels: {x: {data.hight_px: 1}}}", 'factors.A.levels.x.data.hight_px: "hight_px" is no key'),
+        ("A: {patch: {}, levels: {x: {data.hight_px: 1}}}", 'factors.A.levels.x.data.hight_px: "hight_px" is not'),
         ("A: {patch: {data.height_px: 1}, levels: {x: {data.height_px: 1}}}", "factors.A.patch: belongs to a factor"),
         ("A: {off: {data.height_px: 1}, levels: {x: {data.height_px: 1}}}", "factors.A.off: belongs to a factor"),
         ("A=b: {levels: {x: {data.height_px: 1}}}", 'factors.A=b: found "A=b", expected a name without "="'),
@@ -170,8 +170,8 @@ def test_an_override_may_change_a_value_that_one_level_sets_but_not_one_that_sev
     with pytest.raises(InputError) as refused:
         load_matrix(path, profile="paper", overrides={"data.height_px": 80})
     assert str(refused.value) == (
-        "--set data.height_px: Height sets it by level (low and tall and huge), which one value would make the same; "
-        "change them at recipe.yaml:15"
+        "--set data.height_px: Height sets it by level (low and tall and huge), and one value would make them all the "
+        "same; change them at recipe.yaml:15"
     )
 
 

@@ -41,7 +41,7 @@ def test_a_margin_of_a_claim_is_kept(declare):
     [
         ("{claims: al}", "settle.claims: expected all, none, or a list of claims by their text"),
         ("{claims: []}", "settle.claims: expected all, none, or a list of claims by their text"),
-        ("{claims: [SAC help]}", 'settle.claims.0: "SAC help" is no claim; did you mean "SAC helps"?'),
+        ("{claims: [SAC help]}", 'settle.claims.0: "SAC help" is not a claim; did you mean "SAC helps"?'),
         ("{claims: none}", "settle: found neither claims nor pairs to settle, expected one of them"),
         ("{within: {map: 1}}", 'settle.within.map: "map" is not measured here; did you mean "mAP"?'),
         ("{within: {mAP: 0}}", "settle.within.mAP: found 0, expected a number above 0"),

@@ -111,7 +111,7 @@ BOMB = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10) if n else 1}]" f
             'x:1:4: a: found the tag "tag:yaml.org,2002:python/name:os.system"; tags are not accepted '
             "(put text into quotes)",
         ),
-        ("--- 1\n--- 2", "x:2:1: a second document begins; expected one document a file"),
+        ("--- 1\n--- 2", "x:2:1: a second document begins; expected one document per file"),
         ("a: *b", 'x:1:4: a: found the alias "*b" before any anchor "&b"'),
         ("a: &b [*b]", 'x:1:8: a.0: the alias "*b" is inside its own anchor'),
         (BOMB, "x:6:35: a5.5: more than 200,000 values, aliases counted"),

@@ -425,7 +425,7 @@ def test_a_loss_that_is_on_and_in_no_stage_is_refused_by_file_line_and_key(tmp_p
     line = 1 + next(n for n, text in enumerate(table.read_text().splitlines()) if "losses.circle.weight" in text)
     assert place.startswith(f"{table}:{line}")
     assert (
-        "the loss is on and no stage uses it; add circle to stages.classify.losses or stages.metric.losses" in message
+        "the loss is on but no stage uses it; add circle to stages.classify.losses or stages.metric.losses" in message
     )
     assert '(in row "circle" of' in message
 

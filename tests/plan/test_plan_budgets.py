@@ -20,7 +20,7 @@ def test_the_examples_hold() -> None:
         ("1", "3", "also 6 fewer epochs, no stage metric and another sampler"),
         ("8", "6", "also 6 more epochs, stage metric and another sampler"),
         ("3", "2", "also 4 more epochs, stage classify and another sampler"),
-        ("1", "2", "also 2 fewer epochs, stage classify in the place of metric and another sampler"),
+        ("1", "2", "also 2 fewer epochs, stage classify in place of metric and another sampler"),
         ("8", "5", ""),
         ("3", "3(T)", ""),
         ("4", "1", ""),

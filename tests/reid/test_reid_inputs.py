@@ -81,7 +81,7 @@ def test_a_search_opens_the_training_data_alone(tmp_path: Path, shop: Shop) -> N
 
 def test_two_layouts_of_one_name_are_refused(tmp_path: Path, shop: Shop) -> None:
     rows = row(dataset=shop("a")), row(dataset=shop("a", apart=True))
-    with pytest.raises(InputError, match='two different layouts are called "a"; name one otherwise'):
+    with pytest.raises(InputError, match='two different layouts are called "a"; rename one'):
         opened(tmp_path, *rows)
 
 
@@ -151,7 +151,7 @@ def test_a_profile_makes_a_set_for_each_layout_and_never_the_same_people_twice(t
     ):
         with pytest.raises(ValueError, match=message):
             SyntheticSpec.model_validate({"layout": "market1501", "identities": 6, "also": [{**other, **wrong}]})
-    with pytest.raises(InputError, match="which is no msmt17; name the folder of msmt17 with --data DIR"):
+    with pytest.raises(InputError, match="which is not msmt17; name the folder of msmt17 with --data DIR"):
         open_inputs([row(train="market1501", test="msmt17")], request)
 
 

@@ -93,9 +93,7 @@ def test_seeds_that_are_equal_but_for_rounding_have_no_interval_on_this_test_set
     assert found.interval[1] - found.interval[0] > 0.1
     report = build_report(snapshot(rows_table(AB), made_runs(tmp_path, {**VALUES, "a": [0.5] * 3}, noise=0.0)))
     assert report.rows[0].cells["mAP"].measured.interval_this_test_set is None
-    assert (
-        "mAP of row a is the same under every seed, so that its interval is over identities alone." in report.cautions
-    )
+    assert "mAP of row a is the same under every seed, so its interval is over identities alone." in report.cautions
 
 
 def test_a_difference_of_equal_results_has_no_variance_whatever_the_size_of_the_results() -> None:
@@ -106,8 +104,8 @@ def test_a_difference_of_equal_results_has_no_variance_whatever_the_size_of_the_
 def test_few_identities_are_cautioned_of(tmp_path: Path) -> None:
     few = build_report(snapshot(rows_table(AB), made_runs(tmp_path / "few", VALUES, identities=6)))
     assert few.cautions == (
-        "only 6 identities were asked, and intervals over so few cover less than the 95 % that they claim: 88 to 94 % "
-        "at 5, 90 to 96 % at 10.",
+        "only 6 identities were measured, and intervals over so few cover less than the 95 % that they claim: 88 to 94 "
+        "% at 5, 90 to 96 % at 10.",
     )
     assert "- **Caution**: only 6 identities" in to_markdown(few)
     assert build_report(snapshot(rows_table(AB), made_runs(tmp_path / "more", VALUES, identities=20))).cautions == ()
@@ -154,8 +152,8 @@ def test_a_seed_that_fails_is_named_with_its_share_of_the_variance() -> None:
     report = build_report(snapshot(rows_table({row: [] for row in rows}), runs))
     # b: mean 0.3867; squares 0.0267, 0.0300, 0.1133, of 0.1701 in all: 67 %.
     assert report.cautions == (
-        "row b, seed 2 lies far out: mAP 5.0, the others 55.0 to 56.0. It makes 67 % of the variance between seeds, on "
-        "which the interval rests.",
+        "row b, seed 2 is an outlier: mAP 5.0, the others 55.0 to 56.0. It makes up 67 % of the variance between "
+        "seeds, which the interval rests on.",
     )
 
 
@@ -179,7 +177,7 @@ def test_failed_runs_are_cautioned_of() -> None:
     runs = [run("a", 0, {"mAP": 0.5}), run("a", 1, {"mAP": 0.52}), run("b", 0, {}, status="failed", reason="nan")]
     report = build_report(snapshot(rows_table(AB, seeds=[0, 1]), runs))
     assert report.cautions == (
-        "1 of 4 runs failed. Means and intervals are of those that finished, and say nothing of how often one fails.",
+        "1 of 4 runs failed. Means and intervals cover those that finished, and say nothing about how often one fails.",
     )
 
 

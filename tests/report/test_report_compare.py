@@ -104,7 +104,7 @@ def test_a_lower_error_is_a_gain(table: Snapshot) -> None:
 
 
 def test_mixed_provenance_is_in_the_heading_and_never_within_a_side(table: Snapshot) -> None:
-    assert heading(of(table)) == "Both of one code version, one profile and one data set."
+    assert heading(of(table)) == "Both have the same code version, profile and data set."
     other = tuple(
         replace(one, tags={**one.tags, "harness.code_digest": "ffff", "harness.library torch": "3.0"})
         if one.row == "8"
@@ -112,7 +112,7 @@ def test_mixed_provenance_is_in_the_heading_and_never_within_a_side(table: Snaps
         for one in table.runs
     )
     found = of(replace(table, runs=other))
-    assert heading(found) == "Mixed provenance is the subject here: the two differ in code version."
+    assert heading(found) == "The two differ in code version."
     assert [(fact.name, fact.first, fact.second) for fact in found.facts] == [
         ("code version", "5feceb66ffc8", "ffff"),
         ("library torch", "2.13.0", "3.0"),
@@ -137,7 +137,7 @@ def test_other_units_are_not_paired_and_the_page_says_so(table: Snapshot, tmp_pa
     assert [str(unit) for unit in found.pairs[0].units.ids] == ["a", "b", "d"]
     text = comparison_markdown(found)
     assert "their difference in mAP is not paired" in text
-    assert "3 of 4 queries were asked in all runs of both" in text
+    assert "3 of 4 queries were measured in all runs of both" in text
     assert "| unpaired |" in text
 
 
@@ -181,7 +181,7 @@ def test_two_single_runs_of_other_seeds_compare_without_an_interval(table: Snaps
     assert line.gain.mean == pytest.approx(0.675 - 0.55)
     assert line.gain.interval is None
     assert any("single runs under different seeds (0 and 1)" in note for note in found.notes)
-    assert any("without an interval" in note for note in found.notes)
+    assert any("has no interval" in note for note in found.notes)
 
 
 def test_a_row_without_results_and_a_metric_that_is_not_measured_are_refused(table: Snapshot) -> None:

@@ -119,8 +119,8 @@ def test_a_frame_gives_the_estimates_and_effects_of_the_same_runs_in_the_tracker
         ),
         (("sgd,no,2", "sgd,,2"), "lab.csv:4: augment: found nothing, expected a level (or true or false)"),
         (("sgd,no,2", "sgd,no,two"), 'lab.csv:4: seed: found "two", expected a seed, a whole number from 0'),
-        (("sgd,no,2,0.84,", "sgd,no,2,"), "lab.csv:4: found 4 cells, expected 5 as in the head"),
-        (("augment,seed", "augmented,seed"), 'lab.csv: "augment" (factor) is no column; did you mean "augmented"?'),
+        (("sgd,no,2,0.84,", "sgd,no,2,"), "lab.csv:4: found 4 cells, expected the header's 5"),
+        (("augment,seed", "augmented,seed"), 'lab.csv: "augment" (factor) is not a column; did you mean "augmented"?'),
         (("acc,loss", "acc,acc"), 'lab.csv:1: two columns are called "acc"'),
     ],
 )
@@ -191,8 +191,8 @@ def test_the_command_writes_every_format_and_leaves_the_report_of_other_runs_alo
     ("words", "message"),
     [
         (["lab.csv", "--seed", "seed", "--metric", "acc"], "lab.csv: expected --factors"),
-        (["table1", "--factors", "a"], "--factors a: goes with a CSV file or --from-mlflow EXPERIMENT"),
-        (["lab.csv", "--from-mlflow", "x"], "--from-mlflow x: found lab.csv beside it, expected one of the two"),
+        (["table1", "--factors", "a"], "--factors a: needs a CSV file or --from-mlflow EXPERIMENT"),
+        (["lab.csv", "--from-mlflow", "x"], "--from-mlflow x: found lab.csv as well, expected one of the two"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(lab: Path, words: list[str], message: str) -> None:

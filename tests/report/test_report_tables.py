@@ -96,7 +96,7 @@ def test_a_claim_is_inconclusive_when_0_lies_within_and_the_seeds_needed_are_tol
     ("a", "b", "reason"),
     [
         ([0.6], [0.7], "one seed: the seed's variance is unknown"),
-        ([0.6, 0.6], [0.7, 0.7], "the seeds do not differ at all, so there is no interval"),
+        ([0.6, 0.6], [0.7, 0.7], "all seeds agree exactly, so there is no interval"),
         ([], [0.7, 0.8], 'no mAP of row "a"'),
     ],
 )
@@ -451,8 +451,8 @@ def test_a_claim_and_its_effect_say_what_the_rows_are_not_trained_alike_in() -> 
         row["training"] = [classify, *[metric] * ("B" in row["id"])]
     runs = [one for index, row in enumerate(rows) for one in runs_of(row, [0.6 + 0.1 * index, 0.61, 0.7])]
     text = to_markdown(build_report(snapshot(game, runs)))
-    assert f"- B is not alone: {also}." in text
-    assert "C is not alone" not in text
+    assert f"- B does not change alone: {also}." in text
+    assert "C does not change alone" not in text
 
 
 @pytest.mark.parametrize("count", [10, 11])
@@ -463,4 +463,4 @@ def test_of_many_levels_the_report_says_that_each_is_compared_with_the_first(cou
     report = build_report(snapshot(declared, [record for level in levels for record in runs_of(level, [0.7, 0.71])]))
     assert len(report.insight.pairs) == (45 if count == 10 else 10)  # 10 x 9 / 2, and each of ten with the first
     assert report.insight.against_first == (() if count == 10 else ("Value",))
-    assert ("levels of Value, each is compared with the first alone" in to_markdown(report)) is (count == 11)
+    assert ("levels of Value, each is compared only with the first" in to_markdown(report)) is (count == 11)

@@ -324,7 +324,7 @@ def test_the_same_search_again_trains_nothing(finished: tuple[Place, dict[str, A
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('rows: ["3"]', 'rows: ["4"]', 'margins.yaml:4: rows.0: "4" is no row of'),
+        ('rows: ["3"]', 'rows: ["4"]', 'margins.yaml:4: rows.0: "4" is not a row of'),
         ('rows: ["3"]', 'rows: ["1"]', 'margins.yaml:6: space.losses.quadruplet.epsilon1: changes nothing in row "1"'),
         ("metric: mAP", "metric: error", "is not measured here"),
         ("low: 0.0", "low: -0.8", "margins.yaml:7: space.losses.quadruplet.epsilon2: found -0.8"),

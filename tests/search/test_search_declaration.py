@@ -69,7 +69,7 @@ def test_a_profile_changes_trials_and_seeds_and_the_command_line_the_trials(tmp_
         ),
         (
             ("epsilon2: {low", "epsilon3: {low"),
-            'margins.yaml:7: space.losses.quadruplet.epsilon3: "epsilon3" is no key',
+            'margins.yaml:7: space.losses.quadruplet.epsilon3: "epsilon3" is not a key',
         ),
         (("epsilon1: {low: 0.1", "epsilon1: {low: 1.1"), "expected low below high"),
         ((", step: 0.2}\n  losses", "}\n  losses"), "found no step, which the grid needs"),
@@ -84,7 +84,7 @@ def test_a_profile_changes_trials_and_seeds_and_the_command_line_the_trials(tmp_
         (("epsilon2 < losses", "epsilon2 << losses"), "margins.yaml:8: constraints.0: found"),
         (("epsilon2 < losses", "epsilon2 < model"), "margins.yaml:8: constraints.0"),
         (('rows: ["3"]', 'rows: ["3", "5"]'), "expected one with tune: once"),
-        (('rows: ["3"]\n', 'rows: ["3"]\ncolour: red\n'), '"colour" is no key here'),
+        (('rows: ["3"]\n', 'rows: ["3"]\ncolour: red\n'), '"colour" is not a key here'),
         (("losses.quadruplet.epsilon1: {low", "data.height_px: {low"), "decides how a trial is measured"),
         (
             ("sampler: grid", "sampler: grid\npruner: {kind: wilcoxon, every: 1}"),

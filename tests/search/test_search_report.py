@@ -137,7 +137,7 @@ def test_the_report_says_what_the_confirmation_rests_on() -> None:
     assert "flatters it, and on held-out data that chose nothing" in text
     record["studies"][0]["parts"] = {"choose": "a", "confirm": "a"}
     text = study_to_markdown(record | {"held_out": {}}, [""])
-    assert "**on the very data that chose it**, which favours it: a point may be called better that is not" in text
+    assert "**on the same data that chose it**, which favours it: a point may seem better than it is" in text
     assert "names no other data to confirm on (`held_out: {choose: {...}, confirm: {...}}`)" in text
 
 

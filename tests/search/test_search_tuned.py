@@ -149,7 +149,7 @@ def test_the_cost_is_known_before_and_nothing_is_left_afterwards(folder: Path) -
     assert not (folder / ".harness" / "studies").exists() or not list((folder / ".harness" / "studies").iterdir())
     # A row: three trials of two seeds, and best and reference under three seeds.
     assert [one["stages_to_run"] for one in before["rows"]] == [12, 12]
-    assert cost_lines(before)[-1] == "To run: 24 stages, 0 epochs, if no trial is given up on the way."
+    assert cost_lines(before)[-1] == "To run: 24 stages, 0 epochs, if no trial is pruned."
     run(folder, SEARCH)
     assert cost()["stages_to_run"] == 0
 
@@ -163,7 +163,7 @@ def test_units_that_both_choose_and_confirm_are_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"claims": ["the trick help"]}, '"the trick help" is no claim of'),
+        ({"claims": ["the trick help"]}, '"the trick help" is not a claim of'),
         ({"claims": ["the trick beats them"]}, "compares a cited method, which cannot be tuned"),
         ({"claims": ["the trick lowers the loss"]}, "is on loss, found metric: score"),
         ({"rows": ["plain"]}, "rows: found rows and claims, expected one of them"),
@@ -173,7 +173,7 @@ def test_units_that_both_choose_and_confirm_are_refused(folder: Path) -> None:
         ({"budget": {"trials": 3, "hours": 1}}, "budget.hours: expected none with claims: every row gets the same"),
         ({"budget": {"trials": 2}}, "budget.trials: found 2, expected 3, all of the grid"),
         ({"space": {"rate": {"choices": [0.001, 0.1]}}}, 'space.rate: lacks 0.01, the value of row "trick"'),
-        ({"space": {"rat": {"choices": [0.001, 0.1]}}}, 'space.rat: "rat" is no key'),
+        ({"space": {"rat": {"choices": [0.001, 0.1]}}}, 'space.rat: "rat" is not a key'),
     ],
 )
 def test_what_does_not_compare_fairly_is_refused(folder: Path, changes: dict[str, Any], message: str) -> None:

@@ -140,11 +140,11 @@ def test_seeds_added_by_hand_are_reported_and_count_in_no_number(declare: Declar
     more, _, notes = settle(declare(), settles=False, seeds=[0, 40, 41])
     assert ended.report is not None
     assert more.report is not None
-    assert "The seeds 40, 41 count in no number of its report" in " ".join(notes)
+    assert "The seeds 40, 41 are not in any number of its report" in " ".join(notes)
     assert more.report.claims == ended.report.claims
     assert [row.cells for row in more.report.ours] == [row.cells for row in ended.report.ours]
     assert more.report.heading.endswith("1 practically equal (without 8 runs added by hand)")
-    assert "Added by hand, and counted in no number here: 8 runs under the seeds 40, 41" in more.written[0].read_text()
+    assert "Added by hand, and not counted in any number here: 8 runs under the seeds 40" in more.written[0].read_text()
 
 
 def test_other_claims_after_a_look_are_refused_and_other_seeds_begin_anew(declare: Declare, settle: Settle) -> None:

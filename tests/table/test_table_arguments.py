@@ -88,7 +88,7 @@ def test_rows_are_texts_even_where_they_look_like_numbers(folder: Path) -> None:
     numbered = declare(rows=[Row("1", []), Row("2", [], set={"gain": 0.7})])
     with pytest.raises(InputError, match=r"^rows: found 1, expected texts$"):
         numbered.plan(rows=[1], progress=False)  # type: ignore[list-item]
-    with pytest.raises(InputError, match=r'^1 is no row of toy; did you mean "1"'):
+    with pytest.raises(InputError, match=r'^1 is not a row of toy; did you mean "1"'):
         numbered[1]  # type: ignore[index]
 
 

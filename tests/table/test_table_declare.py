@@ -67,7 +67,7 @@ def test_a_recipe_inside_a_table_is_checked_by_its_line(folder: Path) -> None:
         "  factors:\n    Gain: {patch: {gian: 0.7}}\n"
     )
     with pytest.raises(
-        InputError, match=r'^table\.yaml:10: factors\.Gain\.patch\.gian: "gian" is no key; did you mean'
+        InputError, match=r'^table\.yaml:10: factors\.Gain\.patch\.gian: "gian" is not a key; did you mean'
     ):
         Table("table.yaml")
 
@@ -75,13 +75,13 @@ def test_a_recipe_inside_a_table_is_checked_by_its_line(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rows": [Row("a", ["Gian"])]}, 'table toy: rows.0.factors.0: "Gian" is no factor; did you mean "Gain"?'),
+        ({"rows": [Row("a", ["Gian"])]}, 'table toy: rows.0.factors.0: "Gian" is not a factor; did you mean "Gain"?'),
         ({"metrics": ["scor"]}, None),
         ({"seeds": [-1]}, "table toy: seeds: found the seed -1, expected a whole number from 0"),
         ({"rows": []}, "table toy: rows: found no rows, expected some here or a generate: block"),
-        ({"titel": "T"}, 'table toy: titel: "titel" is no key here; did you mean "title"?'),
+        ({"titel": "T"}, 'table toy: titel: "titel" is not a key here; did you mean "title"?'),
         ({"recipe": 3}, "table toy: recipe: found 3, expected the name of a recipe file, or the recipe"),
-        ({"claims": [Claim("c", "a", "b", "score")]}, 'table toy: claims.0.better: "a" is no row'),
+        ({"claims": [Claim("c", "a", "b", "score")]}, 'table toy: claims.0.better: "a" is not a row'),
     ],
 )
 def test_what_yaml_refuses_is_refused_with_the_same_sentence(

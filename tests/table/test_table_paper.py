@@ -21,5 +21,5 @@ def test_two_tables_come_alone_and_side_by_side_with_their_claims_apart(folder: 
     assert sorted(files) == ["other-claims.tex", "other.tex", "toy-claims.tex", "toy-other.tex", "toy.tex"]
     assert files["toy-other.tex"].count(r"\caption{") == 2
     assert "Claims" not in files["toy.tex"]
-    assert report("toy", "--columns", "score") == "--columns score: goes with --style paper"
+    assert report("toy", "--columns", "score") == "--columns score: needs --style paper"
     assert 'did you mean "score"' in report("toy", "other", "--style", "paper", "--columns", "scor", "--out", "out")

@@ -83,7 +83,7 @@ def test_a_row_gives_its_settings_its_folder_and_what_the_trainer_loads(table: T
     assert row.load() == row.folders(seed=0)[-1] / "files"
     with pytest.raises(InputError, match=r'row "most" has no result under seed 7; run it first'):
         row.load(seed=7)
-    with pytest.raises(InputError, match=r'"mots" is no row of toy; did you mean "most"\?'):
+    with pytest.raises(InputError, match=r'"mots" is not a row of toy; did you mean "most"\?'):
         table["mots"]
 
 

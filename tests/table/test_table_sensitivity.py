@@ -120,9 +120,9 @@ def test_an_alternative_that_fails_survives_nothing(folder: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"assumptions": ["stepz"]}, '--assumptions: "stepz" is no assumption here; did you mean "steps"'),
+        ({"assumptions": ["stepz"]}, '--assumptions: "stepz" is not an assumption here; did you mean "steps"'),
         ({"assumptions": ["wide"]}, "--assumptions: wide declares no alternatives; add them to the recipe"),
-        ({"claims": ["more is mor"]}, '--claims: "more is mor" is no claim of toy; did you mean "more is more"'),
+        ({"claims": ["more is mor"]}, '--claims: "more is mor" is not a claim of toy; did you mean "more is more"'),
     ],
 )
 def test_a_wrong_name_is_refused_with_the_nearest(folder: Path, options: dict[str, Any], message: str) -> None:

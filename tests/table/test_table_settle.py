@@ -24,10 +24,10 @@ def test_seeds_are_added_to_open_rows_alone_and_the_plan_bounds_them(folder: Pat
 @pytest.mark.parametrize(
     ("method", "given", "message"),
     [
-        ("run", {"settle": True, "rows": ["plain"]}, r"rows=\['plain'\]: settling begins with the table's own rows"),
-        ("plan", {"settle": True, "seeds": [3]}, r"seeds=\[3\]: settling begins with the table's own rows and seeds"),
-        ("run", {"budget_s": 60.0}, "budget_s=60.0: goes with settle=True"),
-        ("plan", {"max_seeds": 4}, "max_seeds=4: goes with settle=True"),
+        ("run", {"settle": True, "rows": ["plain"]}, r"rows=\['plain'\]: settling starts with the table's own rows"),
+        ("plan", {"settle": True, "seeds": [3]}, r"seeds=\[3\]: settling starts with the table's own rows and seeds"),
+        ("run", {"budget_s": 60.0}, "budget_s=60.0: needs settle=True"),
+        ("plan", {"max_seeds": 4}, "max_seeds=4: needs settle=True"),
     ],
 )
 def test_what_does_not_fit_is_refused(folder: Path, method: str, given: dict[str, Any], message: str) -> None:

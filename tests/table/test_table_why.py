@@ -85,8 +85,8 @@ def test_the_command_says_it_and_what_an_older_store_did_not_record(table: Path)
     mine = table.parent / "mine.py"
     mine.write_text(mine.read_text().replace("settings.add)", "settings.add * 1)"))
     ended = CliRunner().invoke(app, ["plan", str(table), "--why"])
-    assert "code: it changed; what in it was not recorded" in ended.output
-    assert "parent prepare: another result (see there)" in ended.output
+    assert "code: changed; which parts was not recorded" in ended.output
+    assert "parent prepare: a different result (see there)" in ended.output
     harness.Table(table).run(progress=False, formats=())
     mine.write_text(mine.read_text().replace("settings.add * 1)", "settings.add * 2)"))
     ended = CliRunner().invoke(app, ["plan", str(table), "--why"])

@@ -76,12 +76,12 @@ WAYS: dict[str, tuple[Way, str]] = {
     "401": (web(401), r"asks for a user and a password \(401\): set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASS"),
     "403": (
         web(403, "Invalid Host", "text/plain"),
-        r"refuses this user, .* \(403: Invalid Host\): set MLFLOW_T",
+        r"refuses this user .* \(403: Invalid Host\): set MLFLOW_T",
     ),
-    "404": (web(404), r"leads to a server that is no MLflow \(asked for experiments, it answers 404\): set MLFLOW_TR"),
+    "404": (web(404), r"leads to a server that is not MLflow \(its answer to a query is 404\): set MLFLOW_TR"),
     "503": (web(503, f"{PASSWORD} is down", "text/plain"), r"\(it answers 503: \*\*\* is down\): see its log"),
-    "a page": (web(200), r"no MLflow \(asked for experiments, it answers something else\): set MLFLOW_TRACKING_URI"),
-    "other JSON": (web(200, '{"error": "who"}', JSON), r"leads to a server that is no MLflow"),
+    "a page": (web(200), r"not MLflow \(its answer to a query is something else\): set MLFLOW_TRACKING_URI"),
+    "other JSON": (web(200, '{"error": "who"}', JSON), r"leads to a server that is not MLflow"),
     "unknown scheme": (
         fixed(f"htpp://{USER}127.0.0.1"),
         r'the unknown scheme "htpp" \(did you mean "http"\?\): set',
@@ -110,16 +110,16 @@ WAYS: dict[str, tuple[Way, str]] = {
     ),
     "PostgreSQL refused": (
         fixed(f"postgresql+psycopg://{USER}127.0.0.1:9/db"),
-        r"cannot be asked \(.*Connection refused\): see that it runs and knows this user, or set MLFLOW_TRACKING_URI",
+        r"cannot be queried \(.*Connection refused\): check that it runs and knows this user, or set MLFLOW_TRACKING",
     ),
     "PostgreSQL unknown host": (
         fixed(f"postgresql+psycopg://{USER}no-such-host.invalid/db"),
-        r"cannot be asked \(.*no-such-host\.invalid.*\): see that it runs",
+        r"cannot be queried \(.*no-such-host\.invalid.*\): check that it runs",
     ),
     "PostgreSQL hanging": (silent("postgresql+psycopg://", "/db"), r"does not answer \(waited 0\.5 s\)"),
     "password in the query": (
         fixed(f"postgresql+psycopg:///db?host=127.0.0.1&port=9&user=me&password={PASSWORD}"),
-        r"postgresql\+psycopg:///db\?host=127\.0\.0\.1&port=9&user=me&password=\*\*\* cannot be asked",
+        r"postgresql\+psycopg:///db\?host=127\.0\.0\.1&port=9&user=me&password=\*\*\* cannot be queried",
     ),
     "password with a slash": (
         fixed(f"postgresql+psycopg://me:a/{PASSWORD}@127.0.0.1:9/db"),
@@ -193,7 +193,9 @@ def test_postgresql_refuses_a_wrong_password_and_a_newer_schema(postgresql: str)
     connect(postgresql).search_experiments()
     reach(postgresql)
     wrong = postgresql.replace("user=harness", f"user=nobody&password={PASSWORD}")
-    with pytest.raises(TrackerError, match=r'cannot be asked \(.*"nobody".*\): see that it runs and knows') as raised:
+    with pytest.raises(
+        TrackerError, match=r'cannot be queried \(.*"nobody".*\): check that it runs and knows'
+    ) as raised:
         reach(wrong)
     assert PASSWORD not in str(raised.value)
     with create_engine(postgresql).begin() as connection:
@@ -231,7 +233,7 @@ def test_what_mlflow_raises_later_is_explained_in_a_sentence_too(uri: str, monke
         raise MlflowException("API request to endpoint /x failed with error code 403 != 200. Response body: ''")
 
     monkeypatch.setattr(harness.track.reader, "connect", fail)
-    with pytest.raises(TrackerError, match=r"refuses this user, or this machine's questions \(403\)"):
+    with pytest.raises(TrackerError, match=r"refuses this user or this machine's requests \(403\)"):
         read_histories(uri, ["run"], ["train/loss"])
 
 
@@ -252,7 +254,7 @@ def test_a_tracker_that_does_not_answer_is_reported_once_and_what_was_said_is_ke
         tracker.open_table("T", table="table1", declaration={}, provenance={})
         delivery = tracker.close(patience_s=20.0)
     assert delivery.undelivered == 1
-    assert "leads to a server that is no MLflow" in str(delivery)
+    assert "leads to a server that is not MLflow" in str(delivery)
     (message,) = [record.getMessage() for record in caplog.records if record.name == "harness.track.courier"]
     assert message.startswith(f"the tracker's address http://{place} leads to")
     assert message.endswith("; until then results wait in the store")

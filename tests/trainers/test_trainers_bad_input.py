@@ -220,7 +220,7 @@ def test_settings_have_the_types_that_the_code_annotates(declare: Declare, outco
         ),
         (
             {"trainer": "toy:nothing", "settings": {"net": {"depth": 1}}, "factors": {"L": {"patch": {"net.dept": 5}}}},
-            'factors.L.patch.net.dept: "dept" is no key of net; did you mean "depth"?',
+            'factors.L.patch.net.dept: "dept" is not a key of net; did you mean "depth"?',
         ),
         (
             {"trainer": "toy:nothing", "settings": {"net": {"depth": 1}}, "factors": {"L": {"patch": {"net": 5}}}},

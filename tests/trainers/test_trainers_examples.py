@@ -43,7 +43,7 @@ def test_the_retrieval_pipeline_is_a_table_over_collections_and_queries(folder: 
     assert answer["stages"]["trained"] == 10  # the stems of a seed are indexed once: 2 x (2 indices + 3 rankings)
     report = (folder / "reports" / "retrieval.md").read_text(encoding="utf-8")
     assert "| plain | words | counts | none |" in report
-    assert "both are sources of chance (here 24 topics)" in report  # 36, of which 12 are kept for choosing values
+    assert "both vary by chance (here 24 topics)" in report  # 36, of which 12 are kept for choosing values
 
 
 def test_average_precision() -> None:

@@ -179,7 +179,7 @@ def test_a_function_that_misbehaves_fails_its_row_with_the_reason(
         ({"metrics": {}}, "expected metrics: the recipe declares none"),
         ({"settings": {"gian": 1.0}}, 'settings: "gian": the code has no such setting; did you mean "gain"?'),
         ({"settings": {"gain": "high"}}, 'settings.gain: found the text "high", expected a number'),
-        ({"factors": {"Gain": {"patch": {"gian": 1.0}}}}, '"gian" is no key; did you mean "gain"?'),
+        ({"factors": {"Gain": {"patch": {"gian": 1.0}}}}, '"gian" is not a key; did you mean "gain"?'),
         (
             {"trainer": {"stages": {"a": {"function": "toy:tune", "reads": ["depth"]}}}},
             'reads "depth", which is not a setting',

@@ -101,7 +101,7 @@ def _open(path: Path, shape: tuple[int, ...], workers: int) -> Images | None:
         if expected["bytes"] != path.stat().st_size:
             raise ValueError(f"it has {path.stat().st_size} bytes instead of {expected['bytes']}")
         if expected["blocks"] != _checksums(path, workers):
-            raise ValueError("its checksums do not fit")
+            raise ValueError("its checksums do not match")
         images: Images = np.load(regular_file(path), mmap_mode="r", allow_pickle=False)
         if images.shape != shape or images.dtype != np.uint8:
             raise ValueError(f"it holds {images.dtype} of shape {images.shape}")

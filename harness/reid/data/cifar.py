@@ -97,7 +97,7 @@ def _counts_note(layout: CifarLayout, dataset: Dataset) -> str:
 def _class_names(path: Path, key: str) -> tuple[str, ...]:
     names = _field(load_plain_pickle(path), key, path)
     if not isinstance(names, list) or not names:
-        raise InputError(f"{path}: {key} is no list of names")
+        raise InputError(f"{path}: {key} is not a list of names")
     return tuple(name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in names)
 
 
@@ -120,7 +120,7 @@ def _labels(values: Any, classes: int, path: Path, layout: CifarLayout) -> Ids:
         if not np.array_equal(labels, values):
             raise ValueError
     except (ValueError, TypeError):
-        raise InputError(f"{path}: {layout.labels} is no list of whole numbers") from None
+        raise InputError(f"{path}: {layout.labels} is not a list of whole numbers") from None
     odd = np.unique(labels[(labels < 0) | (labels >= classes)])
     if len(odd):
         raise InputError(

@@ -152,5 +152,5 @@ def _protocol(folder: Path, release: Path, boxes: str) -> Mapping[str, str]:
 def _whole(values: Any, path: Path, key: str) -> Ids:
     found = np.ravel(values)
     if found.dtype.kind not in "iuf" or not np.array_equal(found, found.astype(np.int64)):
-        raise InputError(f"{path}: {key} is no list of whole numbers")
+        raise InputError(f"{path}: {key} is not a list of whole numbers")
     return found.astype(np.int64)

@@ -219,8 +219,8 @@ def _unmarked(layout: DeclaredLayout, folder: Path, splits: Mapping[str, Split])
             if len(odd):
                 name = split.image_name(int(odd[0]))
                 problems.append(
-                    f"{folder / name}: identity {value} ({len(odd)} such images) is no number of a person; declare "
-                    f"{key}: {{identity: [{value}]}}, or write {{identity}} without :int to take it for a name"
+                    f"{folder / name}: identity {value} ({len(odd)} such images) is not a person's number; declare "
+                    f"{key}: {{identity: [{value}]}}, or write {{identity}} without :int to read it as a name"
                 )
     return problems
 
@@ -253,7 +253,7 @@ def _names_of_its_own(
         return ()
     found = f"{len(own):,} of {len(names):,} names are not as in the release ({layout.release_rule}): {few(own, _FEW)}"
     if folder.name == layout.folder:
-        problems.append(f"{folder}: {found}; a set of your own needs another folder name than {layout.folder}")
+        problems.append(f"{folder}: {found}; your own data set needs a folder name other than {layout.folder}")
         return ()
     return (found,)
 

@@ -93,12 +93,12 @@ def _load(path: Path) -> _Index:
     try:
         content = json.loads(regular_file(path).read_text(encoding="utf-8"))
         if content["version"] != _INDEX_VERSION or content["check"] != _check(content["files"]):
-            raise ValueError("its checksum does not fit")
+            raise ValueError("its checksum does not match")
         return {name: (stamp, digest) for name, (stamp, digest) in content["files"].items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        _log.warning("%s: damaged index of file digests (%s); made anew", path, error)
+        _log.warning("%s: damaged index of file digests (%s); rebuilt", path, error)
         return {}
 
 

@@ -83,16 +83,16 @@ def forms_of(dataset: Named) -> tuple[Form, ...]:
 
     Raises:
         InputError: For an unknown name, or a layout of one's own under the name of a known set.
-        ValidationError: For a mapping that is no layout.
+        ValidationError: For a mapping that is not a layout.
     """
     if isinstance(dataset, str):
         if dataset not in KNOWN:
-            message = f'"{dataset}" is no data set; {did_you_mean(dataset, DATASETS)}'
+            message = f'"{dataset}" is not a data set; {did_you_mean(dataset, DATASETS)}'
             raise InputError(f"{message}, a layout, or package.module:function")
         return KNOWN[dataset]
     spec = dataset if isinstance(dataset, LayoutSpec) else LayoutSpec.model_validate(dataset)
     if spec.name in KNOWN:
-        raise InputError(f'"{spec.name}" is the name of a known data set; give your own layout another one')
+        raise InputError(f'"{spec.name}" is the name of a known data set; give your own layout another name')
     return (form_of(layout_of(spec)),)
 
 
@@ -168,7 +168,7 @@ def recognise(root: Path) -> str:
         InputError: If it is none of ``DATASETS``.
     """
     if not root.is_dir():
-        raise InputError(f"{root}: is no folder; expected that of one of {', '.join(DATASETS)}")
+        raise InputError(f"{root}: is not a folder; expected the folder of one of {', '.join(DATASETS)}")
     whole = [
         name
         for name, forms in KNOWN.items()
@@ -201,7 +201,7 @@ def _nearest(root: Path) -> str:
         return f"{root}: holds none of {', '.join(DATASETS)}; {advice}"
     parts = ", ".join(dict.fromkeys(part for parts in layout.parts.values() for part in parts))
     if not missing:
-        return f"{root}: looks like {layout.dataset} ({parts}), but no image in it is named so; {advice}"
+        return f"{root}: looks like {layout.dataset} ({parts}), but no image in it has such a name; {advice}"
     close = [name for part in missing for name in get_close_matches(part, beside, n=1, cutoff=_NEAR)]
     message = f" (there is {few(close)})" if close else ""
     return f"{root}: looks like {layout.dataset}: {parts}; found no {few(missing)}{message}; {advice}"

@@ -55,7 +55,7 @@ def locate(layout: Layout, root: Path, splits: Sequence[str]) -> Path:
         looked.extend(level)
         whole = [place for place in level if all((place / part).exists() for part in wanted)]
         if len(whole) > 1:
-            raise InputError(f"{root}: {few(whole)} both hold {layout.dataset}; name the one that is meant")
+            raise InputError(f"{root}: {few(whole)} both hold {layout.dataset}; name the one that you mean")
         if whole:
             return whole[0]
         partial.extend(place for place in level if any((place / part).exists() for part in wanted))

@@ -103,5 +103,5 @@ def _unlabelled(dataset: Dataset, split: Split) -> list[str]:
     first = split.image_name(int(odd[0]))
     return [
         f"{dataset.root / first}: identity {split.identities[odd[0]]} in split {split.name} ({len(odd)} such images); "
-        "junk (-1) and distractors (0000) belong in the gallery alone"
+        "junk (-1) and distractors (0000) belong only in the gallery"
     ]

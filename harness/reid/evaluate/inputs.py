@@ -113,7 +113,7 @@ def _to_flat(values: Any, what: str, length: int) -> NDArray[Any]:
         try:
             array = np.char.decode(array, "utf-8")
         except UnicodeDecodeError:
-            raise InputError(f"{what}: found bytes that are no UTF-8; expected integers or text") from None
+            raise InputError(f"{what}: found bytes that are not UTF-8; expected integers or text") from None
     if array.dtype.kind == "U":
         return np.char.strip(array)
     if array.dtype.kind not in "iu":

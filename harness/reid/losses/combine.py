@@ -27,14 +27,14 @@ def load_custom_losses(active: Mapping[str, Mapping[str, Any]]) -> dict[str, Cus
     """The functions of the user's own losses among ``active``, by name: those that name an ``implementation``.
 
     Raises:
-        InputError: An implementation cannot be found or is no function.
+        InputError: An implementation cannot be found or is not a function.
     """
     found: dict[str, CustomLoss] = {}
     for name, settings in active.items():
         if "implementation" in settings:
             implementation = load_object(settings["implementation"])
             if not callable(implementation):
-                raise InputError(f'loss "{name}": {settings["implementation"]} is no function')
+                raise InputError(f'loss "{name}": {settings["implementation"]} is not a function')
             found[name] = implementation
     return found
 

@@ -2,7 +2,7 @@
 
 Levels are timm's ``feature_info``: outputs of stages, with ``num_chs`` channels and ``reduction``, the pixels of the
 image between two positions. What comes behind the last stage (a 1 x 1 convolution before the classifier, as in
-EfficientNet and MobileNet) is no level and is left out. Tokens are reshaped to the grid that they were cut from.
+EfficientNet and MobileNet) is not a level and is left out. Tokens are reshaped to the grid that they were cut from.
 """
 
 import re
@@ -50,7 +50,7 @@ def checked(options: Options) -> dict[str, Any]:
         SettingError: One of them is decided by another setting.
     """
     if taken := [name for name in options if name in _RESERVED]:
-        message = "is no option; model.weights and model.output_stride decide it"
+        message = "is not an option; model.weights and model.output_stride decide it"
         raise SettingError(f"model.options.{taken[0]}", f"{taken[0]} {message}")
     return dict(options)
 

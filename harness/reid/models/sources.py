@@ -45,7 +45,7 @@ def weights_file(weights: str) -> Path:
     """The file that ``weights`` names.
 
     Raises:
-        SettingError: There is no such file, or it is no regular one.
+        SettingError: There is no such file, or it is not a regular one.
     """
     path = Path(weights).expanduser()
     try:

@@ -58,8 +58,8 @@ def _fetch(backbone: str) -> tuple[str, dict[str, Any]]:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             f'weights: "{IMAGENET}" for {backbone} is the model {hub_id} of the Hugging Face hub, which could not be '
-            f"fetched ({reason}). Where there is a network, download its {_HUB_FILE}, copy it to this machine and "
-            f'write its path as model.weights; or write "{NONE}" to start from random values'
+            f"downloaded ({reason}). On a machine with a network, download its {_HUB_FILE}, copy it to this machine "
+            f'and write its path as model.weights; or write "{NONE}" to start from random values'
         ) from error
 
 

@@ -26,8 +26,8 @@ def open_images(circumstances: Circumstances, images: ImageSettings, *, training
     for name, planned in images.splits.items():
         if split_fingerprint(dataset.splits[name], dataset.root, index) != planned:
             raise InputError(
-                f"{dataset.root}: the images of {name} are not those that this run was planned with: some were added, "
-                "removed or changed since; run the same command again"
+                f"{dataset.root}: the images of {name} are not those that this run was planned with: some have been "
+                "added, removed or changed; run the same command again"
             )
     if images.held_out is not None:
         return held_out_split(dataset, images.held_out.share, images.held_out.seed, images.held_out.part)

@@ -253,7 +253,7 @@ class Training:
                 raise StageError(
                     f'stage "{settings.name}" diverged at step {progress.steps - back} (epoch {progress.epoch + 1} of '
                     f"{settings.epochs}): {values}; learning rate {rate:g}. A lower learning rate "
-                    f"(stages.{settings.name}.optimizer.lr), a warm-up or float32 precision usually mends this."
+                    f"(stages.{settings.name}.optimizer.lr), a warm-up or float32 precision usually fixes this."
                 )
         mean = {name: math.fsum(r[name] for r in readings) / len(readings) for name in readings[0]}
         progress.last = mean

@@ -155,8 +155,8 @@ def test_a_missing_meta_file_is_named(tmp_path):
     [
         (b"fine_labels", [0, 1, 3, 0, 1, 2], "fine_labels has 3, expected 0 to 2, as meta names 3 classes"),
         (b"fine_labels", [0, -1, 2, 0, 1, 2], "fine_labels has -1"),
-        (b"fine_labels", [0.5] * 6, "no list of whole numbers"),
-        (b"fine_labels", [[0], [1, 2]], "no list of whole numbers"),
+        (b"fine_labels", [0.5] * 6, "not a list of whole numbers"),
+        (b"fine_labels", [[0], [1, 2]], "not a list of whole numbers"),
         (b"fine_labels", [0, 1], r"data is uint8 of shape \(6, 3072\), expected uint8 of shape \(2, 3072\)"),
         (b"data", np.zeros((6, 3072)), "data is float64"),
         (b"data", b"x", "data is bytes"),

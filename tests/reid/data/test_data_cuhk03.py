@@ -139,7 +139,7 @@ def _names(odd: str) -> np.ndarray:
     [
         ({"train_idx": [[1.0, 99.0]]}, "train_idx has the number 99; expected numbers from 1 to 18 of names like"),
         ({"train_idx": [[0.0]]}, "train_idx has the number 0; expected"),
-        ({"train_idx": [[1.5]]}, "train_idx is no list of whole numbers"),
+        ({"train_idx": [[1.5]]}, "train_idx is not a list of whole numbers"),
         ({"query_idx": [[1.0]]}, r"1_001_1_01\.png is in bounding_box_train and again in query"),
         ({"labels": [[1.0, 2.0]]}, "has 18 names in filelist and 2 labels"),
         ({"filelist": _names("../1_001_1_01.png")}, r'train_idx names "\.\./1_001_1_01\.png"; expected'),

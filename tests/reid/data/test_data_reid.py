@@ -64,7 +64,7 @@ def test_a_split_folder_stands_for_the_folder_around_it(market):
 def test_two_folders_that_hold_the_set_are_not_chosen_between(market, tmp_path):
     shutil.copytree(market, tmp_path / "data" / "market1501")
     shutil.copytree(market, tmp_path / "data" / "Market")
-    with pytest.raises(InputError, match="both hold market1501; name the one that is meant"):
+    with pytest.raises(InputError, match="both hold market1501; name the one that you mean"):
         open_dataset("market1501", tmp_path / "data")
 
 
@@ -197,7 +197,7 @@ def test_a_folder_that_claims_to_be_the_release_must_have_its_names(market):
     release = replace(MARKET1501, official={"train": (4, 2), "query": (2, 2), "gallery": (5, 2)})
     (problem,) = read_reid(release, market.rename(market.parent / release.folder), ("query",)).problems
     assert "1 of 2 names are not as in the release" in problem
-    assert problem.endswith("a set of your own needs another folder name than Market-1501-v15.09.15")
+    assert problem.endswith("your own data set needs a folder name other than Market-1501-v15.09.15")
 
 
 def test_a_file_named_like_an_image_with_another_suffix_is_told(market):
@@ -307,7 +307,7 @@ def test_dukemtmc_names_are_read_with_eight_cameras(tmp_path, write_images):
 
 
 def test_an_unknown_name_offers_the_nearest():
-    with pytest.raises(InputError, match=r'"market1051" is no data set; did you mean "market1501"\?'):
+    with pytest.raises(InputError, match=r'"market1051" is not a data set; did you mean "market1501"\?'):
         open_dataset("market1051", Path())
     with pytest.raises(InputError, match=r'split "galery" of market1501: did you mean "gallery"\?'):
         open_dataset("market1501", Path(), splits=("galery",))

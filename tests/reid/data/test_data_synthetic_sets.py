@@ -94,7 +94,7 @@ def test_a_set_is_made_once_and_given_back(market: Path, capsys: pytest.CaptureF
 
 
 def test_a_set_made_otherwise_is_refused_and_told_apart(market: Path) -> None:
-    with pytest.raises(InputError, match=r"market1501: exists already and was made otherwise \(seed is 5, wanted 9\)"):
+    with pytest.raises(InputError, match=r"exists already and was made with other settings \(seed is 5, wanted 9\)"):
         make_market1501(market.parent, identities=12, seed=9)
 
 

@@ -100,7 +100,7 @@ def test_renaming_labels_changes_nothing(data):
         ({"query_ids": np.ones(12)}, "query_ids: found type float64; expected integers or text"),
         ({"query_ids": [None] * 12}, "query_ids: found type object; expected integers or text"),
         ({"query_ids": [2**70] * 12}, "query_ids: found type object; expected integers or text"),
-        ({"query_ids": np.array([b"\xff"] * 12)}, "query_ids: found bytes that are no UTF-8; expected integers or te"),
+        ({"query_ids": np.array([b"\xff"] * 12)}, "query_ids: found bytes that are not UTF-8; expected integers or te"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(change, message):

@@ -133,7 +133,7 @@ def test_a_loss_that_gives_no_scalar_is_named(user_module: str, name: str, found
 
 
 def test_an_implementation_that_is_no_function_is_refused(user_module: str) -> None:
-    with pytest.raises(InputError, match="MARGIN is no function"):
+    with pytest.raises(InputError, match="MARGIN is not a function"):
         load_custom_losses({"mine": {"implementation": f"{user_module}:MARGIN", "weight": 1.0}})
 
 

@@ -142,7 +142,7 @@ def test_a_row_is_trained_where_its_backbone_has_what_its_factors_need() -> None
         ),
         ("resnet18", {"xyz": 0.1}, 'model.options.xyz: resnet18 has no option "xyz"$'),
         ("test_vit", {"depth": "x"}, "test_vit cannot be built with .*depth x"),
-        ("test_vit", {"pretrained": True}, "model.options.pretrained: pretrained is no option"),
+        ("test_vit", {"pretrained": True}, "model.options.pretrained: pretrained is not an option"),
     ],
 )
 def test_what_cannot_be_built_is_refused(backbone: str, options: dict[str, Any], message: str) -> None:

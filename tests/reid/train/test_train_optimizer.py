@@ -94,7 +94,7 @@ def test_every_option_reaches_the_optimiser_that_reads_it(kind: str, option: str
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"kind": "lyon"}, '"lyon" is no optimiser; did you mean "lion"?'),
+        ({"kind": "lyon"}, '"lyon" is not an optimiser; did you mean "lion"?'),
         ({"kind": "adamw", "nesterov": True}, "adamw has no nesterov, it reads betas, eps, amsgrad"),
         ({"kind": "adan", "betas": [0.9, 0.99]}, "expected 3 values for adan, found 2"),
         ({"nesterov": True, "momentum": 0.0}, "expected a momentum above 0"),

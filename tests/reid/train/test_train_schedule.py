@@ -97,7 +97,7 @@ def test_a_rate_by_epoch_stays_within_an_epoch_and_a_warm_up_by_step_does_not() 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"kind": "cosin"}, '"cosin" is no schedule; did you mean "cosine"?'),
+        ({"kind": "cosin"}, '"cosin" is not a schedule; did you mean "cosine"?'),
         ({"kind": "cosine", "power": 2.0}, "cosine has no power, it reads final; power belongs to polynomial"),
         ({"kind": "multistep"}, "expected the epochs after which the rate falls"),
         ({"kind": "multistep", "milestones": [7, 3]}, "expected epochs in rising order"),

@@ -92,7 +92,7 @@ def _check_same(target: Path, origin: Origin) -> None:
         made, wanted = asdict(found), asdict(origin)
         unlike = [key for key in wanted if made[key] != wanted[key]]
         message = ", ".join(f"{key} is {made[key]}, wanted {wanted[key]}" for key in unlike)
-        raise InputError(f"{target}: exists already and was made otherwise ({message}); {advice}")
+        raise InputError(f"{target}: exists already and was made with other settings ({message}); {advice}")
     for name, count in origin.files.items():
         part = target / name
         held = sum(1 for _ in part.iterdir()) if part.is_dir() else int(part.is_file())

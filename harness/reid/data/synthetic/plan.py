@@ -268,7 +268,7 @@ def _seen(
 def _unlabelled(
     layout: Layout, people: list[Person], pid: int, kind: Kind, generator: np.random.Generator
 ) -> Iterator[Box]:
-    """Gallery boxes under one label that is no identity; frames differ, so names do."""
+    """Gallery boxes under one label that is not an identity; frames differ, so names do."""
     frames = generator.choice(90_000, len(people), replace=False)
     for index, (person, frame) in enumerate(zip(people, frames, strict=True)):
         camera, track = int(generator.integers(1, layout.cameras + 1)), int(generator.integers(1, 7))
