@@ -37,8 +37,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    room = importlib.import_module("harness.trainers.run" if name == "Run" else "harness.table")
-    return getattr(room, name)
+    package = importlib.import_module("harness.trainers.run" if name == "Run" else "harness.table")
+    return getattr(package, name)
 
 
 def __dir__() -> list[str]:

@@ -1,8 +1,8 @@
 """The identity of code: a digest of the syntax trees of all modules that a stage runs.
 
 Owns which modules those are: imports are followed statically, nothing is executed. A changed formula changes the
-digest; a comment, a docstring or a new layout does not (``syntax``). Refuses to follow imports into installed
-libraries: their versions are recorded, not hashed.
+digest; a comment, a docstring or a new layout does not (``syntax``). Does not follow imports into installed libraries:
+their versions are recorded, not hashed.
 """
 
 import ast
@@ -29,8 +29,8 @@ def hand_kept_version(_: tuple[str, ...]) -> str:
 
 _OUR_PACKAGE = "harness"
 WITHOUT_INFLUENCE = tuple(
-    f"{_OUR_PACKAGE}.{room}"
-    for room in (
+    f"{_OUR_PACKAGE}.{part}"
+    for part in (
         *("api", "cli", "matrix", "plan", "execute", "search", "track", "report", "trainers"),
         *("checkpoints", "code", "devices", "display", "errors", "files", "formatting", "inputs", "loaded"),
         *("metric", "names", "plugins", "spool", "syntax", "trainer", "trainer_defaults", "units"),

@@ -1,6 +1,6 @@
 """Reading and writing files safely: nothing but regular files is opened, and what is written is whole or not there.
 
-Opening a named pipe would wait forever for somebody to write into it. A file that is written in place is torn if the
+Opening a named pipe would wait forever for a writer. A file that is written in place is torn if the
 process dies, so every file that others read is written beside its place, synced and renamed.
 """
 
@@ -46,7 +46,7 @@ def regular_file(path: Path) -> Path:
 def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yields a temporary path beside ``path``; on leaving, syncs what was written there and renames it to ``path``.
 
-    Whoever reads ``path`` finds the old content or the new one, also after a crash. After an error in the block the
+    Readers of ``path`` find the old content or the new one, even after a crash. After an error in the block the
     old content stays and the temporary file, whose name ends in ``.tmp``, is removed.
 
     Args:

@@ -1,4 +1,4 @@
-"""The data that a trainer reads: where it was found, what identifies it, and how it is asked for."""
+"""The data that a trainer reads: where it was found, what identifies it, and how it is requested."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Inputs:
 
     @property
     def places(self) -> str:
-        """The folders of the data on this machine, for people; empty for none."""
+        """The folders of the data on this machine, as text; empty for none."""
         return ", ".join(str(one.root) for one in self.sets or (self,) if one.root)
 
 

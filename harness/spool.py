@@ -3,7 +3,7 @@
 A line is ``{"step": 1, "epoch": 0.25, "time_ms": 1700000000000, "metrics": {"loss": 2.3}}``; ``step`` counts from 1
 within the stage. The one worker that trains the stage writes it, and the process that delivers to the tracker reads it.
 A worker may die at any byte: a torn last line is not a record, and is cut off before the next one is appended. Owns the
-file's format; refuses to know about runs or MLflow.
+file's format; knows nothing of runs or MLflow.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Syntax trees as text that two spellings of the same code have in common.
+"""Syntax trees as text: two layouts of the same code give the same text.
 
 The text is the same on every Python that the project supports. It says what code does, not how it is laid out.
 """

@@ -9,8 +9,8 @@ The harness comes with three kinds of trainer: the paper's (``harness.reid.train
 user's command (both ``harness.trainers``). A trainer of your own is a subclass of :class:`Trainer`, named in a recipe
 as ``trainer: package.module:name``.
 
-This page has all that a trainer must declare. What it may declare besides (its own data, held-out data for a search,
-matched controls, costs, loading) has defaults in ``harness.trainer_defaults``. Neither uses a research field's
+This module has everything that a trainer must declare. What else it may declare (its own data, held-out data for a
+search, matched controls, costs, loading) has defaults in ``harness.trainer_defaults``. Neither uses a research field's
 vocabulary or imports anything heavy.
 """
 
@@ -72,7 +72,7 @@ class StageSpec:
     budget: Mapping[str, Any] = field(default_factory=dict)
     """Properties that a fair comparison of two rows keeps equal besides ``epochs``, by display name (steps, sampler).
 
-    Not part of the fingerprint. Plans and reports mention with an effect or a claim in what its rows differ.
+    Not part of the fingerprint. Plans and reports say for each effect or claim how its rows differ in them.
     """
 
 

@@ -1,6 +1,6 @@
 """Optional declarations of a trainer besides its settings, metrics and stages; everything here has a default.
 
-Override what your trainer has: data of its own, held-out data for searches, matched controls, costs that are known
+Override what your trainer has: its own data, held-out data for searches, matched controls, costs that are known
 without training, a way to load what was trained.
 """
 
@@ -62,7 +62,7 @@ class TrainerDefaults:
         Args:
             settings: The rows' settings, nested mappings that are not yet validated.
             candidates: The folders, in order; a data set is taken from the first that holds it.
-            named: The folders that the user named for one data set, by its name; it is looked for nowhere else.
+            named: The folders that the user named for single data sets, by name; they are looked for nowhere else.
             training_only: Whether only training data is looked for, for a search.
 
         Raises:

@@ -1,7 +1,7 @@
 """Values by unit, the values that a metric is the mean of (queries, test examples, users): a file with a run's result.
 
 The file holds the units' ids, the groups they are sampled in (the queries of one identity are one draw), and one value
-per metric and unit. Owns the file's format. Refuses statistics.
+per metric and unit. Owns the file's format. Computes no statistics.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ def write_units(folder: Path, units: Units) -> None:
     """Writes ``units.npz`` into a stage's folder, whole or not at all.
 
     Raises:
-        ValueError: If a metric has another number of values than there are units.
+        ValueError: If a metric's number of values is not the number of units.
     """
     for key, values in units.values.items():
         if values.shape != units.ids.shape:

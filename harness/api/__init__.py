@@ -1,7 +1,7 @@
 """The work behind each command: prepare a table, run it, search values, read its report. The CLI and Python share it.
 
-Owns the walk through the rooms: declaration, trainer, plan, executor, tracker, report. Refuses the terminal: what a
-person should know goes to a ``Listener``, what is wrong is an exception with the sentence that a person reads.
+Owns the path through the packages: declaration, trainer, plan, executor, tracker, report. Never writes to the terminal:
+notes for the user go to a ``Listener``, and errors are exceptions with the message that the user reads.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``harness init``: a table, a recipe and a trainer to begin with, which run as they are."""
+"""``harness init``: a table, a recipe and a trainer to start from; they run as they are."""
 
 import keyword
 import pkgutil

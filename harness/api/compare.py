@@ -37,7 +37,7 @@ def find_comparison(
 
     Raises:
         InputError: For a table, row, run or version that the tracker does not hold, or sides that share nothing.
-        TrackerError: The tracker cannot be asked.
+        TrackerError: The tracker cannot be queried.
     """
     from harness.execute import local_root
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def check_data(
     directory: Path, dataset: str | None = None, sheet: Path | None = None, listener: Listener | None = None
 ) -> "list[DatasetReport]":
-    """Reads data sets whole and says of each what is wrong or unusual.
+    """Reads whole data sets and says what is wrong or unusual in each.
 
     Args:
         directory: The data set's folder, or one that holds it.

@@ -35,14 +35,14 @@ class Columns:
     metrics: Sequence[str] | Mapping[str, Mapping[str, Any]]
     """``val_acc``, ``val_loss:lower``, ``accuracy:percent``; or by column what a recipe says of a metric."""
     units: Sequence[str] = ()
-    """The column of what a metric is a mean of, where a run has a line for each, and that of what is drawn together."""
+    """The column of the units that a metric is a mean of, if a run has a line for each, and that of their groups."""
 
 
 def snapshot_of_file(path: Path, columns: Columns, claims: "Claims" = None) -> "Snapshot":
     """Reads the runs of a CSV file, a line for each, or for each run and unit.
 
     Raises:
-        InputError: For a file that cannot be read, a column that there is not, a cell that cannot be read.
+        InputError: For a file that cannot be read, a missing column, or a cell that cannot be read.
     """
     import csv
 
@@ -73,7 +73,7 @@ def snapshot_of_experiment(name: str, columns: Columns, claims: "Claims" = None)
     """Reads the runs of an MLflow experiment; those that lack a factor or the seed (parents, other work) are left out.
 
     Raises:
-        InputError: If the tracker cannot be asked, there is no such experiment, or nothing in it has the columns.
+        InputError: If the tracker cannot be queried, there is no such experiment, or nothing in it has the columns.
     """
     import pandas as pd
 
@@ -110,12 +110,12 @@ def snapshot_of_frame(
     Args:
         frame: A line for each run, or for each run and unit.
         columns: Which of its columns mean what.
-        claims: What is claimed of the rows.
+        claims: Claims about the rows.
         name: The table's name.
         source: Where the frame comes from; None: from Python.
 
     Raises:
-        InputError: For a column that there is not, or a cell that cannot be read.
+        InputError: For a missing column, or a cell that cannot be read.
     """
     from harness.matrix import read_beside
     from harness.report import Source, decimals_for, existing_snapshot, find_columns
@@ -141,7 +141,7 @@ def write_existing(
     """Writes the report of runs that the harness did not make; the report and its files.
 
     Raises:
-        InputError: For a format that there is not.
+        InputError: For an unknown format.
     """
     from harness.execute import local_root
     from harness.report import build_report, check_formats
@@ -181,7 +181,7 @@ def _facts(experiment: "Experiment") -> dict[str, str]:
 
 
 def _remarks(experiment: "Experiment", known: Sequence[str]) -> list[str]:
-    """Lists in what an experiment's runs differ besides the factors."""
+    """Lists how an experiment's runs differ besides the factors."""
     from harness.track import differing
 
     notes = ["A metric is the last value that its run recorded, not the best."]

@@ -1,4 +1,4 @@
-"""Where the user says that data lies: one folder for all data sets, or a folder for each."""
+"""The data folders that the user names: one for all data sets, or one for each."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whoever wants to know what happens while a table is prepared and run: a terminal, a notebook, a test."""
+"""Receives what happens while a table is prepared and run: for a terminal, a notebook, a test."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ class Listener:
     """Receives notes and progress; this one ignores them. Override what you want to see."""
 
     def note(self, message: str) -> None:
-        """Receives a sentence that a person should read."""
+        """Receives a sentence for the user."""
 
     def seconds_left(self) -> float:
         """Returns how long work may continue after a request to stop; infinite without one."""

@@ -1,7 +1,7 @@
-"""Where reports go: to ``reports`` unless another folder is named, and never in the place of something better.
+"""Where reports go: to ``reports`` unless another folder is named, and never over something better.
 
-By default two kinds of file stay as they are: those that git tracks, and the report of another run of a table when the
-new one lacks rows or seeds that were not asked for. The report then goes to the folder ``reports`` of the store.
+By default two kinds of file are not overwritten: those that git tracks, and the report of another run of a table if the
+new one lacks rows or seeds. The report then goes to the folder ``reports`` of the store.
 """
 
 import glob
@@ -28,7 +28,7 @@ _ENDED = {"finished", "failed"}
 
 
 def choose_folder(out: Path | None, name: str, store: Path, snapshot: "Snapshot | None" = None) -> tuple[Path, str]:
-    """The folder for a report, and a sentence about it that a person should read; empty if there is nothing to say.
+    """The folder for a report, and a sentence about it for the user; empty if there is nothing to say.
 
     Args:
         out: The folder that the user named; None: the default.

@@ -1,4 +1,4 @@
-"""From a table's file to a plan: declaration, trainer, inputs, code and store put together."""
+"""From a table's file to a plan: combines declaration, trainer, inputs, code and store."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ class Prepared:
     inputs: Inputs
     trusts_version: bool
     digest: CodeDigest
-    """The code as it was when the table was read, which is what this process runs, whoever edits it meanwhile."""
+    """The code as it was when the table was read, which is what this process runs even if it is edited meanwhile."""
     """Whether stages are known by the code's hand-kept version, instead of digests of what runs."""
     version_differences: "tuple[VersionDifference, ...]"
     """Libraries that cached stages of the plan ran with in another version."""
@@ -90,10 +90,10 @@ def prepare(
 ) -> Prepared:
     """Reads a table, finds (or makes) what its trainer reads, and plans its stages.
 
-    With ``may_assume``, for plans alone, a data set that is not found is assumed to be its release.
+    With ``may_assume``, only for plans, a data set that is not found is assumed to be its release.
 
     Raises:
-        InputError: For anything in the declaration, the options or the data that the user can mend.
+        InputError: For anything in the declaration, the options or the data that the user can fix.
     """
     from harness.execute import open_store
 

@@ -34,7 +34,7 @@ def plan_removal(name: str, profile: str | None, store: str) -> Removal:
     """Returns what ``remove_table`` would remove.
 
     Raises:
-        TrackerError: The tracker cannot be asked.
+        TrackerError: The tracker cannot be queried.
         InputError: Neither the tracker nor the store knows such a table.
     """
     from harness.execute import open_store
@@ -77,7 +77,7 @@ def rename_table(old: str, new: str, store: str) -> bool:
         Whether ``sensitivity`` was run on it: run again, it writes its page under the new name and trains nothing.
 
     Raises:
-        TrackerError: The tracker cannot be asked.
+        TrackerError: The tracker cannot be queried.
         InputError: There is no such table, or the new name is taken.
     """
     from harness.execute import open_store

@@ -52,14 +52,14 @@ def write_reports(
         out: The reports' folder; None: see ``harness.api.outputs``.
         formats: What to write, among ``harness.report.write.FORMATS``.
         store: The store's address, for downloads.
-        pictures: What to draw besides.
+        pictures: What else to draw.
         listener: Receives notes.
 
     Yields:
         Each report and its files.
 
     Raises:
-        InputError: For a table that the tracker does not hold, a format that there is not, a tracker that is down.
+        InputError: For a table that the tracker does not have, an unknown format, or a tracker that is down.
     """
     from harness.execute import local_root
     from harness.report import build_report, check_formats, write_pictures_page
@@ -146,7 +146,7 @@ def _uncollected() -> Iterator[None]:
 
 
 def _draw(pictures: Pictures, snapshot: "Snapshot", out: Path, store: Path) -> list[tuple[str, Path]]:
-    """Draws what was asked for; captions and files."""
+    """Draws the requested pictures; captions and files."""
     from harness.report import FIGURES, write_attention, write_rank_lists
 
     drawn_pictures = []

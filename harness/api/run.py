@@ -101,7 +101,7 @@ def report_formats(formats: Sequence[str]) -> tuple[str, ...]:
     """Returns the formats of a report. Call it before anything is prepared, which may take minutes.
 
     Raises:
-        InputError: For a format that there is not.
+        InputError: For an unknown format.
     """
     if tuple(formats) != REPORT_FORMATS:  # the usual ones need no import
         from harness.report import check_formats
@@ -124,7 +124,7 @@ def run_table(
 
     Args:
         prepared: The table.
-        engine: What carries the stages out.
+        engine: What runs the stages.
         out: Folder of the reports; None: see ``harness.api.outputs``.
         listener: Receives notes and progress.
         circumstances: Added to every stage's context; none of it can change a result.
@@ -171,7 +171,7 @@ def run_table(
 
 
 def _opened(prepared: Prepared, tracker: "Tracker") -> TableTracking:
-    """Tells the tracker of the table and the store of its stages."""
+    """Registers the table with the tracker and its stages with the store."""
     from harness.execute.origins import keep_origins, origins_of
 
     store, matrix = prepared.store, prepared.matrix

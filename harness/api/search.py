@@ -27,7 +27,7 @@ _PATIENCE_S = 30.0
 def run_search(
     prepared: PreparedSearch, engine: Engine, out: Path | None, listener: Listener | None = None
 ) -> tuple[dict[str, Any], list[Path]]:
-    """Carries on every row's study, keeps the outcome and writes the report.
+    """Continues every row's study, saves the outcome and writes the report.
 
     Returns:
         The outcome as plain data, and the report's files.
@@ -161,7 +161,7 @@ def _folders(prepared: PreparedSearch, studies: Sequence[Mapping[str, Any]]) -> 
 def _study(
     prepared: PreparedSearch, trials: "Trials", executor: "Executor", tracking: StudyTracking, listener: Listener
 ) -> dict[str, Any]:
-    """One row's study, carried on until its budget is spent; its best point is then measured afresh."""
+    """One row's study, continued until its budget is spent; its best point is then measured with fresh seeds."""
     from harness.search.loop import run_study
     from harness.search.result import best_trial, confirmed, stage_costs, study_noise
 

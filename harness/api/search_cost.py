@@ -1,7 +1,7 @@
 """Estimates what a search would train: the trials left in its budget, and the runs that confirm the chosen values.
 
-The points of a sampler that learns are not known beforehand: as many are drawn at random, which share stages as those
-will. Nothing is counted off for pruning.
+The points of a sampler that learns are not known beforehand: as many random points are drawn instead, which share
+stages in the same way. Pruning is not subtracted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -81,7 +81,7 @@ def _plan(prepared: PreparedSearch, trials: "Trials") -> Plan:
 
 
 def _drawn(prepared: PreparedSearch, count: int, known: Sequence[Params]) -> list[Params]:
-    """Feasible points in place of those that the sampler will ask for."""
+    """Feasible points in place of those that the sampler will propose."""
     search = prepared.search
     if search.spec.sampler == "grid":
         free = (point for point in grid_points(search.space) if search.feasible(point) and point not in known)
@@ -109,7 +109,7 @@ def _draw(dimension: Dimension, generator: np.random.Generator) -> Any:
 
 
 def cost_lines(answer: Mapping[str, Any]) -> list[str]:
-    """The same for people, a line each."""
+    """The same as readable lines."""
     from harness.formatting import counted
 
     def cost(line: Mapping[str, Any]) -> str:

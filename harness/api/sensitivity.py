@@ -1,7 +1,8 @@
 """Trains the rows that claims need again under each alternative of each assumption.
 
 All variations are one plan, so that what they share with the table and with each other is trained once. Their runs stay
-in the store: they are answers to "what if", and a table's own runs keep their place; the page is kept with the table's.
+in the store: they are answers to "what if", and a table's own runs keep their place; the page is kept with the table's
+run.
 """
 
 import json

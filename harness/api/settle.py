@@ -1,4 +1,4 @@
-"""Adding seeds where a table's comparisons are open, until they are decided: what ``run --settle`` does between rounds.
+"""Adds seeds where a table's comparisons are open, until they are decided: the work of ``run --settle`` between rounds.
 
 Owns the record that is kept of a table's settling, and the step from the store's results to the next runs. Decides
 nothing itself: ``harness.settle`` does, from the record and the results alone, so that a killed run, a second process
@@ -108,7 +108,7 @@ class Settling:
         )
 
     def _keep(self) -> None:
-        """Writes the record down for whoever runs or reports the table next."""
+        """Saves the record for the next run or report of the table."""
         from harness.files import replace_text
 
         store = self._prepared.store
@@ -153,7 +153,7 @@ def declared_of(prepared: Prepared, most: int | None, budget_s: float | None) ->
 
 
 def note_seeds_by_hand(prepared: Prepared, listener: Listener) -> None:
-    """Says so where runs are asked for that a settled table does not count."""
+    """Notes requested runs that a settled table does not count."""
     if prepared.settling is None:
         return
     declared = from_record(prepared.settling)

@@ -6,7 +6,7 @@ _MOST_CPU_WORKERS = 8
 
 
 def slots_for(workers: int | None) -> tuple[Slot, ...]:
-    """One slot a GPU where there are any; else one a core, up to eight. ``workers`` overrides the number.
+    """One slot per GPU if there are any; else one per core, up to eight. ``workers`` overrides the number.
 
     Small networks train faster as several stages of one thread each than one after another on all threads.
     """
@@ -17,7 +17,7 @@ def slots_for(workers: int | None) -> tuple[Slot, ...]:
 
 
 def _gpus() -> list[str]:
-    """The GPUs that torch can use. Torch, seconds to import, is asked only where the driver knows any."""
+    """The GPUs that torch can use. Torch, which takes seconds to import, is asked only if the driver knows any."""
     import pynvml
 
     try:

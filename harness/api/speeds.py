@@ -35,7 +35,7 @@ def known_speeds(store: "Store") -> dict[tuple[str, str], Speed]:
 
 
 def probe_speeds(prepared: "Prepared", slots: "Sequence[Slot]", listener: Listener) -> None:
-    """Measures, by a few steps each, the kinds of work whose speed on this machine's devices is not known yet.
+    """Measures, with a few steps each, the kinds of work whose speed on this machine's devices is unknown.
 
     A probe runs in all slots at once, since stages that run side by side slow each other down. Probes live in a store
     of their own, which is gone afterwards; their speeds are kept, each as soon as it is known. Failures are reported.

@@ -83,7 +83,7 @@ def prepare_search(
     """Reads a search file, its table and the *training* data; the test data may be absent.
 
     Raises:
-        InputError: For anything in the files, the options or the data that the user can mend.
+        InputError: For anything in the files, the options or the data that the user can fix.
     """
     from harness.execute import SharedStore, open_store
 

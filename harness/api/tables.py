@@ -14,7 +14,7 @@ def held_tables() -> "list[TableEntry]":
     """The newest run of each table and study under each profile, the one that ran last first.
 
     Raises:
-        TrackerError: The tracker cannot be asked.
+        TrackerError: The tracker cannot be queried.
     """
     from harness.track import list_tables
 
@@ -28,7 +28,7 @@ def describe_table(name: str, profile: str | None, store: str) -> dict[str, Any]
     """A table's newest run as plain data: its rows, each with its state under every seed, and its stages on disk.
 
     Raises:
-        TrackerError: The tracker cannot be asked.
+        TrackerError: The tracker cannot be queried.
         InputError: It holds no such table.
     """
     from harness.execute import open_store

@@ -1,4 +1,4 @@
-"""Why stages of a plan are to run, as plain data."""
+"""Why stages of a plan have to run, as plain data."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A table's report with all that its runs hold: the learning curves and Figure 3, for ``run`` and ``report`` alike."""
+"""A table's report with everything from its runs: learning curves, Figure 3. For ``run`` and ``report`` alike."""
 
 from collections.abc import Sequence
 from contextlib import suppress

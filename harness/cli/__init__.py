@@ -1,4 +1,4 @@
-"""The command line: parse, wire, print. Owns no logic; what it wires are the other rooms' functions.
+"""The command line: parse, wire, print. Owns no logic; it calls the other packages' functions.
 
 Nothing heavy is imported before a command needs it, so that every ``--help`` answers at once.
 """

@@ -27,7 +27,7 @@ def end_on_signals() -> None:
     """Makes SIGTERM raise ``SystemExit`` in the main thread, and bounds the time that any ending takes.
 
     An exception is only a request: a main thread inside a library's long call does not see it, and on its way out it
-    waits for threads that may wait for ever (for a network file system, or a tracker that does not answer). So the
+    waits for threads that may wait forever (for a network file system, or a tracker that does not answer). So the
     interpreter also writes each signal into a pipe, at once, and a thread reads it: ``_ORDERLY_S`` after the first
     signal it kills all processes that this one has started, and ends this one. Call it once, from the main thread.
     """

@@ -49,7 +49,9 @@ SetOption = Annotated[
 ]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", metavar="N", min=1, help="Stages at a time. Default: one per GPU, or one per core."),
+    typer.Option(
+        "--workers", metavar="N", min=1, help="Stages at a time. Default: one per GPU, else per core, up to 8."
+    ),
 ]
 StoreOption = Annotated[
     str,

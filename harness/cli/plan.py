@@ -97,7 +97,7 @@ def plan(
 
 
 def _data(dataset: str, inputs: "Inputs") -> str:
-    """The data set and where it lies, for people."""
+    """The data set and where it is, as text."""
     if inputs.assumed:
         return f"{dataset}, assumed to be the release"
     if inputs.made:

@@ -1,6 +1,6 @@
 """Runs a plan's stages, on one machine or many, and stores their results.
 
-Owns the executors behind one protocol, the artifact store, and the meaning of a failure. Refuses to know what a stage
+Owns the executors behind one protocol, the artifact store, and the meaning of a failure. Does not know what a stage
 computes; importing it needs neither torch nor the tracker.
 """
 

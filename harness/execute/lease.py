@@ -4,7 +4,7 @@ Objects cannot be locked, and the clocks of machines disagree. So the holder wri
 that sees no new heartbeat for a timeout on its *own* monotonic clock takes over by creating the next object in a
 numbered series: if several try at once, the file system lets one succeed. A holder that was only slow or offline finds
 the newer object and stops. Until then two machines may run the same stage; since stages are deterministic and addressed
-by content, that wastes work and corrupts nothing.
+by content, that wastes work but corrupts nothing.
 """
 
 import json
@@ -155,7 +155,7 @@ class Lease:
 
 
 def _holder(content: bytes) -> dict[str, Any]:
-    """Returns a lease object's holder; empty if it is unreadable (then nobody renews it either)."""
+    """Returns a lease object's holder; empty if it is unreadable (then it is not renewed either)."""
     try:
         held = json.loads(content)
     except ValueError:

@@ -1,7 +1,7 @@
 """Metrics and claims that a user declares for existing runs.
 
-A file of it holds ``claims:`` and ``metrics:`` as table and recipe files do, and nothing else. Owns reading it, from a
-file or from Python, and the short form of a metric on the command line. Refuses to look at results.
+Such a file has ``claims:`` as in a table file and ``metrics:`` as in a recipe, and nothing else. Owns reading it, from
+a file or from Python, and the short form of a metric on the command line. Refuses to look at results.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -69,7 +69,7 @@ class Beside:
         """The claims.
 
         Raises:
-            InputError: If one names a row or a metric that there is not, by file and line.
+            InputError: If one names an unknown row or metric, by file and line.
         """
         for index, claim in enumerate(self._spec.claims):
             for side in ("better", "than"):

@@ -1,6 +1,6 @@
 """Rows before their recipes are resolved: those that a table declares, then those that it generates.
 
-Owns which rows there are, which of them are asked for, and what the constraints of their factors forbid.
+Owns which rows exist, which are requested, and what the constraints of their factors forbid.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,8 +1,8 @@
 """Controls of equal training: the rows that ``controls: matched`` adds to a table.
 
-A claim may compare rows that are trained unequally, since a factor brings a stage of its own. Its control is the row
-that trains less, trained as the other is, by the trainer's own rule (``Trainer.matched``): what is left of the
-difference is not the longer training's. Rows of one such training are one control. Refuses claims on cited methods.
+A claim may compare rows with unequal training, since a factor may add a stage. Its control is the row that trains less,
+trained as the other one, by the trainer's own rule (``Trainer.matched``): the remaining difference is not due to longer
+training. Rows with the same such training are one control. Refuses claims on cited methods.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Reading a declaration: the table file and its recipe, checked as far as that goes without a profile."""
+"""Reading a declaration: the table file and its recipe, checked as far as possible without a profile."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

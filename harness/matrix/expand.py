@@ -1,6 +1,6 @@
 """Expanding a declaration under a profile: every row's recipe, resolved and checked.
 
-The order in which a row's recipe is laid: recipe file (with what it extends), profile, the table's ``set`` and its
+The order of the layers of a row's recipe: recipe file (with what it extends), profile, the table's ``set`` and its
 profile's, factors in declared order (on: ``patch``, then ``apply``; off: ``off``), the row's ``set`` and its profile's,
 ``--set``. A ``--set`` on a key that a factor patches holds for the rows that turn such a factor on, and for no others:
 a tick in the table stays true.
@@ -140,7 +140,7 @@ def settings_of(
 
 
 def dataset_of(declaration: Declaration, settings: Iterable[Mapping[str, Any]]) -> str:
-    """The data sets that rows with these settings name, for people; empty for none."""
+    """The data sets that rows with these settings name, as text; empty for none."""
     return ", ".join(dict.fromkeys(filter(None, map(declaration.recipe.trainer.dataset, settings))))
 
 

@@ -1,4 +1,4 @@
-"""Rows that are worked out: full factorial, leave-one-out, add-one-in."""
+"""Generated rows: full factorial, leave-one-out, add-one-in."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass

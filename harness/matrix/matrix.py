@@ -1,4 +1,4 @@
-"""A declaration that was read, checked and expanded: plain frozen data for the rooms downstream."""
+"""A declaration that was read, checked and expanded: plain frozen data for the packages downstream."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

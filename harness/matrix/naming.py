@@ -1,6 +1,6 @@
-"""Rules for names in a declaration, so that people can distinguish, type and list them.
+"""Rules for names in a declaration, so that users can distinguish, type and list them.
 
-Any printable text: what outside systems make of it is ``harness.names``'s business.
+Any printable text is valid; ``harness.names`` makes it fit outside systems.
 """
 
 import unicodedata

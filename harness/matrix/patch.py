@@ -1,7 +1,8 @@
 """Laying patches over a recipe, each value remembering the line that set it.
 
 A patch maps dotted keys to values. A value replaces the earlier one; a mapping is laid over a mapping key by key,
-unless it names another ``kind``: a sampler of another kind replaces the old one whole. Lists are replaced as a whole.
+unless it names another ``kind``: a sampler of another kind replaces the old one entirely. Lists are replaced as a
+whole.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

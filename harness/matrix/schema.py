@@ -84,7 +84,7 @@ def _mentions(value: Any) -> Any:
 
 RowId = Annotated[str, BeforeValidator(_row_id), AfterValidator(_readable_id)]
 Side = Annotated[str, BeforeValidator(_row_id)]
-"""A row, or a cited method, of which there is no need to be as short as a row's id."""
+"""A row or a cited method, whose name may be longer than a row's id."""
 Seeds = Annotated[list[int], AfterValidator(_seeds)]
 Names = Annotated[list[str], AfterValidator(_distinct)]
 Mentions = Annotated[list[str], BeforeValidator(_mentions), AfterValidator(_distinct)]

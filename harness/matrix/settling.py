@@ -12,7 +12,7 @@ def settle_of(table: TableSpec, document: Document) -> Settle:
     """Returns what a table wants settled: by default all claims between rows, or the matched pairs if there are none.
 
     Raises:
-        InputError: If a claim is named that there is not, or nothing is left to settle.
+        InputError: If an unknown claim is named, or nothing is left to settle.
     """
     spec = table.settle or SettleSpec()
     cited = {one.method for one in table.cited}

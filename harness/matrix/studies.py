@@ -1,6 +1,6 @@
 """Recipe values that a search found: ``epsilon1: {from: margins}`` takes the best value of the study ``margins``.
 
-Owns looking a value up in a study's kept outcome. Refuses to search, and to fall back: a study that is missing,
+Owns looking a value up in a study's kept outcome. Never searches, and never falls back: a study that is missing,
 unfinished or of another profile is an error.
 """
 
@@ -31,7 +31,7 @@ class Studies:
     searched: Mapping[str, Any] = field(default_factory=dict)
     """Placeholders by dotted key for values that are about to be searched; they are used instead of a study's."""
     taken: dict[str, str] = field(default_factory=dict)
-    """The values taken from each study, formatted for people, by the study's name."""
+    """The values taken from each study, formatted for display, by the study's name."""
 
     def fill(self, values: Any, row: str, locate: Callable[[Key], str]) -> Any:
         """A recipe's values with every ``{from: STUDY}`` replaced by the best value that the study found.

@@ -20,7 +20,7 @@ class Stage:
     fingerprint: str
     kind: str
     name: str
-    """For people: the recipe's name of the stage."""
+    """For display: the recipe's name of the stage."""
     settings: Mapping[str, Any]
     """Everything that can change the result, with the digest of the code under ``code``."""
     parent: str | None

@@ -13,7 +13,7 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """``function`` as machine code, compiled at its first call and kept for the next process.
 
     The cache lies beside the source or, if that folder is read-only, in the user's cache folder. With neither
-    writable the function is compiled anew in every process instead of failing.
+    writable the function is recompiled in every process instead of failing.
     """
     return _compile(function, fastmath=False)
 
@@ -22,7 +22,7 @@ def compiled_reduction(function: Callable[P, R]) -> Callable[P, R]:
     """Like ``compiled``, and free to reorder sums so that they use vector registers.
 
     Every call of one such function sums in the same order, so equal inputs give equal bits; two different functions
-    may not. Whoever relies on exact ties must take all values from one function.
+    may not. Code that relies on exact ties must take all values from one function.
     """
     return _compile(function, fastmath={"reassoc", "nsz"})
 

@@ -34,7 +34,7 @@ class MadeSpec(Spec):
 
     @property
     def description(self) -> str:
-        """A description of the rendered set, for people."""
+        """A description of the rendered set."""
         kind = "classes" if self.layout == "cifar100" else "identities"
         return f"synthetic, {self.identities} {kind}, seed {self.seed}"
 

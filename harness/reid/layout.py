@@ -117,7 +117,7 @@ _SPLITS = {"reid": ("train", "query", "gallery"), "classification": ("train", "t
 
 
 class LayoutSpec(Spec):
-    """A data set of one's own: where its images are and what their names say."""
+    """A user's data set: where its images are and what their names say."""
 
     name: str
     """Its name in reports; also the name of its folder where ``--data`` is one that holds several sets."""
@@ -135,7 +135,7 @@ class LayoutSpec(Spec):
     junk: MarkSpec = MarkSpec()
     """Gallery images left out of scoring."""
     distractors: MarkSpec = MarkSpec()
-    """Gallery images of nobody who is asked for: ranked, and always wrong."""
+    """Gallery images of nobody in the queries: ranked, and always wrong."""
     apart: bool = False
     """Whether the same identity in training and in test is two people."""
     draw: DrawSpec | None = None

@@ -1,4 +1,4 @@
-"""Metrics of a user's own: functions of what an evaluation scored, named by ``evaluation.metrics``."""
+"""Users' metrics: functions of an evaluation's data, named by ``evaluation.metrics``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

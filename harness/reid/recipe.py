@@ -33,7 +33,7 @@ class DataSpec(Spec):
     """Which data set, at which size. Where it lies on disk is not part of a recipe."""
 
     dataset: Declared | None = None
-    """A known one by name, a layout of one's own, or ``package.module:name`` of the user's own reader."""
+    """A known data set by name, a declared layout, or ``package.module:name`` of a user's reader."""
     train: Declared | None = None
     """Another one to train on; None: ``dataset``."""
     test: Declared | None = None
@@ -95,7 +95,7 @@ class ModelSpec(Spec):
     """The network; see ``harness.reid.models``."""
 
     backbone: str
-    """A timm network by name, or ``package.module:function`` of a user's own."""
+    """A timm network by name, or ``package.module:function`` of a user's network."""
     options: dict[str, float | int | bool | str] = {}
     """Further arguments of timm's network (``drop_path_rate: 0.1``) or of the user's function."""
     weights: str = "imagenet"
@@ -114,7 +114,8 @@ class ModelSpec(Spec):
     pooling: Literal["average", "max", "gem"] = "average"
     """Over the positions of a map; ``gem``: the generalised mean with the exponent 3 (Radenovic et al. 2018)."""
     checkpoint_activations: bool = False
-    """Compute activations again in the backward pass instead of keeping them: less memory, more time, the same bits.
+    """Compute activations again in the backward pass instead of keeping them: less memory, more time, bit-identical
+    results.
 
     Changes no result, so it is in no fingerprint; one row that asks for it turns it on for a whole run.
     """

@@ -141,7 +141,7 @@ def _own_network(model: ModelSpec) -> Sequence[str]:
 
 
 def _implementations(recipe: Recipe, stage: str) -> Sequence[str]:
-    """References to the users' own losses that are on in a stage, and the library's door if it is used."""
+    """References to the users' own losses that are on in a stage, and the library's module if it is used."""
     losses = recipe.active_losses(stage)
     own = sorted({loss.implementation for loss in losses.values() if isinstance(loss, CustomLossSpec)})
     return [*own, *[LIBRARY_ROOT] * bool(LIBRARY_LOSSES & losses.keys())]

@@ -1,4 +1,4 @@
-"""A trained network with its preprocessing: features of images of one's own, as the evaluation computes them."""
+"""A trained network with its preprocessing: features of any images, as the evaluation computes them."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The paper's trainer: what the method declares at the harness's door. Imports neither torch nor timm."""
+"""The paper's trainer: what the method declares to the harness. Imports neither torch nor timm."""
 
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec

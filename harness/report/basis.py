@@ -1,7 +1,7 @@
 """The basis of each number in a report: how many seeds, how many units of query sampling, and why there are none.
 
 Owns the words for it, and which entries of a list rest on something else than their neighbours, which a reader must
-see beside them. Refuses computing intervals: ``statistics`` does.
+see beside them. Does not compute intervals: ``statistics`` does.
 """
 
 from collections import Counter

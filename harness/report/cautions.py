@@ -8,7 +8,7 @@
   seed is named, with its share of the variance between seeds and the interval without it.
 - Trainings without a result, and seeds that gave equal results.
 
-Pure functions over a report's numbers. Refuses dropping a seed: that is for people to decide.
+Pure functions over a report's numbers. Never drops a seed: users decide that.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +33,7 @@ _UNLIKELY = {True: 0.1, False: 0.01}
 """How seldom a seed lies as far out among its own row's, for it to be named, where other rows show the usual spread or
 not."""
 _TIMES = 4.0
-"""How many times the spread of the table's rows it must lie away from the others besides."""
+"""How many times the spread of the table's rows it must also lie away from the others."""
 
 
 @dataclass(frozen=True)

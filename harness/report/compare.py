@@ -1,8 +1,8 @@
 """The differences between two rows, two runs, or two versions of a table: settings, origins, numbers, units, costs.
 
-Owns pairing two sides of whatever provenance, which a table's report refuses; the runs of one side are still of one
-code, one data set and one profile. As with ``git diff`` a difference is what the second side has beyond the first, and
-a gain is positive where the second is better. Refuses looking for runs: ``harness.api`` finds them.
+Owns pairing two sides of any provenance, which a table's report refuses; the runs of one side still have one code, one
+data set and one profile. As with ``git diff``, a difference says how the second side differs from the first, and a gain
+is positive if the second is better. Does not look for runs: ``harness.api`` finds them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ class Side:
     """One of the two that are compared: a row's finished runs, or one of them."""
 
     name: str
-    """For people: ``8``, ``8 at 3fa9c1d``, ``run 0123abcd``."""
+    """Readable: ``8``, ``8 at 3fa9c1d``, ``run 0123abcd``."""
     row: Mapping[str, Any]
     """The row as its table declared it, with its recipe."""
     runs: tuple[RunRecord, ...]

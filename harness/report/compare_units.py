@@ -1,6 +1,6 @@
 """Two sides unit by unit (query, example, user): which gained and which lost.
 
-Owns aligning the units that every run of both sides was asked, each unit's mean over the seeds. Refuses intervals:
+Owns aligning the units that every run of both sides measured, each unit's mean over the seeds. Refuses intervals:
 those of the whole difference are ``measurements``', and a unit that was picked for its size has none.
 """
 

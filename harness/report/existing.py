@@ -1,8 +1,8 @@
-"""Runs that the harness did not make, as the snapshot that reports are built from: a data frame with a line a run.
+"""Runs that the harness did not make, as the snapshot that reports are built from: a data frame with a line per run.
 
-Owns reading levels, seeds, metrics and values by unit out of a frame's columns. What such runs lack (their code,
-their data) is said to be unknown, and nothing is guessed. Refuses files and trackers: ``harness.api.existing`` and
-``harness.track`` bring the frames.
+Owns reading levels, seeds, metrics and values by unit out of a frame's columns. What such runs lack (their code, their
+data) is reported as unknown; nothing is guessed. Does not read files or trackers: ``harness.api.existing`` and
+``harness.track`` provide the frames.
 """
 
 import math
@@ -29,7 +29,7 @@ _WORDS: Mapping[str, bool] = {
 """The words of a factor that is on or off."""
 _MOST_NAMED = 6
 _DIGITS = 4
-"""Significant digits of a metric's largest value, where nobody states how many to show."""
+"""Significant digits of a metric's largest value, if the number of decimals is not given."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +225,7 @@ def _seed(value: Any, column: str, label: Hashable, source: Source) -> int:
 
 
 def _number(value: Any, column: str, label: Hashable, source: Source) -> float | None:
-    """A metric's value; None for an empty cell and for what is not a finite number by its own word (nan, inf)."""
+    """A metric's value; None for an empty cell and for one that says that it is not finite (nan, inf)."""
     text = _text(value)
     try:
         number = float(text) if text else math.nan

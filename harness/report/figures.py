@@ -1,7 +1,7 @@
 """The charts of a report: results with intervals, gains of claims and factors, accuracy against cost, learning curves.
 
 Each function draws what a ``TableReport`` says and returns the figure, or None where there is nothing to draw. The
-paper's numbers appear only where they compare. Refuses statistics of its own.
+paper's numbers appear only if they are comparable. Computes no statistics.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -49,7 +49,7 @@ _MOST_FACTORS = 12
 """Factors that a chart's grid of dots can show."""
 _ROW_IN = 0.3
 _SAME_COST = 1.05
-"""How many times dearer a row must be than another to count as dearer: measured seconds stray by less."""
+"""How many times more a row must cost than another to count as more expensive: measured seconds vary by less."""
 
 
 def draw_report(

@@ -1,4 +1,4 @@
-"""Forest plots: the gains of a table's claims and of its factors, one a line, with intervals and numbers."""
+"""Forest plots: the gains of a table's claims and of its factors, one per line, with intervals and numbers."""
 
 import textwrap
 from collections.abc import Iterator, Sequence

@@ -1,6 +1,6 @@
 r"""A report's tables of results and of claims as LaTeX, for ``\input`` into a paper.
 
-Needs booktabs and graphicx alone. A table too wide for the page is set smaller, and any text of a user's compiles.
+Needs only booktabs and graphicx. A table too wide for the page is scaled down, and any user's text compiles.
 """
 
 import re

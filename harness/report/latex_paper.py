@@ -1,8 +1,8 @@
 r"""A report's results as papers print them: plain mean ± standard deviation, the best in bold, daggers, no intervals.
 
-Numbers are aligned at their decimal point: one column holds the digits before it, the next those after it. A
-table takes one column of the page where it fits at ``\small``, else both. Needs booktabs and graphicx alone. Owns which
-columns are shown and which differences get a dagger. Refuses claims: they have a file of their own.
+Numbers are aligned at their decimal point: one column holds the digits before it, the next those after it. A table
+takes one column of the page if it fits at ``\small``, else both. Needs only booktabs and graphicx. Owns which columns
+are shown and which differences get a dagger. Refuses claims: they have a file of their own.
 """
 
 from collections.abc import Collection, Sequence
@@ -92,7 +92,7 @@ def to_paper(report: TableReport, columns: Sequence[str] | None = None, against:
         against: The row that daggers mark differences from; None: the first.
 
     Raises:
-        InputError: For a column or a row that there is not.
+        InputError: For an unknown column or row.
     """
     marked = _marked(report, columns, against)
     return "\n".join(
@@ -138,7 +138,7 @@ def to_paper_pair(
 
 
 def _remarks(report: TableReport) -> list[str]:
-    """Returns comments for whoever edits the file, which the paper does not show."""
+    """Returns comments for editors of the file; the paper does not show them."""
     message = f"{report.name}: {report.heading}. {notice(report)}"
     return [r"% Needs \usepackage{booktabs,graphicx}.", "% " + latex_text(message)]
 

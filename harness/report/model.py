@@ -1,6 +1,6 @@
 """The parts of a report: everything that a table, its claims, effects and provenance say, in numbers and sentences.
 
-Owns what is shown; Markdown, CSV, JSON, LaTeX and figures only write it down. See ``harness.report.build``.
+Owns what is shown; Markdown, CSV, JSON, LaTeX and figures only format it. See ``harness.report.build``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ class ReportRow:
 
     @property
     def name(self) -> str:
-        """The row for people."""
+        """The row's readable name."""
         return self.id if self.label in ("", self.id) else f"{self.id} ({self.label})"
 
 

@@ -1,4 +1,4 @@
-"""A report as one HTML file that can be sent: nothing in it is fetched from elsewhere, no figure lies beside it."""
+"""A report as one self-contained HTML file to share: figures are inside, and nothing is loaded from elsewhere."""
 
 import base64
 import re

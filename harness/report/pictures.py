@@ -1,6 +1,6 @@
 """Pictures that show images: rank lists of the worst queries, and attention maps side by side (the paper's Figure 3).
 
-Images come as arrays or from a loader that the caller passes. Refuses to know where a data set lies.
+Images come as arrays or from a loader that the caller passes. Does not know where a data set is.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

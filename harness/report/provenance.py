@@ -1,4 +1,4 @@
-"""Where runs come from: what they must have in common, whether they compare with the paper, what a report says of it.
+"""Where runs come from: what they must share, whether they are comparable with the paper, what a report says about it.
 
 Refuses to average runs of different code, data or profile.
 """

@@ -34,7 +34,7 @@ class Variation:
 
     @property
     def name(self) -> str:
-        """The alternative for people."""
+        """The alternative in readable form."""
         return f"{self.key} = {self.value}" if self.key else "as assumed"
 
 

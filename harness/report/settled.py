@@ -1,7 +1,7 @@
 """A table that was settled: how far it is, and what a reader must know of it. A function of the runs and the record.
 
 The way to the verdicts is replayed from the runs, so the report says what the program that added seeds decided by.
-Seeds that somebody added by hand count in nothing, since they would make of honest looks naive ones.
+Seeds added by hand are not counted, since they would turn honest looks into naive ones.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""A run's values by unit, summed by what is drawn together: the queries of one identity.
+"""A run's values by unit, summed by group: the queries of one identity are resampled together.
 
 Owns reading ``units.npz`` and what makes the units of two runs the same.
 """

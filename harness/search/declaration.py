@@ -55,7 +55,7 @@ class BudgetSpec(Declared):
 
 
 class PrunerSpec(Declared):
-    """When trials are given up on the way: after every so many epochs of their last stage, by a rule of Optuna's."""
+    """When trials are pruned: every so many epochs of their last stage, by one of Optuna's rules."""
 
     kind: Literal["median", "successive_halving", "hyperband"]
     every: Annotated[int, Field(gt=0)]

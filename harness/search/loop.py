@@ -90,7 +90,7 @@ class _Going:
 
 
 def _carry_out(study: SearchStudy, batch: Sequence[_Going], trainer: Trainer) -> None:
-    """One batch, epoch by epoch of the last stage; a trial that failed or was given up is trained no further."""
+    """One batch, epoch by epoch of the last stage; a trial that failed or was pruned is trained no further."""
     going, seeds = list(batch), study.search.seeds
     for epoch in sorted({epoch for trial in batch for epoch in trial.rungs}):
         here = [trial for trial in going if epoch in trial.rungs]

@@ -1,6 +1,6 @@
 """How much of the differences between trials is noise of their seeds.
 
-Trials train under the same seeds, hence in pairs: what a seed does to all of them alike is no noise between them. So
+Trials train under the same seeds, hence in pairs: an effect of a seed on all of them is not noise between them. So
 noise is what is left when every trial and every seed has been given a mean of its own (a two-way analysis of variance
 without replication).
 """

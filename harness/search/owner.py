@@ -1,4 +1,4 @@
-"""Who asks for trials of a study that several machines search: a store on a host, wherever the store is moved to."""
+"""The owner of trials in a study that several machines search: a store on a host, wherever the store is moved."""
 
 import json
 import os

@@ -1,7 +1,7 @@
-"""Gives up trials inside their last training stage: by a rule of Optuna's, held back by what the seeds can show.
+"""Prunes trials inside their last training stage: by one of Optuna's rules, limited by what the seeds can show.
 
 A trial's value at an epoch is the mean over its seeds, and a mean of few seeds is noisy. So a trial that the rule would
-give up continues unless it is behind the leader of that epoch by more than the seeds' spread explains (``noise``).
+prune continues unless it is behind the leader of that epoch by more than the seeds' spread explains (``noise``).
 
 Optuna's own guards do not serve here: ``WilcoxonPruner`` takes steps for independent problems, and with three seeds no
 outcome of its test is below p = 0.125; ``PatientPruner`` waits for more steps, whatever the seeds say.

@@ -1,4 +1,4 @@
-"""A study's outcome as plain data: what the report and the table that takes its values from it read."""
+"""A study's outcome as plain data: read by the report, and by a table that takes its values from it."""
 
 import json
 from collections.abc import Iterable, Mapping

@@ -13,7 +13,7 @@ from harness.search.declaration import Search
 from harness.search.space import Dimension
 
 BY_TRIAL = frozenset({"random", "tpe"})
-"""Samplers that are seeded anew for each trial: a study that was killed asks for the points that it would have had."""
+"""Samplers that are reseeded for each trial: a study that was killed asks for the points that it would have had."""
 
 
 class _Grid(GridSampler):

@@ -31,7 +31,7 @@ class Dimension:
 
     @property
     def name(self) -> str:
-        """The last part of the key, for people."""
+        """The last part of the key, for display."""
         return self.key.rpartition(".")[2]
 
     @property

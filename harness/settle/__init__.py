@@ -1,7 +1,7 @@
 """Settling: which comparisons of a table are decided, and which seeds to train next until they are.
 
 Owns when results are looked at, how much of the error each look may spend, verdicts and the order of trainings. Pure
-functions of what was declared and of results; refuses running anything, and to know where results come from.
+functions of what was declared and of results; runs nothing, and does not know where results come from.
 """
 
 from harness.settle.costs import Costs

@@ -1,4 +1,4 @@
-"""How many trainings settling is to be expected to take, if the differences were as assumed: simulated beforehand."""
+"""The expected number of trainings for settling, if the differences were as assumed: simulated beforehand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,8 +1,8 @@
 """The way to the verdicts: rounds of seeds, looks, decisions. A pure function of what was declared and of the results.
 
-Whoever replays it from the same results (the process that runs the table, one that resumes after a kill, a
+Every replay from the same results (by the process that runs the table, one that resumes after a kill, a
 second one beside it, the report) finds the same looks in the same order, and the same runs to train next. It reads no
-clock: what a budget allows is reckoned with costs that are part of the declaration.
+clock: what a budget allows follows from costs that are part of the declaration.
 
 One round adds the seeds up to the next look to every comparison that is open, and so only to the rows that one of them
 needs. Under a budget the comparisons that can be decided most cheaply come first, by what they are expected to need in

@@ -1,7 +1,7 @@
-"""Tables and searches as Python objects, for notebooks and scripts: the front end beside the command line.
+"""Tables and searches as Python objects, for notebooks and scripts: a front end like the command line.
 
-Owns what a person types: declarations in code, data frames, pages in a notebook. What it does is ``harness.api``'s, as
-it is for the command line. The names of this room are those of the package itself: ``import harness``.
+Owns what a user types and sees: declarations in code, data frames, pages in a notebook. ``harness.api`` does the work,
+as for the command line. ``import harness`` has all names of this package.
 """
 
 from harness.api.doctor import doctor

@@ -12,7 +12,7 @@ def texts(argument: str, values: Iterable[Any] | None) -> list[str] | None:
     """Returns an argument's texts as a list; None if it was not given.
 
     Raises:
-        InputError: If it is one text, which would be read letter by letter, or holds something else than texts.
+        InputError: If it is a single text, which would be read letter by letter, or contains anything but texts.
 
     >>> texts("rows", ("1", "3(T)")), texts("rows", None)
     (['1', '3(T)'], None)
@@ -28,7 +28,7 @@ def seed_list(seeds: Iterable[Any] | None) -> list[int] | None:
     """Returns the argument ``seeds`` as a list of Python's integers; None if it was not given.
 
     Raises:
-        InputError: If it is not a list, or holds something else than whole numbers.
+        InputError: If it is not a list, or contains anything but whole numbers.
 
     >>> seed_list(range(3)), seed_list(None)
     ([0, 1, 2], None)
@@ -49,7 +49,7 @@ def _items(argument: str, values: Iterable[Any] | None) -> list[Any] | None:
 
 
 def check_settling(settle: bool, without: Mapping[str, object], only_with: Mapping[str, object]) -> None:
-    """Checks that the arguments fit ``settle``, which begins with the table's own rows and seeds.
+    """Checks that the arguments fit ``settle``, which starts with the table's own rows and seeds.
 
     Args:
         settle: Whether the table is to be settled.

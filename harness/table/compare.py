@@ -77,7 +77,7 @@ class Compared:
         return f"Compared({self.model.first} → {self.model.second})"
 
     def _repr_html_(self) -> str:
-        """The comparison as HTML that holds its figures, for a notebook."""
+        """The comparison as HTML with its figures, for a notebook."""
         from harness.api.compare import loader_for
         from harness.report import comparison_page
 

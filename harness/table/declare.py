@@ -1,4 +1,4 @@
-"""The parts of a table as Python objects, which say what YAML says and are checked as it is."""
+"""The parts of a table as Python objects, equivalent to YAML and checked in the same way."""
 
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -71,13 +71,13 @@ class Recipe:
     inputs: Sequence[str | Path] = ()
     held_out: Mapping[str, Any] = field(default_factory=dict)
     extends: str | Path | None = None
-    """A recipe file with the values that this recipe does not give."""
+    """A recipe file for the values that this recipe does not give."""
     profiles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     assumptions: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)
 
 
 def plain(value: Any) -> Any:
-    """Returns a declaration as the plain values that YAML would give: what is left at its default is left out.
+    """Returns a declaration as the plain values that YAML would give, without values left at their defaults.
 
     Raises:
         InputError: For a function that no other process could import.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class DeclaredTable:
-    """A declaration and how to read it: profile, data, overrides, store. ``Table`` adds what can be done with it."""
+    """A declaration and how to read it: profile, data, overrides, store. ``Table`` adds the methods that use it."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class DeclaredTable:
         store: str | Path = DEFAULT_STORE,
         **more: Any,
     ) -> Self:
-        """Declares a table in Python, with the checks and the identities that YAML has.
+        """Declares a table in Python, with the same checks and identities as in YAML.
 
         Args:
             name: The table's name.
@@ -64,7 +64,7 @@ class DeclaredTable:
             metrics: The metrics that the table shows.
             rows: The rows.
             generate: Rows to generate, as ``{"full_factorial": {"factors": ["Scale", "Width"]}}``.
-            claims: What is claimed of the rows.
+            claims: Claims about the rows.
             profile: As for a table from a file, like what follows.
             data: The folder of the data set.
             overrides: Settings laid over every row.
@@ -73,7 +73,7 @@ class DeclaredTable:
                 ``notes``.
 
         Raises:
-            InputError: For anything that is wrong, by key.
+            InputError: For any mistake, by key.
 
         >>> from harness import Recipe, Row, Table
         >>> table = Table.declare(

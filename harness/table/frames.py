@@ -1,4 +1,4 @@
-"""A table's numbers as pandas data frames, one fact a line."""
+"""A table's numbers as pandas data frames, one fact per line."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any

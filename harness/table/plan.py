@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlanView:
-    """A plan of a run. In a notebook it shows its stages."""
+    """A plan of a run. Notebooks display its stages."""
 
     answer: Mapping[str, Any]
     """Everything, as ``harness plan --json`` prints it."""

@@ -25,7 +25,7 @@ class Report:
     model: "TableReport"
     """The numbers behind it."""
     snapshot: "Snapshot"
-    """The runs that it is made of."""
+    """The runs that it reports."""
 
     @classmethod
     def from_frame(
@@ -39,21 +39,21 @@ class Report:
         claims: "Claims" = None,
         name: str = "results",
     ) -> "Report":
-        """Makes the report of runs that exist already, whatever made them.
+        """Makes the report of runs that already exist, no matter what made them.
 
         Args:
-            frame: A line for each run, or for each run and unit; as ``mlflow.search_runs`` gives it, for instance.
+            frame: A line for each run, or for each run and unit; for example from ``mlflow.search_runs``.
             factors: The columns of factors: true and false, numbers, or names of levels.
             seed: The column of seeds; runs of one seed are compared in pairs.
             metrics: The columns of metrics: ``["val_acc", "val_loss:lower", "accuracy:percent"]``; or what a recipe
                 says of each: ``{"val_loss": {"title": "Loss", "better": "lower", "decimals": 2}}``.
-            units: The column of what a metric is a mean of (query, example), and that of what is drawn together.
-            claims: What is claimed of the rows, which are called as a factorial's are (``"scale + width=wide"``); or
-                a YAML file.
-            name: What the report's files are called.
+            units: The column of the units that a metric is a mean of (query, example), and that of groups resampled
+                together.
+            claims: Claims about the rows, which are named as in a factorial (``"scale + width=wide"``); or a YAML file.
+            name: The name of the report's files.
 
         Raises:
-            InputError: For a column that there is not, or a cell that cannot be read.
+            InputError: For a missing column, or a cell that cannot be read.
         """
         from harness.api.existing import snapshot_of_frame
 
@@ -155,7 +155,7 @@ class Report:
         return f"Report({self.model.name}: {self.model.heading})"
 
     def _repr_html_(self) -> str:
-        """The report as HTML that holds its figures, for a notebook."""
+        """The report as HTML with its figures, for a notebook."""
         with TemporaryDirectory() as folder:
             return regular_file(self.write(folder, ("html",))[0]).read_text(encoding="utf-8")
 

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TableRow:
-    """One row of a table: its settings, and what its runs left."""
+    """One row of a table: its settings, and what its runs saved."""
 
     id: str
     prepare: "Callable[[int | None], Prepared]"
-    """Plans the row alone under a seed; None: the table's first."""
+    """Plans only this row under a seed; None: the table's first."""
 
     @property
     def settings(self) -> "BaseModel":
@@ -43,10 +43,10 @@ class TableRow:
         return self._folders(self.prepare(seed))
 
     def load(self, seed: int | None = None) -> Any:
-        """Returns what the row's run trained, ready to use, as its trainer gives it.
+        """Returns what the row's run trained, ready to use.
 
-        The paper's trainer gives a ``harness.reid.trained.Trained``: the network in evaluation mode with its
-        preprocessing. A function or a command gives the folder with what it kept (``run.folder``).
+        The paper's trainer returns a ``harness.reid.trained.Trained``: the network in evaluation mode with its
+        preprocessing. A function or a command returns the folder with what it saved (``run.folder``).
 
         Args:
             seed: None: the table's first.

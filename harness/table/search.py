@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Search:
-    """A search of settings on data held out of training, from its YAML file.
+    """A search of settings on data held out from training, from its YAML file.
 
     Args:
         source: The search's file.
@@ -61,12 +61,12 @@ class Search:
         out: str | Path | None = None,
         progress: bool = True,
     ) -> "Search":
-        """Carries the search on until its trials are spent, and measures the best point under fresh seeds.
+        """Continues the search until its trials are used up, and measures the best point with fresh seeds.
 
         Called again, it resumes where it stopped, and repeats no trial.
 
         Raises:
-            InputError: For what you can mend, or if another process carries it out.
+            InputError: For mistakes that you can fix, or if another process runs it.
             KeyboardInterrupt: On Ctrl-C; the same call resumes it later.
         """
         from harness.api.engine import Engine

@@ -57,13 +57,13 @@ class Table(DeclaredTable):
             rows: The ids of rows; None: all.
             seeds: Instead of the declared ones.
             workers: Stages at a time, for the estimate of how long it takes.
-            why: Whether to say of each stage to run what the nearest finished one has otherwise (``.why``).
+            why: Whether to show how each stage to run differs from the nearest finished one (``.why``).
             settle: Whether to work out what settling would take (``.settling``).
             max_seeds: With ``settle``: most seeds of a row.
             progress: Whether to show what is done.
 
         Raises:
-            InputError: For what you can mend.
+            InputError: For mistakes that you can fix.
         """
         from harness.api.plan import describe_plan, describe_settling
         from harness.api.slots import slots_for
@@ -93,7 +93,8 @@ class Table(DeclaredTable):
     ) -> "TableRun":
         """Trains what the table still lacks, tracks every run and writes the report.
 
-        Called again, it resumes where it stopped. A row that fails leaves the others alone; the result says why.
+        Called again, it resumes where it stopped. A failing row does not affect the others; the result says why it
+        failed.
 
         Args:
             rows: The ids of rows; None: all.
@@ -101,8 +102,8 @@ class Table(DeclaredTable):
             workers: Stages at a time.
             executor: ``local`` (processes of this machine), ``ray`` or ``inprocess``.
             address: Of a Ray cluster.
-            out: The folder of the report; None: ``reports``, unless it holds a better report.
-            formats: What is written of the report beside its Markdown; of ``harness report``'s.
+            out: The folder of the report; None: ``reports``, unless that would overwrite a better report.
+            formats: Formats of the report besides Markdown, as for ``harness report``.
             settle: Whether to add seeds where a comparison is open, until it is decided.
             max_seeds: With ``settle``: most seeds of a row.
             budget_s: With ``settle``: device seconds for seeds beyond the declared ones.
@@ -110,7 +111,7 @@ class Table(DeclaredTable):
             progress: Whether to show bars, in a terminal or a notebook.
 
         Raises:
-            InputError: For what you can mend.
+            InputError: For mistakes that you can fix.
             KeyboardInterrupt: On Ctrl-C, once workers have ended; the same call resumes it later.
         """
         from harness.api.engine import Engine
@@ -146,7 +147,7 @@ class Table(DeclaredTable):
     ) -> "pd.DataFrame":
         """Judges the claims again under each alternative of each assumption, one at a time, and writes the page.
 
-        One line for each claim under each alternative, those of the table as it is first (``assumption`` is empty):
+        One line for each claim under each alternative, the unchanged table first (``assumption`` is empty):
         ``assumption``, ``value``, ``text``, ``metric``, ``finding`` (holds, open, contrary), ``gain``, ``low``,
         ``high``, ``p_holm``.
 
@@ -158,11 +159,11 @@ class Table(DeclaredTable):
             executor: ``local``, ``ray`` or ``inprocess``.
             address: Of a Ray cluster.
             out: The folder of the page; None: as for reports.
-            formats: What is written of the page, among ``md``, ``html`` and ``json``.
+            formats: Formats of the page, among ``md``, ``html`` and ``json``.
             progress: Whether to show bars, in a terminal or a notebook.
 
         Raises:
-            InputError: For what you can mend, and where there is nothing to vary.
+            InputError: For mistakes that you can fix, and if there is nothing to vary.
         """
         import pandas as pd
 
@@ -188,7 +189,7 @@ class Table(DeclaredTable):
         return pd.DataFrame(sensitivity_lines(found))
 
     def report(self) -> Report:
-        """Returns the report of what has run so far. In a notebook it shows itself.
+        """Returns the report of what has run so far. Notebooks display it.
 
         Raises:
             InputError: If nothing has run, or the tracker does not answer.
@@ -202,18 +203,17 @@ class Table(DeclaredTable):
         return Report.of(snapshot)
 
     def compare(self, first: str, second: str, *, metric: str | None = None) -> "Compared":
-        """Returns what the second row has beyond the first. In a notebook it shows itself.
+        """Returns how the second row differs from the first. Notebooks display it.
 
         Settings, metrics paired over seeds and units with intervals, the units that gained and lost most, costs.
 
         Args:
             first: A row.
             second: Another.
-            metric: The metric that is compared by unit; None: the table's first.
+            metric: The metric to compare by unit; None: the table's first.
 
         Raises:
-            InputError: For a row that there is not or that has not run, rows without a common seed, or if nothing has
-                run.
+            InputError: For an unknown row or one that has not run, rows without a common seed, or if nothing has run.
         """
         from harness.api.compare import compare_rows
         from harness.table.compare import Compared

@@ -134,7 +134,7 @@ class Courier:
             lock.release()
 
     def _wait(self, pause_s: float) -> None:
-        """Waits for news, or until spools may have grown. After a failure, news is no reason to try again."""
+        """Waits for news, or until spools may have grown. After a failure, news does not trigger another try."""
         if self._hurry.is_set():
             time.sleep(min(pause_s, HURRIED_S))
         elif pause_s:

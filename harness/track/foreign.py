@@ -46,7 +46,7 @@ def read_experiment(name: str, uri: str | None = None) -> Experiment:
         uri: The tracker's address; None as for ``Tracker``.
 
     Raises:
-        TrackerError: The tracker cannot be asked.
+        TrackerError: The tracker cannot be queried.
         InputError: There is no such experiment, or it holds no runs.
     """
     uri = resolve_uri(uri)

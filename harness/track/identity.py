@@ -20,7 +20,7 @@ class Owner:
     """Changes whenever the machine starts."""
     pid: int
     started: str
-    """When the process started, on a clock that nobody can set (ticks since boot if the system has them)."""
+    """When the process started, on a clock that cannot be set (ticks since boot if the system has them)."""
 
     @classmethod
     def this_process(cls) -> Self:

@@ -2,7 +2,7 @@
 
 The store's ``outbox/`` has a folder for each tracker. A process keeps a document for each run that it has open, and
 replaces it whole when something changes. A document that has ended never changes again (opening the run again begins
-another one), so whoever has delivered it may remove it. Owns these files; refuses to know about MLflow.
+another one), so it may be removed once it is delivered. Owns these files; knows nothing of MLflow.
 """
 
 import hashlib

@@ -150,7 +150,7 @@ def find_run(uri: str | None, run_id: str) -> tuple[str, str, str]:
         run_id: Its MLflow id, or the first characters of it.
 
     Raises:
-        TrackerError: The tracker cannot be asked.
+        TrackerError: The tracker cannot be queried.
         InputError: None of our runs has the id, or several begin so.
     """
     uri = resolve_uri(uri)

@@ -2,7 +2,7 @@
 
 Chance is drawn apart from the arithmetic, on the CPU and from an explicit generator. The arithmetic moves bytes,
 subtracts once and multiplies once, each rounded by itself: a CPU (one compiled pass, ``harness.reid.data.pixels``) and
-an accelerator (torch's operations) give the same bits for the same draws.
+an accelerator (torch's operations) give bit-identical results for the same draws.
 """
 
 import math

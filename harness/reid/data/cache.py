@@ -1,7 +1,7 @@
 """Decoded images, kept on disk: each split is decoded once for each size, and mapped into memory from then on.
 
 An entry is a NumPy file and a small record beside it with the checksums of its blocks. The record is renamed into place
-last, so an entry without one is not there; one whose contents do not fit its record is reported and made anew.
+last, so an entry without one is not there; one whose contents do not match its record is reported and rebuilt.
 """
 
 import json

@@ -80,7 +80,7 @@ class DatasetReport:
         return {**asdict(self), "usable": self.usable}
 
     def lines(self) -> list[str]:
-        """Everything, as text for people."""
+        """Everything, as readable text."""
         lines = [f"{self.name} in {self.root}"]
         for name, split in self.splits.items():
             lines.append(f"  {name:<8} {_split_text(split, self.subjects)}")

@@ -1,8 +1,8 @@
 """Reads a declared layout: the splits, and the identity and camera that each image's name says.
 
 An image whose name does not follow the layout is an error, never passed over. Other files (``Thumbs.db``,
-``synthetic.json``, hidden files) are no business of ours. A layout that is that of a release also has its counts and
-names: a set of one's own in the same layout may have others, and a note says how they differ.
+``synthetic.json``, hidden files) are ignored. A release's layout also has its counts and
+names: a user's set in the same layout may have other names, and a note says how they differ.
 """
 
 import json

@@ -58,7 +58,7 @@ def resized(image: Image.Image, height_px: int, width_px: int) -> Images:
     """An RGB image at a size, shape (height_px, width_px, 3).
 
     With Pillow's bilinear filter, which widens with the reduction (no aliasing): what ``torchvision.transforms.Resize``
-    does to Pillow images, to the bit.
+    does to Pillow images, bit for bit.
     """
     if image.size != (width_px, height_px):
         image = image.resize((width_px, height_px), Image.Resampling.BILINEAR)

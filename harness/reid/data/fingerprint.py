@@ -36,7 +36,7 @@ def split_fingerprint(split: Split, root: Path, index_dir: Path) -> str:
     Args:
         split: The split.
         root: The data set's folder (``Dataset.root``).
-        index_dir: Folder for the index. Several processes may share it; a damaged index is made anew.
+        index_dir: Folder for the index. Several processes may share it; a damaged index is rebuilt.
 
     Raises:
         InputError: If a file cannot be read; names it.

@@ -1,4 +1,4 @@
-"""The data sets that are known by name, each by its released layout and counts, in the words of a user's own layout.
+"""The data sets that are known by name, each with its released layout and counts, declared like a user's layout.
 
 A set may have several forms (``MSMT17`` before and after faces were blurred): the first whose folders are there is
 read. What cannot be declared, such as CIFAR's pickles, has a reader of its own.
@@ -79,10 +79,10 @@ DATASETS: tuple[str, ...] = tuple(KNOWN)
 
 
 def forms_of(dataset: Named) -> tuple[Form, ...]:
-    """The forms of a known data set by name, or the one form of a user's own layout.
+    """The forms of a known data set by name, or the one form of a user's layout.
 
     Raises:
-        InputError: For an unknown name, or a layout of one's own under the name of a known set.
+        InputError: For an unknown name, or a user's layout with the name of a known set.
         ValidationError: For a mapping that is not a layout.
     """
     if isinstance(dataset, str):

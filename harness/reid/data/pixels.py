@@ -1,6 +1,6 @@
 """Batches of pixels on a CPU: gathered, moved, normalised and erased in one compiled pass that writes each value once.
 
-To the bit what ``harness.reid.data.augment`` does on an accelerator: bytes are moved, one subtraction, one
+Bit for bit what ``harness.reid.data.augment`` does on an accelerator: bytes are moved, one subtraction, one
 multiplication.
 """
 

@@ -13,7 +13,7 @@ in the gallery alone; classes count from 0. A reader reports what is wrong with 
 ``harness.errors.InputError``.
 
 What reads a layout is loaded by name, as a user's reader is: it is no part of a stage's code, since the contents of
-the splits that it gives are part of the stage's identity. A new data set trains nothing anew.
+the splits that it gives are part of the stage's identity. A new data set retrains nothing.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def open_dataset(name: Named, root: Path, splits: Sequence[str] | None = None) -
 
 
 def read_dataset(name: Named, root: Path, splits: Sequence[str] | None = None) -> Reading:
-    """Like ``open_dataset``, with what is wrong inside the folder as data, for whoever wants to know all of it."""
+    """Like ``open_dataset``, with what is wrong inside the folder as data, for callers that want all of it."""
     try:
         if isinstance(name, str) and ":" in name:
             return examined(Reading(_read_own(name, root, splits)))

@@ -1,4 +1,4 @@
-"""The released layouts of the known data sets, declared in the words of a user's own, with their counts.
+"""The released layouts of the known data sets, declared like a user's layout, with their counts.
 
 Counts are those that the sets' authors or the papers of a protocol give. What could not be compared with a release at
 hand, the form of CUHK03's extracted names and of the distractors', is read leniently.

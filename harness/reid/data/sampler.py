@@ -39,7 +39,7 @@ def identity_batches(labels: NDArray[np.int64], identities: int, images: int, ge
     """Batches of ``identities`` (P) different identities with ``images`` (K) images each.
 
     An epoch shows about as many images as there are: an identity with n images is visited max(1, round(n / K)) times,
-    each visit showing its next K images in an order shuffled anew every epoch; once all were shown, it starts over.
+    each visit showing its next K images in an order reshuffled every epoch; once all were shown, it starts over.
     An identity with fewer than K images fills its visits by repeating them as evenly as can be.
 
     The number of batches is that of the visits divided by P, rounded up, and no batch holds an identity twice. So an

@@ -27,7 +27,7 @@ def build_modules(
 ) -> nn.ModuleDict:
     """The losses among ``active`` that are modules, by name; each is called with embeddings and labels.
 
-    pytorch-metric-learning is loaded by name, so that only the stages that use it have its door in their identity.
+    pytorch-metric-learning is loaded by name, so that only the stages that use it have its module in their identity.
 
     Args:
         active: Settings by loss; see :func:`harness.reid.losses.compute_losses`.

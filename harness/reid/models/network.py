@@ -37,8 +37,9 @@ class Network(nn.Module):
 
     Attributes:
         recompute: Whether training keeps only the input of each residual block and computes the rest again in the
-            backward pass (activation checkpointing): less memory and more work, the same bits. Of another backbone,
-            timm's own checkpoints are used if it has no batch normalisation, and only stage 6 is computed again if not.
+            backward pass (activation checkpointing): less memory and more work, bit-identical results. Of another
+            backbone, timm's own checkpoints are used if it has no batch normalisation, and only stage 6 is computed
+            again if not.
     """
 
     def __init__(

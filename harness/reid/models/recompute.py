@@ -1,4 +1,4 @@
-"""Activation checkpointing: a block's activations are dropped, and computed again to the same bits when needed.
+"""Activation checkpointing: a block's activations are dropped, and recomputed bit for bit when needed.
 
 What batch normalisation remembers is the one trap: a second forward pass would count every batch twice. It writes into
 copies here, which are thrown away.

@@ -30,7 +30,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
 
 
 class CheckpointWriter:
-    """Writes checkpoints in a thread: whoever trains waits for a copy of the state in memory, never for the disk.
+    """Writes checkpoints in a thread: training waits for a copy of the state in memory, never for the disk.
 
     Args:
         folder: Where checkpoints live.

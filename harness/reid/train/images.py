@@ -52,7 +52,7 @@ def feed(
     *,
     memory_limit_mb: int = 0,
 ) -> Feeder:
-    """The split's images at the stage's size, decoded once and kept, or anew each time: the same batches.
+    """The split's images at the stage's size, decoded once and kept, or decoded every time: the same batches.
 
     Args:
         dataset: The opened data set.

@@ -230,7 +230,7 @@ class Training:
         return shuffled_batches(len(self._labels), sampler.batch_size, draw)
 
     def _check(self, batches: np.ndarray) -> None:
-        """Refuses batches that a metric loss cannot mine, while the labels are still at hand without waiting."""
+        """Refuses batches that a metric loss cannot mine, while the labels are still available without waiting."""
         for batch in batches:
             try:
                 check_batch(torch.from_numpy(self._labels[batch]), self._settings.losses)

@@ -158,7 +158,7 @@ class Circumstances:
     device_memory_mb: int = 8000
     """Decoded training images up to this size live on the device; larger sets are streamed."""
     decoded_once: bool = True
-    """Keep decoded images on disk; otherwise worker processes decode them anew each time."""
+    """Keep decoded images on disk; otherwise worker processes decode them every time."""
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass instead of keeping them."""
 

@@ -42,7 +42,7 @@ def train_stage(
     ``LOSSES`` as well, if a loss keeps something for each training identity.
 
     Continues from the newest whole checkpoint in ``folder``, else from the state of the stage in ``begun``, which
-    trained this one's first epochs and stopped: to the same bits as from the start, so that a ``begun`` that is gone
+    trained this one's first epochs and stopped: bit for bit as from the start, so that a ``begun`` that is gone
     costs time alone. Weights come from the parent stage, or else from where the recipe's ``model.weights`` says.
 
     Returns:
