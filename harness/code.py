@@ -23,7 +23,7 @@ CODE_VERSION = "1"
 
 
 def hand_kept_version(_: tuple[str, ...]) -> str:
-    """Returns the code's hand-kept version in the place of a digest: changed code meets old results."""
+    """Returns the code's hand-kept version instead of a digest: changed code then reuses old results."""
     return f"version {CODE_VERSION}"
 
 
