@@ -10,7 +10,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -59,15 +59,11 @@ def code_digest(roots: tuple[str, ...]) -> str:
     Raises:
         InputError: If a root is not found, or a file on the way does not parse; names the file and the line.
     """
+    modules = reached_modules(roots)
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    for name, own in sorted(module_digests(roots).items()):
-        digest.update(f"{name}:{own}\n".encode())
+    for name in sorted(modules):
+        digest.update(f"{name}:{module_digest(modules[name])}\n".encode())
     return digest.hexdigest()
-
-
-def module_digests(roots: Sequence[str]) -> dict[str, str]:
-    """Returns the digest of each module that ``code_digest`` covers, by name."""
-    return {name: _module_digest(path) for name, path in reached_modules(roots).items()}
 
 
 def refuse_uncovered(roots: Sequence[str]) -> None:
@@ -102,7 +98,7 @@ def reached_modules(roots: Sequence[str]) -> dict[str, Path]:
         neighbours = _neighbourhood(name, path)
         for imported in _imports(name, path):
             top = imported.partition(".")[0]
-            if top == name.partition(".")[0] or (neighbours and _module_file(str(neighbours), top) is not None):
+            if top == name.partition(".")[0] or (neighbours and _is_module(str(neighbours), top)):
                 waiting.extend(_with_packages(imported))
     return found
 
@@ -148,7 +144,7 @@ def code_parts(roots: Sequence[str]) -> dict[str, dict[str, str]]:
     return {name: _parts(path, _state(path)).copy() for name, path in sorted(reached_modules(roots).items())}
 
 
-@lru_cache(maxsize=1024)
+@cache
 def _parts(path: Path, state: _State) -> dict[str, str]:
     tree, found = _parsed(path, state), dict[str, list[str]]()
     for node in (node for node in tree.body if not has_no_effect(node, in_text=False)):
@@ -227,6 +223,16 @@ def _module_file(folder: str, name: str) -> str | None:
     return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113
 
 
+def _is_module(folder: str, name: str) -> bool:
+    """Whether a folder holds a module or a package of this name, also one without ``__init__``."""
+    if _module_file(folder, name) is not None:
+        return True
+    if not os.path.isdir(f"{folder}/{name}"):  # noqa: PTH112
+        return False
+    spec = PathFinder.find_spec(name, [*sys.path, str(Path.cwd())])
+    return spec is not None and spec.origin is None  # an installed library goes before a folder of its name
+
+
 def _neighbourhood(name: str, path: Path) -> Path | None:
     """Returns the folder whose modules are the user's own as well; None for an installed package."""
     folder = path.parents[name.count(".") + (path.name == "__init__.py")]
@@ -250,12 +256,12 @@ def _tree(path: Path) -> ast.Module:
     return _parsed(path, _state(path))
 
 
-@lru_cache(maxsize=1024)
+@cache
 def _parsed(path: Path, state: _State) -> ast.Module:  # noqa: ARG001 - the state only invalidates the cache
     try:
         return ast.parse(regular_file(path).read_bytes(), filename=str(path))
     except SyntaxError as error:
-        raise InputError(f"{path}:{error.lineno}: {error.msg}; expected a Python module") from error
+        raise InputError(f"{path}:{error.lineno or 1}: {error.msg}; expected a Python module") from error
 
 
 def _imports(name: str, path: Path) -> frozenset[str]:
@@ -263,7 +269,7 @@ def _imports(name: str, path: Path) -> frozenset[str]:
     return _imports_of(name, path, _state(path))
 
 
-@lru_cache(maxsize=1024)
+@cache
 def _imports_of(name: str, path: Path, state: _State) -> frozenset[str]:
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     imported: set[str] = set()
@@ -283,10 +289,11 @@ def _imports_of(name: str, path: Path, state: _State) -> frozenset[str]:
     return frozenset(imported)
 
 
-def _module_digest(path: Path) -> str:
+def module_digest(path: Path) -> str:
+    """Returns the digest of a module's syntax tree."""
     return _digest_of(path, _state(path))
 
 
-@lru_cache(maxsize=1024)
+@cache
 def _digest_of(path: Path, state: _State) -> str:
     return hashlib.blake2b(normalised(_parsed(path, state)).encode(), digest_size=_DIGEST_BYTES).hexdigest()

@@ -27,6 +27,8 @@ class Inputs:
     """Whether nothing was read: sizes are a release's, contents unknown. Such inputs can be planned with, never run."""
     sets: tuple["Inputs", ...] = ()
     """Each data set by itself, where rows read several: ``contents`` and ``sizes`` then have ``NAME/PART`` as keys."""
+    code: Mapping[str, str] = field(default_factory=dict)
+    """A digest of each file or folder of code that no import leads to, such as a command's script."""
 
     @property
     def places(self) -> str:

@@ -20,7 +20,7 @@ from harness.execute.manifest import ERROR
 from harness.execute.protocol import PREFIXES, Event, Outcome
 from harness.execute.store import Store
 from harness.formatting import first_line
-from harness.loaded import require_code
+from harness.loaded import late_imports_checked, require_code
 from harness.plan.stage import Stage
 from harness.plugins import load_object
 from harness.trainer import Task, Work
@@ -90,7 +90,8 @@ def _run(
     folder = store.begin(stage.fingerprint)
     prefix_folder = _fetch_prefix(store, context.get(PREFIXES, {}).get(stage.fingerprint))
     task = Task(stage.kind, stage.name, stage.settings, folder, parent_folder, context, prefix_folder)
-    result = function(task, report)
+    with late_imports_checked():
+        result = function(task, report)
     store.finish(stage, result)
     return result
 

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import InputError
+from harness.loaded import load_current
 from harness.matrix.declaration import Declaration
 from harness.matrix.factors import Factor
 from harness.matrix.key_tree import Node
@@ -19,7 +20,6 @@ from harness.matrix.recipe import Profile
 from harness.matrix.source import Document, Key, read_value
 from harness.matrix.studies import Studies
 from harness.matrix.validation_errors import refuse
-from harness.plugins import load_object
 
 
 def read_overrides(overrides: Mapping[str, Any], tree: Node) -> tuple[Setting, ...]:
@@ -152,7 +152,7 @@ def _apply(factor: Factor, recipe: BaseModel) -> tuple[tuple[Setting, ...], Valu
     source: Key = (*factor.source, "apply")
     place = factor.document.locate(source)
     try:
-        function = load_object(str(factor.apply))
+        function = load_current(str(factor.apply))
     except InputError as error:
         raise InputError(f"{place}: {error}") from error
     before = recipe.model_dump(by_alias=True)

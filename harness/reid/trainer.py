@@ -1,6 +1,7 @@
 """The paper's trainer: what the method declares to the harness. Imports neither torch nor timm."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import BaseModel
 
 from harness.errors import InputError, SettingError
+from harness.loaded import refresh
 from harness.plugins import check_reference
 from harness.reid.files import ATTENTION, PER_QUERY
 from harness.reid.inputs import SYNTHETIC, SyntheticSpec, find_sets, named_sets, open_inputs, released_inputs, sets_of
@@ -260,6 +262,10 @@ def _check_references(recipe: Recipe) -> None:
             check_reference(reference)
         except InputError as error:
             raise SettingError(key, str(error)) from error
+        refresh((reference,))
+    if is_own(recipe.model.backbone):
+        with suppress(InputError):  # which says more where the network is built
+            refresh((recipe.model.backbone,))
     if recipe.model.weights not in {IMAGENET, NONE}:
         weights_file(recipe.model.weights)
 

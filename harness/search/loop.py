@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from harness.errors import InputError
+from harness.loaded import CHANGED
 from harness.search.result import Score, stage_costs
 from harness.search.space import Params
 from harness.search.study import PendingTrial, SearchStudy
@@ -111,6 +113,8 @@ def _goes_on(study: SearchStudy, trial: _Going, epoch: int) -> bool:
     values = [score.value for score in scores if score.value is not None]
     if len(values) < len(scores):
         reason = next(score.reason for score in scores if score.value is None)
+        if reason.endswith(CHANGED):  # so would every other trial: this one stays open, and the same command resumes it
+            raise InputError(reason)
         study.fail(asked, reason, trial.chains, trial.spent)
         return False
     unpromising = study.report(asked, epoch, values)

@@ -1,14 +1,20 @@
 """The identity of files and folders by their contents."""
 
 import hashlib
-from functools import lru_cache
+import os
+from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 from harness.errors import InputError
 from harness.files import regular_file
 
 _CHUNK_BYTES = 1 << 20
-_IGNORED = frozenset({"__pycache__", ".git", ".venv"})
+_IGNORED = (
+    *("__pycache__", ".git", ".venv", ".harness", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".ipynb_checkpoints"),
+    *("*.egg-info", ".DS_Store", ".*.sw?", "*~", ".#*", "#*#"),
+)
+"""Names of what tools leave in a folder of code or data: no part of it."""
 
 
 def contents_digest(path: Path, what: str) -> str:
@@ -26,25 +32,41 @@ def contents_digest(path: Path, what: str) -> str:
     if not path.is_dir():
         raise InputError(f"{what}: no file or folder {path} (looked for {path.absolute()})")
     digest = hashlib.blake2b(digest_size=16)
-    for inner in sorted(path.rglob("*")):
-        below = inner.relative_to(path)
-        if not _IGNORED.intersection(below.parts) and not inner.is_dir():
-            digest.update(f"{below.as_posix()}:{_file_digest(inner, what)}\n".encode())
+    for inner in sorted(_files_below(path, frozenset())):
+        digest.update(f"{inner.relative_to(path).as_posix()}:{_file_digest(inner, what)}\n".encode())
     return digest.hexdigest()
+
+
+def _files_below(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+    """Yields the files in a folder, at any depth and behind links, but for links to a folder that holds them."""
+    within = above | {os.path.realpath(folder)}
+    for inner in folder.iterdir():
+        if any(fnmatch(inner.name, pattern) for pattern in _IGNORED):
+            continue
+        if not inner.is_dir():
+            yield inner
+        elif os.path.realpath(inner) not in within:
+            yield from _files_below(inner, within)
+
+
+_known: dict[Path, tuple[tuple[int, ...], str]] = {}
+"""The digest of each file that was read, with the state that it was in."""
 
 
 def _file_digest(path: Path, what: str) -> str:
     if not path.is_file():
         raise InputError(f"{what}: {path} is not a regular file")
-    stat = path.stat()
-    try:
-        return _digest(path.absolute(), stat.st_size, stat.st_mtime_ns)
-    except OSError as error:
-        raise InputError(f"{what}: {path} cannot be read ({error.strerror or error})") from error
+    place, stat = path.absolute(), path.stat()
+    state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+    if place not in _known or _known[place][0] != state:
+        try:
+            _known[place] = state, _digest(place)
+        except OSError as error:
+            raise InputError(f"{what}: {path} cannot be read ({error.strerror or error})") from error
+    return _known[place][1]
 
 
-@lru_cache(maxsize=4096)
-def _digest(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - size and time only invalidate the cache
+def _digest(path: Path) -> str:
     digest = hashlib.blake2b(digest_size=16)
     with regular_file(path).open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):

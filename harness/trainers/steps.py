@@ -120,11 +120,14 @@ class StepTrainer(Trainer):
         return self._metrics
 
     def inputs(self, request: InputRequest) -> Inputs:  # noqa: ARG002
-        """Returns digests of the declared files and folders, which are relative to the recipe's folder."""
+        """Returns digests of the declared inputs, relative to the recipe's folder, and of the steps' files of code."""
         contents = {
             name: contents_digest(self._declared.folder / name, f"inputs: {name}") for name in self._declared.inputs
         }
-        return Inputs(contents=contents, root=self._declared.folder.absolute())
+        code = {
+            name: contents_digest(Path(name), f"stage {step.name}: code") for step in self._steps for name in step.files
+        }
+        return Inputs(contents=contents, code=code, root=self._declared.folder.absolute())
 
     def stages(self, settings: BaseModel, seed: int, inputs: Inputs) -> Sequence[StageSpec]:
         """Returns a stage for each step."""
@@ -136,7 +139,7 @@ class StepTrainer(Trainer):
                 settings={
                     **step.how,
                     "settings": {name: values[name] for name in self._read_by(step)},
-                    "files": {name: contents_digest(Path(name), f"stage {step.name}: code") for name in step.files},
+                    "files": {name: inputs.code[name] for name in step.files},
                     "inputs": dict(inputs.contents),
                     "seed": seed,
                     "metrics": list(self._metrics) if step is self._steps[-1] else [],

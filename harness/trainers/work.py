@@ -6,6 +6,7 @@ from typing import Any
 
 from harness.devices import device_name
 from harness.errors import StageError
+from harness.loaded import CHANGED
 from harness.trainer import Emit, Task
 from harness.trainers.command import call_command
 from harness.trainers.contents import contents_digest
@@ -41,8 +42,9 @@ def run_step(task: Task, emit: Emit) -> dict[str, Any]:
 def _check_contents(task: Task) -> None:
     """Compares declared files and inputs, which the fingerprint names by content, with what the step would read."""
     folder = Path(task.context.get("working_folder", Path.cwd()))
-    places = {name: folder / name for name in task.settings["files"]}
-    places |= {name: Path(place) for name, place in task.context.get("inputs", {}).items()}
-    for name, digest in {**task.settings["files"], **task.settings["inputs"]}.items():
-        if contents_digest(places[name], name) != digest:
-            raise StageError(f"{name} was changed after this run was planned; run the same command again")
+    places = task.context.get("inputs", {})
+    planned = [(name, folder / name, digest) for name, digest in task.settings["files"].items()]
+    planned += [(name, Path(places[name]), digest) for name, digest in task.settings["inputs"].items()]
+    for name, place, digest in planned:
+        if contents_digest(place, name) != digest:
+            raise StageError(f"{name} {CHANGED}")

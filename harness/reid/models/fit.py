@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from harness.code import code_digest
 from harness.errors import InputError, SettingError
 from harness.formatting import one_line
 from harness.reid.models.backbone import STAGE6_DIVISOR, architecture, build_backbone, channels_of, levels_of
@@ -59,7 +60,7 @@ def misfit(
     if not is_own(backbone):
         architecture(backbone)
     chosen = tuple(sorted(options.items()))
-    plain = _facts(backbone, chosen, size, _STRIDED)
+    plain = _facts(backbone, chosen, size, _STRIDED, _code_of(backbone))
     facts = plain if output_stride == _STRIDED else _dilated(backbone, chosen, size, output_stride)
     if facts is None:
         one_grid = len(set(plain.sizes)) == 1
@@ -101,14 +102,25 @@ def _no_attention(backbone: str, maps: list[tuple[int, int]], *, dilates: bool) 
 def _dilated(backbone: str, options: tuple[tuple[str, Any], ...], size: tuple[int, int], stride: int) -> _Facts | None:
     """The outputs of the backbone at a stride; None if it does not support it."""
     try:
-        facts = _facts(backbone, options, size, stride)
+        facts = _facts(backbone, options, size, stride, _code_of(backbone))
     except InputError:
         return None
     return facts if facts.reduction <= stride else None
 
 
+def _code_of(backbone: str) -> str:
+    """Returns the digest of a user's own code."""
+    return code_digest((backbone,)) if is_own(backbone) else ""
+
+
 @cache
-def _facts(backbone: str, options: tuple[tuple[str, Any], ...], size: tuple[int, int], stride: int) -> _Facts:
+def _facts(
+    backbone: str,
+    options: tuple[tuple[str, Any], ...],
+    size: tuple[int, int],
+    stride: int,
+    _code: str,
+) -> _Facts:
     """Builds the backbone and sends an image through it; of a timm network only the shapes are computed."""
     # A user's own code need not work without values.
     with torch.random.fork_rng(devices=[]), torch.device("cpu" if is_own(backbone) else "meta"), torch.no_grad():

@@ -88,10 +88,10 @@ def weights_identity(backbone: str, weights: str) -> str:
         return f"timm:{name}" if "." in name else f"timm-{version('timm')}:{name}"
     path = weights_file(weights)
     stat = path.stat()
-    return f"sha256:{_digest(path.resolve(), stat.st_size, stat.st_mtime_ns)}"
+    return f"sha256:{_digest(path.resolve(), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)}"
 
 
 @lru_cache(maxsize=64)
-def _digest(path: Path, size: int, mtime_ns: int) -> str:  # noqa: ARG001 - size and time only invalidate the cache
+def _digest(path: Path, *_state: int) -> str:
     with regular_file(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
