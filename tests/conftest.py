@@ -1,8 +1,8 @@
-"""Services that the tests of several rooms need."""
+"""Services shared by the tests of several packages."""
 
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch are imported: two tests at once share the cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before importing numpy and torch: two tests at once share the cores
 
 import logging
 import secrets
@@ -23,21 +23,21 @@ from filelock import FileLock
 from ray_nodes import RayCluster
 
 EXAMPLES = int(os.environ.get("HARNESS_EXAMPLES", "25"))
-"""Of each property test; more of them find more, for instance 300 before a release."""
+"""Examples per property test; more find more, for instance 300 before a release."""
 hypothesis.settings.register_profile("harness", max_examples=EXAMPLES, deadline=None)
 hypothesis.settings.load_profile("harness")
 
-# A suite that a shell started in the background may have inherited "ignore Ctrl-C", and would hand it down to every
-# command whose answer to Ctrl-C it tests.
+# A suite that a shell started in the background may have inherited "ignore Ctrl-C", and would pass it on to every
+# command whose response to Ctrl-C it tests.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _INSTALLED = Path("/usr/lib/postgresql")
-"""Where Debian keeps the server's programs, a folder a version."""
+"""Where Debian keeps the server's programs, one folder per version."""
 
 
 def _programs() -> Path | None:
-    """The folder of the newest PostgreSQL server here."""
+    """The folder of the newest PostgreSQL server on this machine."""
     versions = sorted(_INSTALLED.glob("*/bin/postgres"), key=lambda path: float(path.parent.parent.name))
     on_path = shutil.which("postgres")
     return versions[-1].parent if versions else Path(on_path).parent if on_path else None
@@ -53,22 +53,22 @@ def is_quick(path: Path) -> bool:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leaves out files and folders without quick tests where those alone are asked for: importing them takes longer."""
+    """With ``-m quick``, skips files and folders without quick tests: importing them takes longer than the tests."""
     files = collection_path.rglob("test_*.py") if collection_path.is_dir() else [collection_path]
     return True if config.option.markexpr == "quick" and not any(map(is_quick, files)) else None
 
 
 def pytest_collect_file(file_path: Path) -> None:
-    """Starts the fork server as soon as a suite of several processes collects tests that need it.
+    """Starts the fork server as soon as a suite with several processes collects tests that need it.
 
-    It takes seconds to import libraries; the processes meanwhile import their own, and run what needs no server.
+    The server takes seconds to import libraries; meanwhile the processes import theirs and run other tests.
     """
     if file_path.parent.name == "e2e" and "PYTEST_XDIST_WORKER" in os.environ:
         warm.begin()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what to run while editing."""
+    """Marks the tests to run while editing."""
     for item in items:
         if is_quick(item.path):
             item.add_marker("quick")
@@ -76,7 +76,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _warm_workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forks the workers of the local executor, except in the tests that hold it to its promises."""
+    """Forks the workers of the local executor, except in the tests of the executors themselves."""
     if "execute" not in request.path.parts:
         import harness.execute.local
 
@@ -85,7 +85,7 @@ def _warm_workers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """A folder of the whole suite, also where it runs in several processes."""
+    """A folder shared by the whole suite, even if it runs in several processes."""
     own = tmp_path_factory.getbasetemp()
     folder = (own if worker_id == "master" else own.parent) / "shared"
     folder.mkdir(exist_ok=True)
@@ -94,7 +94,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 
 @pytest.fixture(scope="session")
 def empty_tracker(shared: Path) -> Path:
-    """A folder with an MLflow database of no runs, which takes seconds to make: made once, copied for every test."""
+    """A folder with an MLflow database without runs: creating it takes seconds, so it is made once and copied."""
     folder, unfinished = shared / "tracker", shared / "tracker.unfinished"
     with FileLock(shared / "tracker.lock"):
         if not folder.exists():
@@ -108,23 +108,25 @@ def empty_tracker(shared: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def photographs(shared: Path) -> Path:
-    """A small data set in Market-1501's layout, which is not the test's to change."""
+    """A small data set in Market-1501's layout, which tests must not change."""
     from harness.reid.data.synthetic import make_market1501
 
-    with FileLock(shared / "photographs.lock"):  # what is whole there is not rendered again
+    with FileLock(shared / "photographs.lock"):  # a complete set is not rendered again
         return make_market1501(shared / "photographs", identities=16, seed=1)
 
 
 @pytest.fixture(scope="session")
 def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL of the tests' own, on a socket in its own folder; yields the query part of its addresses."""
+    """A PostgreSQL server for the tests, on a socket in its own folder; yields the query part of its addresses."""
     programs = _programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed (Debian: postgresql)")
     pytest.importorskip("psycopg", reason="its driver is not installed: uv sync --extra postgresql")
-    # The server refuses to run as root: Debian's own user runs it there.
+    # The server refuses to run as root: then Debian's user for it does.
     as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    folder = Path(f"/var/tmp/harness-postgresql-{os.getpid()}")  # a socket's path is short, and its user may enter
+    folder = Path(
+        f"/var/tmp/harness-postgresql-{os.getpid()}"
+    )  # short, as a socket's path must be, and open to that user
     folder.mkdir(mode=0o700)
     data = folder / "data"
     try:
@@ -163,12 +165,12 @@ def postgresql(postgresql_server: str) -> str:
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """An S3 of the tests' own, in this process and on its loopback; yields its address."""
+    """An S3 server for the tests, in this process, on loopback; yields its address."""
     from moto.moto_server.werkzeug_app import create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it tells every request
-    WSGIRequestHandler.protocol_version = "HTTP/1.1"  # a client keeps its connection, as with the real one
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # it logs every request
+    WSGIRequestHandler.protocol_version = "HTTP/1.1"  # clients keep their connections, as with the real S3
     server = make_server("127.0.0.1", 0, create_backend_app("s3"), threaded=True)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
@@ -178,7 +180,7 @@ def s3_server() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def s3_variables(s3_server: str) -> dict[str, str]:
-    """What leads an S3 client to the tests' own server."""
+    """The variables that direct an S3 client to the tests' server."""
     return {
         "AWS_ENDPOINT_URL": s3_server,
         "AWS_ACCESS_KEY_ID": "of-the-tests",
@@ -190,7 +192,7 @@ def s3_variables(s3_server: str) -> dict[str, str]:
 
 @pytest.fixture
 def s3_environment(s3_variables: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leads every S3 client of this process and of its children to the tests' own server."""
+    """Directs every S3 client of this process and its children to the tests' server."""
     for name, value in s3_variables.items():
         monkeypatch.setenv(name, value)
 
@@ -207,13 +209,13 @@ def s3_bucket(s3_environment: None) -> str:
 
 @pytest.fixture(scope="session")
 def ray_head(s3_variables: dict[str, str]) -> Iterator[RayCluster]:
-    """A Ray cluster whose nodes have one CPU each and reach the tests' own S3; at first it has a head alone."""
+    """A Ray cluster whose nodes have one CPU each and reach the tests' S3; at first it has only a head."""
     if find_spec("ray") is None:
         pytest.skip("Ray is not installed: uv sync --extra ray")
     settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # the path of a socket in it is long already
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # short: the paths of the sockets in it are long enough
     cluster = None
-    with pytest.MonkeyPatch.context() as patch:  # before Ray is imported, which reads them then
+    with pytest.MonkeyPatch.context() as patch:  # before Ray is imported, which reads them on import
         for name, value in settings.items():
             patch.setenv(name, value)
         try:
@@ -226,6 +228,6 @@ def ray_head(s3_variables: dict[str, str]) -> Iterator[RayCluster]:
 
 @pytest.fixture
 def ray_cluster(ray_head: RayCluster) -> RayCluster:
-    """The cluster with two nodes, also after a test that killed one."""
+    """The cluster with two nodes, even after a test killed one."""
     ray_head.fill()
     return ray_head

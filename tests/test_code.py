@@ -20,7 +20,7 @@ WORK_ROOTS = ("harness.reid.train.training", "harness.reid.train.scoring")
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's folder, the current one: a loose loss that imports a neighbour and an installed library."""
+    """A user's folder, made the current one: a module with a loss that imports a neighbour and an installed library."""
     write(
         tmp_path / "my_loss.py",
         "import numpy\nimport my_helper\n\ndef loss(output, labels):\n    return output.logits\n",
@@ -55,7 +55,7 @@ def loss(x, margin: float = 0.5):
         "def loss(x, margin: float = 5e-1):\n    pass\n    y = x * 0x2 + margin\n    return max(y, 0)\n",
     ],
 )
-def test_comments_docstrings_and_layout_change_nothing(rewritten: str) -> None:
+def test_comments_docstrings_and_formatting_change_nothing(rewritten: str) -> None:
     assert tree(rewritten) == tree(PLAIN)
 
 
@@ -78,7 +78,7 @@ def test_a_changed_formula_changes_the_tree(old: str, new: str) -> None:
     assert tree(PLAIN.replace(old, new)) != tree(PLAIN)
 
 
-def test_what_stands_inside_which_block_is_told_apart() -> None:
+def test_the_tree_shows_which_block_a_statement_is_in() -> None:
     assert tree("if a:\n    b()\nc()") != tree("if a:\n    b()\n    c()")
     assert tree("if a:\n    b()\nelse:\n    c()") != tree("if a:\n    b()\n    c()")
     assert tree("f(*a, b)") != tree("f(a, *b)")
@@ -104,15 +104,15 @@ def test_a_users_code_covers_its_neighbours_and_not_bystanders_or_libraries(proj
     assert set(reached_modules(("my_loss:loss",))) == {"my_loss", "my_helper"}
 
 
-def test_the_libraries_of_a_users_code_are_named_as_they_are_installed(project: Path) -> None:
+def test_the_libraries_of_a_users_code_have_their_installed_names(project: Path) -> None:
     write(
         project / "my_helper.py", "import json\n\ndef late():\n    from PIL import Image\n    import no_such_library\n"
     )
     assert imported_libraries(("my_loss:loss",)) == ("numpy", "pillow")
 
 
-def test_code_that_no_identity_covers_is_refused_as_a_stages_code() -> None:
-    # Of nothing the digest would be the same for ever: changed code would meet old results.
+def test_code_that_no_identity_covers_is_refused_as_the_code_of_a_stage() -> None:
+    # The digest of nothing would never change: changed code would get old results.
     for reference in ("harness.trainers.work:run_step", "harness.units", "harness"):
         with pytest.raises(InputError, match="is a part of the harness that no fingerprint covers"):
             refuse_uncovered(("json.decoder:JSONDecoder", reference))
@@ -159,7 +159,7 @@ def test_nothing_is_imported_or_run(project: Path) -> None:
     assert "trap" not in sys.modules
 
 
-def test_a_missing_module_is_named_with_the_place_looked_in(project: Path) -> None:
+def test_a_missing_module_is_named_with_the_place_searched(project: Path) -> None:
     with pytest.raises(
         InputError, match=r'code "my_los:loss": there is no Python module "my_los" in .*expected "package'
     ):
@@ -178,7 +178,7 @@ def test_mentions_looks_at_names_attributes_and_parameters_only(project: Path) -
     assert not mentions("words:f", "logits")
 
 
-def test_the_rooms_that_cannot_change_a_result_are_left_out() -> None:
+def test_the_packages_that_cannot_change_a_result_are_left_out() -> None:
     reached = reached_modules((*WORK_ROOTS, "harness.execute.worker"))
     rooms = {name.split(".")[1] for name in reached}
     inner = {name.split(".")[2] for name in reached if name.count(".") > 1}
@@ -187,7 +187,7 @@ def test_the_rooms_that_cannot_change_a_result_are_left_out() -> None:
     assert "harness" not in reached
 
 
-def test_every_module_that_really_gets_imported_is_covered() -> None:
+def test_every_module_that_is_actually_imported_is_covered() -> None:
     script = (
         f"import sys, {', '.join(WORK_ROOTS)}\nprint(*(name for name in sys.modules if name.startswith('harness.')))"
     )
@@ -199,15 +199,15 @@ def test_every_module_that_really_gets_imported_is_covered() -> None:
     assert imported <= set(reached_modules(WORK_ROOTS))
 
 
-def test_the_digest_of_all_that_a_stage_runs_is_quick() -> None:
+def test_the_digest_of_everything_a_stage_runs_is_quick() -> None:
     code_digest(("harness.reid.recipe",))
     started = time.process_time()
     code_digest(WORK_ROOTS)
     assert time.process_time() - started < 1.0  # 0.1 s on a quiet machine; the bound leaves room for a busy one
 
 
-def test_an_edited_file_is_read_anew_in_the_same_process(project: Path) -> None:
-    """As in a notebook, where a run follows an edit; also of a module that it imports, and of one that is new."""
+def test_an_edited_file_is_read_again_in_the_same_process(project: Path) -> None:
+    """As in a notebook, where a run follows an edit of the file, of a module that it imports, or of a new module."""
     write(project / "notebook.py", "import helper\ntry:\n    import extra\nexcept ImportError:\n    extra = None\n")
     write(project / "helper.py", "VALUE = 1\n")
     digests = [code_digest(("notebook:train",))]

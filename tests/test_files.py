@@ -1,4 +1,4 @@
-"""What is no regular file is refused at once, wherever a file is expected. A reader that waited would never return."""
+"""Anything but a regular file is refused at once wherever a file is expected: a reader that waited would hang."""
 
 import os
 import socket

@@ -1,9 +1,9 @@
-"""Seconds that training stands still for a checkpoint: written before the next step, or beside it from a copy.
+"""Seconds that training pauses for a checkpoint: written before the next step, or alongside it from a copy.
 
     python tests/benchmarks/checkpoint.py [--folder DIR] [--json FILE]
 
 The state is that of stage 2 of Table 1's full network at the paper's scale, weights and momentum, on the device. The
-second way is the loop's own; the writing that goes on beside it is told too.
+second way is the loop's own; the time of the concurrent writing is shown too.
 """
 
 import statistics
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import arguments, now, tell
+from measure import arguments, now, show
 from subjects import Scale, training_stage, untrained
 
 from harness.reid.train.checkpoint import CheckpointWriter, save_checkpoint
@@ -56,11 +56,11 @@ def main() -> None:
         for way, seconds in medians.items()
     ]
     written_s = statistics.median(beside[1:])
-    tell(rows, options, note=f"{size / 1e6:,.0f} MB, every epoch; written beside it is there after {written_s:.2f} s")
+    show(rows, options, note=f"{size / 1e6:,.0f} MB, every epoch; written beside it is there after {written_s:.2f} s")
 
 
 def training_state(device: torch.device, scale: Scale) -> dict[str, Any]:
-    """What a checkpoint of the stage holds once every parameter has its momentum."""
+    """The contents of the stage's checkpoint once every parameter has its momentum."""
     settings = training_stage("full", "metric", scale)
     network = untrained(settings, CLASSES).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = make_optimizer(network, settings.optimizer)

@@ -1,10 +1,10 @@
-"""What a run and a trial cost where they are kept: spool, checkpoints, weights, tracker, and a study's journal.
+"""The storage costs of a run and a trial: spool, checkpoints, weights, tracker, and a study's journal.
 
     python tests/benchmarks/costs.py [--runs N] [--trials N] [--row ID] [--json FILE]
 
 The demo's column is a row of Table 1 as ``harness run`` leaves it. The paper's column has the spool that the profile
-``paper`` writes, record by record, the network of that profile with its optimiser, and the demo's files by query; it is
-told to a tracker of its own. A run's delivery is timed over several runs that are told at once, on MLflow's SQLite.
+``paper`` writes, record by record, the network of that profile with its optimiser, and the demo's files by query; it
+goes to its own tracker. A run's delivery is timed over several runs delivered together, to MLflow on SQLite.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import arguments, tell
+from measure import arguments, show
 from subjects import ROOT, TABLE, table_plan, untrained
 
 from harness.api.prepare import Prepared, prepare
@@ -46,26 +46,26 @@ POLL_S = 0.02
 CLASSES = 751
 """Identities that Market-1501 trains on."""
 PLATEAUS = (50, 100, 150)
-"""The epochs of the last stage after which a trial is looked at."""
+"""The epochs of the last stage after which a trial reports its values."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What a run leaves, and what the tracker is told of it."""
+    """The files that a run leaves, and the metrics that the tracker receives."""
 
     spools: tuple[Path, ...]
     files: tuple[Path, ...]
     metrics: Mapping[str, float]
     weights_bytes: int
     checkpoint_bytes: int
-    """Of one checkpoint, the largest of the run's stages."""
+    """The size of the largest checkpoint among the run's stages."""
 
 
 def main() -> None:
-    """Trains one run of the demo, makes the paper's like, and prints what each costs."""
+    """Trains one run of the demo, imitates the paper's, and prints the costs of each."""
     options = arguments(
         __doc__,
-        ("--runs", {"type": int, "default": 10, "help": "runs that are told at once"}),
+        ("--runs", {"type": int, "default": 10, "help": "runs that are delivered together"}),
         ("--trials", {"type": int, "default": 15}),
         ("--row", {"default": "8", "help": "of Table 1"}),
     )
@@ -82,7 +82,7 @@ def main() -> None:
         trial_bytes = journal_bytes(folder / "study.journal", options.trials)
     rows = [{"a run": what, **{column: costs[what] for column, costs in columns.items()}} for what in columns["demo"]]
     rows.append({"a run": "bytes of journal for each trial of a search", "demo": trial_bytes, "paper": trial_bytes})
-    tell(
+    show(
         rows,
         options,
         note=f"row {options.row}; delivery: mean of {options.runs} runs told at once; files by query: the demo's",
@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def train_run(prepared: Prepared) -> Kept:
-    """Carries out the one run of a plan."""
+    """Executes the one run of a plan."""
     plan, store = prepared.plan, prepared.store
     (run,) = plan.runs
     with watching(store, plan) as largest, LocalExecutor(store, slots_for(1)) as executor:
@@ -111,7 +111,7 @@ def train_run(prepared: Prepared) -> Kept:
 
 @contextlib.contextmanager
 def watching(store: Store, plan: Plan) -> Iterator[list[int]]:
-    """Fills a list with the sizes of the checkpoints that the plan's stages write on their way."""
+    """Fills a list with the sizes of the checkpoints that the plan's stages write during training."""
     seen: dict[str, int] = {}
     sizes: list[int] = []
     ended = threading.Event()
@@ -134,7 +134,7 @@ def watching(store: Store, plan: Plan) -> Iterator[list[int]]:
 
 
 def paper_run(demo: Kept, row: str, folder: Path) -> Kept:
-    """What the same row leaves under the profile ``paper``: spools of its length, its weights and its checkpoint."""
+    """The files of the same row under the profile ``paper``: spools of its length, its weights and its checkpoint."""
     _, plan = table_plan("paper", rows=[row])
     run: Run = plan.runs[0]
     spools, weights_bytes, checkpoint_bytes = [], 0, 0
@@ -151,7 +151,7 @@ def paper_run(demo: Kept, row: str, folder: Path) -> Kept:
 
 
 def write_spool(path: Path, example: Path, settings: TrainSettings, images: int) -> None:
-    """The records of a whole stage of so many images an epoch, with the figures that the example's records have."""
+    """Writes the records of a whole stage with ``images`` per epoch, with the metrics of the example's first record."""
     sampler = settings.sampler
     batch = sampler.batch_size if hasattr(sampler, "batch_size") else sampler.identities * sampler.images
     steps = math.ceil(images / batch)
@@ -166,7 +166,7 @@ def write_spool(path: Path, example: Path, settings: TrainSettings, images: int)
 
 
 def optimizer_state(network: torch.nn.Module, settings: TrainSettings) -> dict[str, Any]:
-    """The optimiser's state behind its first step."""
+    """The optimiser's state after its first step."""
     optimizer = make_optimizer(network, settings.optimizer)  # type: ignore[arg-type]
     for parameter in network.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -175,18 +175,18 @@ def optimizer_state(network: torch.nn.Module, settings: TrainSettings) -> dict[s
 
 
 def costs_of(kept: Kept, prepared: Prepared, runs: int, folder: Path) -> dict[str, float]:
-    """A run's costs, by what they are; the tracker is told of so many runs alike, from a database without any."""
+    """A run's costs, by name; the tracker receives ``runs`` equal runs, into a database without any."""
     folder.mkdir()
     database = folder / "mlflow.db"
     tracker = Tracker(f"sqlite:///{database}", folder / "outbox")
     tracker.sweep_orphans()
-    told = {
+    provenance = {
         **collect_provenance({"python": platform.python_version()}),
         "profile": "demo",
         "dataset": "market1501",
         "dataset_fingerprint": "0" * 32,
     }
-    tracker.open_table("T", table="costs", declaration=matrix_to_json(prepared.whole), provenance=told)
+    tracker.open_table("T", table="costs", declaration=matrix_to_json(prepared.whole), provenance=provenance)
     tracker.flush()
     rows_before, bytes_before = contents(database)
     (row,) = prepared.matrix.rows
@@ -201,7 +201,7 @@ def costs_of(kept: Kept, prepared: Prepared, runs: int, folder: Path) -> dict[st
             factors=row.factors,
             params={**prepared.trainer.params(row.recipe), "image": "256x128", "epochs": "150+150"},
             recipe_yaml=recipe_to_yaml(row.recipe),
-            provenance=told,
+            provenance=provenance,
         )
         offset = 0
         for spool in kept.spools:
@@ -229,7 +229,7 @@ def costs_of(kept: Kept, prepared: Prepared, runs: int, folder: Path) -> dict[st
 
 
 def contents(database: Path) -> tuple[int, int]:
-    """Rows of all tables of an SQLite database, and its bytes once its log is folded in."""
+    """The number of rows in all tables of an SQLite database, and its size after a checkpoint of its log."""
     with contextlib.closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -238,18 +238,18 @@ def contents(database: Path) -> tuple[int, int]:
 
 
 def journal_bytes(journal: Path, trials: int) -> float:
-    """What one trial adds to a study's journal, its results under the search's own seeds told."""
+    """The bytes that one completed trial adds to a study's journal, with results under the search's own seeds."""
     search = read_search(SEARCH).under("paper", trials)
     study = SearchStudy(search, "costs", open_storage(None, journal), None, minimize=False)
-    before, told = journal.stat().st_size, 0
+    before, completed = journal.stat().st_size, 0
     values = [0.5 + 0.1 / (seed + 3) for seed in search.seeds]
     for asked in study.ask(trials):
-        chains = [[f"{told:02d}{seed:02d}{stage}".ljust(32, "0") for stage in range(3)] for seed in search.seeds]
+        chains = [[f"{completed:02d}{seed:02d}{stage}".ljust(32, "0") for stage in range(3)] for seed in search.seeds]
         for epoch in PLATEAUS:
             study.report(asked, epoch, values)
         study.complete(asked, values, chains, {stage: (3600.5, PLATEAUS[-1]) for chain in chains for stage in chain})
-        told += 1
-    return (journal.stat().st_size - before) / told
+        completed += 1
+    return (journal.stat().st_size - before) / completed
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Images a second brought to the network's door: this pipeline against torchvision, PIL and a DataLoader's workers.
+"""Images per second delivered to the network: this pipeline against torchvision, PIL and a DataLoader's workers.
 
     python tests/benchmarks/data.py [--identities N] [--workers N] [--json FILE]
 
 Both read a synthetic set in Market-1501's layout (128 x 64 JPEG files), resize to 256 x 128, and augment alike: flip,
 pad by 10 and crop, random erasing, normalisation; batches of 128, float32, on the device. This pipeline decodes once,
-which is told on a line of its own, and from then on either gathers from memory on the device (resident) or reads ahead
+which has its own line, and from then on either gathers from memory on the device (resident) or reads ahead
 from the mapped cache (streamed).
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measure import arguments, median_seconds, tell
+from measure import arguments, median_seconds, show
 from subjects import pedestrians
 from torch.utils.data import DataLoader
 from torchvision import transforms
@@ -73,7 +73,7 @@ def main() -> None:
         for name, speed in speeds.items()
     ]
     rows.append({"pipeline": "decoding, once", "images/s": len(split) / decoding_s, "ratio": None})
-    tell(rows, options, target=TARGET, note=f"epochs of {count} images")
+    show(rows, options, target=TARGET, note=f"epochs of {count} images")
 
 
 def cached_epoch(feeder: Feeder, split: Split, device: torch.device) -> Callable[[], None]:

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/demo.py [--steps N] [--json FILE]
 
-Stage 1 and 2 of the plain and the full network. The loop's own steps run in a process that keeps freed memory, as the
-executor's workers do; torch's profiler gives each operation's own time, and what no operation takes is Python's. Shares
-are of the whole; the profiler slows Python more than it does the operations.
+Stages 1 and 2 of the plain and the full network. The loop's own steps run in a process that keeps freed memory, as the
+executor's workers do; torch's profiler gives each operation's own time, and the rest is Python's. Shares
+are of the total; the profiler slows Python more than the operations.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from measure import arguments, tell
+from measure import arguments, show
 from subjects import NETWORKS, STAGES, batch_size, random_images, training_stage, untrained
 from torch.profiler import ProfilerActivity, profile
 
@@ -33,7 +33,7 @@ FAMILIES = {
     "activation, pooling": ("threshold", "relu", "clamp_min", "max_pool"),
     "optimiser": ("Optimizer", "_fused_"),
 }
-"""Kinds of operation, by what their names hold; the rest is ``other operations``."""
+"""Kinds of operation, by parts of their names; the rest is ``other operations``."""
 OTHER, PYTHON = "other operations", "Python"
 
 
@@ -49,19 +49,19 @@ def main() -> None:
         print(json.dumps(measure(network, stage, options)))
         return
     rows = [one_apart(network, stage, options) for network in NETWORKS for stage in STAGES]
-    tell(rows, options, note="the columns after images/s are shares of the step in per cent")
+    show(rows, options, note="the columns after images/s are shares of the step in per cent")
 
 
 def one_apart(network: str, stage: str, options: argparse.Namespace) -> dict[str, Any]:
-    """``measure`` in a process with a worker's environment."""
+    """Runs ``measure`` in a process with a worker's environment."""
     words = [sys.executable, __file__, "--one", network, stage, "--threads", "1", "--steps", str(options.steps)]
     environment = {**os.environ, **Slot(threads=1).environment()}
-    told = subprocess.run([*words, "--device", str(options.device)], check=True, capture_output=True, env=environment)
-    return json.loads(told.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+    done = subprocess.run([*words, "--device", str(options.device)], check=True, capture_output=True, env=environment)
+    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 
 def measure(network: str, stage: str, options: argparse.Namespace) -> dict[str, Any]:
-    """One line of the table: an epoch timed as it is, and another one profiled."""
+    """One line of the table: an epoch timed without the profiler, and another one with it."""
     settings = replace(training_stage(network, stage, "demo"), epochs=1)
     size = batch_size(settings)
     images, labels = random_images(size * options.steps, settings)

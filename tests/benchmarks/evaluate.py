@@ -1,4 +1,4 @@
-"""How fast evaluation and re-ranking are, beside the bare matrix products of the same run.
+"""How fast evaluation and re-ranking are, compared with the bare matrix products of the same run.
 
     python tests/benchmarks/evaluate.py                      # Market-1501's size, with re-ranking
     python tests/benchmarks/evaluate.py --gallery 100000     # a larger gallery, as many identities: more matches each
@@ -7,13 +7,13 @@
 
 Features are synthetic: identities around centres, cameras that shift them, some boxes far harder than others. The bare
 product is ``queries @ gallery.T`` in float32, whole and on all cores, by numpy or torch, whichever is faster here, into
-fresh memory, result thrown away (in strips where it would not fit). Ours and the bare product take turns; seconds are
-medians, ratios the medians of each round's ratio. Ours waits until the idle threads that the bare product leaves behind
-have gone to sleep: OpenBLAS lets them spin for a tenth of a second, on a core that ours needs then. (The bare product
-follows ours at once; nothing of ours spins.) The first call of ours, which also loads or compiles its inner loops, has
-a column of its own, and memory is its peak above what was resident before, features included there. The plain numpy
-reference sorts rows of a full distance matrix, on a part of the queries only; nothing is extrapolated.
-Peers (``peers.py``) run once each if they are installed.
+fresh memory, with the result discarded (in strips where it would not fit). Ours and the bare product take turns;
+seconds are medians, ratios the medians of each round's ratio. Ours waits until the idle threads that the bare product
+leaves behind have gone to sleep: OpenBLAS lets them spin for a tenth of a second, on a core that ours needs by then.
+(The bare product follows ours at once; ours leaves nothing spinning.) Our first call, which also loads or compiles the
+inner loops, has its own column, and memory is its peak above what was resident before, which includes the features. The
+plain numpy reference sorts rows of a full distance matrix, for some of the queries only; nothing is extrapolated. Peers
+(``peers.py``) run once each if they are installed.
 """
 
 import statistics
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measure import arguments, tell
+from measure import arguments, show
 from peers import compare
 
 from harness.reid.evaluate import evaluate_ranking, evaluate_reranked
@@ -32,7 +32,7 @@ from harness.reid.evaluate.memory import PeakMemory
 IDENTITIES, CAMERAS, LATENT = 750, 6, 64
 STRIP = 4096
 REST_S = 0.2
-"""Before each turn of ours, for the bare product's threads to fall asleep."""
+"""The wait before each turn of ours, for the bare product's threads to go to sleep."""
 
 
 def make_problem(
@@ -73,7 +73,7 @@ def seconds_of(work: Callable[[], Any]) -> float:
 
 
 def bare_product(left: np.ndarray, right: np.ndarray, device: str) -> tuple[str, Callable[[], Any]]:
-    """The fastest plain way to multiply here, by name; strips of the left side where the result would not fit."""
+    """The fastest plain way to multiply here, and its name; strips of the left side where the result would not fit."""
     strip = len(left) if 4 * len(left) * len(right) < 600e6 else STRIP
     if device != "cpu":
         sides = torch.from_numpy(left).to(device), torch.from_numpy(right).to(device)
@@ -105,7 +105,7 @@ def bare_product(left: np.ndarray, right: np.ndarray, device: str) -> tuple[str,
 
 
 def measure(title: str, ours: Callable[[], Any], bare: tuple[str, Callable[[], Any]], rounds: int) -> dict[str, Any]:
-    """Ours and the bare product in turns."""
+    """Times ours and the bare product in turns."""
     with PeakMemory() as memory:
         first = seconds_of(ours)
     bare[1]()
@@ -176,7 +176,7 @@ def main() -> None:
     note = against_reference(problem, found["rank"].average_precision, min(options.reference_queries, len(query)))
     peers, missing = ([], []) if options.no_peers else compare(problem)
     note += f"; not installed: {', '.join(missing)}" if missing else ""
-    tell([columns(row) for row in rows], options, note=note, further=further(peers))
+    show([columns(row) for row in rows], options, note=note, further=further(peers))
 
 
 def columns(row: dict[str, Any]) -> dict[str, Any]:
@@ -193,7 +193,7 @@ def columns(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def further(peers: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The peers as a table of their own; nothing if none is installed."""
+    """The peers as a separate table; nothing if none is installed."""
     lines = [
         {
             "peer": f"{peer['peer']} ({peer['what']})",
@@ -212,7 +212,7 @@ def further(peers: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def against_reference(problem: tuple[np.ndarray, ...], found: np.ndarray, count: int) -> str:
-    """Seconds of the plain reference on the first ``count`` queries, and how far ``found`` is from it."""
+    """Seconds of the plain reference on the first ``count`` queries, and how much ``found`` differs from it."""
     started = time.perf_counter()
     expected = reference(problem, count)
     seconds = time.perf_counter() - started

@@ -2,10 +2,10 @@
 
     python tests/benchmarks/fullsize.py [--data DIR] [--steps N] [--batch N] [--json FILE]
 
-Each training stage of the two rows runs in a process of its own, as the ``paper`` profile plans it but for the initial
+Each training stage of the two rows runs in its own process, as the ``paper`` profile plans it except for the initial
 weights (random here): the data set's training images decoded, drawn, augmented, and the loop's own steps. The first
 step warms up; seconds are the median of the others. Without ``--data`` the full-size synthetic set is made and thrown
-away. On a GPU the batches are the recipe's; a CPU takes smaller ones, told beside them.
+away. On a GPU the batches are the recipe's; a CPU uses smaller ones, which the table shows.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import arguments, now, peak_mb, resident_mb, tell
+from measure import arguments, now, peak_mb, resident_mb, show
 from subjects import batch_size, table_plan, untrained, with_batch
 
 from harness.reid.data import label_map, open_dataset
@@ -36,7 +36,7 @@ CPU_BATCH = 16
 
 
 class _Enough(Exception):  # noqa: N818, a signal and no error
-    """The steps that were asked for are done."""
+    """The requested steps are done."""
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ def main() -> None:
             )
         rows = [one_apart(row, stage, options) for row in ROWS for stage in stages_of(row)]
     note = "Initial weights: none (random); a step costs the same with any."
-    tell(rows, options, target="a batch of the paper's size within the device's memory", note=note)
+    show(rows, options, target="a batch of the paper's size within the device's memory", note=note)
 
 
 def stages_of(row: str) -> Mapping[str, TrainSettings]:
@@ -77,12 +77,12 @@ def stages_of(row: str) -> Mapping[str, TrainSettings]:
 
 
 def one_apart(row: str, stage: str, options: argparse.Namespace) -> dict[str, Any]:
-    """``measure`` in a process of its own, so that no stage's memory counts as another's."""
+    """Runs ``measure`` in a separate process, so that no stage's memory counts as another's."""
     words = [sys.executable, __file__, "--one", row, stage, "--data", str(options.data), "--cache", str(options.cache)]
     words += ["--device", str(options.device), "--threads", str(options.threads), "--steps", str(options.steps)]
     words += ["--batch", str(options.batch)] if options.batch else []
-    told = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
-    return {"row": row, "stage": stage, **json.loads(told)}
+    printed = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
+    return {"row": row, "stage": stage, **json.loads(printed)}
 
 
 def measure(row: str, stage: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -1,12 +1,12 @@
-"""Everything that is to be known of a GPU, measured in minutes: is it right, is it fast, and what bounds it.
+"""Everything worth knowing about a GPU, measured in minutes: whether it is right and fast, and what bounds it.
 
     python tests/benchmarks/gpu.py --out FOLDER [--minutes 8] [--device cuda|cpu] [--scale paper|tiny] [--parts NAME ..]
 
-The parts run in order of worth, each in a process and a time of its own. ``FOLDER/gpu.json`` holds what was measured so
-far, whole at any moment; ``FOLDER/gpu.log`` what the parts printed. A part that fails, or is out of time, costs no
-other part anything, and the command ends in time. It needs no network, no data set and no git. ``report.py FOLDER
---update`` then writes the figures into ``reports/benchmarks.md``. With ``--device cpu --scale tiny`` the same code runs
-on a CPU.
+The parts run in order of value, each in its own process with its own budget. ``FOLDER/gpu.json`` holds what was
+measured so far, complete at any moment; ``FOLDER/gpu.log`` what the parts printed. A part that fails or runs out of
+time affects no other part, and the command ends in time. It needs no network, no data set and no git. ``report.py
+FOLDER --update`` then writes the figures into ``reports/benchmarks.md``. With ``--device cpu --scale tiny`` the same
+code runs on a CPU.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))  # a machine that has the working tree alone has not installed the project
+sys.path.insert(0, str(ROOT))  # on a machine with only the working tree, the project is not installed
 
 from gpu_runner import GRACE_S, Ended, Part, ending_on_signals, keep, run_parts, scaled  # noqa: E402
 
@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 
 
 def parts(scale: str, device: str, shared: Path) -> list[Part]:
-    """All parts in order of worth; budgets are seconds of eight minutes. Images lie in ``shared`` for more than one."""
+    """All parts in order of value; budgets are seconds out of eight minutes. Some share the images in ``shared``."""
     tiny, on = scale == "tiny", ("--device", device)
 
     def part(name: str, budget_s: float, script: str, *words: str, small: tuple[str, ...] = ()) -> Part:
@@ -51,7 +51,7 @@ def parts(scale: str, device: str, shared: Path) -> list[Part]:
 
 
 def main() -> None:
-    """Runs the parts and keeps what they measured."""
+    """Runs the parts and saves what they measured."""
     started = time.monotonic()
     options = read_options()
     environment = environment_for(options.device)
@@ -97,14 +97,14 @@ def main() -> None:
 
 
 def line(part: Part, limit_s: float, ended: Ended, at_s: float) -> str:
-    """What is printed of a part."""
-    told = f"{at_s:5.0f} s  {part.name:11}{ended.status:10}{ended.seconds:6.1f} of {limit_s:.0f} s"
+    """The line to print about a part."""
+    timing = f"{at_s:5.0f} s  {part.name:11}{ended.status:10}{ended.seconds:6.1f} of {limit_s:.0f} s"
     summary = (ended.measured or {}).get("note", "").partition(";")[0]
-    return "  ".join(text for text in (told, ended.reason, summary) if text)
+    return "  ".join(text for text in (timing, ended.reason, summary) if text)
 
 
 def read_options() -> argparse.Namespace:
-    """The options; a device that is not there is refused at once."""
+    """The options; a missing device is refused at once."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--minutes", type=float, default=8.0, help="for all of it")
@@ -125,15 +125,15 @@ def read_options() -> argparse.Namespace:
 
 
 def environment_for(device: str) -> dict[str, str]:
-    """Of the parts: the project on the path, output at once, no network.
+    """The environment of the parts: the project on the path, unbuffered output, no network.
 
-    Where a CPU was asked for, no GPU, no compiler (minutes for each network), and one thread: small steps on several
+    If a CPU was requested, no GPU, no compiler (minutes for each network), and one thread: small steps on several
     threads of a busy machine wait for the slowest at every operation.
     """
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    told = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "HF_HUB_OFFLINE": "1"}
+    variables = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "HF_HUB_OFFLINE": "1"}
     on_cpu = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1", "TORCH_COMPILE_DISABLE": "1"}
-    return {**os.environ, **told, **(on_cpu if device == "cpu" else {})}
+    return {**os.environ, **variables, **(on_cpu if device == "cpu" else {})}
 
 
 if __name__ == "__main__":

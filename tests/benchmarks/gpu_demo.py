@@ -1,9 +1,9 @@
-"""Does the whole program run on this device: rows 1, 3 and 8 of the demo's Table 1, two workers on one GPU, tracked.
+"""Whether the whole program runs on this device: rows 1, 3 and 8 of the demo's Table 1, with two workers, tracked.
 
     python tests/benchmarks/gpu_demo.py [--device cuda] [--tiny] [--json FILE]
 
 The public Python interface trains the rows and tracks them in an MLflow database of its own. Each row's network is then
-scored once more on the CPU, from the same weights: metrics may differ by what float32 leaves open. Utilisation, memory
+scored once more on the CPU, from the same weights: metrics may differ by float32 rounding. Utilisation, memory
 and energy are read back from MLflow.
 """
 
@@ -15,17 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from gpu_stages import SHARED, TINY, share_images
-from measure import arguments, keep, tell
+from measure import arguments, keep, show
 from subjects import TABLE, pedestrians
 
 ROWS = ["1", "3", "8"]
 MOST_OFF = 0.005
-"""How far a metric may be from the CPU's: float32 distances that are nearly equal may change places."""
+"""How far a metric may be from the CPU's: nearly equal float32 distances may change places."""
 TARGET = f"the CPU's metrics of the same weights within {MOST_OFF}"
 
 
 def main() -> None:
-    """Trains, reads back, and scores again."""
+    """Trains the rows, reads back their metrics, and scores them again."""
     options = arguments(__doc__, SHARED, ("--tiny", {"action": "store_true", "help": "smaller images, for a test"}))
     with tempfile.TemporaryDirectory() as name:
         os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{name}/mlflow.db"
@@ -35,7 +35,7 @@ def main() -> None:
         rows: list[dict[str, Any]] = []
         for rows, note in measured(Path(name), options.threads, tiny=options.tiny):
             keep(rows, options, target=TARGET, note=note)
-        tell(rows, options, target=TARGET, note=note)
+        show(rows, options, target=TARGET, note=note)
     if options.device.type == "cuda":
         check_places(rows)
     off = max(row["mAP off"] for row in rows)
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def measured(folder: Path, threads: int, *, tiny: bool) -> Iterator[tuple[list[dict[str, Any]], str]]:
-    """A line for each row: all of them once they are trained, then again with each that the CPU has scored."""
+    """Yields a line for each row: all of them once they are trained, then again after each one that the CPU scores."""
     import harness
     from harness.api.prepare import prepare
     from harness.reid.train.scoring import evaluate_stage
@@ -94,7 +94,7 @@ def measured(folder: Path, threads: int, *, tiny: bool) -> Iterator[tuple[list[d
 
 
 def check_places(rows: list[dict[str, Any]]) -> None:
-    """Refuses rows that ran elsewhere than on the GPU."""
+    """Refuses rows that did not run on the GPU."""
     from harness.devices import device_name
 
     places = {row["device"] for row in rows}

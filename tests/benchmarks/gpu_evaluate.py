@@ -3,8 +3,8 @@
     python tests/benchmarks/gpu_evaluate.py [--device cuda] [--shrink N] [--json FILE]
 
 Features as in ``evaluate.py``, at Market-1501's and at MSMT17's size. The bare product is of the same run and on the
-same device, in float32. The CPU then does the same, and every query's average precision has to be the same number. Each
-line is kept as soon as it is measured, with the CPU's columns empty until the CPU is done.
+same device, in float32. The CPU then does the same, and every query's average precision must be the same number. Each
+line is saved as soon as it is measured, with the CPU's columns empty until the CPU is done.
 """
 
 import time
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from evaluate import bare_product, make_problem, measure
-from measure import arguments, keep, tell
+from measure import arguments, keep, show
 
 from harness.reid.evaluate import RankingResult, evaluate_ranking, evaluate_reranked
 
@@ -25,7 +25,7 @@ TARGET = "the CPU's numbers, to the last bit"
 
 
 def main() -> None:
-    """Measures each size with and without re-ranking, then asks the CPU."""
+    """Measures each size with and without re-ranking, then on the CPU."""
     options = arguments(
         __doc__,
         ("--shrink", {"type": int, "default": 1, "help": "divide the sizes by this"}),
@@ -61,12 +61,12 @@ def main() -> None:
             on_cpu = evaluate(*problem, device="cpu")
             rows[-1] |= {"CPU s": time.perf_counter() - started, **compared(asked.result, on_cpu)}
             keep(rows, options, target=TARGET, note=summary(rows))
-    tell(rows, options, target=TARGET, note=summary(rows))
+    show(rows, options, target=TARGET, note=summary(rows))
 
 
 @dataclass
 class _Asked:
-    """An evaluation of a problem on a device, to be repeated; keeps its newest result."""
+    """A repeatable evaluation of a problem on a device; keeps its newest result."""
 
     evaluate: Callable[..., RankingResult]
     problem: Sequence[np.ndarray]
@@ -85,7 +85,7 @@ def compared(found: RankingResult, expected: RankingResult) -> dict[str, Any]:
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The figures in a sentence."""
+    """The figures in one sentence."""
     asked = [row for row in rows if row["equal to the CPU's"] is not None]
     equal = sum(row["equal to the CPU's"] == "yes" for row in asked)
     return f"{len(rows)} measured, {equal} of {len(asked)} equal to the CPU's"

@@ -3,8 +3,8 @@
     python tests/benchmarks/gpu_profile.py [--device cuda] [--scale paper] [--steps 20] [--json FILE]
 
 Stage 1 of the full network in bfloat16, as the loop runs it, after steps that warm up. ``share`` is a kernel's part of
-the time that the device was at work; how busy the device was compares that time with the same steps' time unprofiled.
-On a CPU operations stand in the place of kernels.
+the time that the device was busy; utilisation compares that time with the time of the same steps without the profiler.
+On a CPU, operations take the place of kernels.
 """
 
 import tempfile
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measure import arguments, keep, now, tell
+from measure import arguments, keep, now, show
 from subjects import batch_size, random_images, training_stage, untrained
 from torch.profiler import ProfilerActivity, profile
 
@@ -34,12 +34,12 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "copies and layouts": ("memcpy", "memset", "copy", "nchw", "nhwc", "cast", "transpose"),
     "elementwise operations and sums": ("elementwise", "vectorized", "reduce", "relu", "clamp", "add", "mul", "fill"),
 }
-"""Kinds of kernel by what their names hold, the first that fits; normalisation is looked for first of all."""
+"""Kinds of kernel by parts of their names, the first match wins; normalisation comes first."""
 OTHER = "other kernels"
 
 
 def main() -> None:
-    """Profiles the steps and keeps the table."""
+    """Profiles the steps and saves the table."""
     options = arguments(
         __doc__,
         ("--scale", {"choices": ["demo", "paper"], "default": "paper"}),
@@ -60,14 +60,14 @@ def main() -> None:
         train_once(settings, feeder, labels, device, options.threads)
     kernels = kernels_of(profiled, device)
     rows, note = table(kernels, wall_s, options.steps)
-    tell(rows, options, note=note)
+    show(rows, options, note=note)
     keep(rows, options, note=note, further=[{"what": "By kind of kernel", "rows": by_family(kernels)}])
 
 
 def train_once(
     settings: TrainSettings, feeder: ImageFeeder, labels: np.ndarray, device: torch.device, threads: int
 ) -> float:
-    """An epoch; returns the seconds between its first step and its last reading."""
+    """Trains an epoch; returns the seconds between its first step and its last reading."""
     with tempfile.TemporaryDirectory() as folder, arithmetic(device, tf32=False, deterministic=False):
         training = Training(
             untrained(settings, int(labels[-1]) + 1),
@@ -88,12 +88,12 @@ def train_once(
 
 
 def kernels_of(profiled: "profile", device: torch.device) -> list[dict[str, Any]]:
-    """Seconds and calls of each kernel, the dearest first; on a CPU of each operation."""
+    """Seconds and calls of each kernel (on a CPU, of each operation), the most expensive first."""
     on_gpu = device.type == "cuda"
     found = []
     for event in profiled.key_averages():
         if (event.device_type.name == "CUDA") is not on_gpu or event.key.startswith("Optimizer."):
-            continue  # an optimiser's step is a span around kernels that count by themselves
+            continue  # an optimiser's step is a span around kernels that are counted separately
         spent_us = event.self_device_time_total if on_gpu else event.self_cpu_time_total
         if spent_us > 0.0:
             found.append({"kernel": event.key, "calls": event.count, "s": spent_us / 1e6})
@@ -101,7 +101,7 @@ def kernels_of(profiled: "profile", device: torch.device) -> list[dict[str, Any]
 
 
 def table(kernels: Sequence[Mapping[str, Any]], wall_s: float, steps: int) -> tuple[list[dict[str, Any]], str]:
-    """The dearest kernels, and in a sentence what bounds the step."""
+    """The most expensive kernels, and one sentence on what bounds the step."""
     whole_s = sum(kernel["s"] for kernel in kernels)
     if not whole_s:
         raise SystemExit("the profiler saw no kernel")

@@ -1,7 +1,7 @@
-"""Parts of a measurement, one after another, each a process of its own with a time of its own; all end in time.
+"""Runs the parts of a measurement one after another, each in its own process with its own budget; all end in time.
 
-Owns time: what a part may take, what becomes of one that takes longer, and that nothing of it lives on. Owns the file
-that keeps what was measured, whole at any moment. Refuses to know what is measured.
+Owns time: how long a part may take, what happens to one that takes longer, and that nothing of it survives. Owns the
+file with the measurements, complete at any moment. Knows nothing about what is measured.
 """
 
 import json
@@ -19,9 +19,9 @@ from typing import Any
 import psutil
 
 GRACE_S = 3.0
-"""How long a part has to end by itself once it is asked to."""
+"""How long a part has to exit by itself after SIGTERM."""
 MOST = 2.0
-"""A part may take this many times its budget, out of what earlier ones left over."""
+"""A part may take this many times its budget, from the time that earlier parts left over."""
 _LONGEST_REASON = 300
 
 
@@ -34,7 +34,7 @@ class Part:
     """The Python script and its arguments. It takes ``--json FILE`` and may write the file as often as it likes."""
     budget_s: float
     least_s: float = 5.0
-    """With less time than this it is not started."""
+    """With less time left than this, it is not started."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Ended:
     """How a part ended."""
 
     status: str
-    """``ok``, ``failed`` (an exit code), ``cut short`` (out of time; what it had kept is there) or ``left out``."""
+    """``ok``, ``failed`` (an exit code), ``cut short`` (out of time; its saved results are kept) or ``left out``."""
     seconds: float
     reason: str
     measured: Mapping[str, Any] | None
-    """What it wrote, None if nothing."""
+    """What it wrote, or None."""
 
 
 def scaled(parts: Sequence[Part], total_s: float) -> list[Part]:
@@ -68,18 +68,18 @@ def run_parts(
     on_end: Callable[[Part, float, Ended], None],
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Runs the parts in their order.
+    """Runs the parts in order.
 
-    A part may take its own budget and what those before it left over, ``MOST`` times its own budget altogether; the
-    last one all that is left until the deadline. One that fails or is out of time costs no other part anything.
+    A part may take its own budget and what earlier parts left over, up to ``MOST`` times its own budget in total; the
+    last one may take all the time until the deadline. One that fails or runs out of time affects no other part.
 
     Args:
-        parts: In order of worth.
-        folder: For the parts' output (``gpu.log``) and their files on the way.
-        deadline: By ``clock``; with room for ``GRACE_S``.
-        environment: Of the processes.
-        on_end: Called with a part, the seconds that it had and how it ended.
-        clock: Seconds.
+        parts: In order of value.
+        folder: For the parts' output (``gpu.log``) and temporary files.
+        deadline: In terms of ``clock``, with room for ``GRACE_S``.
+        environment: The environment of the processes.
+        on_end: Called with a part, its time limit in seconds and how it ended.
+        clock: Returns seconds.
     """
     spared = 0.0
     for place, part in enumerate(parts, start=1):
@@ -94,7 +94,7 @@ def run_parts(
 
 
 def _run(part: Part, folder: Path, limit_s: float, environment: Mapping[str, str]) -> Ended:
-    """Runs one part for ``limit_s`` seconds at most, a few seconds of grace behind them."""
+    """Runs one part for at most ``limit_s`` seconds and a few seconds of grace."""
     kept = folder / f".{part.name}.json"
     kept.unlink(missing_ok=True)
     started = time.monotonic()
@@ -118,7 +118,7 @@ def _run(part: Part, folder: Path, limit_s: float, environment: Mapping[str, str
             end(process)
     seconds = time.monotonic() - started
     measured = _read(kept)
-    for left in folder.glob(f"{kept.name}*"):  # what a killed part was about to write, too
+    for left in folder.glob(f"{kept.name}*"):  # including what a killed part was about to write
         left.unlink(missing_ok=True)
     if code is None:
         return Ended("cut short", seconds, f"not done after {limit_s:.0f} s", measured)
@@ -130,7 +130,7 @@ def _run(part: Part, folder: Path, limit_s: float, environment: Mapping[str, str
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:
-    """Ends a process with all its descendants: asked first, killed after ``GRACE_S``, and never waited for longer."""
+    """Ends a process with all its descendants: SIGTERM first, SIGKILL after ``GRACE_S``, and never waits longer."""
     family = _family(process.pid)
     if process.poll() is None:
         _signal([*family, process.pid], signal.SIGTERM)
@@ -139,13 +139,13 @@ def end(process: "subprocess.Popen[bytes]") -> None:
         family |= _family(process.pid)
     _signal([*family, process.pid] if process.poll() is None else [*family], signal.SIGKILL)
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)  # those of its session that lost their parent
+        os.killpg(process.pid, signal.SIGKILL)  # orphans in its session
     with suppress(subprocess.TimeoutExpired):
         process.wait(GRACE_S)
 
 
 def _family(pid: int) -> set[int]:
-    """The descendants of a process, as far as the system tells; those in groups of their own too."""
+    """The descendants of a process, as far as the system reports them, including those in other process groups."""
     with suppress(psutil.Error, OSError):
         return {child.pid for child in psutil.Process(pid).children(recursive=True)}
     return set()
@@ -158,7 +158,7 @@ def _signal(pids: Iterable[int], number: int) -> None:
 
 
 def _read(path: Path) -> Mapping[str, Any] | None:
-    """What a part wrote, None if nothing that can be read."""
+    """What a part wrote, or None if it cannot be read."""
     try:
         measured: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -173,7 +173,7 @@ def _last_words(log: Path, begins: int) -> str:
 
 
 def keep(path: Path, kept: Mapping[str, Any]) -> None:
-    """Writes JSON, whole or not at all."""
+    """Writes JSON, completely or not at all."""
     aside = path.with_name(f"{path.name}.tmp")
     aside.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     aside.replace(path)
@@ -181,7 +181,7 @@ def keep(path: Path, kept: Mapping[str, Any]) -> None:
 
 @contextmanager
 def ending_on_signals() -> Iterator[None]:
-    """SIGTERM interrupts as Ctrl-C does, so that no part outlives the command."""
+    """Makes SIGTERM interrupt as Ctrl-C does, so that no part outlives the command."""
 
     def interrupt(number: int, _frame: object) -> None:
         raise KeyboardInterrupt(number)

@@ -1,8 +1,8 @@
-"""How many stages at a time are best on this device: the demo's Table 1, whole, with 1, 2, 4 and 8.
+"""How many stages at a time are best on this device: the demo's whole Table 1 with 1, 2, 4 and 8.
 
     python tests/benchmarks/gpu_stages.py [--device cuda] [--at-once N ...] [--tiny] [--json FILE]
 
-All nine rows under one seed, carried out by the executor that ``harness run`` uses, in a store of its own each time;
+All nine rows under one seed, run by the executor that ``harness run`` uses, in a separate store each time;
 the rendered and decoded images are shared. Seconds include the start of the workers, not the tracker.
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from measure import arguments, keep, tell
+from measure import arguments, keep, show
 from subjects import TABLE, pedestrians
 
 from harness.api.prepare import Prepared, prepare
@@ -31,7 +31,7 @@ TINY = {
 
 
 def main() -> None:
-    """Fills the table once for each number."""
+    """Fills the table once for each number of stages at a time."""
     options = arguments(
         __doc__,
         ("--at-once", {"type": int, "nargs": "+", "default": None, "metavar": "N"}),
@@ -45,11 +45,11 @@ def main() -> None:
         for number in numbers:
             rows.append(filled(prepared_in(Path(name) / str(number), shared, options), number, options))
             keep(rows, options, note=summary(rows))
-    tell(sorted(rows, key=lambda row: row["at a time"]), options, note=summary(rows))
+    show(sorted(rows, key=lambda row: row["at a time"]), options, note=summary(rows))
 
 
 def prepared_in(store: Path, shared: Path, options: argparse.Namespace) -> Prepared:
-    """The table in a store of its own, which finds its images where the first one made them."""
+    """Prepares the table in its own store, which finds the images that the first one made."""
     share_images(store, shared)
     rows = ["1", "2"] if options.tiny else None
     data = pedestrians(shared / "data" / "set", 16) if options.tiny else None
@@ -58,7 +58,7 @@ def prepared_in(store: Path, shared: Path, options: argparse.Namespace) -> Prepa
 
 
 def share_images(store: Path, shared: Path) -> None:
-    """Makes a store whose rendered and decoded images lie in ``shared``, for other stores to find."""
+    """Makes a store whose rendered and decoded images lie in ``shared``, where other stores find them."""
     store.mkdir(parents=True, exist_ok=True)
     for part in ("data", "cache"):
         (shared / part).mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ def share_images(store: Path, shared: Path) -> None:
 
 
 def filled(prepared: Prepared, number: int, options: argparse.Namespace) -> dict[str, Any]:
-    """One line: so many stages at a time."""
+    """One line, for a number of stages at a time."""
     device = "cpu" if options.device.type == "cpu" else f"cuda:{options.device.index or 0}"
     slots = share_out([device], number, cores=max(number, available_cores()))
     started = time.perf_counter()

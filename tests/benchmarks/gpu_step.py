@@ -1,14 +1,14 @@
-"""Is it fast? Rows 1 and 8 of Table 1 in every way of computing them, and what they make all of Table 1 cost.
+"""How fast it is: rows 1 and 8 of Table 1 in every way of computing them, and the resulting cost of all of Table 1.
 
     python tests/benchmarks/gpu_step.py [--device cuda] [--scale paper] [--compile] [--json FILE]
 
 The loop against the bare step on a resident batch (``step.py``), in bfloat16, TF32 and float32, then with activations
 computed again. Row 1's one stage is the plain network's ``classify``; row 8 is the full network. ``of best`` is the
-share of the rate that the largest plain matrix product reaches here in the same precision; operations are counted, two
-a multiply-add, three passes a step. With ``--compile`` the same through ``torch.compile`` alone, the first steps left
-out. Each line is kept as soon as it is measured; one that cannot be measured says why. Hours of Table 1 are its plan's
-images over the measured images a second, stages shared; those of evaluations from a few real batches and a ranking of
-made-up features of the data set's size.
+share of the rate that the largest plain matrix product reaches here in the same precision; operations are counted: two
+per multiply-add, three passes per step. ``--compile`` measures the same through ``torch.compile`` alone, without the
+first steps. Each line is saved as soon as it is measured; one that cannot be measured says why. Hours of Table 1 are
+its plan's images over the measured images per second, stages shared; those of evaluations come from a few real batches
+and a ranking of random features of the data set's size.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import arguments, keep, now, tell
+from measure import arguments, keep, now, show
 from step import compare
 from subjects import table_inputs, table_plan
 
@@ -34,7 +34,7 @@ TARGET = f"0.97 or more of the bare step; Table 1 with three seeds in {GOAL_HOUR
 
 
 def main() -> None:
-    """Measures way after way, and keeps each."""
+    """Measures one way after another, and saves each."""
     options = arguments(
         __doc__,
         ("--scale", {"choices": ["demo", "paper"], "default": "paper"}),
@@ -50,12 +50,12 @@ def main() -> None:
         rows.append(measured(way, options, best[way["precision"]]))
         keep(rows, options, target=TARGET, note=summary(rows, []), further=further(best, []))
     hours = [] if options.compile else hours_of_table(rows, options)
-    tell(rows, options, target=TARGET, note=summary(rows, hours))
+    show(rows, options, target=TARGET, note=summary(rows, hours))
     keep(rows, options, target=TARGET, note=summary(rows, hours), further=further(best, hours))
 
 
 def ways(networks: Sequence[str], *, compiled: bool) -> Iterator[dict[str, Any]]:
-    """What is measured, in order of worth: what Table 1's hours follow from comes first."""
+    """The ways to measure, in order of value: those that determine Table 1's hours come first."""
     if compiled:
         way = "compiled (switched off here)" if torch._dynamo.config.disable else "compiled"
         for network in networks:
@@ -70,7 +70,7 @@ def ways(networks: Sequence[str], *, compiled: bool) -> Iterator[dict[str, Any]]
 
 
 def measured(way: Mapping[str, Any], options: argparse.Namespace, best: float) -> dict[str, Any]:
-    """One line; where it cannot be measured, why."""
+    """One line, or the reason why it cannot be measured."""
     chosen = argparse.Namespace(
         **{**vars(options), "compile": way["way"].startswith("compiled")},
         checkpoint_activations=way["way"] == "recomputed",
@@ -80,7 +80,7 @@ def measured(way: Mapping[str, Any], options: argparse.Namespace, best: float) -
     figures = dict.fromkeys(("batch", "loop images/s", "bare images/s", "ratio", "TFLOP/s", "of best", "peak MB"))
     try:
         found = compare(way["network"], way["stage"], chosen)
-    except Exception as error:  # out of memory, no compiler, no such kernel: the other ways are measured all the same
+    except Exception as error:  # out of memory, no compiler, no such kernel: the other ways are still measured
         return {**way, **figures, "utilisation": None, "why not": f"{type(error).__name__}: {first_line(error)}"}
     finally:
         torch._dynamo.reset()
@@ -93,7 +93,7 @@ def measured(way: Mapping[str, Any], options: argparse.Namespace, best: float) -
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error that says something."""
+    """The first line of an error that is not empty."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), "")[:200]
 
 
@@ -114,7 +114,7 @@ def best_rate(precision: str, device: torch.device) -> float:
 
 
 def hours_of_table(rows: Sequence[Mapping[str, Any]], options: argparse.Namespace) -> list[dict[str, Any]]:
-    """GPU-hours of Table 1 by precision, as far as its kinds of stage were measured."""
+    """GPU-hours of Table 1 by precision, where all its kinds of stage were measured."""
     _, plan = table_plan(options.scale)
     scored = seconds_of_evaluations(options)
     found = []
@@ -137,12 +137,12 @@ def hours_of_table(rows: Sequence[Mapping[str, Any]], options: argparse.Namespac
 
 
 def network_of(settings: Mapping[str, Any]) -> str:
-    """Which of the measured networks a stage trains or scores; one with DIL and Multi alone counts as the full one."""
+    """Which measured network a stage trains or scores; one with only DIL and Multi counts as the full one."""
     return "full" if settings["model"]["stage6"] else "plain"
 
 
 def seconds_of_evaluations(options: argparse.Namespace) -> float | None:
-    """What all evaluations of Table 1 take one after another; None if a probe fails."""
+    """The seconds of all evaluations of Table 1 in sequence; None if a probe fails."""
     matrix, plan = table_plan(options.scale)
     evaluations = [stage for stage in plan.stages.values() if stage.kind == "evaluate"]
     inputs = table_inputs(matrix)
@@ -165,18 +165,18 @@ def seconds_of_evaluations(options: argparse.Namespace) -> float | None:
 
 
 def summary(rows: Sequence[Mapping[str, Any]], hours: Sequence[Mapping[str, Any]]) -> str:
-    """The figures in a sentence."""
+    """The figures in one sentence."""
     ratios = [row["ratio"] for row in rows if row["ratio"] is not None]
-    told = f"{len(ratios)} of {len(rows)} ways measured"
+    sentence = f"{len(ratios)} of {len(rows)} ways measured"
     if ratios:
-        told += f", loop {min(ratios):.2f} to {max(ratios):.2f} of the bare step"
+        sentence += f", loop {min(ratios):.2f} to {max(ratios):.2f} of the bare step"
     for line in hours:
-        told += f", Table 1 in {line['GPU-hours']:.2g} GPU-hours ({line['precision']})"
-    return told
+        sentence += f", Table 1 in {line['GPU-hours']:.2g} GPU-hours ({line['precision']})"
+    return sentence
 
 
 def further(best: Mapping[str, float], hours: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The tables behind the first."""
+    """The tables after the first."""
     rates = [{"precision": precision, "best product TFLOP/s": rate} for precision, rate in best.items()]
     tables: list[dict[str, Any]] = [{"what": "Best rate of a plain matrix product of the same run", "rows": rates}]
     if hours:

@@ -4,10 +4,10 @@
 
 Every world is drawn anew for each replication: trainings (seeds), queries (units of their sampling) and the rest. There
 are normal results at several shares of the two sources; average precision and Rank-1 as a test set gives them, bounded
-and skewed; and the difference of two rows, paired over both. Beside ours stand Student's interval over the seeds alone,
-Welch-Satterthwaite's over both, and the percentile bootstrap over the seeds. Last come searches among equally good
-points (``choosing.py``): how often the chosen one is falsely called better, confirmed on the identities that chose it
-and on others.
+and skewed; and the difference of two rows, paired over both. Ours is compared with Student's interval over the seeds
+alone, Welch-Satterthwaite's over both, and the percentile bootstrap over the seeds. Last come searches among equally
+good points (``choosing.py``): how often the chosen one is falsely called better, confirmed on the identities that chose
+it and on others.
 """
 
 import math
@@ -16,7 +16,7 @@ from typing import Any
 
 import choosing
 import numpy as np
-from measure import arguments, tell
+from measure import arguments, show
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
@@ -32,15 +32,15 @@ _OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 _SEEDS = (2, 3, 5, 10)
 _SHARES = (0.0, 0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
-"""Of the mean's variance, the part that the queries bring."""
+"""Shares of the mean's variance due to the queries."""
 _AT_ONCE = 1000
-"""Tables drawn together."""
+"""Tables that are drawn together."""
 _CLAIMS = 8
-"""Claims of a table that are judged together."""
+"""Claims of one table that are judged together."""
 _RESAMPLES = 400
 
 Draw = Callable[[np.random.Generator, int, int, int], Floats]
-"""(generator, tables, seeds, units) -> (tables, seeds, units) results whose truth is known."""
+"""(generator, tables, seeds, units) -> (tables, seeds, units) results whose true mean is known."""
 
 
 def main() -> None:
@@ -56,8 +56,8 @@ def main() -> None:
         for seeds in _SEEDS:
             generator = np.random.default_rng([options.seed, len(rows)])
             one, many = (_contradicted(shift, seeds, claims, options, generator) for claims in (1, _CLAIMS))
-            told = {"world": f"claim true by {shift:g} sd", "seeds": seeds, "contradicted %": one}
-            rows.append({**dict.fromkeys(rows[0]), **told, f"of {_CLAIMS} %": many})
+            columns = {"world": f"claim true by {shift:g} sd", "seeds": seeds, "contradicted %": one}
+            rows.append({**dict.fromkeys(rows[0]), **columns, f"of {_CLAIMS} %": many})
     rows = [{**row, "falsely better %": None, "bias": None} for row in rows]
     for seed_sd in (0.0, 0.005, 0.01):
         for divided in (False, True):
@@ -65,16 +65,16 @@ def main() -> None:
             searches, identities = options.replications, options.units
             found = choosing.simulate(generator, searches, identities, seed_sd, divided=divided)
             world = f"search, seeds {seed_sd:g}, confirmed on {'other' if divided else 'the same'} identities"
-            told = {"world": world, "seeds": choosing.SEEDS}
-            told |= {"falsely better %": 100 * found.better, "bias": 100 * found.bias}
-            rows.append({**dict.fromkeys(rows[0]), **told})
+            columns = {"world": world, "seeds": choosing.SEEDS}
+            columns |= {"falsely better %": 100 * found.better, "bias": 100 * found.bias}
+            rows.append({**dict.fromkeys(rows[0]), **columns})
     note = (
         f"{options.replications:,} tables a line, {options.units} units; covered by 95 % intervals. Contradicted: a "
         f"claim alone, and any of {_CLAIMS} of one table, all true by so many standard deviations between seeds. "
         f"Falsely better: the winner of a search among {choosing.POINTS} equally good points, against one of "
         "them; bias: the mean difference in points, whose truth is 0."
     )
-    tell(
+    show(
         rows,
         options,
         target="93 to 97 % covered at 3, 5 and 10 seeds; under 2.5 % contradicted, or better on other identities",
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def _worlds() -> Iterator[tuple[str, Draw, float]]:
-    """Names, draws and truths."""
+    """Yields names, draws and true means."""
     for share in _SHARES:
         yield f"normal, queries {share:.0%}", _normal(share), 0.0
     for seed_sd in (0.0, 0.05, 0.15):
@@ -102,7 +102,7 @@ def _normal(share: float) -> Draw:
 
 
 def _answers(seed_sd: float, is_hit: bool) -> Draw:
-    """A logistic of the query's difficulty, the seed and a rest; Rank-1 is a coin of it."""
+    """A logistic of the query's difficulty, the seed and a residual; Rank-1 is a coin toss with that probability."""
 
     def draw(generator: np.random.Generator, tables: int, seeds: int, units: int) -> Floats:
         logit = 1.2 + 1.2 * generator.standard_normal((tables, 1, units))
@@ -121,7 +121,7 @@ def _true_answer(seed_sd: float) -> float:
 
 
 def _difference(seed_sd: float) -> Draw:
-    """Two rows of one truth that share the queries' difficulty; each has its seeds' luck."""
+    """Two rows with the same true mean that share the queries' difficulty; each has its own luck per seed."""
 
     def draw(generator: np.random.Generator, tables: int, seeds: int, units: int) -> Floats:
         difficulty = 1.2 + 1.2 * generator.standard_normal((tables, 1, units))
@@ -175,7 +175,7 @@ def _bootstrap_covers(means: Floats, truth: float, generator: np.random.Generato
 
 
 def _contradicted(shift: float, seeds: int, claims: int, options: Any, generator: np.random.Generator) -> float:
-    """How often a table of so many claims, each true by ``shift`` deviations between seeds, contradicts one of them."""
+    """How often a table of ``claims``, each true by ``shift`` deviations between seeds, contradicts one of them."""
     draw = _difference(0.15)
     by_seed = draw(generator, 4 * _AT_ONCE, seeds, options.units).mean(axis=2)
     truth = shift * float(by_seed.std(axis=1, ddof=1).mean())

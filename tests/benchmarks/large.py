@@ -1,8 +1,8 @@
-"""Evaluation and re-ranking at MSMT17's size on a CPU: memory, and time against the bare product of the same run.
+"""Evaluation and re-ranking at MSMT17's size on a CPU: memory, and time compared with the bare product of the same run.
 
     python tests/benchmarks/large.py [--threads N] [--shrink N] [--json FILE]
 
-Features as in ``evaluate.py``, of as many identities as MSMT17 tests on. Each is called once, after a call of
+Features as in ``evaluate.py``, with as many identities as MSMT17's test set. Each is called once, after a call on
 a small problem that loads or compiles the inner loops, and then the bare product once. Memory is the peak of that call:
 of the whole process (Python, torch and the features included), and above what the process held before.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from evaluate import bare_product, make_problem, seconds_of
 from gpu_evaluate import DIMENSION, SIZES
-from measure import arguments, keep, tell
+from measure import arguments, keep, show
 
 from harness.reid.evaluate import evaluate_ranking, evaluate_reranked
 from harness.reid.evaluate.memory import PeakMemory
@@ -26,7 +26,7 @@ TARGET = f"the whole process within {MOST_MB / 1000:g} GB"
 
 
 def main() -> None:
-    """Measures both, each kept as soon as it is known."""
+    """Measures both, and saves each result at once."""
     options = arguments(__doc__, ("--shrink", {"type": int, "default": 1, "help": "divide the sizes by this"}))
     queries, gallery = (count // options.shrink for count in SIZES["MSMT17"])
     problem = problem_of(queries, gallery, max(2, IDENTITIES // options.shrink))
@@ -54,7 +54,7 @@ def main() -> None:
             }
         )
         keep(rows, options, target=TARGET, note=summary(rows))
-    tell(rows, options, target=TARGET, note=summary(rows))
+    show(rows, options, target=TARGET, note=summary(rows))
 
 
 def problem_of(queries: int, gallery: int, identities: int) -> tuple[np.ndarray, ...]:
@@ -63,10 +63,13 @@ def problem_of(queries: int, gallery: int, identities: int) -> tuple[np.ndarray,
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Whether memory was within what is asked for."""
+    """Whether memory was within the limit."""
     most = max(row["process MB"] for row in rows)
-    told = "within" if most <= MOST_MB else "more than"
-    return f"at most {most:,.0f} MB, {told} the {MOST_MB:,} asked for; each timed once, after a call of a small problem"
+    relation = "within" if most <= MOST_MB else "more than"
+    return (
+        f"at most {most:,.0f} MB, {relation} the {MOST_MB:,} asked for; "
+        "each timed once, after a call of a small problem"
+    )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""A whole epoch of this loop against the same model trained by a loop as toolkits of the field write it.
+"""A whole epoch of this loop against the same model trained by a loop in the style of the field's toolkits.
 
     python tests/benchmarks/loop.py [--scale paper] [--identities N] [--json FILE]
 
 The conventional loop: files opened with PIL, one image at a time through torchvision's transforms, a DataLoader with
-workers, ``.item()`` after every step. This loop: images decoded once (told apart), everything else inside the epoch,
-its checkpoint too. Both train stage 1 of Table 1's plain and full network on the same synthetic images, from the same
-values. They take turns; the figures are medians.
+workers, ``.item()`` after every step. This loop: images decoded once (timed separately), everything else inside the
+epoch, its checkpoint too. Both train stage 1 of Table 1's plain and full network on the same synthetic images, from the
+same values. They take turns; the figures are medians.
 """
 
 import tempfile
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from measure import arguments, median_seconds, tell
+from measure import arguments, median_seconds, show
 from subjects import NETWORKS, batch_size, pedestrians, training_stage, untrained
 from torch.utils.data import DataLoader
 from torchvision import transforms
@@ -79,13 +79,13 @@ def main() -> None:
                 }
                 for loop, taken in seconds.items()
             ]
-    tell(rows, options, note=f"epochs of {count} images; the second network finds the images decoded")
+    show(rows, options, note=f"epochs of {count} images; the second network finds the images decoded")
 
 
 def this_loop(
     images: np.ndarray, labels: np.ndarray, settings: TrainSettings, device: torch.device, folder: Path
 ) -> Callable[[], None]:
-    """A stage of one epoch, with its checkpoint and its record of losses, on images that live on the device."""
+    """A stage of one epoch, with its checkpoint and its record of losses, on images in the device's memory."""
     classes = int(labels.max()) + 1
     feeder = ImageFeeder(images, device, memory_limit_bytes=images.nbytes)
     network = untrained(settings, classes)
@@ -93,7 +93,7 @@ def this_loop(
 
     def epoch() -> None:
         nonlocal runs
-        runs += 1  # a folder of its own, or the stage would find itself trained
+        runs += 1  # a new folder, or the stage would count as trained
         Training(
             network,
             feeder,
@@ -115,7 +115,7 @@ def this_loop(
 def conventional(
     split: Split, root: Path, labels: np.ndarray, settings: TrainSettings, device: torch.device, workers: int
 ) -> Callable[[], None]:
-    """An epoch as it is usually written."""
+    """An epoch in the usual style."""
     network = untrained(settings, int(labels.max()) + 1).to(device).train()
     optimizer = make_optimizer(network, settings.optimizer)
     loader = DataLoader(

@@ -1,4 +1,4 @@
-"""What the metric losses cost beside cross-entropy: forward and backward, in microseconds.
+"""What the metric losses cost compared with cross-entropy: forward and backward, in microseconds.
 
     python tests/benchmarks/losses.py [--device cuda] [--threads N] [--json FILE]
 
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from measure import arguments, now, tell
+from measure import arguments, now, show
 from torch import Tensor, nn
 
 from harness.reid.losses import quadruplet_loss, softmax_loss, triplet_loss
@@ -27,7 +27,7 @@ def main() -> None:
     """Times every loss at every batch size."""
     options = arguments(__doc__, ("--repeats", {"type": int, "default": 100}))
     rows = [row for batch in BATCHES for row in rows_of(batch, options.device, options.repeats)]
-    tell(
+    show(
         rows,
         options,
         note=f"medians of {options.repeats}; ratio: forward and backward over those of {BASE}, same batch",

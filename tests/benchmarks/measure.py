@@ -1,4 +1,4 @@
-"""What the benchmarks share: timing that waits for the device, and one way to print and keep what was measured."""
+"""Shared by the benchmarks: timing that waits for the device, and one way to print and save the measurements."""
 
 import argparse
 import json
@@ -34,22 +34,22 @@ def arguments(about: str | None, *extra: tuple[str, dict[str, Any]]) -> argparse
         parser.add_argument(name, **settings)
     options = parser.parse_args()
     if options.json is not None:
-        options.json = options.json.absolute()  # wherever the benchmark goes
+        options.json = options.json.absolute()  # even if the benchmark changes its folder
     if options.device.type == "cuda" and options.device.index is None:
-        options.device = torch.device("cuda", 0)  # what sets a device wants its number
+        options.device = torch.device("cuda", 0)  # setting a device requires its index
     torch.set_num_threads(options.threads)
     return options
 
 
 def now(device: torch.device) -> float:
-    """Seconds, once everything queued on the device is done."""
+    """The time in seconds, once everything queued on the device is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def resident_mb() -> float:
-    """What the process holds in memory now."""
+    """The memory that the process holds now."""
     return float(psutil.Process().memory_info().rss) / 1e6
 
 
@@ -63,7 +63,7 @@ def peak_mb(device: torch.device, before: float) -> float:
 def median_seconds(
     works: Mapping[str, Callable[[], object]], device: torch.device, *, warm_up: int = 1, repeats: int = 5
 ) -> dict[str, float]:
-    """Median seconds of each work, after a warm-up; they take turns, so that a slow moment meets them all."""
+    """Median seconds of each work, after a warm-up; they take turns, so that a slow moment affects all of them."""
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for repeat in range(warm_up + repeats):
         for name, work in works.items():
@@ -75,7 +75,7 @@ def median_seconds(
     return {name: statistics.median(taken) for name, taken in seconds.items()}
 
 
-def tell(
+def show(
     rows: Sequence[Row],
     options: argparse.Namespace,
     *,
@@ -83,14 +83,14 @@ def tell(
     note: str = "",
     further: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Prints the rows as a table and, with ``--json``, keeps them with the circumstances and the command.
+    """Prints the rows as a table and, with ``--json``, saves them with the circumstances and the command.
 
     Args:
-        rows: One mapping a line; the keys of the first are the columns.
+        rows: One mapping per line; the keys of the first are the columns.
         options: From ``arguments``.
-        target: What the figures are asked to reach.
-        note: What a reader must know to read them.
-        further: More tables, each with ``what`` it is and its ``rows``.
+        target: What the figures should reach.
+        note: What a reader must know to interpret them.
+        further: More tables, each with its title ``what`` and its ``rows``.
     """
     place = circumstances(options.device)
     print(f"{place['device']} · torch {place['torch']} · load {place['load']}")
@@ -105,14 +105,14 @@ def tell(
 
 
 def keep(rows: Sequence[Row], options: argparse.Namespace, *, target: str = "", note: str = "", **more: Any) -> None:
-    """With ``--json``, writes the rows so far, whole or not at all; the arguments are those of ``tell``.
+    """With ``--json``, writes the rows so far, whole or not at all; the arguments are those of ``show``.
 
     Args:
-        rows: One mapping a line.
+        rows: One mapping per line.
         options: From ``arguments``.
-        target: What the figures are asked to reach.
-        note: What a reader must know to read them.
-        more: Whatever else is to be kept, by name.
+        target: What the figures should reach.
+        note: What a reader must know to interpret them.
+        more: Anything else to save, by name.
     """
     if options.json is None:
         return
@@ -146,7 +146,7 @@ def table_lines(rows: Sequence[Row]) -> list[str]:
 
 
 def shown(value: Any) -> str:
-    """A cell: thousands with commas, small numbers with three digits that count, None as nothing."""
+    """A cell: thousands with commas, small numbers with three significant digits, None as empty text."""
     if value is None:
         return ""
     if not isinstance(value, float):
@@ -155,7 +155,7 @@ def shown(value: Any) -> str:
 
 
 def circumstances(device: torch.device) -> dict[str, Any]:
-    """The device, with the driver of a GPU, the versions and the load, as every file of a benchmark has them."""
+    """The device, with a GPU's driver, the versions and the load, as saved in every benchmark's file."""
     name = (
         f"{torch.cuda.get_device_name(device)}, {_driver()}, CUDA {torch.version.cuda}"
         if device.type == "cuda"
@@ -175,12 +175,12 @@ def _driver() -> str:
 
         pynvml.nvmlInit()
         return f"driver {pynvml.nvmlSystemGetDriverVersion()}"
-    except Exception:  # without the library, or what it asks, the device is measured all the same
+    except Exception:  # the benchmark works without the library or the driver's answer
         return "driver unknown"
 
 
 def _command() -> str:
-    """The command line, but for where its JSON went."""
+    """The command line, without its ``--json`` option."""
     words = sys.argv[1:]
     kept = [
         word

@@ -2,12 +2,12 @@
 
     python tests/benchmarks/memory.py [--batch N ...] [--json FILE]
 
-Stage 1 of Table 1's plain and full network at the paper's scale, each in a process of its own: two steps, then the
+Stage 1 of Table 1's plain and full network at the paper's scale, each in its own process: two steps, then the
 peak. On a CPU that is the process's largest resident memory, less what it had before the first step; on a GPU it is
-all that torch allocated at most. From the second batch size on, a line also tells what each image more took.
+torch's peak allocation. From the second batch size on, a line also shows the cost of each additional image.
 
-``tensors MB`` is counted, not measured: what all tensors of such a step occupy at most, by torch's own tracker over
-tensors without contents, so that it needs no memory and also stands for the recipe's batch, where nothing was run. A
+``tensors MB`` is counted, not measured: the peak size of all tensors of such a step, by torch's own tracker over
+tensors without contents, so that it needs no memory and also covers the recipe's batch, where nothing was run. A
 device needs more: workspace of its libraries, gaps, its context, and the resident images (1.3 GB of Market-1501).
 """
 
@@ -18,7 +18,7 @@ import sys
 from typing import Any
 
 import torch
-from measure import arguments, now, peak_mb, resident_mb, tell
+from measure import arguments, now, peak_mb, resident_mb, show
 from subjects import NETWORKS, batch_size, random_images, training_stage, untrained
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
@@ -35,7 +35,7 @@ WAYS = ("kept", "recomputed")
 
 
 def main() -> None:
-    """Measures each network, the activations kept and recomputed."""
+    """Measures each network with activations kept and recomputed."""
     options = arguments(
         __doc__,
         (
@@ -53,17 +53,17 @@ def main() -> None:
         return
     rows = [row for network in NETWORKS for way in WAYS for row in rows_of(network, way, options)]
     note = "tensors MB: counted without running anything; a device needs workspace and the resident images on top"
-    tell(rows, options, target="the full network at batch 128 within 12 GB (GPU)", note=note)
+    show(rows, options, target="the full network at batch 128 within 12 GB (GPU)", note=note)
 
 
 def rows_of(network: str, way: str, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """A line for each batch size, every one measured in a process of its own; the recipe's may be counted alone."""
+    """A line for each batch size, each measured in its own process; the recipe's may be counted only."""
     rows: list[dict[str, Any]] = []
     for batch in options.batch:
         words = [sys.executable, __file__, "--one", network, way, "--device", str(options.device)]
         words += ["--threads", str(options.threads), "--batch", str(batch)]
-        told = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
-        row = {"network": network, "activations": way, **json.loads(told), "MB an image more": None}
+        printed = subprocess.run(words, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+        row = {"network": network, "activations": way, **json.loads(printed), "MB an image more": None}
         row["tensors MB"] = counted_mb(network, batch, recompute=way == "recomputed")
         if rows:
             row["MB an image more"] = (row["peak MB"] - rows[-1]["peak MB"]) / (batch - rows[-1]["batch"])
@@ -76,14 +76,14 @@ def rows_of(network: str, way: str, options: argparse.Namespace) -> list[dict[st
 
 
 def counted_mb(network: str, batch: int, *, recompute: bool) -> float:
-    """What the tensors of the last of ``STEPS`` steps occupy at most, parameters and momentum among them."""
+    """Peak size of the tensors in the last of ``STEPS`` steps, including parameters and momentum."""
     settings = training_stage(network, "classify", "paper", batch=batch)
     model = untrained(settings, classes=CLASSES).train()
     model.recompute = recompute
     with FakeTensorMode(allow_non_fake_inputs=True):
         for module in model.modules():
             kept: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
-            for held in kept:  # ``Module.to`` cannot put these in their place
+            for held in kept:  # ``Module.to`` cannot replace these in place
                 held.update({name: _without_contents(value) for name, value in held.items() if value is not None})
         optimizer = make_optimizer(model, settings.optimizer)
         target = torch.empty(batch, dtype=torch.int64)
@@ -113,7 +113,7 @@ def train_step(
     target: torch.Tensor,
     settings: TrainSettings,
 ) -> None:
-    """Forward, losses, backward, optimiser."""
+    """One step: forward, losses, backward, optimiser."""
     total, _ = compute_losses(model(pixels), target, settings.losses)
     torch.autograd.backward(total)
     optimizer.step()

@@ -1,10 +1,10 @@
-"""What the harness takes beside a user's own code: stages that do nothing, a plan of a thousand rows, imports.
+"""What the harness costs on top of a user's own code: stages that do nothing, a plan of a thousand rows, imports.
 
     python tests/benchmarks/overhead.py [--stages N] [--workers N] [--json FILE]
 
-A function that returns two numbers at once is the trainer, so that every second is the harness's. Its stages are
-carried out by warm workers without a tracker, then as ``run`` does it: tracked, with the report. The baseline of these
-lines is what no harness can do without: the same calls in as many processes, each writing and syncing a file for its
+The trainer is a function that immediately returns two numbers, so that all the time is the harness's. Its stages are
+run by warm workers without a tracker, then as by ``run``: tracked, with the report. The baseline of these
+lines is the minimum for any harness: the same calls in as many processes, each writing and syncing a file for its
 result. The plan's baseline is reading its YAML; the imports' is a Python that imports nothing.
 """
 
@@ -19,7 +19,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from measure import arguments, tell
+from measure import arguments, show
 
 from harness.api.engine import Engine
 from harness.api.listener import Listener
@@ -32,7 +32,7 @@ TARGET = "a stage under 0.1 s; 200 on two workers under 20 s; a plan of 1,000 ro
 
 
 def main() -> None:
-    """Measures stages, a table, a plan and imports, each beside its baseline."""
+    """Measures stages, a table, a plan and imports, each next to its baseline."""
     options = arguments(
         __doc__,
         ("--stages", {"type": int, "default": 200}),
@@ -48,11 +48,11 @@ def main() -> None:
             *plan(),
             *imports(),
         ]
-    tell(rows, options, target=TARGET)
+    show(rows, options, target=TARGET)
 
 
 def declare(rows: int, name: str) -> Path:
-    """Writes a table of many rows whose setting differs."""
+    """Writes a table of many rows that differ in one setting."""
     metrics = {"score": {}, "loss": {"better": "lower"}}
     recipe = {"trainer": "nothing:train", "settings": {"value": 0}, "metrics": metrics}
     Path("recipe.yaml").write_text(json.dumps(recipe))
@@ -83,7 +83,7 @@ def stages(count: int, workers: int) -> list[dict[str, Any]]:
     ended = run_table(prepared, engine, Path("reports"))
     if ended.trained < count:
         raise SystemExit(f"{ended.trained} of {count} stages were carried out")
-    while ended.report is None:  # the tracker had no time to take all runs: the same command goes on
+    while ended.report is None:  # the tracker had no time to take all runs: the same command continues
         ended = run_table(prepared, engine, Path("reports"))
     run_s = time.perf_counter() - started
     return [
@@ -94,7 +94,7 @@ def stages(count: int, workers: int) -> list[dict[str, Any]]:
 
 
 def execute(executor: Any, prepared: Prepared) -> None:
-    """Carries a plan out, without a tracker."""
+    """Executes a plan without a tracker."""
     outcomes = executor.execute(prepared.plan.to_execute, prepared.trainer.work, prepared.context, lambda _: None)
     failed = [outcome.reason for outcome in outcomes.values() if outcome.status != "succeeded"]
     if failed:
@@ -102,7 +102,7 @@ def execute(executor: Any, prepared: Prepared) -> None:
 
 
 def bare(count: int, workers: int) -> float:
-    """Seconds of the calls in processes that are warm, without the harness."""
+    """Seconds of the calls in warm processes, without the harness."""
     Path("bare").mkdir()
     with ProcessPoolExecutor(workers) as pool:
         list(pool.map(call, range(2 * workers)))
@@ -112,7 +112,7 @@ def bare(count: int, workers: int) -> float:
 
 
 def call(number: int) -> None:
-    """What a stage does at least."""
+    """The minimum that a stage does."""
     with Path(f"bare/{number}.json").open("w", encoding="utf-8") as file:
         json.dump({"score": number, "loss": 0.5}, file)
         file.flush()
@@ -124,7 +124,7 @@ def plan() -> list[dict[str, Any]]:
     from harness.matrix import read_declaration
 
     table = declare(ROWS, "plan")
-    prepare(table, store="store-of-plan")  # what is imported is imported
+    prepare(table, store="store-of-plan")  # pays for the imports
     started = time.perf_counter()
     read_declaration(table)
     read_s = time.perf_counter() - started
@@ -155,7 +155,7 @@ def imports() -> list[dict[str, Any]]:
 
 
 def process(*words: str) -> tuple[float, str]:
-    """The median seconds of three processes, and what the last one said."""
+    """The median seconds of three processes, and the output of the last one."""
     taken = []
     for _ in range(3):
         started = time.perf_counter()

@@ -1,8 +1,8 @@
-"""Other evaluators on the same features, where they are installed: their metrics, seconds and memory beside ours.
+"""Other evaluators on the same features, where they are installed: their metrics, seconds and memory next to ours.
 
 Each peer is a function of ``evaluate.make_problem``'s arrays that returns mAP and Rank-1 as fractions, doing all that a
-user of it would do: distances, whatever it leaves to its caller, metrics. None is a dependency; what is not installed
-is told and passed over. Junk is taken out before, since no peer knows of it.
+user of it would do: distances, whatever it leaves to its caller, metrics. None is a dependency; those not installed are
+named and skipped. Junk is removed beforehand, since no peer knows about it.
 """
 
 import importlib
@@ -24,9 +24,9 @@ from harness.reid.evaluate import evaluate_ranking, evaluate_reranked
 from harness.reid.evaluate.memory import PeakMemory
 
 PAIRS = 67_000_000
-"""Peers get as many queries as make so many pairs: all of Market-1501's, fewer of a larger gallery."""
+"""Peers get as many queries as make this many pairs: all of Market-1501's, fewer for a larger gallery."""
 RERANKED = 400, 3000
-"""Queries and gallery boxes of the comparison of re-ranking; a peer's dense matrices do not allow for many more."""
+"""Queries and gallery boxes for comparing re-ranking; the dense matrices of a peer do not allow many more."""
 
 Problem = tuple[np.ndarray, ...]
 Scores = tuple[float, float]
@@ -37,7 +37,7 @@ class Peer:
     """One evaluator of another project."""
 
     distribution: str
-    """Its name on the package index, whose version is told."""
+    """Its name on the package index; the table shows its version."""
     module: str
     score: Callable[[Problem], Scores]
     formula: str
@@ -58,7 +58,7 @@ def torchreid_ranking(problem: Problem) -> Scores:
 
 
 def torchreid_reranking(problem: Problem) -> Scores:
-    """The authors' code as passed on: dense matrices over queries and gallery, given plain distances."""
+    """The authors' code as redistributed: dense matrices over queries and gallery, given plain distances."""
     from torchreid.reid.metrics import compute_distance_matrix, evaluate_rank
     from torchreid.reid.utils.rerank import re_ranking
 
@@ -75,7 +75,7 @@ def torchreid_reranking(problem: Problem) -> Scores:
 
 
 def oml_ranking(problem: Problem) -> Scores:
-    """All of the gallery sorted for each query; an identity in one camera is a sequence, which is left out."""
+    """The whole gallery sorted for each query; an identity in one camera is a sequence, which is left out."""
     from oml.functional.knn import batched_knn_qg
     from oml.functional.metrics import calc_retrieval_metrics
 
@@ -97,7 +97,7 @@ def oml_ranking(problem: Problem) -> Scores:
 
 
 def metric_learning_ranking(problem: Problem) -> Scores:
-    """All of the gallery sorted for each query."""
+    """The whole gallery sorted for each query."""
     from pytorch_metric_learning.distances import LpDistance
     from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
     from pytorch_metric_learning.utils.inference import CustomKNN
@@ -136,7 +136,7 @@ def compare(problem: Problem) -> tuple[list[dict[str, Any]], list[str]]:
     """A row for each peer that is installed, with ours on the same boxes; the names of those that are not."""
     rows, missing = [], []
     for peer in PEERS:
-        # A process for each, since memory that one has freed would hide what the next one takes.
+        # A separate process for each, since memory freed by one would hide the use of the next.
         with ProcessPoolExecutor(1, get_context("spawn")) as pool:
             found = pool.submit(_run, peer, _share(problem, peer)).result()
         if isinstance(found, str):

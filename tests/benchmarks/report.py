@@ -1,9 +1,9 @@
-"""Writes ``reports/benchmarks.md`` from the JSON that the benchmarks kept: no figure in it is typed by hand.
+"""Writes ``reports/benchmarks.md`` from the JSON that the benchmarks saved: no figure in it is typed by hand.
 
     python tests/benchmarks/report.py FOLDER [--out reports/benchmarks.md] [--update]
 
-``FOLDER`` holds one file for each entry of ``SECTIONS``, ``NAME.json``; the command that makes it stands in the report
-too. ``gpu.json``, which ``gpu.py`` writes, holds all those that begin with ``gpu-``. What is not there is *not
+``FOLDER`` holds one file for each entry of ``SECTIONS``, ``NAME.json``; the command that makes it is in the report
+too. ``gpu.json``, written by ``gpu.py``, holds all those that begin with ``gpu-``. Missing entries are *not
 measured*.
 """
 
@@ -17,7 +17,7 @@ from measure import shown
 from subjects import ROOT
 
 GPU = ("tests", "demo", "step", "profile", "evaluate", "compile", "data", "checkpoint", "losses", "stages")
-"""The parts of ``gpu.py``, which keeps them all in ``gpu.json``."""
+"""The parts of ``gpu.py``, all saved in ``gpu.json``."""
 SECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "Data: from files to augmented batches": (("data", "data.py"),),
     "Step: the training loop against the bare step": (
@@ -48,7 +48,7 @@ SECTIONS: Mapping[str, tuple[tuple[str, str], ...]] = {
     ),
     "On a GPU: ResNet-50 at 256 x 128": tuple((f"gpu-{name}", f"gpu.py --out FOLDER --parts {name}") for name in GPU),
 }
-"""Headings, each with its files (without ``.json``) and the command behind them."""
+"""Headings, each with its files (without ``.json``) and the commands that write them."""
 
 
 def main() -> None:
@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def report(folder: Path, before: str = "") -> str:
-    """The whole page; sections that the folder holds nothing of are those of the page before, where it has them."""
+    """The whole page; a section without files in the folder is taken from the previous page, if that has it."""
     kept = {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in before.split("\n## ")[1:]}
     measured = _measured(folder)
     lines = ["# Benchmarks", "", "Written by `tests/benchmarks/report.py` from what the benchmarks kept.", ""]
@@ -84,14 +84,14 @@ def report(folder: Path, before: str = "") -> str:
 
 
 def _commands(folder: Path) -> list[str]:
-    """What fills the folder."""
+    """The commands that fill the folder."""
     named = [(name, script) for files in SECTIONS.values() for name, script in files]
     alone = [f"{script} --json {folder / name}.json" for name, script in named if not name.startswith("gpu-")]
     return [f"python tests/benchmarks/{script}" for script in (*alone, f"gpu.py --out {folder}")]
 
 
 def _measured(folder: Path) -> dict[str, Mapping[str, Any]]:
-    """What the folder holds, by name; with a ``reason`` where a part of ``gpu.py`` is missing or not whole."""
+    """The contents of the folder, by name; with a ``reason`` where a part of ``gpu.py`` is missing or incomplete."""
     found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")}
     gpu = found.pop("gpu", {"parts": {}})
     for name, part in gpu["parts"].items():
@@ -106,17 +106,17 @@ def _section(kept: Mapping[str, Any], script: str) -> list[str]:
     if not kept.get("rows"):
         return [f"`python tests/benchmarks/{script}`: *not measured*" + (f" ({reason})" if reason else ""), ""]
     place = f"{kept['device']}, torch {kept['torch']}, Python {kept['python']}, load {kept['load']} at the end"
-    told = [f"`{kept['command']}`", "", f"{place}.", "", *_table(kept["rows"]), ""]
+    text = [f"`{kept['command']}`", "", f"{place}.", "", *_table(kept["rows"]), ""]
     for line in (f"Asked for: {kept['target']}." if kept["target"] else "", kept["note"], reason):
         if line:
-            told += [line[0].upper() + line[1:], ""]
+            text += [line[0].upper() + line[1:], ""]
     for more in kept.get("further", ()):
-        told += [f"{more['what']}:", "", *_table(more["rows"]), ""]
-    return told
+        text += [f"{more['what']}:", "", *_table(more["rows"]), ""]
+    return text
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The rows as a Markdown table, numbers to the right; columns that nothing was measured for are left out."""
+    """The rows as a Markdown table, numbers to the right; columns without measurements are left out."""
     columns = [column for column in rows[0] if any(row[column] is not None for row in rows)]
     numbers = [any(isinstance(row[column], int | float) for row in rows) for column in columns]
     lines = [columns, ["---:" if number else "---" for number in numbers]]

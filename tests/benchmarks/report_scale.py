@@ -1,9 +1,9 @@
-"""Seconds that ``harness report`` takes on a tracker of a thousand runs, step by step, and what it must not import.
+"""Seconds that ``harness report`` takes on a tracker with a thousand runs, step by step, and what it must not import.
 
     python tests/benchmarks/report_scale.py [--rows 334] [--seeds 3] [--queries 1000] [--keep FOLDER] [--json FILE]
 
-The tracker is made first, through the harness's own ``Tracker``: runs with learning curves, results by query and a
-recipe each. With ``--keep`` it stays in the folder, and is taken from there the next time.
+The tracker is filled first, through the harness's own ``Tracker``: runs with learning curves, results by query and a
+recipe each. With ``--keep`` it stays in the folder, and is reused from there the next time.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import arguments, tell
+from measure import arguments, show
 
 from harness.spool import SpoolWriter
 from harness.track import Tracker
@@ -50,7 +50,7 @@ print(*(later - earlier for earlier, later in zip(marks, marks[1:])))
 
 
 def main() -> None:
-    """Makes the tracker, and times the command and its parts in processes of their own."""
+    """Makes the tracker, and times the command and its parts in separate processes."""
     options = arguments(__doc__, *_OPTIONS)
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.keep or Path(scratch)
@@ -67,11 +67,11 @@ def main() -> None:
     taken = zip(*phases, strict=True)
     rows = [{"part": name, "seconds": statistics.median(part)} for name, part in zip(names, taken, strict=True)]
     rows.append({"part": "the command", "seconds": statistics.median(whole)})
-    tell(rows, options, target="the command under 10 s with 1,000 runs, without torch", note=f"{_told(options)}.")
+    show(rows, options, target="the command under 10 s with 1,000 runs, without torch", note=f"{_sizes(options)}.")
 
 
 def make_tracker(folder: Path, rows: int, seeds: int, queries: int) -> None:
-    """A tracker with one table: rows of ten factors whose true effects differ, each under every seed."""
+    """Makes a tracker with one table: rows of ten factors whose true effects differ, each under every seed."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     names = [f"F{index}" for index in range(_FACTORS)]
@@ -127,13 +127,13 @@ def make_tracker(folder: Path, rows: int, seeds: int, queries: int) -> None:
 
 def _python(folder: Path, *words: str) -> str:
     environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder.absolute()}/mlflow.db"}
-    told = subprocess.run([sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True)
-    if told.returncode:
-        raise SystemExit(told.stderr)
-    return told.stdout
+    done = subprocess.run([sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return done.stdout
 
 
-def _told(options: Any) -> str:
+def _sizes(options: Any) -> str:
     return f"{options.rows} rows of {options.seeds} seeds, {options.queries} queries and {_STEPS} steps a run"
 
 

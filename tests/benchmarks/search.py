@@ -1,11 +1,11 @@
-"""What a 5 x 5 grid of margins costs in the demo, beside 25 trainings from nothing.
+"""What a 5 x 5 grid of margins costs in the demo, compared with 25 trainings from scratch.
 
     python tests/benchmarks/search.py [--store DIR] [--json FILE]
 
 Runs ``harness search ablations/margins.yaml --profile demo`` on the CPU and reads the seconds that its stages took,
-evaluations on the way among them. A training from nothing is both of its stages and its evaluation, under every seed.
-Points that violate the constraint are never trained, so the grid stands beside the 25 of a search that knows no
-constraint, and beside those that satisfy it. With a store in which the search is finished, nothing is trained again.
+including intermediate evaluations. A training from scratch is both of its stages and its evaluation, under every seed.
+Points that violate the constraint are never trained, so the grid is compared with the 25 of a search without the
+constraint, and with those that satisfy it. With a store in which the search is finished, nothing is trained again.
 """
 
 import json
@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from measure import arguments, tell
+from measure import arguments, show
 
 SEARCH = Path(__file__).parents[2] / "ablations" / "margins.yaml"
 
@@ -38,11 +38,11 @@ def main() -> None:
     ]
     counted = ", ".join(f"{states.count(state)} {state}" for state in ("complete", "pruned", "infeasible", "failed"))
     note = f"{points} points: {counted}; seeds {record['seeds']}; confirming runs not counted"
-    tell(rows, options, target="less than a third of 25 trainings from nothing", note=note)
+    show(rows, options, target="less than a third of 25 trainings from nothing", note=note)
 
 
 def row_of(unit: str, against: str, grid: float, from_nothing: float) -> dict[str, Any]:
-    """One line: the grid's cost, that of trainings from nothing, and their ratio."""
+    """One line: the cost of the grid, the cost of trainings from scratch, and their ratio."""
     return {"unit": unit, "grid": grid, "against": against, "cost": from_nothing, "ratio": grid / from_nothing}
 
 

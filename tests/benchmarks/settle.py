@@ -1,15 +1,15 @@
-"""How often settling is wrong, what it finds, and how many trainings it takes; beside fixed seeds and AdaStop.
+"""How often settling is wrong, what it finds, and how many trainings it takes, compared with fixed seeds and AdaStop.
 
     python tests/benchmarks/settle.py [--tables 1000] [--adastop-tables 80] [--processes 2] [--json FILE]
 
-Tables are drawn from known truths: a reference and six rows, each compared with it, so that all comparisons share a
+Tables are drawn from known effects: a reference and six rows, each compared with it, so that all comparisons share a
 row; results of one seed share part of their luck. Effects are in standard deviations of the paired difference between
 seeds.
 
 Wrong: tables with any wrong verdict (better or worse without a difference or to the wrong side, practically equal at a
 difference as large as the margin). Covered: of the intervals printed at the end, those that hold the truth. Power: of
-the differences that there are, those found. Fixed seeds are judged by paired t tests with Holm's correction, all at
-once; beside each stands settling with the fewest seeds at most that finds as much.
+the existing differences, those found. Fixed seeds are judged by paired t tests with Holm's correction, all at
+once; each is followed by settling with the smallest limit of seeds that finds as much.
 
 AdaStop (PyPI ``adastop``) compares two rows on the very scores that settling gets, five seeds a round, at most five
 rounds, unpaired. Version 0.1.3 holds the size of a difference against the quantile of signed differences, which makes
@@ -25,7 +25,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from measure import arguments, tell
+from measure import arguments, show
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
@@ -41,16 +41,16 @@ _OPTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 _ROWS = 6
 _MOST = 60
-"""Most seeds of a row."""
+"""The most seeds of a row."""
 _MOST_OF_ADASTOP = 25
 _FIRST = 3
 _SHARED = 0.5
-"""Of a result's variance, the part that the rows share under one seed; pairing takes it out."""
+"""The share of a result's variance that the rows have in common under one seed; pairing removes it."""
 
 
 @dataclass(frozen=True)
 class World:
-    """Differences of rows from the reference."""
+    """The differences of the rows from the reference."""
 
     name: str
     gains: tuple[float, ...]
@@ -72,7 +72,7 @@ NOISES: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Floats]] = {
 
 
 def main() -> None:
-    """Draws the tables and prints what became of them."""
+    """Draws the tables and prints how they were judged."""
     options = arguments(__doc__, *_OPTIONS)
     works: list[Callable[[], list[dict[str, Any]]]] = [
         *(partial(_wrong, options, noise, number) for noise in NOISES for number in range(len(WORLDS))),
@@ -87,7 +87,7 @@ def main() -> None:
         f"{options.tables:,} tables a line, {options.adastop_tables} beside AdaStop; {_FIRST} declared seeds, at most "
         f"{_MOST} ({_MOST_OF_ADASTOP} for AdaStop). Trainings are those of a table: seven rows, or two beside AdaStop."
     )
-    tell(
+    show(
         [{column: row.get(column) for column in columns} for row in rows],
         options,
         target="at most 5 % of tables with a wrong verdict, 95 % covered; fewer trainings than AdaStop at equal error",
@@ -108,7 +108,7 @@ WORLDS = (
 )
 _EFFECTS = (0.5, 1.0, 2.0, 4.0)
 _SHARES = (0.0, 0.5, 0.9)
-"""Of the variance of two rows' results, the part that they share under one seed."""
+"""Shares of the variance of two rows' results that they have in common under one seed."""
 _SMALLER = (0.0, 0.5, 1.0, 2.0)
 
 
@@ -122,9 +122,9 @@ def _wrong(options: Any, noise: str, number: int) -> list[dict[str, Any]]:
         covered += [_covers(line.looks[-1].evidence, line.looks[-1].share, gain) for line, gain in lines]
         decided += [line.verdict != "open" for line, _ in lines]
         trained.append(len(path.runs))
-    told = {"noise": noise, "world": world.name}
+    labels = {"noise": noise, "world": world.name}
     settled = {
-        **told,
+        **labels,
         "method": "settled",
         "wrong %": 100 * float(np.mean(wrong)),
         "covered %": 100 * float(np.mean(covered)),
@@ -137,7 +137,7 @@ def _wrong(options: Any, noise: str, number: int) -> list[dict[str, Any]]:
     return [
         settled,
         {
-            **told,
+            **labels,
             "method": "fixed 10 seeds",
             "wrong %": 100 * float(tables.fixed(10)[:, equal].any(axis=1).mean()),
             "covered %": 100 * tables.covered(10),
@@ -147,25 +147,25 @@ def _wrong(options: Any, noise: str, number: int) -> list[dict[str, Any]]:
 
 
 def _against_fixed(options: Any, effect: float) -> list[dict[str, Any]]:
-    """Half of the rows differ: what is found with fixed seeds, and what settling takes to find as much."""
+    """Half of the rows differ: what fixed seeds find, and what settling needs to find as much."""
     world = World(f"half differ by {effect:g}", (effect,) * 3 + (0.0,) * 3)
     tables = Tables(world, "normal", options.tables, _MOST, [options.seed, 100 + int(10 * effect)])
-    paths, sizes, told = tables.paths(), tables.declared.sizes, {"noise": "normal", "world": world.name}
+    paths, sizes, labels = tables.paths(), tables.declared.sizes, {"noise": "normal", "world": world.name}
     rows = []
     for seeds in (3, 5, 10):
         rejected = tables.fixed(seeds)
         power = float(rejected[:, world.differing].mean())
         wrong = float(rejected[:, 3:].any(axis=1).mean())
-        fixed = {**told, "method": f"fixed {seeds} seeds", "wrong %": 100 * wrong, "power %": 100 * power}
+        fixed = {**labels, "method": f"fixed {seeds} seeds", "wrong %": 100 * wrong, "power %": 100 * power}
         rows += [
             {**fixed, "trainings": float(seeds * (_ROWS + 1))},
-            {**told, **_as_powerful(paths, world, sizes, power)},
+            {**labels, **_as_powerful(paths, world, sizes, power)},
         ]
-    return [*rows, {**told, **_as_powerful(paths, world, sizes, 1.0)}]
+    return [*rows, {**labels, **_as_powerful(paths, world, sizes, 1.0)}]
 
 
 def _as_powerful(paths: Sequence[Path], world: World, sizes: Sequence[int], power: float | None) -> dict[str, Any]:
-    """Settling with the fewest seeds at most that find as much; without a power to reach, with the most seeds."""
+    """Settling with the smallest limit of seeds that reaches ``power``; with the largest limit if that is None."""
     for look, size in enumerate(sizes):
         verdicts = [[line.verdict if line.seeds <= size else "open" for line in path.lines] for path in paths]
         found = [verdict[row] in ("better", "worse") for verdict in verdicts for row in world.differing]
@@ -185,13 +185,13 @@ def _as_powerful(paths: Sequence[Path], world: World, sizes: Sequence[int], powe
 
 
 def _against_adastop(options: Any, shared: float, effect: float) -> list[dict[str, Any]]:
-    """Two rows that share a part of their luck: what AdaStop finds, and what settling takes to find as much."""
+    """Two rows that share part of their luck: what AdaStop finds, and what settling needs to find as much."""
     generator = np.random.default_rng([options.seed, 200 + int(10 * effect), int(10 * shared)])
     luck = generator.standard_normal((options.adastop_tables, 1, _MOST))
     own = generator.standard_normal((options.adastop_tables, 2, _MOST))
     scores = np.sqrt(shared) * luck + np.sqrt(1 - shared) * own + np.array([effect, 0.0])[:, None]
     world = World(f"two rows, {effect:g} of a row's sd apart, {shared:.0%} of the variance shared", (effect,))
-    told = {"noise": "normal", "world": world.name}
+    labels = {"noise": "normal", "world": world.name}
     rows = []
     for alpha in (ALPHA, ALPHA / 2) if not effect else (ALPHA / 2,):
         ended = [_adastop(pair, alpha) for pair in scores]
@@ -199,11 +199,11 @@ def _against_adastop(options: Any, shared: float, effect: float) -> list[dict[st
         wrong = np.mean([verdict != "open" if not effect else verdict == "worse" for verdict, _ in ended])
         found = {"wrong %": 100 * float(wrong), "power %": None if power is None else 100 * power}
         trained = float(np.mean([trained for _, trained in ended]))
-        rows.append({**told, "method": f"AdaStop, alpha {alpha:.1%}", **found, "trainings": trained})
+        rows.append({**labels, "method": f"AdaStop, alpha {alpha:.1%}", **found, "trainings": trained})
     table = Declared((Comparison("0", "1", "score"),), ("0", "1"), tuple(range(_FIRST)), _MOST)
     paths = [replay(table, _look(pair[0] - pair[1])) for pair in scores]
     sizes = table.sizes if effect else [size for size in table.sizes if size <= _MOST_OF_ADASTOP]
-    return [*rows, {**told, **_as_powerful(paths, world, sizes, power)}]
+    return [*rows, {**labels, **_as_powerful(paths, world, sizes, power)}]
 
 
 def _adastop(pair: Floats, alpha: float) -> tuple[str, int]:
@@ -235,7 +235,7 @@ class Tables:
         own = np.sqrt(1 - _SHARED) * draw(generator, (tables, _ROWS + 1, most))
         luck = np.sqrt(_SHARED) * draw(generator, (tables, 1, most))
         scores = own * np.array([*world.spread, 1.0])[:, None] + luck
-        # The paired difference of two rows of spread 1 has this standard deviation, which effects are measured in.
+        # The standard deviation of the paired difference of two rows of spread 1: the unit of effects.
         scale = np.sqrt(2 * (1 - _SHARED))
         self.differences = scores[:, :_ROWS] - scores[:, _ROWS:] + scale * np.array(world.gains)[:, None]
         self.differences /= scale
@@ -255,13 +255,13 @@ class Tables:
         return sums / sizes, np.sqrt((squares - sums**2 / sizes) / (sizes - 1) / sizes)
 
     def fixed(self, seeds: int) -> NDArray[np.bool_]:
-        """(tables, rows): whether a difference is found with so many seeds, by t tests with Holm's correction."""
+        """(tables, rows): whether a difference is found with ``seeds``, by t tests with Holm's correction."""
         means, errors = (found[:, :, 0] for found in self._moments(np.array([seeds])))
         p_values = 2 * stdtr(seeds - 1, -np.abs(means) / errors)
         return np.array([[p is not None and p <= ALPHA for p in holm(list(table))] for table in p_values])
 
     def covered(self, seeds: int) -> float:
-        """Of the 95 % intervals after so many seeds, the part that holds the truth."""
+        """The share of the 95 % intervals after ``seeds`` that hold the true difference."""
         means, errors = (found[:, :, 0] for found in self._moments(np.array([seeds])))
         return float(np.mean(np.abs(means - self.world.gains) <= stdtrit(seeds - 1, 1 - ALPHA / 2) * errors))
 
@@ -288,7 +288,7 @@ def _is_wrong(verdict: str, gain: float, within: float | None) -> bool:
 
 
 def _covers(seen: Evidence, part: float, truth: float) -> bool:
-    """Whether the interval of level 1 - part x alpha around the last look's mean holds the truth."""
+    """Whether the interval of level 1 - part x alpha around the last look's mean holds the true difference."""
     error = abs(seen.mean) / -stdtrit(seen.seeds - 1, seen.p_difference / 2)
     half = stdtrit(seen.seeds - 1, 1 - part * ALPHA / 2) * error
     return bool(abs(seen.mean - truth) <= half)

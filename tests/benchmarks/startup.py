@@ -2,8 +2,8 @@
 
     python tests/benchmarks/startup.py [--repeats N] [--json FILE]
 
-Each line is a process of its own, from its start. The plans of a thousand and of ten thousand rows are of Table 1's
-nine settings, each row with a probability of flips of its own; the ratio is the time of ten thousand to that of a
+Each line is a separate process, from its start. The plans of a thousand and of ten thousand rows are of Table 1's
+nine settings, each row with its own probability of flips; the ratio is the time of ten thousand to that of a
 thousand. ``run`` fills one row of Table 1's demo; its first reading of the losses follows ten training steps, and the
 run is interrupted there. The first lines render the synthetic data and decode it; the last find it done, as every later
 run does.
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from measure import arguments, tell
+from measure import arguments, show
 from subjects import ROOT, TABLE
 
 COMMANDS = (
@@ -68,7 +68,7 @@ def main() -> None:
             started, stepped = first_steps(("run", *table, *store, "--out", str(folder / "reports")), folder)
             rows.append({"command": f"harness run, to the first stage's start ({when})", "seconds": started})
             rows.append({"command": f"harness run, to ten training steps ({when})", "seconds": stepped})
-    tell(
+    show(
         [{**row, "ratio": row.get("ratio")} for row in rows],
         options,
         target="--help under 0.5 s; ten thousand rows under 12 times a thousand",
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def many_rows(folder: Path, count: int) -> Path:
-    """Table 1 with one seed and ``count`` rows: the paper's settings, each with a probability of flips of its own."""
+    """Table 1 with one seed and ``count`` rows: the paper's settings, each with its own probability of flips."""
     table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     settings = table["rows"]
     rows = [
@@ -95,14 +95,14 @@ def many_rows(folder: Path, count: int) -> Path:
 
 
 def seconds(words: Sequence[str]) -> float:
-    """How long a command takes."""
+    """The seconds that a command takes."""
     started = time.perf_counter()
     subprocess.run([sys.executable, "-m", "harness", *words], check=True, capture_output=True, env=_environment())
     return time.perf_counter() - started
 
 
 def first_steps(words: Sequence[str], folder: Path) -> tuple[float, float]:
-    """Seconds to the line about the first stage, and to its first reading of losses; then interrupts the run."""
+    """Seconds to the message about the first stage, and to its first reading of losses; then interrupts the run."""
     started = time.perf_counter()
     log = folder / "run.log"
     for spool in (folder / "store").glob("stages/*/*/spool.jsonl"):
@@ -116,24 +116,24 @@ def first_steps(words: Sequence[str], folder: Path) -> tuple[float, float]:
             start_new_session=True,
         )
     try:
-        told_s = None
+        announced_s = None
         while time.perf_counter() - started < WAIT_S:
-            if told_s is None and b"started " in log.read_bytes():
-                told_s = time.perf_counter() - started
+            if announced_s is None and b"started " in log.read_bytes():
+                announced_s = time.perf_counter() - started
             if any(spool.stat().st_size for spool in (folder / "store").glob("stages/*/*/spool.jsonl")):
                 stepped_s = time.perf_counter() - started
-                return stepped_s if told_s is None else told_s, stepped_s
+                return stepped_s if announced_s is None else announced_s, stepped_s
             if run.poll() is not None:
                 break
             time.sleep(POLL_S)
         raise SystemExit(f"no training step was seen:\n{log.read_text(errors='replace')}")
     finally:
-        run.terminate()  # heard in the background, too, where SIGINT is ignored
+        run.terminate()  # works in the background, too, where SIGINT is ignored
         run.wait()
 
 
 def _environment(folder: Path | None = None) -> dict[str, str]:
-    """This process's, with the package on its path and any tracking kept in ``folder``."""
+    """The environment of this process, with the package on its path and any tracking kept in ``folder``."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     if folder is not None:

@@ -1,8 +1,8 @@
-"""Images a second of the training loop against the bare forward, backward and optimiser step on a resident batch.
+"""Images per second of the training loop, and of the bare forward, backward and optimiser step on a resident batch.
 
     python tests/benchmarks/step.py [--scale paper] [--checkpoint-activations] [--compile] [--json FILE]
 
-Stage 1 and 2 of the plain and the full network, as Table 1's recipe has them. The loop is ``harness.reid.train``'s own:
+Stages 1 and 2 of the plain and the full network, as in Table 1's recipe. The loop is ``harness.reid.train``'s own:
 batches drawn and gathered, augmentation, precision, losses, readings. Both take turns, a window of steps each, in one
 process; the ratio is that of the windows' medians. On a CPU the scale ``paper`` (ResNet-50, 256 x 128) runs in batches
 of 12, on a GPU in the recipe's own.
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import arguments, now, tell
+from measure import arguments, now, show
 from subjects import NETWORKS, STAGES, batch_size, random_images, training_stage, untrained
 
 from harness.reid.data.augment import normalize
@@ -49,12 +49,12 @@ def main() -> None:
     options.steps = options.steps or (10 if small else 1)
     options.windows = options.windows or (20 if small else 5)
     rows = [compare(network, stage, options) for network in NETWORKS for stage in STAGES]
-    tell(rows, options, target=TARGET)
+    show(rows, options, target=TARGET)
 
 
 @dataclass
 class BareStep:
-    """Forward, losses, backward and optimiser on one batch that lies on the device; takes turns with the loop."""
+    """Forward, losses, backward and optimiser on one batch on the device; takes turns with the loop."""
 
     settings: TrainSettings
     pixels: torch.Tensor
@@ -152,7 +152,7 @@ def compare(network: str, stage: str, options: argparse.Namespace) -> dict[str, 
 
 
 def _flops(settings: TrainSettings, classes: int) -> float:
-    """Of one image's training step: two a multiply-add, and the backward pass costs twice the forward."""
+    """Operations of one image's training step: two per multiply-add, and the backward pass costs twice the forward."""
     images = settings.images
     cost = network_cost(
         **settings.model,

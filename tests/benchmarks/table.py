@@ -1,16 +1,16 @@
-"""What sharing stages saves over all of Table 1: epochs, and seconds at measured speeds, against each row from nothing.
+"""What sharing stages saves over all of Table 1, in epochs and measured seconds, against each row from scratch.
 
     python tests/benchmarks/table.py [--profile paper] [--store DIR] [--json FILE]
 
 Nothing is trained. Epochs follow from the plan alone. Seconds need a store (``--store``) in which stages of the same
-kind were finished on this or another device: they are images over that device's measured images a second, one stage
+kind were finished on this or another device: they are images over that device's measured images per second, one stage
 at a time.
 """
 
 from pathlib import Path
 from typing import Any
 
-from measure import arguments, tell
+from measure import arguments, show
 from subjects import table_plan
 
 from harness.execute import Store
@@ -44,11 +44,11 @@ def main() -> None:
     note = f"profile {matrix.profile}, {len(matrix.rows)} rows x {seeds}: sharing saves {saved:.0%} of the epochs"
     if not devices:
         note += "; seconds not measured (no finished stages given)"
-    tell(rows, options, note=note)
+    show(rows, options, note=note)
 
 
 def store_speeds(root: Path) -> Speeds:
-    """Images a second by device and kind of stage, from the stages that a store holds."""
+    """Images per second by device and kind of stage, from the stages in a store."""
     entries = Store(root).list_entries()
     return measured_speeds(
         (entry.stage, entry.result) for entry in entries if entry.stage is not None and entry.result is not None
@@ -56,7 +56,7 @@ def store_speeds(root: Path) -> Speeds:
 
 
 def seconds_of(plan: Plan, fingerprints: list[str], speeds: Speeds, device: str) -> float | None:
-    """Device seconds of stages; None if the like of one of them was never measured on the device."""
+    """Device seconds of stages; None if a kind of stage was never measured on the device."""
     total = 0.0
     for fingerprint in fingerprints:
         speed = speeds.get((device, speed_key(plan.stages[fingerprint])))

@@ -1,12 +1,12 @@
-"""What all tracking costs training: a demo stage with spool, courier and MLflow beside it, against the same without.
+"""What all tracking costs training: a demo stage with spool, courier and MLflow, against the same stage without.
 
     python tests/benchmarks/tracking.py [--workers N] [--repeats N] [--row ID] [--store DIR] [--json FILE]
 
-Every core trains: a stage a worker, one thread each, so that whatever tracking does takes time from training. Tracked,
-the workers spool and tell, and the driver's courier delivers to MLflow on SQLite, as ``harness run`` does it. Without,
-the spool keeps nothing and nobody is told. Seconds are those that the stages themselves measured, start-up and data
-not counted; the two ways take turns. Beside the difference of seconds, which a noisy machine may drown, stands what
-can be counted: the processor's seconds of the driver, and the time that the workers' own records took.
+Every core trains: one stage per worker, one thread each, so that all work for tracking takes time from training.
+Tracked, the workers spool and send events, and the driver's courier delivers to MLflow on SQLite, as in ``harness
+run``. Without, the spool keeps nothing and no event is sent. Seconds are those that the stages themselves measured,
+start-up and data not counted; the two ways take turns. Besides the difference of seconds, which noise may drown, the
+table shows what can be counted: the processor's seconds of the driver, and the time that the workers' own records took.
 """
 
 import logging
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from measure import arguments, tell
+from measure import arguments, show
 from subjects import TABLE
 
 from harness.api.prepare import Prepared, prepare
@@ -47,11 +47,11 @@ def main() -> None:
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as name:
         rounds = measure(Path(name), options.store or f"{name}/store", options.row, options.workers, options.repeats)
-    tell(rows_of(rounds, options.workers), options, target="under 1 % of training", note=note_of(rounds, options))
+    show(rows_of(rounds, options.workers), options, target="under 1 % of training", note=note_of(rounds, options))
 
 
 def measure(folder: Path, store: str, row: str, workers: int, repeats: int) -> Mapping[str, list[dict[str, float]]]:
-    """Rounds by way (``tracked``, ``without``): training seconds, the driver's processor seconds, and records."""
+    """The rounds of each way (``tracked``, ``without``): training seconds, the driver's CPU seconds, and records."""
     prepared = prepare(
         TABLE,
         profile="demo",
@@ -73,7 +73,7 @@ def measure(folder: Path, store: str, row: str, workers: int, repeats: int) -> M
                 tracker = Tracker(f"sqlite:///{folder}/mlflow{repeat}.db", folder / f"outbox{repeat}")
                 tracking = TableTracking(tracker, prepared)
                 tracking.open()
-                tracker.flush()  # MLflow is imported and its database made: once a command, whatever it trains
+                tracker.flush()  # imports MLflow and makes its database: once per command, whatever it trains
                 rounds[way].append(train(executor, prepared, stages, prepared.trainer.work, tracking.on_event))
                 tracking.interrupt()
                 tracker.close()
@@ -83,7 +83,7 @@ def measure(folder: Path, store: str, row: str, workers: int, repeats: int) -> M
 def train(
     executor: LocalExecutor, prepared: Prepared, stages: list[Stage], work: str, on_event: Callable[[Event], None]
 ) -> dict[str, float]:
-    """Trains the stages from nothing, at the same time; what that took."""
+    """Trains the stages from scratch, at the same time; returns what that took."""
     store = prepared.store
     for stage in stages:
         shutil.rmtree(store.folder(stage.fingerprint), ignore_errors=True)
@@ -104,7 +104,7 @@ def train(
 
 
 def rows_of(rounds: Mapping[str, list[dict[str, float]]], workers: int) -> list[dict[str, Any]]:
-    """The ways of looking at the overhead, as a share of the seconds that the workers trained."""
+    """Several measures of the overhead, as shares of the seconds that the workers trained."""
     tracked_s, without_s = (median(rounds[way], "training_s") for way in ("tracked", "without"))
     driver_s = median(rounds["tracked"], "driver_s") - median(rounds["without"], "driver_s")
     records, metrics = rounds["tracked"][0]["records"], int(rounds["tracked"][0]["metrics"])
@@ -122,7 +122,7 @@ def rows_of(rounds: Mapping[str, list[dict[str, float]]], workers: int) -> list[
 
 
 def note_of(rounds: Mapping[str, list[dict[str, float]]], options: Any) -> str:
-    """How much the rounds of one way differ among themselves."""
+    """The variation between the rounds of each way."""
     spreads = []
     for way, measured in rounds.items():
         seconds = [each["training_s"] for each in measured]
@@ -136,7 +136,7 @@ def median(rounds: list[dict[str, float]], name: str) -> float:
 
 
 def record_seconds(metrics: int) -> float:
-    """What one record of a spool takes the worker that trains."""
+    """Seconds that one record of a spool takes from the worker that trains."""
     figures = {f"loss_{number}": 1.0 / (number + 3) for number in range(metrics)}
     with tempfile.TemporaryDirectory() as folder, SpoolWriter(Path(folder) / "spool.jsonl") as spool:
         started = time.perf_counter()
@@ -166,7 +166,7 @@ class _NoSpool:
 
 
 def untracked(task: Task, emit: Emit) -> dict[str, Any]:
-    """The work of a stage, in a worker, that records and tells nothing."""
+    """The work of a stage, in a worker, without records or events."""
     with patch("harness.reid.train.loop.SpoolWriter", _NoSpool):
         return run_stage(task, lambda detail: None)
 

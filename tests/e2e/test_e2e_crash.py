@@ -1,6 +1,6 @@
-"""Never lose, never repeat: the whole command killed at random moments, twice at once, interrupted by hand.
+"""No work is lost or repeated when the command is killed at random moments, run twice at once or interrupted.
 
-``HARNESS_KILLS=30`` kills more often than the usual test run does; ``HARNESS_KILL_SEED`` repeats what it printed.
+``HARNESS_KILLS=30`` kills more often than a usual test run; ``HARNESS_KILL_SEED`` repeats the run that printed it.
 """
 
 import json
@@ -41,7 +41,7 @@ SEED = int(os.environ.get("HARNESS_KILL_SEED") or random.SystemRandom().randrang
 def test_a_table_killed_at_random_moments_ends_as_if_never_killed(
     make_place: Any, make_bare_place: Any, photographs: Path, filled: Filled
 ) -> None:
-    """In turn where data and tracker are there already, and where they are made first."""
+    """At random, data and tracker exist already or must be created first."""
     print(f"HARNESS_KILLS={KILLS} HARNESS_KILL_SEED={SEED}")
     draw, kills, places = random.Random(SEED), list[str](), 0
     while len(kills) < KILLS:
@@ -56,8 +56,8 @@ def test_a_table_killed_at_random_moments_ends_as_if_never_killed(
 
 
 def work_done(place: Path) -> int:
-    """Counts files, and in them steps of training: how far a table has come, however fast the machine is."""
-    # Not by ``glob``, which fails where a folder is renamed meanwhile.
+    """Counts files and the training steps in them: a measure of progress that is independent of speed."""
+    # Not with ``glob``, which fails if a folder is renamed meanwhile.
     found = [Path(folder, name) for folder, _, names in os.walk(place / ".harness") for name in names]
     steps = 0
     for path in found:
@@ -69,12 +69,12 @@ def work_done(place: Path) -> int:
 def run_until_killed(
     place: Path, data: tuple[str | Path, ...], draw: random.Random, whole: int | None, kills: list[str]
 ) -> bool:
-    """Runs the table; kills the harness, or with it all its workers, or one worker, before its work is ``whole``.
+    """Runs the table; kills the harness, alone or with all its workers, or one worker, before its work is ``whole``.
 
-    What was trained before is compared before and after; a kill is added to ``kills``.
+    Checks that no earlier training was lost; adds the kill to ``kills``.
 
     Returns:
-        Whether the table was filled: the loss of one worker does not end a run.
+        Whether the table was filled: losing one worker does not end a run.
     """
     before = trained_so_far(place)
     running = background(place, "run", "tiny.yaml", *PLAIN, *TWO_AT_ONCE, *data)
@@ -93,14 +93,14 @@ def run_until_killed(
                 kill(running, workers, everything=victim == "everything")
                 assert_nothing_lost(before, trained_so_far(place))
                 return False
-    _, told = running.communicate(900)
-    assert running.returncode == 0, told
+    _, stderr = running.communicate(900)
+    assert running.returncode == 0, stderr
     assert_nothing_lost(before, trained_so_far(place))
     return True
 
 
 def kill(running: warm.WarmCommand, workers: list[psutil.Process], *, everything: bool) -> None:
-    """Kills the harness, or with it its workers, which end with it anyway."""
+    """Kills the harness, with or without its workers, which end with it anyway."""
     for process in [running, *(workers if everything else [])]:
         process.kill()
     _, orphans = psutil.wait_procs(workers, timeout=300)
@@ -114,10 +114,10 @@ MOMENTS = {
     "while a stage is trained": ".harness/stages/*/*/checkpoints/step-*.pt",
     "while the report is written": "reports",
 }
-"""What lies in the place once a moment has come."""
+"""Patterns of files that exist in the place once a moment has come."""
 
 
-def test_a_first_run_killed_in_each_of_its_phases_ends_as_if_never_killed(make_bare_place: Any, filled: Filled) -> None:
+def test_a_first_run_killed_in_each_phase_ends_as_if_never_killed(make_bare_place: Any, filled: Filled) -> None:
     place = make_bare_place()
     for moment, sign in MOMENTS.items():
         running = background(place, "run", "tiny.yaml", *TWO_AT_ONCE)
@@ -134,7 +134,7 @@ def test_a_first_run_killed_in_each_of_its_phases_ends_as_if_never_killed(make_b
 
 
 def assert_plan_says_where_it_goes_on(place: Path) -> None:
-    """The plan counts only what is left of an interrupted stage."""
+    """The plan counts only the remaining part of an interrupted stage."""
     plan = answer(run_harness(place, "plan", "tiny.yaml", *DEMO, "--json"))
     begun = [stage for stage in plan["stages"] if stage["resumes_at"]]
     assert begun
@@ -147,7 +147,7 @@ def assert_plan_says_where_it_goes_on(place: Path) -> None:
 def trained_so_far(place: Path) -> dict[str, list[bytes]]:
     """By stage, the lines that no later process may change: its manifest, or its spool up to the newest checkpoint.
 
-    A line of the spool holds the time at which its step was trained, so that a step trained again shows.
+    A line of the spool holds the time at which its step was trained, which reveals a step that was trained again.
     """
     kept = {}
     for folder in place.glob(".harness/stages/*/*"):
@@ -197,7 +197,7 @@ def manifests(place: Path) -> dict[str, dict[str, Any]]:
 
 
 def figures(place: Path, stage: str) -> list[tuple[int, float, dict[str, float]]]:
-    """What a stage recorded, without the time of day."""
+    """The records of a stage, without timestamps."""
     records, _ = read_spool(place / ".harness" / "stages" / stage[:2] / stage / SPOOL)
     return [(record.step, record.epoch, dict(record.metrics)) for record in records]
 
@@ -208,10 +208,10 @@ days = {days}
 now, now_ns = time.time, time.time_ns
 time.time, time.time_ns = lambda: now() + days * 86_400, lambda: now_ns() + days * 86_400 * 10**9
 """
-"""Python runs a module of the name ``sitecustomize`` first of all, in every process."""
+"""A module named ``sitecustomize``: Python runs it first, in every process."""
 
 
-def test_a_clock_that_jumps_between_runs_forwards_and_back_changes_nothing(
+def test_a_clock_that_jumps_forwards_and_back_between_runs_changes_nothing(
     place: Path, photographs: Path, filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -234,9 +234,9 @@ def test_two_harnesses_on_one_table_share_the_work_and_both_finish(
 ) -> None:
     command = ("run", "tiny.yaml", *PLAIN, *TWO_AT_ONCE, "--data", photographs, "--json")
     both = [background(place, *command, "--out", out) for out in ("one", "other")]
-    told = [process.communicate(timeout=900) for process in both]
-    assert [process.returncode for process in both] == [0, 0], told
-    answers = [json.loads(out) for out, _ in told]
+    outputs = [process.communicate(timeout=900) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    answers = [json.loads(out) for out, _ in outputs]
     assert sum(each["stages"]["trained"] for each in answers) == STAGES
     for each, out in zip(answers, ("one", "other"), strict=True):
         assert [row["metrics"] for row in each["rows"]] == [row["metrics"] for row in filled.answer["rows"]]
@@ -244,17 +244,17 @@ def test_two_harnesses_on_one_table_share_the_work_and_both_finish(
     assert_tracked_once(place, filled)
 
 
-def test_ctrl_c_ends_within_seconds_marks_the_runs_and_the_same_command_goes_on(
+def test_ctrl_c_ends_the_run_marks_its_runs_as_killed_and_the_same_command_resumes(
     harness: Command, place: Path, photographs: Path, filled: Filled
 ) -> None:
     running = background(place, "run", "tiny.yaml", *PLAIN, *TWO_AT_ONCE, "--data", photographs)
     wait_for(lambda: any(place.glob(".harness/stages/*/*/checkpoints/step-*.pt")))
     os.killpg(running.pid, signal.SIGINT)
-    _, told = running.communicate(timeout=900)
+    _, stderr = running.communicate(timeout=900)
     assert running.returncode == 130
-    assert "run the same command again to resume" in told
-    assert "Traceback" not in told
-    harness("sync")  # of what the tracker had no time for
+    assert "run the same command again to resume" in stderr
+    assert "Traceback" not in stderr
+    harness("sync")  # delivers what there was no time for
     runs = tracked_runs(place)
     assert {run.info.status for run in runs} == {"KILLED"}
     assert not psutil.pid_exists(running.pid)

@@ -1,4 +1,4 @@
-"""What the outside does to a run: damaged files, full disks, unwritable folders. A word each, and an exit code."""
+"""Faults from outside a run: damaged files, full disks, unwritable folders. Each gives a message and an exit code."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ def a_photograph(folder: Path) -> Path:
 
 
 def stage_folders(place: Path, name: str) -> list[Path]:
-    """The folders of the finished stages of a name."""
+    """The folders of the finished stages with this name."""
     paths = sorted(place.glob(".harness/stages/*/*/manifest.json"))
     return [path.parent for path in paths if content_of(path)["stage"]["name"] == name]
 
@@ -37,7 +37,7 @@ def content_of(manifest: Path) -> dict[str, Any]:
     return content
 
 
-def test_a_truncated_cache_entry_is_told_and_made_again_to_the_same_numbers(
+def test_a_truncated_cache_entry_is_reported_and_rebuilt_with_the_same_numbers(
     harness: Command, place: Path, photographs: Path, filled: Filled
 ) -> None:
     filled.lend_store(place)
@@ -53,13 +53,13 @@ def test_a_truncated_cache_entry_is_told_and_made_again_to_the_same_numbers(
     done = harness("run", "tiny.yaml", *PLAIN, *DEMO, "--data", photographs, "--json")
     assert "is damaged" in done.stderr
     assert "damaged cache of decoded images (it has 500 bytes instead of" in done.stderr
-    # The truncated stage and the three evaluations; two classify and the other metric stage are whole.
+    # The truncated stage and the three evaluations; two classify stages and the other metric stage are intact.
     assert answer(done)["stages"] == {"trained": 4, "cached": STAGES - 4, "failed": 0, "not_run": 0}
     assert [row["metrics"] for row in answer(done)["rows"]] == [row["metrics"] for row in filled.answer["rows"]]
     harness("cache", "verify")
 
 
-def test_a_truncated_photograph_fails_the_rows_with_its_name_and_the_table_says_so(
+def test_a_truncated_photograph_fails_its_rows_and_is_named_in_the_table(
     harness: Command, place: Path, own_photographs: Path
 ) -> None:
     photograph = a_photograph(own_photographs)
@@ -72,20 +72,20 @@ def test_a_truncated_photograph_fails_the_rows_with_its_name_and_the_table_says_
     assert photograph.name in (place / "reports" / "tiny.md").read_text(encoding="utf-8")
 
 
-def test_a_photograph_that_is_deleted_or_misnamed_is_told_by_the_check(harness: Command, own_photographs: Path) -> None:
+def test_a_misnamed_photograph_is_reported_by_the_check(harness: Command, own_photographs: Path) -> None:
     photograph = a_photograph(own_photographs)
     photograph.rename(photograph.with_name("holiday.jpg"))
     checked = harness("data", "check", own_photographs)
     assert "holiday.jpg" in checked.stdout
 
 
-def test_a_folder_that_is_deleted_ends_with_its_name(harness: Command, own_photographs: Path) -> None:
+def test_a_run_with_a_deleted_folder_ends_with_its_name(harness: Command, own_photographs: Path) -> None:
     shutil.rmtree(own_photographs / "query")
     done = harness("run", "tiny.yaml", *PLAIN, *DEMO, "--data", own_photographs, code=2)
     assert "query" in done.stderr
 
 
-def test_a_store_that_cannot_be_written_to_is_told_before_anything_runs(
+def test_a_store_that_cannot_be_written_to_is_reported_before_anything_runs(
     harness: Command, place: Path, photographs: Path
 ) -> None:
     (place / "file").write_text("in the way", encoding="utf-8")
@@ -95,7 +95,7 @@ def test_a_store_that_cannot_be_written_to_is_told_before_anything_runs(
         assert "file/store" in done.stderr
 
 
-def test_a_read_only_store_can_be_planned_with_and_listed_and_a_run_says_what_it_lacks(
+def test_a_read_only_store_allows_planning_and_listing_and_a_run_says_what_it_needs(
     place: Path, photographs: Path, filled: Filled
 ) -> None:
     filled.lend_store(place)
@@ -115,7 +115,7 @@ def test_a_read_only_store_can_be_planned_with_and_listed_and_a_run_says_what_it
     assert "Traceback" not in done.stderr
 
 
-def test_a_photograph_that_cannot_be_read_ends_with_its_name_before_anything_runs(
+def test_an_unreadable_photograph_is_named_before_anything_runs(
     harness: Command, place: Path, own_photographs: Path
 ) -> None:
     photograph = a_photograph(own_photographs)
@@ -125,7 +125,7 @@ def test_a_photograph_that_cannot_be_read_ends_with_its_name_before_anything_run
     assert f"{photograph.name}: cannot be read (No such file or directory)" in done.stderr
 
 
-def test_a_report_that_cannot_be_written_is_told_and_nothing_is_trained_again(
+def test_a_report_that_cannot_be_written_is_reported_and_nothing_is_trained_again(
     harness: Command, place: Path, photographs: Path, filled: Filled
 ) -> None:
     filled.lend_store(place)
@@ -137,11 +137,11 @@ def test_a_report_that_cannot_be_written_is_told_and_nothing_is_trained_again(
     figure.mkdir(parents=True)
     done = harness("report", "tiny", code=2)
     assert f"{figure.relative_to(place)}: Is a directory: expected a file, or nothing" in done.stderr
-    told = answer(harness("run", "tiny.yaml", *PLAIN, *DEMO, "--data", photographs, "--out", "other", "--json"))
-    assert told["stages"]["trained"] == 0
+    result = answer(harness("run", "tiny.yaml", *PLAIN, *DEMO, "--data", photographs, "--out", "other", "--json"))
+    assert result["stages"]["trained"] == 0
 
 
-def test_a_tracker_that_cannot_be_told_hides_no_number_and_the_next_run_delivers_and_reports(
+def test_an_unusable_tracker_hides_no_number_and_the_next_run_delivers_and_reports(
     harness: Command, place: Path, photographs: Path, filled: Filled
 ) -> None:
     filled.lend_store(place)
@@ -170,7 +170,7 @@ NEWNS, NEWUSER = 0x20000, 0x10000000
 user, group = os.geteuid(), os.getegid()
 if ctypes.CDLL(None).unshare(NEWNS | (NEWUSER if user else 0)):
     sys.exit(77)
-if user:  # root in a world of its own
+if user:  # root in its own namespace
     for file, text in (("setgroups", "deny"), ("uid_map", f"0 {user} 1"), ("gid_map", f"0 {group} 1")):
         open(f"/proc/self/{file}", "w").write(text)
 mount = sys.argv.pop(1)
@@ -182,20 +182,20 @@ NOT_ALLOWED = 77
 
 
 def with_a_mount(mount: str, place: Path, *words: str | Path) -> subprocess.CompletedProcess[str] | None:
-    """Runs the command line with something mounted that it alone sees (no worker does); None if that is not allowed."""
+    """Runs the command line with a mount that only it sees (no worker does); None if mounting is not allowed."""
     (place / "mounted.py").write_text(MOUNTED, encoding="utf-8")
     done = warm.run(["mounted", mount, *map(str, words)], place, environment(), timeout_s=900)
     return None if done.returncode == NOT_ALLOWED else done
 
 
-def test_a_full_disk_fails_the_rows_with_what_to_do_and_the_same_command_goes_on(
+def test_a_full_disk_fails_the_rows_with_advice_and_the_same_command_resumes(
     harness: Command, place: Path, photographs: Path, filled: Filled
 ) -> None:
     words = ("run", "tiny.yaml", *PLAIN, *IN_PROCESS, "--rows", "1", "--json", "--data", photographs)
     (place / ".harness").mkdir()
     done = with_a_mount("mount -t tmpfs -o size=2m tmpfs .harness", place, *words)
     if done is None:
-        # No file may grow past 1.3 MB: the tracker's database (1 MB) may, weights and checkpoints (1.5 MB) may not.
+        # No file may exceed 1.3 MB: the tracker's database (1 MB) fits, weights and checkpoints (1.5 MB) do not.
         command = ["prlimit", "--fsize=1300000", sys.executable, "-m", "harness", *map(str, words)]
         done = subprocess.run(command, cwd=place, env=environment(), capture_output=True, text=True, timeout=900)
     assert done.returncode == 1, done.stderr
@@ -207,7 +207,7 @@ def test_a_full_disk_fails_the_rows_with_what_to_do_and_the_same_command_goes_on
     assert healed["rows"][0]["metrics"] == filled.answer["rows"][0]["metrics"]
 
 
-def test_a_hand_kept_version_is_trusted_on_request_said_and_marked(
+def test_a_hand_kept_version_is_trusted_on_request_and_the_report_says_so(
     harness: Command, place: Path, photographs: Path
 ) -> None:
     command = ("run", "tiny.yaml", *PLAIN, *DEMO, "--rows", "1", "--data", photographs, "--json", "--reuse", "version")
@@ -221,7 +221,7 @@ def test_a_hand_kept_version_is_trusted_on_request_said_and_marked(
     again = harness(*command)
     assert answer(again)["stages"]["trained"] == 0
     assert again.stderr.count("cached stages were made with torch 1.0; ") == 1
-    # Results of a trusted version are never those of the code itself.
+    # Results under a trusted version never count as results of the code itself.
     by_code = answer(harness("plan", "tiny.yaml", *DEMO, "--rows", "1", "--data", photographs, "--json"))
     assert {stage["state"] for stage in by_code["stages"]} == {"to run"}
 

@@ -1,4 +1,4 @@
-"""Photographs in a naming of their own: a table by YAML alone, from the check to the report."""
+"""Photographs with a custom naming scheme: a table from YAML alone, from the check to the report."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ LAYOUT: dict[str, Any] = {
 
 @pytest.fixture
 def shop(place: Path, photographs: Path) -> Path:
-    """A folder of photographs named like nothing known, and a tiny table on it."""
+    """A folder of photographs with an unknown naming scheme, and a tiny table on it."""
     (place / "mine" / "photos").mkdir(parents=True)
     for path in sorted(photographs.glob("bounding_box_*/*.jpg")):
         identity, camera, rest = path.stem.split("_", 2)
@@ -55,7 +55,7 @@ def test_a_declared_layout_is_checked_planned_and_run(harness: Command, shop: Pa
 
 
 def test_mistakes_in_a_layout_name_file_line_and_the_nearest_name(harness: Command, shop: Path) -> None:
-    for change, told in (
+    for change, message in (
         ({"pattern": "{camera}-{identty:int}-{frame}"}, 'mine.yaml:9: data.dataset.pattern: "{identty:int}" in'),
         ({"pattren": "x"}, '"pattren" is not a key of data.dataset; did you mean "pattern"?'),
         ({"splits": {"al": "*"}}, '"al" is not a key of data.dataset.splits; did you mean "all"?'),
@@ -65,7 +65,7 @@ def test_mistakes_in_a_layout_name_file_line_and_the_nearest_name(harness: Comma
         write(shop, {**LAYOUT, **change})
         stderr = harness("plan", *WORDS, code=2).stderr
         assert "mine.yaml:" in stderr
-        assert told in stderr
+        assert message in stderr
     write(shop, LAYOUT)
     (shop / "mine" / "photos" / "odd.jpg").write_bytes(b"")
     stderr = harness("plan", *WORDS, code=2).stderr

@@ -1,4 +1,4 @@
-"""A project's folder, or a part of it, is moved: nothing that was done is lost, and nothing is done again."""
+"""A project's folder, or part of it, is moved: no work is lost or repeated."""
 
 import json
 import shutil
@@ -27,12 +27,12 @@ from harness.track.identity import Owner
 pytestmark = pytest.mark.slow
 
 RUNS = 5
-"""Of the toy table: the parent, and two rows under two seeds."""
+"""Runs of the toy table: the parent, and two rows under two seeds."""
 
 
 @pytest.fixture
 def go(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
-    """Goes to a project's folder, as a new process would."""
+    """Enters a project's folder, as a new process would."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
     from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
@@ -41,13 +41,13 @@ def go(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
         monkeypatch.chdir(place)
         monkeypatch.syspath_prepend(str(place))
         sys.modules.pop("toy", None)
-        _artifact_repos_cache.clear()  # by a run's id, wherever its files are
+        _artifact_repos_cache.clear()  # its keys are run ids, which stay the same when files move
 
     return enter
 
 
 def ran(store: str = ".harness") -> dict[str, int]:
-    """Runs the table here; counts of its stages."""
+    """Runs the table here and returns the counts of its stages."""
     ended = run_table(prepare(Path("toy.yaml"), store=store), Engine("inprocess"), Path("reports"))
     stages: dict[str, int] = ended.to_json()["stages"]
     return stages
@@ -59,14 +59,14 @@ def searched() -> dict[str, Any]:
 
 
 def reported() -> str:
-    """The report, written anew."""
+    """The report, written again."""
     shutil.rmtree("reports")
     assert len(list(write_reports(["toy"], None, Path("reports"), ("md",), ".harness", Pictures()))) == 1
     return Path("reports/toy.md").read_text(encoding="utf-8")
 
 
 def artifacts(place: Path) -> set[Path]:
-    """The folders where the place's tracker says that its runs' files lie."""
+    """The folders where the place's tracker keeps the files of its runs."""
     return {folder for run in tracked_runs(place) if (folder := local_folder(run.info.artifact_uri))}
 
 
@@ -75,7 +75,7 @@ def undelivered(place: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("how", ["moved", "copied"])
-def test_a_project_that_was_moved_reports_resumes_searches_and_collects(
+def test_a_moved_project_still_reports_resumes_searches_and_collects(
     toy_place: Path, go: Callable[[Path], None], how: str
 ) -> None:
     go(toy_place)
@@ -101,11 +101,11 @@ def test_a_project_that_was_moved_reports_resumes_searches_and_collects(
     assert sync(None, store.root / "outbox").undelivered == 0
     assert not undelivered(place)
     assert toy_place.exists() == (how == "copied")
-    if how == "copied":  # the first project is another one, and keeps its own
+    if how == "copied":  # the first project is now a separate one and keeps its files
         assert artifacts(toy_place) == before
 
 
-def test_what_waits_for_the_tracker_is_delivered_after_a_move(
+def test_undelivered_results_are_delivered_after_a_move(
     toy_place: Path, go: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go(toy_place)
@@ -134,14 +134,14 @@ def unreachable(*_: object) -> None:
 
 
 def end_their_process(documents: list[Path]) -> None:
-    """Leaves documents as a process does that has ended: this one wrote them, and lives on."""
+    """Makes documents look as if their process had ended: this process wrote them, and is still alive."""
     owner = str(Owner.this_process())
     for path in documents:
         dead = str(replace(Owner.this_process(), started="1"))
         path.write_text(path.read_text(encoding="utf-8").replace(owner, dead), encoding="utf-8")
 
 
-def test_a_store_a_database_or_artifacts_that_were_moved_alone(
+def test_a_store_a_database_or_artifacts_may_be_moved_alone(
     toy_place: Path, go: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go(toy_place)
@@ -154,7 +154,7 @@ def test_a_store_a_database_or_artifacts_that_were_moved_alone(
     assert ran(str(store))["trained"] == 0
     assert not list(store.glob("outbox/*/*.json"))
 
-    # The database, and its artifacts stay where they are.
+    # The database, while its artifacts stay where they are.
     elsewhere = toy_place.with_name("elsewhere")
     elsewhere.mkdir()
     for path in toy_place.glob("mlflow.db*"):
@@ -162,7 +162,7 @@ def test_a_store_a_database_or_artifacts_that_were_moved_alone(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{elsewhere}/mlflow.db")
     assert reported() == report
 
-    # The artifacts alone, to where the database would not look for them: a person tells.
+    # The artifacts alone, to where the database would not look for them: the user must say where.
     (toy_place / "mlartifacts").rename(toy_place / "files")
     with pytest.raises(InputError, match=r"whose artifacts were moved \(then: `harness relocate OLD NEW`\) or deleted"):
         reported()
@@ -173,8 +173,8 @@ def test_a_store_a_database_or_artifacts_that_were_moved_alone(
         relocate(uri, "mlartifacts", "fiels")
     with pytest.raises(TrackerError, match="is a server, where addresses of artifacts cannot be changed: set MLFLOW_"):
         relocate("http://127.0.0.1:9", "mlartifacts", "files")
-    told = run_harness(toy_place, "relocate", "mlartifacts", "files", MLFLOW_TRACKING_URI=uri)
-    assert told.stdout == f"{RUNS + 1} artifact locations changed\n"  # and the experiment's
+    done = run_harness(toy_place, "relocate", "mlartifacts", "files", MLFLOW_TRACKING_URI=uri)
+    assert done.stdout == f"{RUNS + 1} artifact locations changed\n"  # and the experiment's
     Path("reports").mkdir(exist_ok=True)
     assert reported() == report
     go(toy_place)
@@ -183,7 +183,7 @@ def test_a_store_a_database_or_artifacts_that_were_moved_alone(
     assert not (toy_place / "mlartifacts").exists()
 
 
-def test_an_owner_of_trials_is_the_same_wherever_its_store_is_moved_and_another_in_a_copy(tmp_path: Path) -> None:
+def test_an_owner_of_trials_stays_the_same_when_its_store_moves_and_differs_in_a_copy(tmp_path: Path) -> None:
     from harness.search.owner import owner_of
 
     first = owner_of(tmp_path / "a")

@@ -1,4 +1,4 @@
-"""A report never takes the place of something better: what git tracks, or the report of a whole table."""
+"""A report never replaces something better: a file that git tracks, or the report of a whole table."""
 
 import subprocess
 from pathlib import Path
@@ -22,22 +22,22 @@ def text_of(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def test_a_run_of_part_of_a_table_keeps_the_rest_and_replaces_no_fuller_report(toy_place: Path) -> None:
+def test_a_run_of_part_of_a_table_keeps_the_rest_and_never_replaces_a_fuller_report(toy_place: Path) -> None:
     report, aside = toy_place / "reports" / "toy.md", toy_place / ".harness" / "reports" / "toy.md"
 
-    # Alone it is written: there is nothing better.
+    # With no other report, it is written.
     run_harness(toy_place, "run", "toy.yaml", *PLAIN, *INPROCESS, "--rows", "plain", "--seeds", "0")
     assert "not run" in text_of(report)
     run_harness(toy_place, "run", "toy.yaml", *PLAIN, *INPROCESS)
     whole = text_of(report)
     assert "not run" not in whole
 
-    # Of the same code it keeps what the tracker knows of the rest.
+    # With the same code, it keeps what the tracker knows about the rest.
     done = run_harness(toy_place, "run", "toy.yaml", *PLAIN, *INPROCESS, "--rows", "plain", "--seeds", "0")
     assert "stays as it is" not in done.stderr
     assert text_of(report) == whole
 
-    # Of other code the rest does not compare.
+    # With other code, the rest is not comparable.
     code = toy_place / "toy.py"
     code.write_text(text_of(code).replace("/ 100", "/ 200"), encoding="utf-8")
     done = run_harness(toy_place, "run", "toy.yaml", *PLAIN, *INPROCESS, "--rows", "plain", "--json")
@@ -47,7 +47,7 @@ def test_a_run_of_part_of_a_table_keeps_the_rest_and_replaces_no_fuller_report(t
     assert "not run" in text_of(aside)
 
 
-def test_what_the_store_holds_of_the_rest_is_kept_in_a_tracker_that_never_saw_it(
+def test_stored_results_of_the_rest_are_reported_with_a_tracker_that_never_saw_them(
     toy_place: Path, empty_tracker: Path
 ) -> None:
     run_harness(toy_place, "run", "toy.yaml", *PLAIN, *INPROCESS)
@@ -59,7 +59,7 @@ def test_what_the_store_holds_of_the_rest_is_kept_in_a_tracker_that_never_saw_it
     assert "not run" not in text_of(toy_place / "reports" / "toy.md")
 
 
-def test_files_that_git_tracks_change_only_for_a_folder_that_was_named_and_it_is_said(toy_place: Path) -> None:
+def test_files_tracked_by_git_change_only_for_an_explicit_folder_and_a_note_says_so(toy_place: Path) -> None:
     git(toy_place, "init", "-q")
     shown = toy_place / "reports" / "toy.md"
     (shown.parent / "figures").mkdir(parents=True)
@@ -81,5 +81,5 @@ def test_files_that_git_tracks_change_only_for_a_folder_that_was_named_and_it_is
 
 @pytest.mark.parametrize("command", ["run", "report", "search"])
 def test_the_help_states_the_rule(command: str, toy_place: Path) -> None:
-    told = " ".join(run_harness(toy_place, command, "--help").stdout.split())
-    assert "Default: reports; but if that would overwrite files that git tracks" in told
+    printed = " ".join(run_harness(toy_place, command, "--help").stdout.split())
+    assert "Default: reports; but if that would overwrite files that git tracks" in printed

@@ -26,7 +26,7 @@ def plan_of_one_stage() -> Plan:
 
 @pytest.fixture
 def screen(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What is written to standard error, which is a terminal or is not."""
+    """The output on standard error, whether or not that is a terminal."""
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=request.param, width=120, highlight=False, markup=False)
     monkeypatch.setattr(progress, "notices", lambda: console)

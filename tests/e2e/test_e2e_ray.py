@@ -1,4 +1,4 @@
-"""Searches and tables on a Ray cluster of two nodes with their store in S3; one node is lost, disk and all."""
+"""Searches and tables on a two-node Ray cluster with their store in S3; one node is lost together with its disk."""
 
 import json
 import shutil
@@ -48,7 +48,7 @@ class Climber(Trainer):
 
 
 def work(task, emit):
-    """Trains an epoch after those that it finds done, and notes in its own process's journal which it trained."""
+    """Trains the epochs that are not done yet, and records each in the journal of its own process."""
     if task.kind != "train":
         (gain, seed), done = json.loads((task.parent_folder / "state.json").read_text())
         return {"metrics": {"score": gain * done / 10 + seed / 100}, "seconds": 0.0}
@@ -86,7 +86,7 @@ SEARCH = {
 }
 
 
-def test_a_search_whose_trials_go_on_from_the_store_finds_what_it_finds_here(
+def test_a_search_whose_trials_resume_from_the_store_finds_what_it_finds_locally(
     tmp_path: Path, empty_tracker: Path, ray_cluster: RayCluster, s3_bucket: str
 ) -> None:
     cluster = ("ray", "--address", ray_cluster.address, "--store", f"{s3_bucket}/search")
@@ -101,8 +101,8 @@ def test_a_search_whose_trials_go_on_from_the_store_finds_what_it_finds_here(
     studies = []
     try:
         for command in commands:
-            out, told = command.communicate(timeout=900)
-            assert command.returncode == 0, told
+            out, stderr = command.communicate(timeout=900)
+            assert command.returncode == 0, stderr
             studies.append(json.loads(out)["studies"][0])
     finally:
         for command in commands:
@@ -144,7 +144,7 @@ def add_up(settings, run):
     return {"score": settings.gain * sum(json.loads((run.parent / "steps.json").read_text()))}
 """
 HOLDS_AT = 4
-"""The step before which a stage waits for a file named ``gate`` beside its code."""
+"""The step before which a stage waits for a file named ``gate`` next to its code."""
 COUNT = {
     "title": "A count",
     "recipe": {
@@ -165,7 +165,7 @@ COUNT = {
 
 
 class TrainingOn:
-    """A stage that trains on a node and has a checkpoint in the shared store; looked for when called."""
+    """Looks, when called, for a stage that trains on a node and has a checkpoint in the shared store."""
 
     def __init__(self, node: int, store: Remote) -> None:
         self._node, self._store = psutil.Process(node), store
@@ -182,7 +182,7 @@ class TrainingOn:
         return False
 
 
-def test_a_table_whose_node_is_lost_while_it_trains_goes_on_from_the_store_and_equals_the_local_one(
+def test_a_table_whose_node_is_lost_during_training_resumes_from_the_store_and_equals_the_local_one(
     tmp_path: Path, empty_tracker: Path, ray_cluster: RayCluster, s3_bucket: str
 ) -> None:
     def place_with_table(name: str) -> Path:
@@ -207,17 +207,17 @@ def test_a_table_whose_node_is_lost_while_it_trains_goes_on_from_the_store_and_e
         wait_for(trains, 900)
         before = (store.read(f"{training.folder}/so-far/{SPOOL}") or b"").splitlines()
         ray_cluster.kill(ray_cluster.newest)
-        shutil.rmtree(place / ".harness" / training.folder)  # on loopback, the other node would find it there
+        shutil.rmtree(place / ".harness" / training.folder)  # on one machine, the other node would find it there
         (place / "gate").touch()
-        out, told = command.communicate(timeout=900)
+        out, stderr = command.communicate(timeout=900)
     finally:
         command.kill()
-    assert command.returncode == 0, told
+    assert command.returncode == 0, stderr
     result = json.loads(out)
     assert result["stages"] == {"trained": 4, "cached": 0, "failed": 0, "not_run": 0}
     assert result["rows"] == alone["rows"]
-    assert "a Ray cluster of 2 nodes" in told
-    assert "was lost: killed, usually because memory ran out, or lost with its node; it resumes" in told
+    assert "a Ray cluster of 2 nodes" in stderr
+    assert "was lost: killed, usually because memory ran out, or lost with its node; it resumes" in stderr
     assert {run.info.status for run in tracked_runs(place)} == {"FINISHED"}
 
     lines = (store.read(f"{training.folder}/{SPOOL}") or b"").splitlines()

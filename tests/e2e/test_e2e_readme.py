@@ -1,4 +1,4 @@
-"""What the README and the pages show is run: their YAML and Python examples, and the options of their commands."""
+"""The examples of the README and the pages work: their YAML, their Python, and the options of their commands."""
 
 import os
 import re
@@ -19,7 +19,7 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.M | re.S)
 
 
 def examples() -> dict[str, str]:
-    """The README's files, by the path that their first line names."""
+    """The README's files, by the path in their first line."""
     found = {}
     for language, text in BLOCKS:
         first = text.splitlines()[0]
@@ -29,7 +29,7 @@ def examples() -> dict[str, str]:
 
 
 def commands() -> list[list[str]]:
-    """The words behind ``python -m harness`` in every command of the README, code blocks and tables alike."""
+    """The words after ``python -m harness`` in every command of the README, in code blocks and in tables."""
     lines = [line.partition("   #")[0] for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
     lines += re.findall(r"`((?:python -m harness|run) [^`]+)`", README)
     found = []
@@ -48,16 +48,16 @@ def help_of(*command: str) -> str:
 @pytest.mark.parametrize("words", commands(), ids=lambda words: " ".join(words))
 def test_every_command_of_the_readme_exists_with_its_options(words: list[str]) -> None:
     command = words[:2] if words[0] in {"data", "cache"} else words[:1]
-    told = help_of(*command)
+    text = help_of(*command)
     for option in (word for word in words if word.startswith("--")):
-        assert option in told, f"{' '.join(words)}: no {option}"
+        assert option in text, f"{' '.join(words)}: no {option}"
     for table in (word for word in words if word.startswith("ablations/")):
         assert (ABLATIONS.parent / table).is_file() or table in examples()
 
 
 @pytest.fixture
 def readme_place(place: Path) -> Path:
-    """The place, with the README's example files beside the repository's recipes."""
+    """The place, with the README's example files next to the repository's recipes."""
     (place / "ablations").mkdir()
     (place / "recipes").rename(place / "ablations" / "recipes")
     for path, text in examples().items():

@@ -1,4 +1,4 @@
-"""The main job through the real command line: run, run again, report; a failing row; reuse."""
+"""The main job through the real command line: run, run again and report; a failing row; reuse."""
 
 import sqlite3
 from pathlib import Path
@@ -11,12 +11,12 @@ METRICS = ("mAP", "rank1")
 
 
 def files_of(folder: Path) -> dict[Path, bytes]:
-    """Every file below a folder, by its place in it."""
+    """Every file below a folder, by its relative path."""
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def rows_of(place: Path) -> list[str]:
-    """All that the tracker's database holds."""
+    """The entire contents of the tracker's database."""
     with sqlite3.connect(place / "mlflow.db") as database:
         return list(database.iterdump())
 
@@ -42,14 +42,14 @@ def test_a_table_is_filled_tracked_and_reported_and_a_second_run_trains_nothing(
     assert written[Path("tiny.md")].decode() == report
 
     tracked = rows_of(place)
-    told = answer(run_harness(place, "report", "tiny", "--json"))["tables"][0]
-    assert [row["id"] for row in told["rows"]] == ["1", "3", "8"]
-    assert told["rows"][0]["metrics"]["mAP"]["measured"]["mean"] == first["rows"][0]["metrics"]["mAP"]
+    table = answer(run_harness(place, "report", "tiny", "--json"))["tables"][0]
+    assert [row["id"] for row in table["rows"]] == ["1", "3", "8"]
+    assert table["rows"][0]["metrics"]["mAP"]["measured"]["mean"] == first["rows"][0]["metrics"]["mAP"]
     assert files_of(place / "reports") == written
     assert rows_of(place) == tracked, "a report changes nothing in the tracker"
 
 
-def test_the_parent_run_holds_the_report_its_figures_and_the_means_of_its_rows(filled: Filled) -> None:
+def test_the_parent_run_holds_the_report_its_figures_and_the_means_of_the_rows(filled: Filled) -> None:
     place = filled.place
     tracked = tracked_runs(place)
     (parent,) = (run for run in tracked if run.data.tags["harness.kind"] == "table")
@@ -65,12 +65,12 @@ def test_the_parent_run_holds_the_report_its_figures_and_the_means_of_its_rows(f
     assert {name: kept.get(name) for name in written} == written
 
 
-def test_a_plan_tells_what_is_shared_what_is_cached_and_what_it_would_cost(
+def test_a_plan_shows_what_is_shared_what_is_cached_and_what_it_would_cost(
     harness: Command, place: Path, photographs: Path, filled: Filled
 ) -> None:
     plan = ("plan", "tiny.yaml", *DEMO, "--data", photographs, "--json")
     before = answer(harness(*plan))
-    # Stages: 3 + 3 + 3 without sharing less the classify that rows 1 and 3 share, and row 1 has no metric loss.
+    # Stages: 3 + 3 + 3 without sharing, less the classify stage that rows 1 and 3 share; row 1 has no metric loss.
     assert before["sharing"]["stages"] == STAGES
     assert before["sharing"]["stages_saved"] == 1
     assert {stage["state"] for stage in before["stages"]} == {"to run"}
@@ -84,7 +84,7 @@ def test_a_plan_tells_what_is_shared_what_is_cached_and_what_it_would_cost(
     assert after["version_differences"] == []
 
 
-def test_a_probe_gives_an_estimate_says_so_is_kept_and_disturbs_no_stage(
+def test_a_probe_is_kept_labels_its_estimate_and_disturbs_no_stage(
     harness: Command, place: Path, photographs: Path
 ) -> None:
     plan = ("plan", "tiny.yaml", *TWO_AT_ONCE, "--rows", "1", "--data", photographs)
@@ -92,23 +92,25 @@ def test_a_probe_gives_an_estimate_says_so_is_kept_and_disturbs_no_stage(
     assert "No estimate: " in before.stdout
     probed = harness(*plan, "--probe", "--json")
     assert "probing 2 kinds of stage" in probed.stderr
-    (told,) = answer(probed)["estimates"]
-    assert told["device_hours"] > 0.0
-    assert told["stages_of_probed_speed"] == 2
-    assert told["stages_of_unknown_speed"] == 0
-    assert told["probe_steps"] >= 10
-    assert told["stages_at_a_time"] == 2
+    (estimate,) = answer(probed)["estimates"]
+    assert estimate["device_hours"] > 0.0
+    assert estimate["stages_of_probed_speed"] == 2
+    assert estimate["stages_of_unknown_speed"] == 0
+    assert estimate["probe_steps"] >= 10
+    assert estimate["stages_at_a_time"] == 2
 
     later = harness(*plan, "--probe")
     assert "probing" not in later.stderr  # kept
-    assert f"2 stages as measured by a probe of {told['probe_steps']} steps on {told['device']}." in later.stdout
+    assert (
+        f"2 stages as measured by a probe of {estimate['probe_steps']} steps on {estimate['device']}." in later.stdout
+    )
     unsaid = ("Estimate on", "  2 stages as")
     without = [line for line in later.stdout.splitlines() if not line.startswith(unsaid)]
     assert without == [line for line in before.stdout.splitlines() if not line.startswith("No estimate")]
     assert not (place / ".harness" / "stages").exists()
 
 
-def test_a_failing_row_shows_its_reason_and_the_others_their_numbers(
+def test_a_failing_row_shows_its_reason_and_the_other_rows_their_numbers(
     harness: Command, place: Path, photographs: Path, filled: Filled
 ) -> None:
     filled.lend_store(place)

@@ -1,4 +1,4 @@
-"""The real command line on a store in S3: what one machine trained, another has. A machine is a folder to run in."""
+"""The real command line on a store in S3: one machine reuses what another trained. Each machine is a folder here."""
 
 from pathlib import Path
 
@@ -32,6 +32,6 @@ def test_a_second_machine_trains_nothing_and_tracks_the_same(
     assert "2 stages deleted" in run_harness(second, "cache", "gc", "--forget", table, *store).stdout
 
 
-def test_a_bucket_that_is_not_there_is_told_in_a_sentence(tmp_path: Path, s3_environment: None) -> None:
-    told = run_harness(tmp_path, "cache", "list", "--store", "s3://nowhere/x", code=2).stderr
-    assert told == 'error: s3://nowhere/x: there is no bucket "nowhere"; create it, or name another\n'
+def test_a_missing_bucket_is_reported_in_one_sentence(tmp_path: Path, s3_environment: None) -> None:
+    stderr = run_harness(tmp_path, "cache", "list", "--store", "s3://nowhere/x", code=2).stderr
+    assert stderr == 'error: s3://nowhere/x: there is no bucket "nowhere"; create it, or name another\n'

@@ -1,4 +1,4 @@
-"""The contract of every executor, run on each of them; then what only worker processes can promise."""
+"""The contract of all executors, checked on each; then the promises of worker processes alone."""
 
 import os
 import random
@@ -43,7 +43,9 @@ def test_a_chain_runs_in_order_and_passes_results_down(
     assert outcomes[first.fingerprint].seconds > 0
 
 
-def test_progress_and_the_stages_name_reach_the_listener(executor: Executor, journal: Journal, events: Events) -> None:
+def test_progress_and_the_name_of_the_stage_reach_the_listener(
+    executor: Executor, journal: Journal, events: Events
+) -> None:
     run(executor, [stage("first")], journal, events)
     (progress,) = [event for event in events if event.kind == "progress"]
     assert progress.detail == {"name": "first", "epoch": 1, "epochs": 1, "loss": 0.5}
@@ -65,7 +67,7 @@ def test_a_stage_listed_twice_runs_once(executor: Executor, journal: Journal, ev
     assert journal.began() == ["first"]
 
 
-def test_a_failure_touches_only_its_descendants(executor: Executor, journal: Journal, events: Events) -> None:
+def test_a_failure_affects_only_its_descendants(executor: Executor, journal: Journal, events: Events) -> None:
     bad, good = stage("bad", "fail"), stage("good")
     child = stage("child", parent=bad)
     grandchild, nephew = stage("grandchild", parent=child), stage("nephew", parent=good)
@@ -105,7 +107,7 @@ def test_a_failed_stage_is_tried_again_by_the_next_call(executor: Executor, jour
         ("fail", "KeyError: 'no such thing' (execute/toy_work.py:"),
     ],
 )
-def test_failures_are_explained_in_a_sentence_to_act_on(
+def test_failures_are_explained_in_one_actionable_sentence(
     executor: Executor, journal: Journal, events: Events, behaviour: str, expected: str
 ) -> None:
     bad = stage("bad", behaviour)
@@ -165,7 +167,7 @@ def test_a_parent_that_is_stored_need_not_be_listed(executor: Executor, journal:
     assert run(executor, [second], journal, events)[second.fingerprint].result == {"value": 2}
 
 
-def test_a_stage_is_handed_what_another_began_of_it_as_long_as_that_is_whole(
+def test_a_stage_receives_what_another_began_of_it_while_that_is_intact(
     executor: Executor, store: Store, events: Events
 ) -> None:
     began, first, second, other = stage("began"), *(stage(name, "take_up") for name in ("first", "second", "other"))
@@ -189,7 +191,7 @@ def test_a_partly_done_stage_resumes_from_its_checkpoint(
     assert not checkpoints.exists()
 
 
-def test_a_truncated_result_counts_as_absent_and_is_made_again(
+def test_a_truncated_result_counts_as_absent_and_is_rebuilt(
     executor: Executor, store: Store, journal: Journal, events: Events, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = stage("first")
@@ -202,7 +204,7 @@ def test_a_truncated_result_counts_as_absent_and_is_made_again(
     assert store.verify(first.fingerprint) == ""
 
 
-def test_a_flipped_bit_in_results_that_are_wanted_is_found_and_they_are_made_again(
+def test_a_flipped_bit_in_requested_results_is_found_and_they_are_rebuilt(
     executor: Executor, store: Store, journal: Journal, events: Events, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = stage("first")
@@ -210,7 +212,7 @@ def test_a_flipped_bit_in_results_that_are_wanted_is_found_and_they_are_made_aga
     run(executor, [first, *last], journal, Events())
     for each in last:
         (store.folder(each.fingerprint) / "weights.bin").write_text("7")
-    executor.store = Store(store.root)  # of another process, that has not looked at them
+    executor.store = Store(store.root)  # as in another process, which has not checked them yet
     outcomes = run(executor, [first, *last], journal, events)
     assert [outcomes[each.fingerprint].status for each in (first, *last)] == ["cached", "succeeded", "succeeded"]
     assert caplog.text.count("its checksum differs from the manifest's; the stage counts as not done\n") == 2
@@ -232,17 +234,17 @@ def test_two_executors_on_one_store_run_no_stage_twice(executor: Executor, store
     assert "waiting" in {event.kind for event in [*events, *other_events]}
 
 
-def test_the_slots_place_reaches_the_work_and_wins_over_the_context(
+def test_the_slots_device_and_threads_reach_the_work_and_override_the_context(
     executor: Executor, journal: Journal, events: Events
 ) -> None:
-    asking = stage("asking", "tell_place")
+    asking = stage("asking", "report_place")
     context = {**journal.context, "device": "elsewhere"}
     outcome = executor.execute([asking], WORK, context, events.append)[asking.fingerprint]
     assert outcome.result is not None
     assert (outcome.result["device"], outcome.result["threads"]) == ("cpu", 1)
 
 
-def test_nothing_depends_on_the_clock_of_the_wall(
+def test_nothing_depends_on_wall_clock_time(
     executor: Executor, journal: Journal, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hours = iter(range(10**9, 0, -3600))
@@ -252,7 +254,7 @@ def test_nothing_depends_on_the_clock_of_the_wall(
     assert all(outcome.status == "succeeded" and 0 < outcome.seconds < 60 for outcome in outcomes.values())
 
 
-def test_an_error_of_the_listener_is_the_callers(store: Store, journal: Journal) -> None:
+def test_an_error_in_the_listener_reaches_the_caller(store: Store, journal: Journal) -> None:
     def refuse(event: Event) -> None:
         raise RuntimeError("the listener's own")
 
@@ -271,7 +273,7 @@ def test_an_interruption_passes_through_the_in_process_executor_and_frees_the_lo
         assert free
 
 
-# --- the order of things ----------------------------------------------------------------------------------------------
+# --- order of execution -----------------------------------------------------------------------------------------------
 
 
 def test_the_longest_remaining_chain_goes_first(store: Store, events: Events) -> None:
@@ -305,7 +307,7 @@ def test_a_stage_locked_by_another_process_is_left_alone_for_a_while_and_reporte
 def test_workers_stay_alive_and_have_their_threads_set_from_the_start(
     local: LocalExecutor, journal: Journal, events: Events
 ) -> None:
-    asking = [stage(f"asking{number}", "tell_place") for number in range(4)]
+    asking = [stage(f"asking{number}", "report_place") for number in range(4)]
     results = [outcome.result or {} for outcome in run(local, asking, journal, events).values()]
     assert len({result["pid"] for result in results}) <= 2
     for result in results:
@@ -318,7 +320,7 @@ def test_slots_work_side_by_side(local: LocalExecutor, journal: Journal, events:
     assert [word for _, word, _ in journal.lines()] == ["begin", "begin", "end", "end"]
 
 
-def test_a_worker_that_is_started_for_a_stage_is_reported_and_one_that_is_there_begins_at_once(
+def test_starting_a_worker_is_reported_and_an_existing_worker_begins_at_once(
     store: Store, journal: Journal, events: Events
 ) -> None:
     first = stage("first")
@@ -329,7 +331,7 @@ def test_a_worker_that_is_started_for_a_stage_is_reported_and_one_that_is_there_
     assert [event for event in events if event.kind == "starting"] == [starting]
 
 
-def test_a_killed_worker_fails_its_stage_after_one_more_try_and_touches_no_other(
+def test_a_killed_worker_fails_its_stage_after_one_retry_and_affects_no_other(
     local: LocalExecutor, journal: Journal, events: Events
 ) -> None:
     dying, good = stage("dying", "die"), stage("good", "wait_a_little")
@@ -360,7 +362,7 @@ def test_a_stage_whose_worker_was_killed_once_resumes_from_its_checkpoint(
         ("exit_quietly", "its worker ended without a result (exit code 3) (last output: disk on fire); it was tried"),
     ],
 )
-def test_a_crash_is_reported_with_the_workers_last_words(
+def test_a_crash_is_reported_with_the_workers_last_output(
     local: LocalExecutor, journal: Journal, events: Events, behaviour: str, expected: str
 ) -> None:
     bad = stage("bad", behaviour)
@@ -375,7 +377,7 @@ def test_closing_ends_the_workers(store: Store, journal: Journal, events: Events
 
 
 class Harness:
-    """A whole harness process, to be interrupted and killed."""
+    """A complete harness process, to interrupt and kill."""
 
     def __init__(
         self, store: Store, journal: Journal, slots: int, behaviour: str, count: int, steps: int = 0, **variables: str
@@ -431,7 +433,7 @@ def test_a_second_ctrl_c_ends_stubborn_workers_at_once(store: Store, journal: Jo
     assert gone(journal.pids())
 
 
-def test_stubborn_workers_are_killed_after_their_grace(store: Store, journal: Journal) -> None:
+def test_stubborn_workers_are_killed_after_the_grace_period(store: Store, journal: Journal) -> None:
     harness = Harness(store, journal, slots=1, behaviour="sleep_stubbornly", count=1, GRACE_S="0.5")
     wait_until(lambda: journal.count("stubborn").total() == 1)
     harness.process.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The artifact store: whole entries or none, whatever happens to the disk, the process or the files.
+"""The artifact store: complete entries or none, whatever happens to the disk, the process or the files.
 
 A test with a ``shelf`` runs on every kind of store; one with a ``store`` on a folder.
 """
@@ -28,7 +28,7 @@ from harness.plan import Stage
 
 
 def finished(store: Store, each: Stage, result: dict | None = None) -> Path:
-    """A finished stage with a weights file and, in a folder of its own, a map."""
+    """A finished stage with a weights file and, in its own folder, a map."""
     folder = store.begin(each.fingerprint)
     (folder / "weights.bin").write_bytes(b"weights")
     (folder / "maps").mkdir(exist_ok=True)
@@ -37,7 +37,7 @@ def finished(store: Store, each: Stage, result: dict | None = None) -> Path:
     return folder
 
 
-def test_a_finished_stage_gives_back_its_result_and_says_what_it_ran_with(shelf: Shelf) -> None:
+def test_a_finished_stage_returns_its_result_and_the_versions_it_ran_with(shelf: Shelf) -> None:
     finished(shelf.store, each := stage("a"))
     store = shelf.reopened()
     assert store.is_complete(each.fingerprint)
@@ -47,7 +47,7 @@ def test_a_finished_stage_gives_back_its_result_and_says_what_it_ran_with(shelf:
     assert store.list_entries()[0].stage == each
 
 
-def test_a_library_that_differs_since_stages_were_made_is_reported_once_with_their_number(
+def test_a_library_that_changed_since_stages_were_made_is_reported_once_with_their_number(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, stages = shelf.store, [stage("a"), stage("b"), stage("c")]
@@ -71,7 +71,7 @@ def test_a_stage_records_the_libraries_that_its_own_code_imports(shelf: Shelf) -
     assert shelf.store.versions(using.fingerprint) == {**python, **libraries}
 
 
-def test_the_checkpoints_the_last_error_and_temporary_files_go_when_a_stage_is_finished(shelf: Shelf) -> None:
+def test_checkpoints_the_last_error_and_temporary_files_are_removed_when_a_stage_finishes(shelf: Shelf) -> None:
     each = stage("a")
     folder = shelf.store.begin(each.fingerprint)
     (folder / "checkpoints").mkdir()
@@ -148,7 +148,7 @@ def test_a_file_that_is_short_or_missing_is_reported_at_once(shelf: Shelf, damag
     assert store.list_entries()[0].damage == f"{shelf.place(name)} is damaged: found {found}, expected 3 bytes"
 
 
-def test_a_flipped_bit_is_found_by_verifying(shelf: Shelf) -> None:
+def test_verifying_finds_a_flipped_bit(shelf: Shelf) -> None:
     finished(shelf.store, each := stage("a"))
     name = f"{below(each.fingerprint)}/weights.bin"
     shelf.write(name, b"weightt")
@@ -158,14 +158,14 @@ def test_a_flipped_bit_is_found_by_verifying(shelf: Shelf) -> None:
     assert store.verify(each.fingerprint) == damage
 
 
-def test_a_flipped_bit_is_found_when_the_file_is_needed_and_the_stage_is_then_made_again(shelf: Shelf) -> None:
+def test_a_flipped_bit_is_found_when_the_file_is_needed_and_the_stage_is_then_rebuilt(shelf: Shelf) -> None:
     finished(shelf.store, each := stage("a"))
     name = f"{below(each.fingerprint)}/weights.bin"
     shelf.write(name, b"weightt")
     if isinstance(shelf, RemoteShelf):
-        (shelf.store.folder(each.fingerprint) / "weights.bin").unlink()  # another machine, which has it not yet
+        (shelf.store.folder(each.fingerprint) / "weights.bin").unlink()  # another machine, which does not have it yet
     store = shelf.reopened()
-    store.fetch(each.fingerprint, ["maps/a.npz"])  # what is not asked for is not looked at
+    store.fetch(each.fingerprint, ["maps/a.npz"])  # files that are not requested are not checked
     with pytest.raises(InputError) as caught:
         store.fetch(each.fingerprint)
     assert str(caught.value) == (
@@ -178,7 +178,7 @@ def test_a_flipped_bit_is_found_when_the_file_is_needed_and_the_stage_is_then_ma
 
 
 @pytest.mark.parametrize("place", ["manifest.json", "weights.bin"])
-def test_a_folder_in_the_place_of_a_file_is_damage_that_beginning_again_mends(store: Store, place: str) -> None:
+def test_a_folder_in_place_of_a_file_is_damage_fixed_by_beginning_again(store: Store, place: str) -> None:
     folder = finished(store, each := stage("a"))
     (folder / place).unlink()
     (folder / place).mkdir()
@@ -254,7 +254,7 @@ def test_a_killed_process_frees_its_lock(store: Store) -> None:
 # --- tables and collection --------------------------------------------------------------------------------------------
 
 
-def test_what_a_table_uses_is_kept_and_the_rest_collected(shelf: Shelf) -> None:
+def test_stages_used_by_a_table_are_kept_and_the_rest_is_collected(shelf: Shelf) -> None:
     store = shelf.store
     used, kept, lost = stage("used"), stage("kept"), stage("lost")
     for each in (used, kept, lost):
@@ -270,7 +270,7 @@ def test_what_a_table_uses_is_kept_and_the_rest_collected(shelf: Shelf) -> None:
     assert {entry.fingerprint for entry in store.list_entries()} == {used.fingerprint, kept.fingerprint}
 
 
-def test_entries_tell_their_size_and_the_tables_that_use_them(shelf: Shelf) -> None:
+def test_entries_have_their_size_and_the_tables_that_use_them(shelf: Shelf) -> None:
     store = shelf.store
     folder = finished(store, each := stage("a"))
     store.remember("table1", [each.fingerprint])
@@ -281,7 +281,7 @@ def test_entries_tell_their_size_and_the_tables_that_use_them(shelf: Shelf) -> N
     assert entry.state == "complete"
 
 
-def test_remembering_again_replaces_and_forgetting_frees(shelf: Shelf) -> None:
+def test_remembering_a_table_again_replaces_its_record_and_forgetting_removes_it(shelf: Shelf) -> None:
     store = shelf.store
     store.remember("t", ["a", "b"])
     store.remember("t", ["b", "c"])
@@ -291,7 +291,7 @@ def test_remembering_again_replaces_and_forgetting_frees(shelf: Shelf) -> None:
     assert store.tables() == {}
 
 
-def test_a_folder_in_the_place_of_a_record_is_reported_with_its_name(store: Store) -> None:
+def test_a_folder_in_place_of_a_record_is_reported_with_its_name(store: Store) -> None:
     store.remember("t", ["a"])
     (record,) = (store.root / "tables").iterdir()
     record.unlink()
@@ -300,7 +300,7 @@ def test_a_folder_in_the_place_of_a_record_is_reported_with_its_name(store: Stor
         store.remember("t", ["b"])
 
 
-def test_a_stage_that_someone_works_on_is_not_collected(shelf: Shelf) -> None:
+def test_a_stage_in_progress_is_not_collected(shelf: Shelf) -> None:
     store = shelf.store
     finished(store, each := stage("a"))
     with store.lock(each.fingerprint):
@@ -320,25 +320,25 @@ def test_a_damaged_record_of_a_table_stops_the_collection(shelf: Shelf) -> None:
     assert store.is_complete(each.fingerprint)
 
 
-def test_a_folder_in_the_place_of_a_tables_record_stops_the_collection(store: Store) -> None:
+def test_a_folder_in_place_of_a_tables_record_stops_the_collection(store: Store) -> None:
     (store.root / "tables" / "t.json").mkdir(parents=True)
     with pytest.raises(InputError, match=r"t\.json is damaged \(found a folder.*\).*; delete it, then run"):
         store.collect()
 
 
-def test_an_empty_store_lists_nothing_and_makes_nothing(shelf: Shelf) -> None:
+def test_an_empty_store_lists_nothing_and_creates_nothing(shelf: Shelf) -> None:
     store = shelf.store
     assert store.list_entries() == ()
     assert store.tables() == {}
     assert not store.root.exists()
 
 
-# --- a disk that refuses ----------------------------------------------------------------------------------------------
+# --- a disk that refuses writes ---------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def read_only() -> Iterator[Store]:
-    """A store with one finished stage that may not be written to, also when the tests run as root."""
+    """A read-only store with one finished stage, even when the tests run as root."""
     place = Path(tempfile.mkdtemp())
     store = Store(place / "store")
     finished(store, stage("a"))
@@ -357,7 +357,7 @@ def read_only() -> Iterator[Store]:
         shutil.rmtree(place)
 
 
-def test_a_read_only_store_gives_what_it_has_and_says_what_it_cannot(read_only: Store) -> None:
+def test_a_read_only_store_serves_what_it_has_and_refuses_to_write(read_only: Store) -> None:
     assert read_only.is_complete(stage("a").fingerprint)
     refusals = [
         lambda: read_only.begin(stage("b").fingerprint),
@@ -371,7 +371,7 @@ def test_a_read_only_store_gives_what_it_has_and_says_what_it_cannot(read_only: 
             refused()
 
 
-def test_a_store_in_the_place_of_a_file_is_refused(tmp_path: Path) -> None:
+def test_a_store_whose_path_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"(Not a directory|File exists): expected a folder that can be written to"):
         Store(tmp_path / "file").begin("ab" * 16)
@@ -382,7 +382,7 @@ def test_a_full_disk_leaves_the_stage_unfinished_and_says_what_to_do(store: Stor
     folder = store.begin(each.fingerprint)
     (folder / "weights.bin").write_bytes(b"weights")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))  # a file that outgrows it fails as on a full disk
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))  # writing beyond it fails as on a full disk
     try:
         with pytest.raises(InputError, match=r"nothing more can be written. Free space .* resumes where"):
             store.finish(each, {"note": "x" * 1000})
@@ -414,7 +414,7 @@ def test_any_other_error_of_the_disk_passes_through(store: Store, monkeypatch: p
         finished(store, stage("a"))
 
 
-def test_a_result_that_is_no_json_is_refused_before_anything_is_written(shelf: Shelf) -> None:
+def test_a_result_that_is_not_json_is_refused_before_anything_is_written(shelf: Shelf) -> None:
     store, each = shelf.store, stage("a")
     folder = store.begin(each.fingerprint)
     with pytest.raises(TypeError, match="set is not JSON serializable"):

@@ -1,4 +1,4 @@
-"""Work for the executors' tests: each stage does what its settings ask for. Nothing here trains."""
+"""Work for the executors' tests: each stage behaves as its settings say. Nothing here trains."""
 
 import errno
 import os
@@ -32,7 +32,7 @@ def work(task: Task, emit: Emit) -> dict[str, Any]:
 
 
 def note(task: Task, word: str) -> None:
-    """Appends a line to the journal that the test reads; short appends of one write are whole."""
+    """Appends a line to the journal that the test reads; a short append in a single write is atomic."""
     if "journal" in task.context:
         with Path(task.context["journal"]).open("a") as journal:
             journal.write(f"{task.name} {word} {os.getpid()}\n")
@@ -47,7 +47,7 @@ def succeed(task: Task, emit: Emit) -> dict[str, Any]:
     return {"value": parent + 1}
 
 
-def tell_place(task: Task, emit: Emit) -> dict[str, Any]:
+def report_place(task: Task, emit: Emit) -> dict[str, Any]:
     environment = {name: value for name, value in os.environ.items() if name.endswith("_NUM_THREADS")}
     place = {name: task.context[name] for name in ("device", "threads", "memory_fraction")}
     return {"environment": environment, "pid": os.getpid(), "ppid": os.getppid(), **place}
@@ -66,7 +66,7 @@ def wait_a_little(task: Task, emit: Emit) -> dict[str, Any]:
 def count(task: Task, emit: Emit) -> dict[str, Any]:
     """Counts to ``steps``, with a checkpoint after each step, and resumes from the newest one.
 
-    Before the step ``holds_at`` it notes ``held`` and waits until the file ``gate`` of the context is there.
+    Before the step ``holds_at`` it notes ``held`` and waits until the context's file ``gate`` exists.
     """
     checkpoint = task.folder / "checkpoints" / "step"
     checkpoint.parent.mkdir(exist_ok=True)
@@ -94,7 +94,7 @@ def wait_for_file(path: Path) -> None:
 
 
 def record(task: Task, emit: Emit) -> dict[str, Any]:
-    """As ``count``, with a line in a spool before each checkpoint; a checkpoint is named by its step."""
+    """Like ``count``, with a line in a spool before each checkpoint; a checkpoint is named after its step."""
     checkpoints, spool = task.folder / "checkpoints", task.folder / "spool.jsonl"
     checkpoints.mkdir(exist_ok=True)
     done = max((int(path.stem) for path in checkpoints.glob("*.pt")), default=0)
@@ -114,7 +114,7 @@ def record(task: Task, emit: Emit) -> dict[str, Any]:
 
 
 def take_up(task: Task, emit: Emit) -> dict[str, Any]:
-    """Tells what the stage that began this one left."""
+    """Returns the weights left by the stage that began this one."""
     return {"found": None if task.prefix_folder is None else (task.prefix_folder / "weights.bin").read_text()}
 
 
@@ -160,11 +160,11 @@ def raising(error: Exception) -> Callable[[Task, Emit], dict[str, Any]]:
 
 
 class OutOfMemoryError(RuntimeError):
-    """As torch names its own."""
+    """Has the name of torch's own."""
 
 
 BEHAVIOURS: dict[str, Callable[[Task, Emit], dict[str, Any]]] = {
-    **{f.__name__: f for f in (succeed, tell_place, warn, wait_a_little, count, die, crash, exit_quietly)},
+    **{f.__name__: f for f in (succeed, report_place, warn, wait_a_little, count, die, crash, exit_quietly)},
     **{f.__name__: f for f in (record, take_up, sleep, sleep_stubbornly, fail, interrupt)},
     "bad_input": raising(InputError("data/a.jpg: found no image, expected a JPEG")),
     "diverge": raising(StageError('stage "metric" diverged at step 7: loss = nan; learning rate 0.1')),

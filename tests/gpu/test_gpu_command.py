@@ -1,4 +1,4 @@
-"""The GPU's command: its parts run in order, each in its time, and whatever becomes of one costs no other anything."""
+"""The GPU command: its parts run in order, each within its budget, and no part's failure affects another."""
 
 import argparse
 import json
@@ -33,14 +33,14 @@ time.sleep(600)
 
 @pytest.fixture
 def run(tmp_path: Path) -> Any:
-    """Runs parts given as (name, source, budget) and returns how each ended, with the seconds that it had."""
+    """Runs parts given as (name, source, budget) and returns how each ended, with its time limit in seconds."""
 
     def run(*parts: tuple[str, str, float], total_s: float = 60.0, **more: Any) -> dict[str, tuple[float, Ended]]:
         listed = []
         for name, source, budget_s in parts:
             script = tmp_path / f"{name}.py"
             script.write_text(source)
-            listed.append(Part(name, (str(script), str(tmp_path / f"{name}.told")), budget_s, **more))
+            listed.append(Part(name, (str(script), str(tmp_path / f"{name}.pids")), budget_s, **more))
         ends: dict[str, tuple[float, Ended]] = {}
         run_parts(
             listed,
@@ -54,7 +54,7 @@ def run(tmp_path: Path) -> Any:
     return run
 
 
-def test_parts_run_in_order_and_may_take_what_others_left_over(run: Any) -> None:
+def test_parts_run_in_order_and_may_use_time_left_by_others(run: Any) -> None:
     ends = run(("a", WRITES, 20.0), ("b", WRITES, 10.0), ("c", WRITES, 8.0), ("d", WRITES, 1.0), total_s=300.0)
     assert list(ends) == ["a", "b", "c", "d"]
     assert [ended.status for _, ended in ends.values()] == ["ok"] * 4
@@ -63,7 +63,7 @@ def test_parts_run_in_order_and_may_take_what_others_left_over(run: Any) -> None
     assert ends["c"][1].measured == {"rows": [{"a": 1}]}
 
 
-def test_a_part_that_fails_is_told_by_its_last_words_and_costs_the_next_nothing(run: Any, tmp_path: Path) -> None:
+def test_a_failing_part_is_reported_by_its_last_line_and_does_not_affect_the_next(run: Any, tmp_path: Path) -> None:
     ends = run(
         ("loud", "print('some output'); raise SystemExit('no such kernel')", 20.0),
         ("partial", WRITES + "raise ValueError('after the first row')", 20.0),
@@ -83,7 +83,7 @@ def test_a_part_that_fails_is_told_by_its_last_words_and_costs_the_next_nothing(
     assert "some output" in (tmp_path / "gpu.log").read_text()
 
 
-def test_a_part_out_of_time_is_killed_with_its_children_and_keeps_what_it_had_measured(
+def test_a_part_that_runs_out_of_time_is_killed_with_its_children_and_keeps_its_measurements(
     run: Any, tmp_path: Path
 ) -> None:
     started = time.monotonic()
@@ -96,11 +96,11 @@ def test_a_part_out_of_time_is_killed_with_its_children_and_keeps_what_it_had_me
     assert ends["next"][1].status == "ok"
     assert time.monotonic() - started < 30.0
     assert not list(tmp_path.glob(".*"))
-    for pid in map(int, (tmp_path / "hangs.told").read_text().split()):
+    for pid in map(int, (tmp_path / "hangs.pids").read_text().split()):
         assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
-def test_nothing_is_started_that_cannot_be_done_before_the_deadline(run: Any) -> None:
+def test_no_part_is_started_that_cannot_finish_before_the_deadline(run: Any) -> None:
     ends = run(("late", WRITES, 20.0), total_s=GRACE_S + 2.0)
     limit_s, ended = ends["late"]
     assert limit_s == pytest.approx(2.0, abs=0.5)
@@ -108,12 +108,12 @@ def test_nothing_is_started_that_cannot_be_done_before_the_deadline(run: Any) ->
     assert ended.reason == "2 s left, it takes 5 s or more"
 
 
-def test_budgets_are_scaled_to_the_minutes_that_there_are() -> None:
+def test_budgets_are_scaled_to_the_available_minutes() -> None:
     parts = scaled([Part("a", (), 30.0, 7.0), Part("b", (), 10.0)], 20.0)
     assert [(part.budget_s, part.least_s) for part in parts] == [(15.0, 7.0), (5.0, 5.0)]
 
 
-def test_what_is_kept_is_whole(tmp_path: Path) -> None:
+def test_kept_files_are_written_completely(tmp_path: Path) -> None:
     keep(tmp_path / "gpu.json", {"parts": {}})
     keep(tmp_path / "gpu.json", {"parts": {"a": 1}})
     assert json.loads((tmp_path / "gpu.json").read_text()) == {"parts": {"a": 1}}
@@ -130,15 +130,15 @@ def command(*words: str | Path, **more: Any) -> "subprocess.Popen[str]":
     )
 
 
-def test_a_device_that_is_not_there_is_refused_in_a_sentence(tmp_path: Path) -> None:
+def test_a_missing_device_is_refused_in_one_sentence(tmp_path: Path) -> None:
     asked = command("--out", tmp_path / "out", env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
-    _, told = asked.communicate(timeout=900)
+    _, errors = asked.communicate(timeout=900)
     assert asked.returncode == 2
-    assert told.splitlines()[-1].endswith("finds no CUDA device; expected one, or --device cpu")
+    assert errors.splitlines()[-1].endswith("finds no CUDA device; expected one, or --device cpu")
     assert not (tmp_path / "out").exists()
 
 
-def test_the_page_takes_every_part_and_says_why_one_is_missing(tmp_path: Path) -> None:
+def test_the_page_includes_every_part_and_says_why_one_is_missing(tmp_path: Path) -> None:
     import gpu
     import report
 
@@ -170,7 +170,7 @@ def test_the_page_takes_every_part_and_says_why_one_is_missing(tmp_path: Path) -
     assert "--parts stages`: *not measured*\n" in section
 
 
-def test_hours_of_table_1_are_its_plans_images_over_the_measured_speeds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hours_of_table_1_are_the_images_of_its_plan_over_the_measured_speeds(monkeypatch: pytest.MonkeyPatch) -> None:
     import gpu_step
 
     speeds = {"plain": {"classify": 4000.0, "metric": 2000.0}, "full": {"classify": 1000.0, "metric": 500.0}}
@@ -199,10 +199,10 @@ def test_a_profile_says_what_bounds_the_step() -> None:
         {"kernel": "void cudnn::bn_fw_tr_1C11_kernel_NCHW<|>", "calls": 20, "s": 0.3},
         {"kernel": "void at::native::vectorized_elementwise_kernel", "calls": 9, "s": 0.05},
     ]
-    rows, told = gpu_profile.table(kernels, wall_s=1.0, steps=10)
+    rows, summary = gpu_profile.table(kernels, wall_s=1.0, steps=10)
     assert [row["ms a step"] for row in rows] == pytest.approx([60.0, 30.0, 5.0])
-    assert "|" not in rows[1]["kernel"]  # it ends a cell of the page
-    assert told == (
+    assert "|" not in rows[1]["kernel"]  # it would end a cell of the page
+    assert summary == (
         "the step is bound by convolutions and products: of 100 ms a step the device works 95 ms (95%), "
         "63% of it on convolutions and products"
     )
@@ -223,13 +223,13 @@ def test_the_whole_command_runs_on_a_cpu_and_its_page_is_written(tmp_path: Path)
     minutes = 20
     started = time.monotonic()
     running = command("--out", tmp_path, "--device", "cpu", "--scale", "tiny", "--minutes", minutes)
-    told, errors = running.communicate()
-    assert running.returncode == 0, told + errors + (tmp_path / "gpu.log").read_text()[-3000:]
+    output, errors = running.communicate()
+    assert running.returncode == 0, output + errors + (tmp_path / "gpu.log").read_text()[-3000:]
     assert time.monotonic() - started < 60 * minutes
     kept = json.loads((tmp_path / "gpu.json").read_text())["parts"]
     assert tuple(kept) == report.GPU
     assert {name: part["status"] for name, part in kept.items()} == dict.fromkeys(kept, "ok")
-    assert len(told.splitlines()) == len(kept) + 1  # a line a part, and where they are
+    assert len(output.splitlines()) == len(kept) + 1  # one line per part, and one with the path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gpu.json", "gpu.log"]
     assert not any(row["why not"] for row in kept["step"]["measured"]["rows"])
     section = report.report(tmp_path).partition("## On a GPU")[2]
@@ -239,7 +239,7 @@ def test_the_whole_command_runs_on_a_cpu_and_its_page_is_written(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_command_that_is_ended_leaves_nothing_running_and_keeps_what_it_had(tmp_path: Path) -> None:
+def test_a_terminated_command_leaves_nothing_running_and_keeps_its_measurements(tmp_path: Path) -> None:
     running = command("--out", tmp_path, "--device", "cpu", "--scale", "tiny", "--parts", "losses", "stages")
     deadline = time.monotonic() + 900
     while not (tmp_path / "gpu.json").exists() and time.monotonic() < deadline:
@@ -248,9 +248,9 @@ def test_a_command_that_is_ended_leaves_nothing_running_and_keeps_what_it_had(tm
     children = psutil.Process(running.pid).children(recursive=True)
     assert children
     running.send_signal(signal.SIGTERM)
-    told, _ = running.communicate(timeout=30)
+    output, _ = running.communicate(timeout=30)
     assert running.returncode == 130
-    assert "what was measured is kept" in told
+    assert "what was measured is kept" in output
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
     assert list(json.loads((tmp_path / "gpu.json").read_text())["parts"]) == ["losses"]
@@ -258,14 +258,14 @@ def test_a_command_that_is_ended_leaves_nothing_running_and_keeps_what_it_had(tm
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_gpus_own_tests_pass_where_a_cpu_stands_in_for_it() -> None:
+def test_the_gpu_tests_pass_on_a_cpu() -> None:
     words = ["-m", "gpu", "-q", "-o", "addopts=", "-p", "no:cacheprovider", str(Path(__file__).parent)]
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "pytest", *words],
         env={**os.environ, "HARNESS_TEST_DEVICE": "cpu", "CUDA_VISIBLE_DEVICES": ""},
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
     )
-    assert told.returncode == 0, told.stdout[-3000:]
-    assert "skipped" not in told.stdout
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "skipped" not in done.stdout

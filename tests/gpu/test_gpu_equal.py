@@ -1,4 +1,4 @@
-"""A GPU computes what a CPU computes: augmentation to the bit, features, losses and gradients within float32."""
+"""A GPU computes the same as a CPU: augmentation bit for bit; features, losses and gradients within float32."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ CLASSES, IMAGES = 12, 48
 
 
 def off(found: Tensor, expected: Tensor) -> float:
-    """The length of the difference over the length of what is expected."""
+    """The norm of the difference over the norm of the expected value."""
     found, expected = found.detach().double().cpu(), expected.detach().double().cpu()
     assert bool(torch.isfinite(found).all())
     return float((found - expected).norm() / expected.norm().clamp_min(1e-30))

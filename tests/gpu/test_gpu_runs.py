@@ -32,9 +32,9 @@ from harness.reid.train.training import train_stage
 settings, context, folder = json.loads(Path(sys.argv[1]).read_text())
 readings = 0
 
-def emit(told):
+def emit(detail):
     global readings
-    readings += "step" in told
+    readings += "step" in detail
     if readings == 4:
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -43,7 +43,7 @@ train_stage(settings, context, Path(folder), None, emit)
 
 
 @pytest.mark.parametrize("row", ["8"])
-def test_killed_in_the_middle_and_resumed_a_stage_has_the_same_bits(
+def test_a_stage_killed_midway_resumes_bit_for_bit(
     device: torch.device, plan_rows: Any, tmp_path: Path, row: str
 ) -> None:
     import json
@@ -66,7 +66,7 @@ def test_killed_in_the_middle_and_resumed_a_stage_has_the_same_bits(
             context,
             tmp_path / name,
             None,
-            lambda told, emit=emit: emit(told["step"]) if "step" in told else None,
+            lambda detail, emit=emit: emit(detail["step"]) if "step" in detail else None,
         )
     assert steps["killed"][0] > steps["whole"][0], "the first went on where it was killed"
     resumed, whole = (load_file(tmp_path / name / WEIGHTS) for name in ("killed", "whole"))
@@ -74,7 +74,7 @@ def test_killed_in_the_middle_and_resumed_a_stage_has_the_same_bits(
     assert [name for name in whole if not torch.equal(resumed[name], whole[name])] == []
 
 
-def test_two_workers_share_a_device_and_its_networks_score_as_on_the_cpu(
+def test_two_workers_share_a_device_and_networks_score_as_on_the_cpu(
     device: torch.device, plan_rows: Any, tmp_path: Path, record_property: Any
 ) -> None:
     prepared: Prepared = plan_rows("1", "3", "8")
@@ -137,21 +137,21 @@ def test_out_of_memory_names_the_setting_to_change_and_the_next_row_runs(device:
 
 
 def execute(prepared: Prepared, device: torch.device, workers: int, watch: Any) -> dict[str, Outcome]:
-    """Carries out a plan in worker processes."""
+    """Executes a plan in worker processes."""
     lock = threading.Lock()
 
-    def told(event: Event) -> None:
+    def on_event(event: Event) -> None:
         with lock:
             watch(event)
 
     slots = share_out([str(device)], workers, cores=workers)
     with LocalExecutor(prepared.store, slots) as executor:
-        return executor.execute(prepared.plan.to_execute, prepared.trainer.work, prepared.context, told)
+        return executor.execute(prepared.plan.to_execute, prepared.trainer.work, prepared.context, on_event)
 
 
 @contextmanager
 def memory_limit(device: torch.device) -> Iterator[None]:
-    """Of worker processes on a CPU, where the system might give them more than there is: 8 GB."""
+    """Limits worker processes on a CPU to 8 GB, since the system might promise them more than exists."""
     before = resource.getrlimit(resource.RLIMIT_DATA)
     if device.type == "cpu":
         resource.setrlimit(resource.RLIMIT_DATA, (8 * 10**9, before[1]))

@@ -1,4 +1,4 @@
-"""Estimates: speeds of stages that cost alike, and sums of them over a plan."""
+"""Estimates: speeds of stages with equal cost, and their sums over a plan."""
 
 from plan_tables import matrix, planned, row, table1
 
@@ -27,10 +27,10 @@ def test_speeds_are_medians_by_device_and_kind_of_work() -> None:
     }
 
 
-def test_costs_are_images_over_speed_and_what_was_never_measured_is_named() -> None:
+def test_costs_are_images_over_speed_and_unmeasured_stages_are_named() -> None:
     plan = planned(matrix((row("1", ("Softmax",)), row("2", ("Quadruplet",)))))
     stages = list(plan.stages.values())  # classify, its evaluation, metric, its evaluation
-    # 400 images at 100/s = 4 s, 70 at 70/s = 1 s (both evaluations alike), 600 at 50/s = 12 s: 18 s in all.
+    # 400 images at 100/s = 4 s, 70 at 70/s = 1 s (for each evaluation), 600 at 50/s = 12 s: 18 s in total.
     speeds = {("cpu", speed_key(stages[0])): Speed(100.0), ("cpu", speed_key(stages[1])): Speed(70.0)}
     full = {**speeds, ("cpu", speed_key(stages[2])): Speed(50.0)}
     one, two = estimate(plan, full, "cpu"), estimate(plan, full, "cpu", slots=2)
@@ -41,7 +41,7 @@ def test_costs_are_images_over_speed_and_what_was_never_measured_is_named() -> N
     assert len(estimate(plan, full, "cuda").unknown) == 4
 
 
-def test_what_a_probe_measured_is_shown_with_its_fewest_steps() -> None:
+def test_probed_speeds_are_listed_with_the_fewest_steps_of_a_probe() -> None:
     plan = planned(matrix((row("1", ("Softmax",)), row("2", ("Quadruplet",)))))
     classify, evaluation, metric, other = plan.stages.values()
     speeds = {
@@ -55,7 +55,7 @@ def test_what_a_probe_measured_is_shown_with_its_fewest_steps() -> None:
     assert estimate(plan, {}, "cpu").probe_steps == 0
 
 
-def test_one_stage_of_each_kind_stands_for_those_whose_speed_is_lacking() -> None:
+def test_one_stage_of_each_kind_represents_those_without_a_measured_speed() -> None:
     plan = planned(table1((0, 1)))
     lacking = unmeasured(plan, {}, "cpu")
     keys = [speed_key(stage) for stage in plan.stages.values()]

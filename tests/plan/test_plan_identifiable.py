@@ -1,4 +1,4 @@
-"""Which effects rows identify. The oracle: exact ranks of the design matrix, column by column, with numpy."""
+"""Which effects the rows identify. The oracle: exact ranks of the design matrix, column by column, with numpy."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def rank(rows: list[list[int]]) -> int:
 
 
 def estimable_by_rank(rows: list[dict[str, bool]]) -> tuple[str, ...]:
-    """A unit vector lies in the row space exactly if adding it as a row leaves the rank as it was."""
+    """A unit vector lies in the row space exactly if adding it as a row does not change the rank."""
     design = [[1, *(int(on) for on in row.values())] for row in rows]
     width = len(design[0])
     return tuple(
@@ -63,7 +63,7 @@ def test_rows_that_differ_in_more_than_factors_make_no_pair() -> None:
     assert matched_pairs(rows, beside={"a": "x", "b": "x", "c": "y"}) == (Pair("B", on="b", off="a"),)
 
 
-def test_table_1_cannot_tell_dilation_from_multi_level_features() -> None:
+def test_table_1_cannot_separate_dilation_from_multi_level_features() -> None:
     identified = identify(ROWS)
     assert identified.main_effects == ("Softmax", "Quadruplet", "Triplet", "SAC")
     (alias,) = identified.aliases
@@ -125,7 +125,7 @@ def test_estimable_effects_agree_with_ranks(rows: list[dict[str, bool]]) -> None
 
 
 @given(some_rows)
-def test_every_alias_is_a_relation_that_holds_and_covers_all_that_cannot_be_distinguished(
+def test_the_aliases_cover_exactly_the_factors_without_an_identified_main_effect(
     rows: list[dict[str, bool]],
 ) -> None:
     identified = {factor for alias in aliased_effects(rows) for factor in alias.factors}

@@ -1,4 +1,4 @@
-"""Learning curves of the stages, and the page of pictures that were asked for."""
+"""Learning curves of the stages, and the page of requested pictures."""
 
 import math
 from dataclasses import replace
@@ -24,7 +24,7 @@ def report_of(*rows: str, seeds: int = 1) -> TableReport:
 
 
 def history(*stages: list[float]) -> dict[str, tuple[tuple[int, float], ...]]:
-    """Stages of two readings an epoch with these losses, one after another."""
+    """The history of consecutive stages with these losses, two readings per epoch."""
     epochs = [(index + 1) / 2 for losses in stages for index in range(len(losses))]
     losses = [loss for stage in stages for loss in stage]
     steps = [10 * (index + 1) for index in range(len(losses))]
@@ -35,7 +35,7 @@ def history(*stages: list[float]) -> dict[str, tuple[tuple[int, float], ...]]:
     }
 
 
-def test_a_history_is_cut_where_the_epoch_starts_again_and_equal_curves_are_drawn_once() -> None:
+def test_a_history_is_split_where_the_epoch_restarts_and_equal_curves_are_drawn_once() -> None:
     report = report_of("1", "3", "2")
     histories = {
         "run-1-0": history([5.0, 4.0, 3.0]),
@@ -64,18 +64,18 @@ def test_stages_have_the_names_and_the_order_of_the_recipe() -> None:
     ]
 
 
-def test_the_first_finished_seed_stands_for_a_row_and_the_best_rows_for_many() -> None:
+def test_the_first_finished_seed_represents_a_row_and_the_best_rows_represent_many() -> None:
     drawn = runs_to_draw(report_of(*map(str, range(20)), seeds=2))
     assert list(drawn) == [str(row) for row in range(20 - MOST_CURVES, 20)]
     assert {chosen.seed for chosen in drawn.values()} == {0}
 
 
-def test_runs_without_a_history_leave_no_chart() -> None:
+def test_runs_without_a_history_give_no_chart() -> None:
     report = report_of("1")
     assert draw_learning_curves(report, stage_curves(report, {"rows": []}, {})) is None
 
 
-def test_curves_are_drawn_the_same_every_time_in_grey_too_with_gaps_where_a_loss_is_not_finite(tmp_path: Path) -> None:
+def test_curves_are_reproducible_distinct_in_grey_and_have_gaps_where_a_loss_is_not_finite(tmp_path: Path) -> None:
     epochs = (0.5, 1.0, 1.5, 2.0)
     curves = [
         StageCurves(
@@ -94,21 +94,21 @@ def test_curves_are_drawn_the_same_every_time_in_grey_too_with_gaps_where_a_loss
     loss, rate = figure.axes
     first, second = loss.lines
     assert math.isnan(first.get_ydata()[1])
-    # Rec. 709 luminance: neighbours must differ in print without colour.
+    # Rec. 709 luminance: neighbouring curves must differ when printed without colour.
     weights = np.array([0.2126, 0.7152, 0.0722])
     grey = [float(weights @ np.array(to_rgb(line.get_color()))) for line in (first, second)]
     assert abs(grey[0] - grey[1]) > 0.2
     assert (loss.get_yscale(), rate.get_yscale()) == ("log", "linear")
 
 
-def test_pictures_that_were_asked_for_stay_linked_until_the_report_is_of_other_runs(tmp_path: Path) -> None:
+def test_requested_pictures_stay_linked_until_the_report_covers_other_runs(tmp_path: Path) -> None:
     report = report_of("1")
     (before, *_) = write_report(report, tmp_path)
     assert "pictures" not in before.read_text()
     picture = tmp_path / "figures" / "worst.png"
     page = write_pictures_page(report, tmp_path, [("The worst | queries", picture)])
     assert "![The worst | queries](figures/worst.png)" in page.read_text()
-    for _ in range(2):  # whoever writes the report of these runs, and however often
+    for _ in range(2):  # writing the report of the same runs again keeps the link
         write_report(report, tmp_path)
         assert "[table1-pictures.md](table1-pictures.md)" in before.read_text()
     write_report(replace(report, parent_id="parent-2"), tmp_path)

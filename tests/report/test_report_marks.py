@@ -1,4 +1,4 @@
-"""Markdown that shows any text as it is, read by a parser that is not ours."""
+"""Markdown that shows any text unchanged, read by an independent parser."""
 
 import pytest
 from hypothesis import example, given
@@ -13,7 +13,7 @@ SIGNS = st.text("-+*#>[]()!`|\\_~&;<1.) =:$a", max_size=9)
 
 
 def shown(token: Token) -> str:
-    """What a reader sees of one piece of text or code; anything else is a mark that nobody wrote."""
+    """The visible text of one piece of text or code; any other token is unintended markup."""
     parts = token.children or []
     assert {part.type for part in parts} <= {"text", "text_special", "code_inline"}, parts
     return "".join(part.content for part in parts)
@@ -27,7 +27,7 @@ def shown(token: Token) -> str:
 @example("h ##")
 @example("&amp;")
 @example("``|`")
-def test_any_text_is_shown_as_it_is_wherever_it_stands(text: str) -> None:
+def test_any_text_is_shown_unchanged_wherever_it_occurs(text: str) -> None:
     table = pipe_table(["a", "b"], [["x", escaped(text)], [code(text), "y"]])
     page = f"# {escaped(text)}\n\n- {escaped(text)}\n- x {escaped(text)}: y\n\n{escaped(text)}\n\n{table}\n\nend\n"
     tokens = PARSER.parse(page)
@@ -37,7 +37,7 @@ def test_any_text_is_shown_as_it_is_wherever_it_stands(text: str) -> None:
 
 
 @given((st.text(max_size=20) | SIGNS).map(lambda text: " ".join(text.replace("\0", "").split())).filter(bool))
-def test_any_caption_stands_in_a_picture_and_in_a_link(text: str) -> None:
+def test_any_caption_is_kept_in_a_picture_and_in_a_link(text: str) -> None:
     for made, kind in ((picture(text, "f (1)/é~.png"), "image"), (link(text, "f (1)/é~.png"), "link_open")):
         _, inline, _ = PARSER.parse(made)
         first, *rest = inline.children or []

@@ -1,4 +1,4 @@
-"""The model of a report and its verdicts, on small tables computed by hand."""
+"""The model of a report and its verdicts, checked on small tables computed by hand."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -78,12 +78,12 @@ def test_a_claim_that_is_wrong_at_95_but_not_at_98_percent_is_not_contradicted()
     assert judged(against, [0.6, 0.6, 0.6]).claims[0].verdict == "reproduced"
 
 
-def test_a_claim_is_inconclusive_when_0_lies_within_and_the_seeds_needed_are_told() -> None:
+def test_a_claim_is_inconclusive_when_0_lies_within_the_interval_and_the_needed_seeds_are_given() -> None:
     # Differences 0.01, 0.03, -0.01: mean 0.01, sd 0.02: an effect of half a deviation takes 34 seeds (textbook).
     (claim,) = judged([0.6, 0.6, 0.6], [0.61, 0.63, 0.59]).claims
     assert claim.verdict == "inconclusive"
     # t = 0.866: the noncentral t(2) of 2.15 lies below it with 10 %, which are 1.24 deviations and 8 seeds. At the
-    # other end the difference may be none.
+    # other end there may be no difference at all.
     assert (claim.needed.least, claim.needed.most) == (8, None)
     # The claimed 0.03 is known; the variance 0.02^2 may be 2 / 4.605 to 2 / 0.211 times that (chi2 of 2).
     assert claim.needed_as_claimed == Needed(
@@ -147,8 +147,8 @@ def test_another_profile_does_not_compare_with_the_paper() -> None:
     assert report.claims[0].reason == "profile demo, not paper"
 
 
-def test_a_true_claim_is_rarely_contradicted_in_a_table_of_many() -> None:
-    """Eight claims, each true by a hair (0.05 of a seed's deviation)."""
+def test_a_true_claim_is_rarely_contradicted_in_a_table_of_many_claims() -> None:
+    """Eight claims, each barely true (by 0.05 of the deviation between seeds)."""
     tables = 200
     rng = np.random.default_rng(0)
     rows = {str(index): [f"F{index}"] for index in range(9)}
@@ -184,7 +184,7 @@ def test_failed_missing_and_running_cells_show_their_reason() -> None:
     ]
 
 
-def test_cited_methods_are_ranked_with_ours_where_they_compare() -> None:
+def test_cited_methods_are_ranked_with_ours_where_they_are_comparable() -> None:
     cited = [
         {"method": "HAN", "values": {"mAP": 75.7}, "note": ""},
         {"method": "DML", "values": {"mAP": 68.8}, "note": ""},
@@ -208,7 +208,7 @@ def test_cited_methods_are_ranked_with_ours_where_they_compare() -> None:
     ("key", "name"),
     [("code_digest", "code version"), ("dataset_fingerprint", "fingerprint of the data"), ("profile", "profile")],
 )
-def test_runs_that_differ_are_never_averaged_and_the_report_says_which_differ_in_what(key: str, name: str) -> None:
+def test_runs_that_differ_are_never_averaged_and_the_error_says_which_differ_in_what(key: str, name: str) -> None:
     runs = runs_of("a", [0.7, 0.8])
     runs[1] = replace(runs[1], tags={**runs[1].tags, f"harness.{key}": "other"})
     with pytest.raises(InputError) as refused:
@@ -217,12 +217,12 @@ def test_runs_that_differ_are_never_averaged_and_the_report_says_which_differ_in
     assert 'other: rows "a" seed 1' in str(refused.value)
 
 
-def test_failed_runs_of_other_code_do_not_stand_in_the_way() -> None:
+def test_failed_runs_of_other_code_do_not_prevent_a_report() -> None:
     runs = [*runs_of("a", [0.7]), run("a", 1, {}, status="failed", tags={"harness.code_digest": "other"})]
     assert build_report(snapshot(small_table({"a": ["A"]}), runs)).rows[0].seeds_done == 1
 
 
-def test_intervals_use_the_queries_by_identity_where_runs_kept_them(tmp_path: Path) -> None:
+def test_intervals_use_results_by_query_grouped_by_identity_where_runs_kept_them(tmp_path: Path) -> None:
     runs = table1_runs(tmp_path)
     measured = build_report(snapshot(table1(), runs)).rows[0].cells["mAP"].measured
     assert measured is not None
@@ -282,7 +282,7 @@ def test_identities_are_weighted_by_their_queries(tmp_path: Path) -> None:
     assert measured.chance.from_units == pytest.approx((0.0625 - 0.01) / 4)
 
 
-def test_queries_that_belie_the_recorded_metric_are_noted_and_not_used(tmp_path: Path) -> None:
+def test_queries_that_contradict_the_recorded_metric_are_noted_and_not_used(tmp_path: Path) -> None:
     runs = [
         run("a", seed, {"mAP": 0.9 + 0.01 * seed}, artifacts=queries(tmp_path / str(seed), [0.1, 0.2]))
         for seed in range(2)
@@ -319,7 +319,7 @@ def of_queries(folder: Path, ids: Mapping[tuple[str, int], Sequence[int]]) -> li
         ([1, 2, 5], {}, "2 and 3 of them; 5 is only in the second"),
     ],
 )
-def test_rows_that_were_asked_other_queries_are_not_compared(
+def test_rows_evaluated_on_different_queries_are_not_compared(
     tmp_path: Path, of_b: list[int], groups: dict[str, list[int]], difference: str
 ) -> None:
     runs = of_queries(tmp_path, {("a", 0): [1, 2], ("a", 1): [1, 2]})
@@ -339,7 +339,7 @@ def test_rows_that_were_asked_other_queries_are_not_compared(
 @pytest.mark.parametrize(
     ("sources", "paired"), [(("x", "x"), True), (("x", "y"), False), (("", "y"), True), (("", ""), True)]
 )
-def test_queries_of_one_name_in_two_test_sets_are_other_queries(
+def test_queries_with_the_same_name_in_two_test_sets_are_different_queries(
     tmp_path: Path, sources: tuple[str, str], paired: bool
 ) -> None:
     runs = [
@@ -372,7 +372,7 @@ def test_no_row_is_the_best_of_two_test_sets_and_their_factorial_has_no_effects(
     assert "Shapley value" not in to_markdown(apart)
 
 
-def test_all_rows_of_another_test_set_are_in_one_note(tmp_path: Path) -> None:
+def test_all_rows_of_another_test_set_share_one_note(tmp_path: Path) -> None:
     sources = {"a": "market", "b": "market", "c": "duke", "d": "duke"}
     runs = [
         run(row, 0, {"mAP": 0.5}, artifacts=queries(tmp_path / row, [0.4, 0.6], source=source))
@@ -385,7 +385,7 @@ def test_all_rows_of_another_test_set_are_in_one_note(tmp_path: Path) -> None:
     ]
 
 
-def test_queries_in_another_order_are_the_same_and_may_differ_between_seeds(tmp_path: Path) -> None:
+def test_the_order_of_queries_does_not_matter_and_they_may_differ_between_seeds(tmp_path: Path) -> None:
     ids = {("a", 0): [1, 2], ("b", 0): [2, 1], ("a", 1): [3, 4], ("b", 1): [3, 4]}
     report = build_report(snapshot({**small_table(AB), "claims": [CLAIM]}, of_queries(tmp_path, ids)))
     assert not any("not compared" in note for note in report.notes)
@@ -393,7 +393,7 @@ def test_queries_in_another_order_are_the_same_and_may_differ_between_seeds(tmp_
     assert report.rows[0].cells["mAP"].measured.chance.units == 0  # over seeds alone
 
 
-def test_notes_of_the_runs_and_of_one_seed_are_shown(tmp_path: Path) -> None:
+def test_notes_of_the_runs_and_about_a_single_seed_are_shown(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("3 of 60 queries have no match and are left out\n")
     runs = [run("a", 0, {"mAP": 0.5}, artifacts=tmp_path)]
     notes = build_report(snapshot(small_table({"a": ["A"]}), runs, dirty="true")).notes
@@ -404,7 +404,7 @@ def test_notes_of_the_runs_and_of_one_seed_are_shown(tmp_path: Path) -> None:
     )
 
 
-def test_what_cannot_be_distinguished_is_named_with_the_row_to_add() -> None:
+def test_factors_that_cannot_be_distinguished_are_named_with_the_row_to_add() -> None:
     rows = {"a": [], "b": ["DIL", "Multi"]}
     runs = [*runs_of("a", [0.5, 0.6]), *runs_of("b", [0.6, 0.7])]
     report = build_report(snapshot(small_table(rows, rows_to_add=[["DIL"]]), runs))
@@ -430,7 +430,7 @@ def test_a_table_without_any_finished_run_is_reported_as_such() -> None:
     assert report.insight.pairs == ()
 
 
-def test_a_claim_and_its_effect_say_what_the_rows_are_not_trained_alike_in() -> None:
+def test_a_claim_and_its_effect_say_how_the_training_of_the_rows_differs() -> None:
     classify = {"name": "classify", "epochs": 150, "budget": {"sampler": {"kind": "shuffled"}}}
     metric = {"name": "metric", "epochs": 150, "budget": {"sampler": {"kind": "identities"}}}
     declaration = {**small_table(AB), "claims": [CLAIM]}
@@ -444,7 +444,7 @@ def test_a_claim_and_its_effect_say_what_the_rows_are_not_trained_alike_in() -> 
     text = to_markdown(report)
     assert f"the paper's size lies in the interval; {also} |" in text
     assert "| not the factor alone |" in text
-    # In a factorial it is said of the player: here B with and without C.
+    # In a factorial the note is about the factor as a player: here B, with and without C.
     rows = {"-": [], "B": ["B"], "C": ["C"], "BC": ["B", "C"]}
     game = small_table(rows)
     for row in game["rows"]:
@@ -456,7 +456,7 @@ def test_a_claim_and_its_effect_say_what_the_rows_are_not_trained_alike_in() -> 
 
 
 @pytest.mark.parametrize("count", [10, 11])
-def test_of_many_levels_the_report_says_that_each_is_compared_with_the_first(count: int) -> None:
+def test_the_report_says_that_each_of_many_levels_is_compared_with_the_first(count: int) -> None:
     levels = [f"v{number}" for number in range(count)]
     rows = [{"id": level, "label": "", "note": "", "factors": {"Value": level}, "paper": {}} for level in levels]
     declared = {**small_table({}), "rows": rows, "levels": {"Value": levels, "Unused": [*levels, "w"]}}

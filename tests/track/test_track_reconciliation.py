@@ -1,4 +1,4 @@
-"""Whatever several processes do with a table's runs, and wherever delivery dies: MLflow holds everything, once."""
+"""Whatever several processes do with a table's runs, and wherever delivery fails: MLflow has everything, once."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -27,11 +27,11 @@ ENDS: tuple[Status, ...] = ("FINISHED", "FAILED", "KILLED")
 _numbers = count()
 
 CHOICES = st.lists(st.integers(0, 16 * 60), min_size=20, max_size=60)
-"""Each picks one of what may happen next."""
+"""Each number picks one of the possible next actions."""
 
 
 class Process:
-    """A process that trains a table's runs, of which the outbox is told: its parent, and what it has open."""
+    """A process that trains a table's runs and records them in the outbox: their parent, and the runs it has open."""
 
     def __init__(self, world: "World") -> None:
         self.outbox = Outbox(world.folder / "outbox", world.uri)
@@ -49,14 +49,14 @@ class Process:
 
 
 class World:
-    """A store, a tracker, three processes one of which delivers, and what MLflow should hold."""
+    """A store, a tracker, three training processes, a deliverer, and what MLflow should hold."""
 
     def __init__(self, uri: str, folder: Path) -> None:
         self.uri, self.experiment = uri, f"table {next(_numbers)}"
         self.folder = folder / self.experiment
         self.dead: set[Owner] = set()
         self.ends: defaultdict[str, set[str]] = defaultdict(set)
-        """How each run may end: as its processes said, KILLED where one died."""
+        """How each run may end: as its processes reported, or KILLED if one died."""
         self.steps: defaultdict[str, int] = defaultdict(int)
         self.processes = [Process(self) for _ in range(3)]
         self.deliverer = self.new_deliverer()
@@ -70,10 +70,10 @@ class World:
     def new_deliverer(self) -> Deliverer:
         return Deliverer(self.uri, Outbox(self.folder / "outbox", self.uri))
 
-    # What may happen --------------------------------------------------------------------------------------------------
+    # Possible actions -------------------------------------------------------------------------------------------------
 
     def act(self, choice: int) -> None:
-        """Carries out one of the actions that are possible now."""
+        """Performs one of the actions that are currently possible."""
         calls = choice % 16
         actions: list[Callable[[], object]] = [
             partial(self.deliver, error, calls, after)
@@ -105,7 +105,7 @@ class World:
         )
 
     def train(self, name: str, first: int) -> None:
-        """Trains five steps more, from ``first``: what was trained since the last checkpoint is trained again."""
+        """Trains five more steps, from ``first``: steps since the last checkpoint are trained again."""
         with SpoolWriter(self.spool(name)) as spool:
             spool.truncate(0)
             for step in range(1, self.steps[name] + 6):
@@ -120,7 +120,7 @@ class World:
         self.processes[self.processes.index(process)] = Process(self)
 
     def end(self, process: Process, name: str, status: Status) -> None:
-        """Ends a run; a finished one has the result that the store holds, whoever says so."""
+        """Ends a run; a finished one has the result in the store, whichever process reports it."""
         path, state = process.open[self.key(name)]
         finished = status == "FINISHED" and name != "T"
         tags = {"harness.device": "cpu"} if finished else {"harness.reason": "it failed"} if name != "T" else {}
@@ -131,7 +131,7 @@ class World:
         self.ends[name].add(status)
 
     def deliver(self, error: BaseException | None, calls: int, after: bool) -> None:
-        """Delivers everything, or fails after some requests, before or after the next one had its effect."""
+        """Delivers everything, or fails after some requests, before or after the next one takes effect."""
         if error is None:
             self.deliverer.pump()
             self.check_living()
@@ -143,17 +143,17 @@ class World:
                 self.deliverer = self.new_deliverer()
 
     def conclude(self) -> None:
-        """Ends all processes, and has everything delivered."""
+        """Ends all processes and delivers everything."""
         for process in self.processes:
             for key in list(process.open):
                 self.end(process, key.rpartition("/")[2], "FAILED")
         self.processes[0].outbox.request_sweep([])
         self.deliverer.pump()
 
-    # What must hold ---------------------------------------------------------------------------------------------------
+    # Invariants -------------------------------------------------------------------------------------------------------
 
     def runs(self) -> dict[str, Any]:
-        """MLflow's runs by name; each is there once."""
+        """MLflow's runs by name; each exists once."""
         client = connect(self.uri)
         experiment = client.get_experiment_by_name(self.experiment)
         found = client.search_runs([experiment.experiment_id]) if experiment else []
@@ -165,7 +165,7 @@ class World:
         return sorted((point.step, point.value) for point in history)
 
     def check_living(self) -> None:
-        """Right after a delivery: what is in training is RUNNING, with all its steps, unless it has finished."""
+        """Right after a delivery, runs in training are RUNNING, with all their steps, unless they have finished."""
         runs = self.runs()
         for process in self.processes:
             for key in process.open:
@@ -201,7 +201,7 @@ def steps(last: int) -> list[int]:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(CHOICES)
-def test_mlflow_holds_everything_once_whatever_happens(
+def test_mlflow_has_everything_once_whatever_happens(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, choices: list[int]
 ) -> None:
     world = World(uri, tmp_path)

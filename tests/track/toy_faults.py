@@ -14,11 +14,11 @@ from harness.track.client import connect
 
 
 class Death(BaseException):
-    """Stands for kill -9: nothing in the deliverer may catch it."""
+    """Simulates kill -9: nothing in the deliverer may catch it."""
 
 
 class Faulty:
-    """A client whose requests fail from the n-th on, before or after they had their effect."""
+    """A client whose requests fail from the n-th on, before or after they take effect."""
 
     def __init__(self, real: Any, calls: Iterator[int], error: BaseException, *, after: bool) -> None:
         self._real, self._calls, self._error, self._after = real, calls, error, after
@@ -42,9 +42,9 @@ class Faulty:
 
 @contextmanager
 def failing(uri: str, calls: int, error: BaseException, *, after: bool) -> Iterator[None]:
-    """Has the first ``calls`` requests to MLflow and its artifacts succeed, and the others fail.
+    """Lets the first ``calls`` requests to MLflow and its artifacts succeed, and the others fail.
 
-    Death may also come before or after a file is removed.
+    Death may also strike before or after a file is removed.
     """
     left, repository = iter(range(calls)), artifact_repository_registry.get_artifact_repository
     client = Faulty(connect(uri), left, error, after=after)

@@ -98,7 +98,7 @@ def test_normalisation_of_every_value_is_exact_to_the_last_place_but_one():
 
 
 @pytest.mark.parametrize("threads", [2, 3])
-def test_a_large_batch_is_shared_by_threads_to_the_same_bits(threads):
+def test_a_large_batch_split_between_threads_is_the_same_bit_for_bit(threads):
     images, draws = _images(9, 400, 300), _draws(9, 400, 300, pad_px=5, erase=0.5)  # 13 MB as floats
     assert torch.equal(augment(images, draws, MEAN, STD, threads=threads), augment(images, draws, MEAN, STD))
 
@@ -195,7 +195,7 @@ def test_a_deviation_of_zero_is_refused():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_cpu_and_gpu_give_the_same_bits():
+def test_cpu_and_gpu_agree_bit_for_bit():
     images, draws = _images(32, 64, 32), _draws(32, 64, 32, pad_px=4, erase=0.5)
     assert torch.equal(
         augment(images, draws, MEAN, STD), augment(images.cuda(), draws.to(torch.device("cuda")), MEAN, STD).cpu()

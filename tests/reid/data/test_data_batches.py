@@ -57,11 +57,11 @@ def test_batches_of_a_matrix_of_indices_come_in_order(images, limit):
 
 
 @pytest.mark.parametrize("limit", [0, 10**9])
-def test_no_batches_are_no_batches(images, limit):
+def test_an_empty_plan_yields_no_batches(images, limit):
     assert list(ImageFeeder(images, CPU, limit).batches(np.zeros((0, 4), np.int64), np.arange(20))) == []
 
 
-def test_mapped_images_are_used_where_they_lie(images, tmp_path):
+def test_memory_mapped_images_are_used_without_a_copy(images, tmp_path):
     np.save(tmp_path / "images.npy", images)
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
     (batch,) = ImageFeeder(mapped, CPU, 0).batches([np.array([7, 3])], np.arange(20))
@@ -81,7 +81,7 @@ def test_the_reading_thread_ends_with_the_iteration(images):
     assert _reading() == 0
 
 
-def test_reading_is_ahead_of_the_consumer_but_not_without_bound(images):
+def test_reading_ahead_of_the_consumer_is_bounded(images):
     started: list[int] = []
 
     class Watched(list):
@@ -95,7 +95,7 @@ def test_reading_is_ahead_of_the_consumer_but_not_without_bound(images):
     deadline = time.monotonic() + 5
     while len(started) < 6 and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert len(started) == 6  # one taken, four waiting, one in the reader's hands
+    assert len(started) == 6  # one consumed, four queued, one being read
     batches.close()
 
 
@@ -107,7 +107,7 @@ def test_an_error_in_the_reading_thread_reaches_the_consumer(images):
     assert _reading() == 0
 
 
-def test_an_unreadable_image_is_named_whoever_decodes_it(market):
+def test_an_unreadable_image_is_named_by_every_way_of_decoding(market):
     split = open_dataset("market1501", market).splits["train"]
     (market / "bounding_box_train" / "0007_c1s1_000001_00.jpg").write_bytes(b"")
     feeder = DecodingFeeder(split, market, 12, 6, CPU, workers=0)
@@ -115,7 +115,7 @@ def test_an_unreadable_image_is_named_whoever_decodes_it(market):
         list(feeder.batches([np.arange(4)], np.arange(4)))
 
 
-def test_arrays_are_fed_from_memory(tmp_path):
+def test_arrays_are_served_from_memory(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (3, 6, 4, 3), dtype=np.uint8)
     feeder = DecodingFeeder(Split("train", np.arange(3), arrays=pixels), tmp_path, 6, 4, CPU, workers=0)
     (batch,) = feeder.batches([np.array([2, 0])], np.array([7, 8, 9]))

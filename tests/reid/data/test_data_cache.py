@@ -26,7 +26,7 @@ def _cached(root: Path, cache_dir: Path, height_px: int = 12, width_px: int = 6,
 
 @pytest.fixture
 def decodings(monkeypatch) -> list[int]:
-    """Indices of the images that are decoded from now on."""
+    """Indices of the images decoded since the test began."""
     decoded: list[int] = []
     real = cache.pixels_of
     monkeypatch.setattr(
@@ -69,14 +69,14 @@ def test_changed_contents_are_decoded_again(market, tmp_path, decodings, save_im
     assert not np.array_equal(_cached(market, tmp_path / "cache"), before)
 
 
-def test_progress_is_told_and_the_size_is_known_before(market, tmp_path):
-    told: list[tuple[int, int]] = []
+def test_progress_is_reported_and_the_size_is_known_in_advance(market, tmp_path):
+    reported: list[tuple[int, int]] = []
     split = _train(market)
     size = cache_size_bytes(split, 12, 6)
     assert size == 4 * 12 * 6 * 3
-    images = _cached(market, tmp_path / "cache", progress=lambda done, total: told.append((done, total)))
+    images = _cached(market, tmp_path / "cache", progress=lambda done, total: reported.append((done, total)))
     assert images.nbytes == size
-    assert told == [(4, 4)]
+    assert reported == [(4, 4)]
 
 
 def _truncate(path: Path) -> None:
@@ -95,7 +95,7 @@ def _write_nonsense(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [_truncate, _flip_a_bit, _write_nonsense, Path.unlink])
 @pytest.mark.parametrize("suffix", ["npy", "json"])
-def test_a_damaged_entry_is_told_and_made_anew(market, tmp_path, decodings, damage, suffix):
+def test_a_damaged_entry_is_reported_and_rebuilt(market, tmp_path, decodings, damage, suffix):
     expected = np.array(_cached(market, tmp_path / "cache"))
     (path,) = (tmp_path / "cache").glob(f"*.{suffix}")
     damage(path)
@@ -109,7 +109,7 @@ def test_a_damaged_entry_is_told_and_made_anew(market, tmp_path, decodings, dama
     assert len(decodings) == 8
 
 
-def test_an_entry_of_another_shape_is_not_believed(market, tmp_path):
+def test_an_entry_of_the_wrong_shape_is_not_trusted(market, tmp_path):
     expected = np.array(_cached(market, tmp_path / "cache"))
     (path,) = (tmp_path / "cache").glob("*.npy")
     np.save(path, expected.reshape(4, 6, 12, 3))
@@ -122,7 +122,7 @@ def test_an_entry_of_another_shape_is_not_believed(market, tmp_path):
 def test_what_a_killed_process_left_behind_is_overwritten(market, tmp_path):
     expected = np.array(_cached(market, tmp_path / "cache"))
     (path,) = (tmp_path / "cache").glob("*.npy")
-    path.rename(path.with_suffix(".npy.tmp"))  # killed before the renaming
+    path.rename(path.with_suffix(".npy.tmp"))  # killed before the rename
     _truncate(path.with_suffix(".npy.tmp"))
     path.with_suffix(".json").unlink()
     assert np.array_equal(_cached(market, tmp_path / "cache"), expected)
@@ -168,14 +168,14 @@ def test_grey_palette_and_transparent_images_become_rgb(market, tmp_path):
     assert np.array_equal(grey[..., 1], grey[..., 2])
 
 
-def test_too_small_a_disk_is_told_before_anything_is_written(market, tmp_path, monkeypatch):
+def test_a_disk_that_is_too_small_is_reported_before_anything_is_written(market, tmp_path, monkeypatch):
     usage = cache.shutil.disk_usage(tmp_path)
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: usage._replace(free=100))
     with pytest.raises(InputError, match=r"decoded images of train need 0\.0 MB, 0\.0 MB are free"):
         _cached(market, tmp_path / "cache")
 
 
-def test_a_disk_that_fills_up_is_told_and_leaves_nothing_behind(market, tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_is_reported_and_nothing_is_left_behind(market, tmp_path, monkeypatch):
     def full(file):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -185,7 +185,7 @@ def test_a_disk_that_fills_up_is_told_and_leaves_nothing_behind(market, tmp_path
     assert not list((tmp_path / "cache").glob("*.tmp"))
 
 
-def test_a_cache_folder_that_cannot_be_made_is_told(market, tmp_path):
+def test_a_cache_folder_that_cannot_be_created_is_reported(market, tmp_path):
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(InputError, match="the cache of decoded images cannot be written"):
         _cached(market, tmp_path / "cache")
@@ -200,13 +200,13 @@ split = open_dataset("market1501", root).splits["train"]
 ready.touch()
 while not start.exists():
     time.sleep(0.001)
-told = []
-images = cached_images(split, root, 12, 6, cache, workers=2, progress=lambda done, total: told.append(done))
-print(len(told), images.sum())
+reported = []
+images = cached_images(split, root, 12, 6, cache, workers=2, progress=lambda done, total: reported.append(done))
+print(len(reported), images.sum())
 """
 
 
-def test_of_two_processes_one_decodes_and_the_other_waits(market, tmp_path):
+def test_one_of_two_processes_decodes_and_the_other_waits(market, tmp_path):
     start, ready = tmp_path / "start", [tmp_path / "ready0", tmp_path / "ready1"]
     processes = [
         subprocess.Popen(
@@ -225,7 +225,7 @@ def test_of_two_processes_one_decodes_and_the_other_waits(market, tmp_path):
     assert found == [["0", total], ["1", total]]
 
 
-def test_of_many_threads_one_decodes(market, tmp_path, decodings):
+def test_only_one_of_many_threads_decodes(market, tmp_path, decodings):
     threads = [threading.Thread(target=_cached, args=(market, tmp_path / "cache")) for _ in range(6)]
     for thread in threads:
         thread.start()
@@ -242,7 +242,7 @@ def test_an_array_of_the_right_size_needs_no_cache(tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
-def test_an_array_of_another_size_is_resized_and_kept(tmp_path):
+def test_an_array_of_another_size_is_resized_and_cached(tmp_path):
     pixels = np.full((3, 8, 4, 3), (10, 20, 30), dtype=np.uint8)
     split = Split("train", np.arange(3), arrays=pixels)
     images = cached_images(split, tmp_path, 16, 8, tmp_path / "cache", workers=1)

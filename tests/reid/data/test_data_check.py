@@ -8,11 +8,11 @@ from harness.errors import InputError
 from harness.reid.data.check import check_dataset
 
 
-def test_a_good_set_is_usable_and_its_counts_are_told(market):
-    told: list[tuple[int, int]] = []
-    report = check_dataset("market1501", market, progress=lambda done, total: told.append((done, total)))
+def test_a_good_set_is_usable_and_its_counts_are_reported(market):
+    reported: list[tuple[int, int]] = []
+    report = check_dataset("market1501", market, progress=lambda done, total: reported.append((done, total)))
     assert report.usable
-    assert told == [(11, 11)]
+    assert reported == [(11, 11)]
     train, gallery = report.splits["train"], report.splits["gallery"]
     assert (train.images, train.identities, train.images_per_identity) == (4, 2, (2, 2))
     assert train.cameras == {"1": 2, "2": 1, "3": 1}
@@ -36,7 +36,7 @@ def test_the_report_reads_as_text(market):
     assert lines[-1] == "usable"
 
 
-def test_every_finding_is_told_at_once(market, write_images, save_image):
+def test_all_findings_are_reported_at_once(market, write_images, save_image):
     folder = market / "bounding_box_train"
     (folder / "0002_cXs1_000451_03.jpg").write_bytes(b"")
     (folder / "0007_c1s1_000001_00.jpg").write_bytes(b"no image")
@@ -64,7 +64,7 @@ def test_every_finding_is_told_at_once(market, write_images, save_image):
     assert text.endswith("not usable as it is: 4 problems")
 
 
-def test_many_like_findings_are_cut_to_a_few_with_their_count(market):
+def test_many_similar_findings_are_cut_to_a_few_and_a_count(market):
     for number in range(8):
         (market / "query" / f"0003_c1s1_{number:06d}_01.jpg").write_bytes(b"")
         (market / "query" / f"photo{number}.jpg").write_bytes(b"")
@@ -97,12 +97,12 @@ def test_the_report_is_plain_data(market):
     assert report["usable"] is False
 
 
-def test_a_set_that_is_not_there_is_an_error(tmp_path):
+def test_a_missing_set_is_an_error(tmp_path):
     with pytest.raises(InputError, match="market1501 not found in"):
         check_dataset("market1501", tmp_path)
 
 
-def test_classes_are_counted_and_the_release_is_known_by_its_checksums(tmp_path):
+def test_classes_are_counted_and_the_release_is_recognised_by_its_checksums(tmp_path):
     for name in ("train", "test"):
         content = {"data": np.zeros((4, 3072), np.uint8), "fine_labels": [0, 0, 0, 1]}
         (tmp_path / name).write_bytes(pickle.dumps(content, protocol=2))

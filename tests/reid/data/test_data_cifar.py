@@ -78,14 +78,14 @@ def test_a_file_written_by_python_2_and_an_old_numpy_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("inner", ["", "cifar-100-python", "cifar100", "cifar100/cifar-100-python"])
-def test_the_set_is_found_in_the_folder_or_in_one_named_like_it(tmp_path, inner):
+def test_the_set_is_found_in_the_folder_or_in_a_subfolder_of_its_name(tmp_path, inner):
     place = _write(tmp_path / inner)
     assert open_dataset("cifar100", tmp_path).root == place
     assert find_dataset("cifar100", [tmp_path])[0] == tmp_path
     assert recognise(tmp_path) == "cifar100"
 
 
-def test_counts_are_told(tmp_path):
+def test_counts_are_reported(tmp_path):
     (note,) = open_dataset("cifar100", _write(tmp_path)).notes
     assert note == "not the release: train 6 images of 3 classes, test 3 images of 3 classes"
 
@@ -128,7 +128,7 @@ def test_an_array_of_objects_is_refused(tmp_path):
         load_plain_pickle(path)
 
 
-def test_bytes_of_a_given_length_cannot_be_asked_for(tmp_path):
+def test_a_pickle_cannot_request_bytes_of_a_given_length(tmp_path):
     path = tmp_path / "train"
     path.write_bytes(b"\x80\x02c__builtin__\nbytes\nM\xff\xff\x85R.")  # bytes(65535)
     with pytest.raises(InputError, match="refused or damaged"):
@@ -151,7 +151,7 @@ def test_a_missing_meta_file_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "message"),
     [
         (b"fine_labels", [0, 1, 3, 0, 1, 2], "fine_labels has 3, expected 0 to 2, as meta names 3 classes"),
         (b"fine_labels", [0, -1, 2, 0, 1, 2], "fine_labels has -1"),
@@ -162,23 +162,23 @@ def test_a_missing_meta_file_is_named(tmp_path):
         (b"data", b"x", "data is bytes"),
     ],
 )
-def test_contents_that_do_not_fit_are_told(tmp_path, key, value, told):
+def test_contents_that_do_not_fit_are_reported(tmp_path, key, value, message):
     _write(tmp_path)
     content = pickle.loads((tmp_path / "train").read_bytes())  # written three lines above
     content[key] = value
     (tmp_path / "train").write_bytes(pickle.dumps(content, protocol=2))
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         open_dataset("cifar100", tmp_path)
 
 
-def test_a_missing_key_is_told_with_those_that_are_there(tmp_path):
+def test_a_missing_key_is_reported_with_those_that_exist(tmp_path):
     _write(tmp_path)
     (tmp_path / "train").write_bytes(pickle.dumps({b"data": b"", b"labels": []}, protocol=2))
     with pytest.raises(InputError, match='there is no "fine_labels", found data, labels'):
         open_dataset("cifar100", tmp_path)
 
 
-def test_training_alone_can_be_opened(tmp_path):
+def test_the_training_split_can_be_opened_alone(tmp_path):
     (_write(tmp_path) / "test").unlink()
     assert list(open_dataset("cifar100", tmp_path, splits=("train",)).splits) == ["train"]
     with pytest.raises(InputError, match="test missing; cifar100 has train, test in one folder"):

@@ -15,7 +15,7 @@ def test_the_examples_in_the_docstrings_hold():
         assert doctest.testmod(module).failed == 0
 
 
-def test_the_package_is_light_and_offers_what_it_lists():
+def test_the_package_imports_little_and_exports_what_it_lists():
     code = (
         "import sys, harness.reid.data\n"
         "assert not {'torch', 'mlflow', 'harness.reid.data.check', 'harness.reid.data.known'} & set(sys.modules)\n"
@@ -26,7 +26,7 @@ def test_the_package_is_light_and_offers_what_it_lists():
 
 
 @pytest.mark.parametrize(
-    ("parts", "told"),
+    ("parts", "message"),
     [
         ({}, "either files or arrays"),
         ({"files": ("b", "a")}, "not sorted or not unique; use Split.of_files"),
@@ -37,8 +37,8 @@ def test_the_package_is_light_and_offers_what_it_lists():
         ({"arrays": np.zeros((2, 4, 4, 3))}, "arrays are float64"),
     ],
 )
-def test_parts_of_a_split_that_do_not_fit_are_refused(parts, told):
-    with pytest.raises(ValueError, match=told):
+def test_parts_of_a_split_that_do_not_fit_are_refused(parts, message):
+    with pytest.raises(ValueError, match=message):
         Split("train", identities=np.zeros(2, np.int64), **parts)
 
 
@@ -88,21 +88,21 @@ def own(tmp_path, write_images, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_a_reader_of_ones_own_is_called_with_the_folder(own):
+def test_a_custom_reader_is_called_with_the_folder(own):
     opened = open_dataset("my_photographs:shop", own)
     assert opened.name == "my_photographs:shop"
     assert opened.splits["train"].files == ("a/0001_c1.jpg", "a/0001_c2.jpg")
     assert list(open_dataset("my_photographs:shop", own, splits=("train",)).splits) == ["train"]
 
 
-def test_what_a_reader_of_ones_own_returns_is_examined(own, write_images):
+def test_the_result_of_a_custom_reader_is_checked(own, write_images):
     write_images(own / "b", ["0000_c1.jpg"])
     with pytest.raises(InputError, match="identity 0 in split query"):
         open_dataset("my_photographs:shop", own)
 
 
 @pytest.mark.parametrize(
-    ("reference", "told"),
+    ("reference", "message"),
     [
         ("no_such_module:shop", 'no module "no_such_module"'),
         ("my_photographs:shopp", r'has no "shopp"; did you mean "shop"\?'),
@@ -113,12 +113,12 @@ def test_what_a_reader_of_ones_own_returns_is_examined(own, write_images):
         ("my_photographs:picky", "this folder is not mine"),
     ],
 )
-def test_a_reader_of_ones_own_that_does_not_fit_is_told(own, reference, told):
-    with pytest.raises(InputError, match=told):
+def test_an_unsuitable_custom_reader_is_reported(own, reference, message):
+    with pytest.raises(InputError, match=message):
         open_dataset(reference, own)
 
 
-def test_a_reader_of_ones_own_that_finds_nothing_is_told(own):
+def test_a_custom_reader_that_finds_nothing_is_reported(own):
     with pytest.raises(InputError, match="no images in split train, query, gallery"):
         open_dataset("my_photographs:shop", own / "a")
 

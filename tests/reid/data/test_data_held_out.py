@@ -11,7 +11,7 @@ from harness.reid.data.protocol import has_match
 
 
 def _dataset(boxes: list[tuple[int, int]]) -> Dataset:
-    """A data set that has training images only; one (identity, camera) a box."""
+    """A data set with training images only: one for each (identity, camera) in ``boxes``."""
     files = [f"{index:04d}.jpg" for index in range(len(boxes))]
     identities, cameras = [box[0] for box in boxes], [box[1] for box in boxes]
     return Dataset("market1501", Path("set"), {"train": Split.of_files("train", files, identities, cameras)}, "reid")
@@ -44,7 +44,7 @@ def test_held_out_people_are_divided_into_queries_that_all_have_a_match(boxes, s
     assert len(people) == max(1, round(share * len(np.unique(train.identities))))
     assert query.cameras is not None
     pairs = list(zip(query.identities, query.cameras, strict=True))
-    assert len(pairs) == len(set(pairs))  # one query an identity and camera
+    assert len(pairs) == len(set(pairs))  # one query per identity and camera
     if len({camera for _, camera in boxes}) > 1:
         assert all(_slow_match(query, gallery))
 
@@ -55,7 +55,7 @@ def test_the_two_parts_share_the_training_and_no_person(boxes, share, seed):
     try:
         choose, confirm = (held_out_split(dataset, share, seed, part) for part in ("choose", "confirm"))
     except InputError:
-        return  # too few people, or none of a half seen twice: then neither part is made
+        return  # too few people, or nobody in a half seen twice: then neither part is made
     whole = held_out_split(dataset, share, seed)
     assert choose.splits["train"].files == confirm.splits["train"].files == whole.splits["train"].files
     people = [
@@ -71,7 +71,7 @@ def test_the_two_parts_share_the_training_and_no_person(boxes, share, seed):
             assert all(_slow_match(part.splits["query"], part.splits["gallery"]))
 
 
-def test_a_half_that_nobody_can_be_confirmed_on_is_told_before_anything_is_chosen():
+def test_a_half_unusable_for_confirmation_is_reported_before_anything_is_chosen():
     boxes = [(identity, camera) for identity in (1, 2) for camera in (1, 2)] + [(identity, 1) for identity in (3, 4)]
     seed = next(seed for seed in range(50) if set(np.random.default_rng(seed).permutation([1, 2, 3, 4])[:2]) == {2, 4})
     for part in ("choose", "confirm"):
@@ -94,15 +94,15 @@ def test_has_match_agrees_with_looking_at_every_pair(query, gallery):
 @pytest.mark.parametrize(
     ("cameras", "queries"),
     [
-        ([1, 1, 2, 2], [1, 2]),  # each camera asks and keeps one image for the other
-        ([1, 2], [2]),  # one asks, one answers
-        ([1, 1, 2], [2]),  # camera 1 keeps both: its query would find nobody once camera 2 has asked
+        ([1, 1, 2, 2], [1, 2]),  # each camera provides a query and keeps one image for the other
+        ([1, 2], [2]),  # one provides the query, the other the match
+        ([1, 1, 2], [2]),  # camera 1 keeps both: its query would have no match once camera 2 gave its image
         ([1, 1, 2, 2, 3], [1, 2, 3]),
         ([1, 1, 1], []),  # seen by one camera: no query can be answered
     ],
 )
-def test_which_cameras_ask(cameras, queries):
-    # Identity 9 is trained on; the seed is one by which identity 1 is held out.
+def test_which_cameras_provide_queries(cameras, queries):
+    # Identity 9 is trained on; the seed is one that holds out identity 1.
     dataset = _dataset([(1, camera) for camera in cameras] + [(9, 5)])
     seed = next(seed for seed in range(99) if np.random.default_rng(seed).permutation([1, 9])[0] == 1)
     if not queries:
@@ -131,15 +131,15 @@ def test_photographs_of_one_camera_are_divided_too():
 
 
 @pytest.mark.parametrize(
-    ("boxes", "share", "told"),
+    ("boxes", "share", "message"),
     [
         ([(1, 1), (1, 2)], 0.5, "cannot hold out 0.5 of 1 training identities and train on the rest"),
         ([(1, 1), (2, 2)], 0.5, "none of the 1 held-out training identities was seen twice by different cameras"),
         ([(1, 1), (2, 2)], 1.5, "held-out share 1.5: expected a value between 0 and 1"),
     ],
 )
-def test_too_few_images_to_divide_are_told(boxes, share, told):
-    with pytest.raises(InputError, match=told):
+def test_too_few_images_to_divide_are_reported(boxes, share, message):
+    with pytest.raises(InputError, match=message):
         held_out_split(_dataset(boxes), share, 0)
 
 
@@ -153,7 +153,7 @@ def test_the_test_folders_are_not_needed(market):
     assert len(held.splits["query"]) == len(held.splits["gallery"]) == 1
 
 
-def test_classes_are_all_trained_and_each_gives_its_share_of_images():
+def test_every_class_is_trained_and_gives_up_its_share_of_images():
     identities = np.repeat(np.arange(3), 10)
     arrays = np.arange(30, dtype=np.uint8)[:, None, None, None].repeat(3, axis=3)
     train = Split("train", identities, arrays=arrays)
@@ -179,7 +179,7 @@ def test_the_two_parts_of_classes_share_the_training_and_no_image():
         held_out_split(dataset, 0.1, 0, "choose")
 
 
-def test_a_class_too_small_to_divide_is_told():
+def test_a_class_too_small_to_divide_is_reported():
     train = Split("train", np.zeros(2, np.int64), arrays=np.zeros((2, 1, 1, 3), np.uint8))
     with pytest.raises(InputError, match=r"cannot hold out 0\.1 of the 2 training images of class 0"):
         held_out_split(Dataset("cifar100", Path("set"), {"train": train}, "classification"), 0.1, 0)

@@ -1,4 +1,4 @@
-"""The known data sets, each read from a small folder made to its released layout."""
+"""The known data sets, each read from a small folder that has the layout of its release."""
 
 import pickle
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def market_500k(root: Path, write: WriteImages) -> Path:
 
 
 def msmt17(root: Path, write: WriteImages, train: str, test: str) -> Path:
-    """People 0 and 1 in training and, two others, in test; the third part of a name is the camera."""
+    """People 0 and 1 in training, and two others in test; the third part of a name is the camera."""
     lists = {
         "list_train.txt": (
             train,
@@ -126,7 +126,7 @@ def test_each_is_recognised_and_usable(case, tmp_path, write_images):
     assert not report.unreadable
 
 
-def test_msmt17_numbers_people_of_training_and_test_apart_and_takes_the_camera_of_the_name(tmp_path, write_images):
+def test_msmt17_numbers_training_and_test_people_separately_and_takes_the_camera_from_the_name(tmp_path, write_images):
     for version, folders in (("version 1", ("train", "test")), ("version 2", ("mask_train_v2", "mask_test_v2"))):
         dataset = open_dataset("msmt17", msmt17(tmp_path / version[-1], write_images, *folders))
         train, query, gallery = (dataset.splits[name] for name in ("train", "query", "gallery"))
@@ -137,7 +137,7 @@ def test_msmt17_numbers_people_of_training_and_test_apart_and_takes_the_camera_o
         assert not any("in training and in test" in note for note in dataset.notes)
 
 
-def test_market1501_with_distractors_ranks_all_of_the_extra_images(tmp_path, write_images):
+def test_market1501_with_distractors_ranks_all_the_extra_images(tmp_path, write_images):
     root = market_500k(tmp_path, write_images)
     gallery = open_dataset("market1501-500k", root).splits["gallery"]
     assert dict(zip(gallery.files, gallery.identities.tolist(), strict=True)) == {
@@ -149,7 +149,7 @@ def test_market1501_with_distractors_ranks_all_of_the_extra_images(tmp_path, wri
     assert len(open_dataset("market1501", root).splits["gallery"]) == 2
 
 
-def test_veri_776_is_read_by_its_lists_else_by_its_folders_and_speaks_of_vehicles(tmp_path, write_images):
+def test_veri_776_is_read_by_its_lists_or_else_its_folders_and_its_notes_speak_of_vehicles(tmp_path, write_images):
     root = veri(tmp_path, write_images)
     listed = open_dataset("veri-776", root)
     assert len(listed.splits["train"]) == 2
@@ -161,7 +161,7 @@ def test_veri_776_is_read_by_its_lists_else_by_its_folders_and_speaks_of_vehicle
     assert "3 images of 2 vehicles" in check_dataset("veri-776", root).lines()[1]
 
 
-def test_the_boxes_of_cuhk03_are_told_apart_by_their_folder(tmp_path, write_images):
+def test_cuhk03_boxes_are_distinguished_by_their_folder(tmp_path, write_images):
     for boxes in ("detected", "labeled"):
         cuhk03(tmp_path / "cuhk03-np", write_images, boxes)
     for name, folder in (("cuhk03-detected", "detected"), ("cuhk03-labelled", "labeled")):
@@ -195,7 +195,7 @@ def test_classes_of_cifar_10_and_of_image_folders(tmp_path, write_images):
     assert folders.splits["test"].files == ("val/ant/1.jpg", "val/ant/2.jpg", "val/cat/1.jpg", "val/cat/2.jpg")
 
 
-def test_an_image_folder_s_classes_hold_all_images_below_them_as_torchvision_s_do(tmp_path, write_images):
+def test_a_class_of_an_image_folder_holds_all_images_below_it_as_in_torchvision(tmp_path, write_images):
     root = image_folder(tmp_path, write_images, "val")
     for place in ("train/cat/wild", "train/cat/wild/big", "train/ant/cat", "val/cat/wild"):
         write_images(root / place, ["1.jpg", "9.png"])
@@ -208,7 +208,7 @@ def test_an_image_folder_s_classes_hold_all_images_below_them_as_torchvision_s_d
         assert dict(zip(found.files, found.identities.tolist(), strict=True)) == {
             Path(path).relative_to(root).as_posix(): label for path, label in theirs.samples
         }
-    assert "train/ant/cat/1.jpg" in dataset.splits["train"].files  # an ant, for all the folder's name
+    assert "train/ant/cat/1.jpg" in dataset.splits["train"].files  # an ant, despite the name of its folder
 
 
 def test_links_to_folders_are_followed_as_torchvision_does(tmp_path, write_images):
@@ -227,7 +227,7 @@ def test_links_to_folders_are_followed_as_torchvision_does(tmp_path, write_image
     assert {"train/cat/more/night/7.jpg", "train/dog/night/8.jpg", "train/ant/3.jpg"} <= set(train.files)
 
 
-def test_a_loop_of_links_ends(tmp_path, write_images):
+def test_following_a_loop_of_links_ends(tmp_path, write_images):
     root = image_folder(tmp_path, write_images, "val")
     files = open_dataset("imagefolder", root).splits["train"].files
     cat, ant = root / "train" / "cat", root / "train" / "ant"
@@ -245,7 +245,7 @@ def test_a_loop_of_links_ends(tmp_path, write_images):
 
 
 @pytest.mark.parametrize("places", ["photos", "photos/*/*", "photos/**/*"])
-def test_an_identity_s_folder_may_be_a_link(places, tmp_path, write_images):
+def test_the_folder_of_an_identity_may_be_a_link(places, tmp_path, write_images):
     for person in ("ann", "bob"):
         write_images(tmp_path / "people" / person, ["a_1.jpg", "b_2.jpg"])
     (tmp_path / "set" / "photos").mkdir(parents=True)
@@ -257,7 +257,7 @@ def test_an_identity_s_folder_may_be_a_link(places, tmp_path, write_images):
     assert found == {f"photos/{person}/{name}" for person in ("ann", "bob") for name in ("a_1.jpg", "b_2.jpg")}
 
 
-def test_what_is_missing_of_the_form_that_comes_nearest_is_named(tmp_path, write_images):
+def test_the_error_names_what_the_closest_layout_lacks(tmp_path, write_images):
     root = msmt17(tmp_path, write_images, "train", "test")
     (root / "list_query.txt").unlink()
     with pytest.raises(InputError, match=r"list_query\.txt missing; msmt17 has list_train\.txt, list_val\.txt, train"):
@@ -270,7 +270,7 @@ def test_a_folder_that_claims_to_be_a_release_must_have_its_counts(tmp_path, wri
         open_dataset("msmt17", root)
 
 
-def test_the_counts_of_the_releases_are_those_that_their_authors_give():
+def test_release_counts_are_those_given_by_the_authors():
     counts = {name: release_counts(name) for name in KNOWN}
     assert counts["msmt17"] == {"train": (32621, 1041), "query": (11659, 3060), "gallery": (82161, 3060)}
     assert counts["veri-776"] == {"train": (37778, 576), "query": (1678, 200), "gallery": (11579, 200)}
@@ -281,7 +281,7 @@ def test_the_counts_of_the_releases_are_those_that_their_authors_give():
     assert counts["pytorch-folders"] is counts["imagefolder"] is None
 
 
-def test_what_is_not_known_is_told_with_the_layout_that_it_looks_like(tmp_path, write_images):
+def test_an_unknown_folder_is_reported_with_the_layout_it_resembles(tmp_path, write_images):
     for name in ("image_train", "image_qurey", "image_test"):
         write_images(tmp_path / name, ["0001_c001_00016450_0.jpg"])
     with pytest.raises(InputError) as error:

@@ -1,4 +1,4 @@
-"""A layout of one's own: what may be declared, and what is read by it."""
+"""Custom layouts: what may be declared, and what is read with them."""
 
 import doctest
 
@@ -35,7 +35,7 @@ def shop(tmp_path, write_images):
     return root
 
 
-def test_the_parts_of_a_name_are_read_and_other_files_are_passed_over(shop):
+def test_the_parts_of_a_name_are_read_and_other_files_are_skipped(shop):
     dataset = open_dataset(SHOP, shop)
     train = dataset.splits["train"]
     assert train.files == ("train/2_c1_c.JPG", "train/2_c2_b.jpg", "train/7_c1_a.jpg")
@@ -46,7 +46,7 @@ def test_the_parts_of_a_name_are_read_and_other_files_are_passed_over(shop):
     )
 
 
-def test_a_declaration_as_pydantic_gives_it_back_is_the_same(shop):
+def test_a_declaration_survives_a_round_trip_through_pydantic(shop):
     spec = LayoutSpec.model_validate(SHOP)
     assert LayoutSpec.model_validate(spec.model_dump()) == spec
     assert open_dataset(spec, shop).splits["train"].files == open_dataset(SHOP, shop).splits["train"].files
@@ -56,11 +56,11 @@ def test_a_name_that_does_not_fit_is_an_error_that_names_it_and_the_pattern(shop
     (shop / "query" / "4_cX_a.jpg").write_bytes(b"")
     with pytest.raises(InputError) as error:
         open_dataset(SHOP, shop)
-    told = f"{shop / 'query' / '4_cX_a.jpg'}: no shop name; expected one like {SHOP['pattern']}"
-    assert str(error.value) == told
+    message = f"{shop / 'query' / '4_cX_a.jpg'}: no shop name; expected one like {SHOP['pattern']}"
+    assert str(error.value) == message
 
 
-def test_only_the_splits_asked_for_are_looked_at(shop):
+def test_only_the_requested_splits_are_read(shop):
     (shop / "query" / "nonsense.jpg").write_bytes(b"")
     assert list(open_dataset(SHOP, shop, splits=("train",)).splits) == ["train"]
 
@@ -76,7 +76,7 @@ def test_a_missing_folder_is_named_with_what_the_layout_has(tmp_path, shop):
     assert find_dataset(SHOP, [tmp_path])[0] == tmp_path
 
 
-def test_a_folder_per_identity_and_names_in_the_place_of_numbers(tmp_path, write_images):
+def test_a_folder_per_identity_and_names_instead_of_numbers(tmp_path, write_images):
     """Names are numbered in order, those in training first: ann 1, zoe 2; then bob 3. Cameras from 0: door, hall."""
     spec = {
         "name": "friends",
@@ -110,7 +110,7 @@ def test_a_folder_per_identity_and_names_in_the_place_of_numbers(tmp_path, write
         )
 
 
-def test_lists_name_the_images_and_may_say_who_they_show(tmp_path, write_images):
+def test_lists_name_the_images_and_may_give_their_labels(tmp_path, write_images):
     write_images(tmp_path / "boxes" / "a b", ["one.jpg", "two.jpg"])
     write_images(tmp_path / "boxes", ["three_c5.jpg", "four_c6.jpg", "unlisted.jpg"])
     (tmp_path / "train.txt").write_text("a b/one.jpg 4 1\n\na b/two.jpg\t4  2\n")
@@ -126,20 +126,20 @@ def test_lists_name_the_images_and_may_say_who_they_show(tmp_path, write_images)
     assert splits["train"].files == ("boxes/a b/one.jpg", "boxes/a b/two.jpg")
     assert (splits["train"].identities.tolist(), splits["train"].cameras.tolist()) == ([4, 4], [1, 2])
     assert splits["gallery"].cameras.tolist() == [2]
-    for line, told in (
+    for line, message in (
         ("three_c5.jpg nine 1", r'query\.txt:2: found "three_c5\.jpg nine 1", expected \{file\} \{identity:int\}'),
         ("../three_c5.jpg 9 1", r"query\.txt:2: .* outside the data set's folder"),
         ("three_c5.jpg 8 1", r"query\.txt:2: boxes/three_c5\.jpg is listed twice, with different labels"),
     ):
         (tmp_path / "query.txt").write_text(f"three_c5.jpg 9 1\n{line}\n")
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             open_dataset(spec, tmp_path)
     (tmp_path / "query.txt").write_bytes(b"three_c5.jpg 9 1\n\xff 9 1\n")
     with pytest.raises(InputError, match=r"query\.txt:2: found the byte 0xff, expected UTF-8 text"):
         open_dataset(spec, tmp_path)
 
 
-def test_the_first_of_several_patterns_that_fits_is_taken(tmp_path, write_images):
+def test_the_first_matching_pattern_of_several_is_used(tmp_path, write_images):
     write_images(tmp_path / "train", ["5_c1.jpg", "cam2-p6.jpg"])
     spec = {
         **SHOP,
@@ -150,14 +150,14 @@ def test_the_first_of_several_patterns_that_fits_is_taken(tmp_path, write_images
     assert (train.identities.tolist(), train.cameras.tolist()) == ([5, 6], [1, 2])
 
 
-def test_images_outside_the_suffixes_are_told_and_not_read(shop):
+def test_images_with_other_suffixes_are_reported_and_not_read(shop):
     (shop / "train" / "9_c1_a.png").write_bytes(b"?")
     dataset = open_dataset({**SHOP, "pattern": "{identity:int}_c{camera:int}_{frame}", "suffixes": [".jpg"]}, shop)
     assert len(dataset.splits["train"]) == 3
     assert "1 file passed over, named like an image but with another suffix: train/9_c1_a.png" in dataset.notes
 
 
-def test_distractors_by_place_need_no_name(shop, write_images):
+def test_distractors_declared_by_folder_need_no_labelled_name(shop, write_images):
     write_images(shop / "extra", ["00001.jpg", "2_c9_a.jpg"])
     spec = {
         **SHOP,
@@ -169,7 +169,7 @@ def test_distractors_by_place_need_no_name(shop, write_images):
     assert gallery.identities.tolist() == [0, 0, 2, 3]
 
 
-def test_a_number_of_nobody_that_is_not_declared_is_told_with_both_remedies(shop, write_images):
+def test_an_undeclared_identity_0_is_reported_with_both_remedies(shop, write_images):
     write_images(shop / "gallery", ["0_c3_a.jpg"])
     with pytest.raises(
         InputError, match=r"0_c3_a\.jpg: identity 0 .* declare distractors: \{identity: \[0\]\}, or write"
@@ -207,7 +207,7 @@ DRAWN = {
 }
 
 
-def test_a_plain_folder_is_drawn_by_identity_so_that_every_query_has_a_match(plain):
+def test_a_plain_folder_is_split_by_identity_so_that_every_query_has_a_match(plain):
     dataset = open_dataset(DRAWN, plain)
     train, query, gallery = (dataset.splits[name] for name in ("train", "query", "gallery"))
     assert len(train) == 3 * 4
@@ -248,7 +248,7 @@ def test_classes_are_numbered_from_0_by_their_names(tmp_path, write_images):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"pattern": "{identty}"}, 'did you mean "identity"'),
         ({"pattern": "{identity:number}"}, r"expected \{identity\} or \{identity:int\}"),
@@ -271,10 +271,10 @@ def test_classes_are_numbered_from_0_by_their_names(tmp_path, write_images):
         ({"splits": {"train": {"list": "b", "line": "{identity}"}}}, "has no {file}"),
     ],
 )
-def test_a_layout_that_cannot_be_is_refused_with_the_reason(change, told):
+def test_an_impossible_layout_is_refused_with_the_reason(change, message):
     with pytest.raises(
         ValidationError,
-        match=told.replace("{camera}", r"\{camera\}")
+        match=message.replace("{camera}", r"\{camera\}")
         .replace("{file}", r"\{file\}")
         .replace("no {identity}", r"no \{identity\}"),
     ):

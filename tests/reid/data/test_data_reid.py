@@ -16,7 +16,7 @@ from harness.reid.data.releases import DUKEMTMC_REID, MARKET1501
 from harness.reid.data.synthetic.folder import RECORD
 
 
-def test_files_come_sorted_with_the_identity_and_camera_of_their_names(market):
+def test_files_are_sorted_and_carry_the_identity_and_camera_of_their_names(market):
     dataset = open_dataset("market1501", market)
     train = dataset.splits["train"]
     assert train.files == (
@@ -34,7 +34,7 @@ def test_files_come_sorted_with_the_identity_and_camera_of_their_names(market):
     assert not dataset.synthetic
 
 
-def test_a_set_of_other_counts_than_the_release_is_accepted_and_says_so(market):
+def test_a_set_whose_counts_differ_from_the_release_is_accepted_with_a_note(market):
     (note,) = open_dataset("market1501", market).notes
     assert note == (
         "not the release: train 4 images of 2 people, query 2 images of 2 people, gallery 5 images of 2 people"
@@ -45,7 +45,7 @@ def test_a_set_of_other_counts_than_the_release_is_accepted_and_says_so(market):
     "inner",
     ["", "market1501", "Market-1501-v15.09.15", "Market-1501", "market1501/Market-1501-v15.09.15", "MARKET_1501"],
 )
-def test_the_set_is_found_in_the_folder_or_in_one_named_like_it(market, tmp_path, inner):
+def test_the_set_is_found_in_the_folder_or_in_a_subfolder_of_its_name(market, tmp_path, inner):
     outer = tmp_path / "data"
     place = outer / inner
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -57,28 +57,28 @@ def test_the_set_is_found_in_the_folder_or_in_one_named_like_it(market, tmp_path
     assert open_dataset("market1501", outer).root == place
 
 
-def test_a_split_folder_stands_for_the_folder_around_it(market):
+def test_a_split_folder_leads_to_the_folder_around_it(market):
     assert open_dataset("market1501", market / "query").root == market
 
 
-def test_two_folders_that_hold_the_set_are_not_chosen_between(market, tmp_path):
+def test_two_folders_that_both_hold_the_set_are_ambiguous(market, tmp_path):
     shutil.copytree(market, tmp_path / "data" / "market1501")
     shutil.copytree(market, tmp_path / "data" / "Market")
     with pytest.raises(InputError, match="both hold market1501; name the one that you mean"):
         open_dataset("market1501", tmp_path / "data")
 
 
-def test_a_missing_folder_is_told_with_the_nearest_name(market):
+def test_a_missing_folder_is_reported_with_the_nearest_name(market):
     with pytest.raises(InputError, match=r'photograph: there is no such folder .*; did you mean "photographs"\?'):
         open_dataset("market1501", market.parent / "photograph")
 
 
-def test_a_file_in_place_of_the_folder_is_told(market):
+def test_a_file_in_place_of_the_folder_is_reported(market):
     with pytest.raises(InputError, match=r"0003_c1s1_000001_00\.jpg: is a file, expected the folder of market1501"):
         open_dataset("market1501", market / "query" / "0003_c1s1_000001_00.jpg")
 
 
-def test_a_wrong_folder_is_told_with_every_place_looked_in(tmp_path):
+def test_a_wrong_folder_is_reported_with_every_place_searched(tmp_path):
     (tmp_path / "market1501").mkdir()
     with pytest.raises(InputError) as error:
         open_dataset("market1501", tmp_path)
@@ -86,7 +86,7 @@ def test_a_wrong_folder_is_told_with_every_place_looked_in(tmp_path):
     assert "expected a folder with bounding_box_train, query, bounding_box_test" in str(error.value)
 
 
-def test_an_archive_that_was_not_unpacked_is_told(tmp_path):
+def test_an_archive_that_was_not_unpacked_is_reported(tmp_path):
     (tmp_path / "Market-1501-v15.09.15.zip").write_bytes(b"PK")
     with pytest.raises(InputError, match=r"Market-1501-v15\.09\.15\.zip is there: unpack it"):
         open_dataset("market1501", tmp_path)
@@ -98,7 +98,7 @@ def test_a_missing_split_folder_is_named(market):
         open_dataset("market1501", market)
 
 
-def test_training_alone_can_be_opened_where_the_test_folders_are_absent(market):
+def test_the_training_split_can_be_opened_without_the_test_folders(market):
     shutil.rmtree(market / "query")
     shutil.rmtree(market / "bounding_box_test")
     assert list(open_dataset("market1501", market, splits=("train",)).splits) == ["train"]
@@ -111,7 +111,7 @@ def test_training_alone_can_be_opened_where_the_test_folders_are_absent(market):
         "0002_c1_000451_03.jpg",
         "0002_cXs1_000451_03.jpg",
         "0002_c1s1_000451_03 (copy).jpg",
-        "٠٠٠٢_c1s1_000451_03.jpg",  # digits, but not ours
+        "٠٠٠٢_c1s1_000451_03.jpg",  # digits, but not ASCII
         f"{'9' * 19}_c1s1_000451_03.jpg",  # more than an int64 holds
         f"0002_c{'9' * 19}s1_000451_03.jpg",
     ],
@@ -124,7 +124,7 @@ def test_a_misnamed_image_is_an_error_that_names_it(market, name):
     assert "0002_c1s1_000451_03.jpg (identity or -1, camera, sequence, frame, box; any" in str(error.value)
 
 
-def test_misnamed_images_of_a_folder_are_one_problem(market):
+def test_misnamed_images_in_one_folder_are_reported_as_one_problem(market):
     for name in ("d.jpg", "b.jpg", "c.jpg", "a.jpg"):
         (market / "query" / name).write_bytes(b"")
     (market / "bounding_box_test" / "e.jpg").write_bytes(b"")
@@ -152,10 +152,10 @@ def test_misnamed_images_of_a_folder_are_one_problem(market):
         ("dukemtmc-reid", "0002_c1_f46985.JPEG", 2, 1),
     ],
 )
-def test_names_of_a_set_of_ones_own_are_read_and_told_in_one_note(
+def test_names_of_a_custom_set_are_read_and_reported_in_one_note(
     tmp_path, write_images, dataset, name, identity, camera
 ):
-    """The release's rule is its own: any number of digits, any camera, any suffix follow the same layout."""
+    """The stricter naming binds the release alone: a custom set may use any digits, camera and suffix."""
     usual = "{}_c{}s1_000001_00.jpg" if dataset == "market1501" else "{}_c{}_f0000001.jpg"
     write_images(tmp_path / "bounding_box_train", [usual.format("0001", 1)])
     (tmp_path / "bounding_box_train" / name).write_bytes(b"")
@@ -173,14 +173,14 @@ def test_names_of_a_set_of_ones_own_are_read_and_told_in_one_note(
     assert recognise(tmp_path) == dataset
 
 
-def test_a_junk_box_may_be_in_the_gallery_of_a_set_of_ones_own_in_either_layout(tmp_path, write_images):
+def test_the_gallery_of_a_custom_set_may_hold_a_junk_box_in_either_layout(tmp_path, write_images):
     write_images(tmp_path / "bounding_box_train", ["0001_c1_f0000001.jpg"])
     write_images(tmp_path / "query", ["0009_c1_f0000001.jpg"])
     write_images(tmp_path / "bounding_box_test", ["0009_c7_f0000002.jpg", "-1_c7_f0000002.jpg"])
     assert open_dataset("dukemtmc-reid", tmp_path).splits["gallery"].identities.tolist() == [-1, 9]
 
 
-def test_names_unlike_the_releases_are_one_note_however_many(market, write_images):
+def test_names_unlike_the_release_give_one_note_however_many_there_are(market, write_images):
     write_images(market / "bounding_box_train", [f"{identity:05d}_c12s1_000000_00.png" for identity in range(1, 292)])
     notes = open_dataset("market1501", market).notes
     assert len(notes) == 2 + 1  # the counts, the names, and identities in training and in test
@@ -200,7 +200,7 @@ def test_a_folder_that_claims_to_be_the_release_must_have_its_names(market):
     assert problem.endswith("your own data set needs a folder name other than Market-1501-v15.09.15")
 
 
-def test_a_file_named_like_an_image_with_another_suffix_is_told(market):
+def test_a_file_named_like_an_image_with_another_suffix_is_reported(market):
     for name in ("0002_c1s1_000002_00.heic", "0002_c1s1_000002_00.json"):
         (market / "bounding_box_train" / name).write_bytes(b"?")
     opened = open_dataset("market1501", market)
@@ -211,7 +211,7 @@ def test_a_file_named_like_an_image_with_another_suffix_is_told(market):
     )
 
 
-def test_files_that_are_no_images_are_passed_over(market):
+def test_files_that_are_not_images_are_skipped(market):
     for name in ("Thumbs.db", ".DS_Store", "._0002_c1s1_000002_00.jpg", "notes.txt", "synthetic.json"):
         (market / "bounding_box_train" / name).write_bytes(b"?")
     assert len(open_dataset("market1501", market).splits["train"]) == 4
@@ -240,21 +240,21 @@ def test_a_set_without_any_match_is_refused(market):
         open_dataset("market1501", market)
 
 
-def test_queries_without_a_match_are_told_in_a_note(market):
-    (market / "bounding_box_test" / "0005_c1s1_000001_01.jpg").unlink()  # leaves 0005 to camera 2, which asks
+def test_queries_without_a_match_are_reported_in_a_note(market):
+    (market / "bounding_box_test" / "0005_c1s1_000001_01.jpg").unlink()  # leaves 0005 to camera 2, the query's
     notes = open_dataset("market1501", market).notes
     assert "1 of 2 queries have no gallery image of their identity from another camera and are left out" in notes[1]
     assert "(query/0005_c2s1_000001_00.jpg)" in notes[1]
 
 
-def test_photographs_of_a_single_camera_can_be_opened_and_are_told(tmp_path, write_images):
+def test_photographs_of_a_single_camera_can_be_opened_with_a_note(tmp_path, write_images):
     write_images(tmp_path / "bounding_box_train", ["0001_c1s1_000001_00.jpg"])
     write_images(tmp_path / "query", ["0002_c1s1_000001_00.jpg"])
     write_images(tmp_path / "bounding_box_test", ["0002_c1s1_000002_00.jpg"])
     assert "all images are of one camera" in open_dataset("market1501", tmp_path).notes[1]
 
 
-def test_people_in_training_and_in_test_are_told_loudly(market, write_images):
+def test_people_in_both_training_and_test_are_reported_with_a_warning(market, write_images):
     write_images(market / "bounding_box_train", ["0005_c6s1_000001_01.jpg"])
     note = open_dataset("market1501", market).notes[1]
     assert note.startswith("WARNING: 1 identities are in training and in test (5)")
@@ -273,7 +273,7 @@ def test_the_release_is_recognised_by_its_counts(market):
     assert read_reid(release, market.rename(market.parent / release.folder), ("gallery",)).problems == ()
 
 
-def test_the_counts_of_the_releases_are_those_that_their_authors_give():
+def test_release_counts_are_those_given_by_the_authors():
     assert MARKET1501.official == {"train": (12936, 751), "query": (3368, 750), "gallery": (19732, 750)}
     assert DUKEMTMC_REID.official == {"train": (16522, 702), "query": (2228, 702), "gallery": (17661, 1110)}
 
@@ -306,14 +306,14 @@ def test_dukemtmc_names_are_read_with_eight_cameras(tmp_path, write_images):
         open_dataset("dukemtmc-reid", tmp_path)
 
 
-def test_an_unknown_name_offers_the_nearest():
+def test_an_unknown_name_suggests_the_nearest():
     with pytest.raises(InputError, match=r'"market1051" is not a data set; did you mean "market1501"\?'):
         open_dataset("market1051", Path())
     with pytest.raises(InputError, match=r'split "galery" of market1501: did you mean "gallery"\?'):
         open_dataset("market1501", Path(), splits=("galery",))
 
 
-def test_find_dataset_takes_the_first_place_and_tells_where_it_looked(market, tmp_path):
+def test_find_dataset_takes_the_first_place_and_returns_where_it_looked(market, tmp_path):
     absent, empty = tmp_path / "absent", tmp_path / "empty"
     empty.mkdir()
     assert find_dataset("market1501", [absent, empty, market]) == (market, (absent, empty, market))
@@ -321,12 +321,12 @@ def test_find_dataset_takes_the_first_place_and_tells_where_it_looked(market, tm
     assert find_dataset("cifar100", [market]) == (None, (market,))
 
 
-def test_a_part_of_a_set_counts_as_found_so_that_opening_tells_what_is_missing(market):
+def test_an_incomplete_set_counts_as_found_so_that_opening_it_names_what_is_missing(market):
     shutil.rmtree(market / "query")
     assert find_dataset("market1501", [market])[0] == market
 
 
-def test_recognise_tells_the_layouts_apart_by_the_names_of_images(market, tmp_path, write_images):
+def test_recognise_distinguishes_the_layouts_by_image_names(market, tmp_path, write_images):
     assert recognise(market) == "market1501"
     duke = tmp_path / "duke"
     write_images(duke / "bounding_box_train", ["0005_c2_f0046985.jpg"])
@@ -337,7 +337,7 @@ def test_recognise_tells_the_layouts_apart_by_the_names_of_images(market, tmp_pa
         recognise(tmp_path / "nothing")
 
 
-def test_a_folder_that_may_not_be_read_is_told(market):
+def test_a_folder_that_may_not_be_read_is_reported(market):
     if os.geteuid() == 0:
         pytest.skip("root may read everything")
     (market / "query").chmod(0)
@@ -348,7 +348,7 @@ def test_a_folder_that_may_not_be_read_is_told(market):
         (market / "query").chmod(0o755)
 
 
-def test_labels_do_not_depend_on_the_order_of_files(market):
+def test_labels_do_not_depend_on_file_order(market):
     from harness.reid.data import label_map
 
     train = open_dataset("market1501", market).splits["train"]

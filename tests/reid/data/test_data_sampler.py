@@ -35,7 +35,7 @@ def test_a_shuffled_epoch_shows_no_image_twice_and_leaves_out_less_than_a_batch(
     assert np.array_equal(batches, shuffled_batches(images, batch_size, _generator(seed)))
 
 
-def test_every_image_has_its_turn_to_be_left_out():
+def test_every_image_is_shown_in_some_epoch():
     shown = np.unique(np.concatenate([shuffled_batches(10, 8, _generator(seed)).ravel() for seed in range(20)]))
     assert shown.tolist() == list(range(10))
 
@@ -97,7 +97,7 @@ def test_the_length_of_an_epoch_by_hand():
     assert identity_batches(labels, 3, 4, _generator()).shape == (2, 12)
 
 
-def test_as_many_identities_as_a_batch_needs_make_epochs_of_full_length():
+def test_exactly_as_many_identities_as_a_batch_needs_make_epochs_of_full_length():
     labels = np.repeat(np.arange(18), 20)
     assert identity_batches(labels, 18, 4, _generator()).shape == (5, 72)
 
@@ -121,7 +121,7 @@ def test_epochs_of_market1501_show_about_all_images_and_take_milliseconds():
     assert seconds < 0.25  # 5 ms measured
 
 
-def test_identities_meet_all_others():
+def test_every_identity_shares_a_batch_with_every_other():
     labels = np.repeat(np.arange(12), 8)
     met = {
         tuple(pair)
@@ -138,7 +138,7 @@ def test_another_seed_gives_other_batches():
     assert not np.array_equal(one, other)
 
 
-def test_too_few_identities_are_told_with_their_number():
+def test_too_few_identities_are_reported_with_their_number():
     with pytest.raises(InputError) as error:
         identity_batches(np.array([1, 1, 2]), 3, 4, _generator())
     assert str(error.value) == (

@@ -1,4 +1,4 @@
-"""Sets as they lie on disk: bytes, sizes, safety against kills, and that the pedestrians are worth recognising."""
+"""Sets on disk: bytes, sizes, safety when killed, and that recognising the pedestrians is worthwhile."""
 
 import doctest
 import hashlib
@@ -27,7 +27,7 @@ MAKE = "import sys; from pathlib import Path; from harness.reid.data.synthetic i
 
 
 def digest(folder: Path) -> str:
-    """One sum over all names and contents."""
+    """One checksum of all names and contents."""
     total = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         total.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
@@ -77,14 +77,14 @@ def test_every_image_of_a_set_is_different(market: Path) -> None:
 
 
 def test_progress_rises_to_the_number_of_images(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
-    make_market1501(tmp_path, identities=6, seed=0, progress=lambda done, total: told.append((done, total)))
+    reported: list[tuple[int, int]] = []
+    make_market1501(tmp_path, identities=6, seed=0, progress=lambda done, total: reported.append((done, total)))
     images = MARKET1501.counts(6).images
-    assert told == sorted(told)
-    assert told[-1] == (images, images)
+    assert reported == sorted(reported)
+    assert reported[-1] == (images, images)
 
 
-def test_a_set_is_made_once_and_given_back(market: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_set_is_made_once_and_reused(market: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in market.rglob("*")}
     assert make_market1501(market.parent, identities=12, seed=5) == market
     assert {path: path.stat().st_mtime_ns for path in market.rglob("*")} == before
@@ -93,12 +93,12 @@ def test_a_set_is_made_once_and_given_back(market: Path, capsys: pytest.CaptureF
     assert (record["size"], record["seed"], record["full"]) == (12, 5, False)
 
 
-def test_a_set_made_otherwise_is_refused_and_told_apart(market: Path) -> None:
+def test_a_set_made_with_other_settings_is_refused_with_the_difference(market: Path) -> None:
     with pytest.raises(InputError, match=r"exists already and was made with other settings \(seed is 5, wanted 9\)"):
         make_market1501(market.parent, identities=12, seed=9)
 
 
-def test_a_folder_of_somebody_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+def test_an_unrelated_folder_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "market1501").mkdir()
     (tmp_path / "market1501" / "thesis.txt").write_text("precious")
     with pytest.raises(InputError, match="exists already and was not made by this generator"):
@@ -106,7 +106,7 @@ def test_a_folder_of_somebody_else_is_refused_and_left_alone(tmp_path: Path) -> 
     assert (tmp_path / "market1501" / "thesis.txt").read_text() == "precious"
 
 
-def test_a_set_that_lost_an_image_is_not_taken_for_whole(tmp_path: Path) -> None:
+def test_a_set_that_lost_an_image_is_reported_as_incomplete(tmp_path: Path) -> None:
     folder = make_market1501(tmp_path, identities=6, seed=0)
     next((folder / QUERY).iterdir()).unlink()
     count = MARKET1501.counts(6).queries
@@ -114,7 +114,7 @@ def test_a_set_that_lost_an_image_is_not_taken_for_whole(tmp_path: Path) -> None
         make_market1501(tmp_path, identities=6, seed=0)
 
 
-def test_a_failure_half_way_leaves_nothing_that_looks_like_a_set(tmp_path: Path) -> None:
+def test_a_failure_halfway_leaves_nothing_that_looks_like_a_set(tmp_path: Path) -> None:
     def fail(done: int, total: int) -> None:
         raise RuntimeError("stop here")
 
@@ -123,7 +123,7 @@ def test_a_failure_half_way_leaves_nothing_that_looks_like_a_set(tmp_path: Path)
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
 
 
-def test_a_killed_generator_leaves_no_set_and_the_next_one_clears_up(tmp_path: Path) -> None:
+def test_a_killed_generator_leaves_no_set_and_the_next_one_cleans_up(tmp_path: Path) -> None:
     code = MAKE + "make('market1501', Path(sys.argv[1]), 400, 0, workers=1)"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=environment)
@@ -150,14 +150,14 @@ def test_unknown_layouts_and_bad_numbers_are_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="market1501: cannot be written"):
         make("market1501", tmp_path / "file", 6, 0)
 
 
 def load(path: Path) -> dict[bytes, Any]:
-    with warnings.catch_warnings():  # numpy warns of what the release itself holds
+    with warnings.catch_warnings():  # numpy warns of what even the release contains
         warnings.simplefilter("ignore")
         content: dict[bytes, Any] = pickle.loads(path.read_bytes(), encoding="bytes")
     return content
@@ -178,7 +178,7 @@ def test_a_cifar_set_has_the_released_keys_shapes_and_labels(tmp_path: Path) -> 
         assert len(np.unique(batch[b"data"], axis=0)) == count
 
 
-def test_cifar_classes_come_in_twenties_of_five() -> None:
+def test_cifar_classes_form_twenty_superclasses_of_five() -> None:
     assert len(set(FINE_NAMES)) == 100
     assert np.bincount(COARSE_OF_FINE).tolist() == [5] * 20
 
@@ -188,7 +188,7 @@ def test_the_full_cifar_set_would_have_the_released_counts() -> None:
 
 
 def clothes_histogram(path: Path) -> np.ndarray:
-    """Roots of the 8 x 8 x 8 colour counts of six bands of a box's middle, where the person stands; unit length."""
+    """Square roots of 8 x 8 x 8 colour counts of six bands in the middle of a box, where the person is; unit length."""
     pixels = np.asarray(Image.open(path)).astype(int)[:126, 18:46] // 32
     codes = (pixels[..., 0] * 64 + pixels[..., 1] * 8 + pixels[..., 2]).reshape(6, -1)
     counts = np.concatenate([np.bincount(band, minlength=512) for band in codes])
@@ -196,7 +196,7 @@ def clothes_histogram(path: Path) -> np.ndarray:
     return root / np.linalg.norm(root)
 
 
-def test_clothes_tell_people_apart_across_cameras_better_than_chance_yet_poorly(tmp_path: Path) -> None:
+def test_clothes_identify_people_across_cameras_poorly_but_better_than_chance(tmp_path: Path) -> None:
     folder = make_market1501(tmp_path, identities=30, seed=1)
     sides = {}
     for part in (QUERY, GALLERY):

@@ -1,4 +1,4 @@
-"""Error rates by hand and against sorting."""
+"""Error rates computed by hand, and compared with sorting."""
 
 import numpy as np
 import pytest
@@ -35,13 +35,13 @@ def test_errors_are_those_of_a_stable_sort(seed, classes, ties):
 
 
 @pytest.mark.parametrize("classes", [3, 9])
-def test_a_sample_of_a_class_without_a_logit_is_wrong_in_both_ways(classes):
+def test_a_sample_whose_class_has_no_logit_counts_as_an_error_in_both_rates(classes):
     result = evaluate_classification(np.eye(classes), [0, 1, *[-1] * (classes - 2)])
     assert result.correct.tolist() == [True, True, *[False] * (classes - 2)]
     assert result.top5_error == result.error == (classes - 2) / classes
 
 
-def test_tensors_of_small_float_types_are_logits():
+def test_tensors_of_small_float_types_are_accepted_as_logits():
     result = evaluate_classification(torch.eye(3, dtype=torch.bfloat16), torch.tensor([0, 1, 1]))
     assert result.correct.tolist() == [True, True, False]
 
@@ -57,6 +57,6 @@ def test_tensors_of_small_float_types_are_logits():
         (np.array([[0.0, 1.0], [np.nan, 1.0]]), [0, 1], r"logits: 1 row\(s\) hold NaN \(first: row 1\)"),
     ],
 )
-def test_what_does_not_fit_is_told(logits, labels, message):
+def test_inputs_that_do_not_fit_are_reported(logits, labels, message):
     with pytest.raises(InputError, match=message):
         evaluate_classification(logits, labels)

@@ -1,4 +1,4 @@
-"""Digits and ties: features that share a large offset, and rows that only rounding would tell apart."""
+"""Digits and ties: features that share a large offset, and rows that differ by rounding alone."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ ORACLES = {"euclidean": lambda features: features, "cosine": unit_rows}
 
 
 def people(seed, queries=12, gallery=70, dimension=48):
-    """Boxes around eight identities, before three cameras, in float64."""
+    """Boxes of eight identities, seen by three cameras, in float64."""
     rng = np.random.default_rng(seed)
     centres = rng.standard_normal((8, dimension))
     ids, gallery_ids = rng.integers(0, 8, queries), rng.integers(-1, 8, gallery)
@@ -51,9 +51,9 @@ def test_a_large_common_offset_costs_no_digits(spread, metric, device):
         np.testing.assert_allclose(found.average_precision, expected["ap"], atol=1e-12)
 
 
-def test_a_centre_is_taken_off_where_it_saves_digits_and_nowhere_else():
+def test_a_centre_is_subtracted_only_where_it_saves_digits():
     query, _, _, gallery, *_ = with_offset(people(0), 0.01)
-    gallery[5] = 1e15  # one row far away does not keep the others from it
+    gallery[5] = 1e15  # one distant row does not prevent it for the others
     mine, theirs = measure_sides(query, gallery, "euclidean", 2)
     assert np.median(np.linalg.norm(theirs.products, axis=1)) < 0.02 * np.median(np.linalg.norm(gallery, axis=1))
     np.testing.assert_allclose(theirs.products[0] - mine.products[0], gallery[0] - query[0], atol=1e-9)
@@ -84,12 +84,12 @@ def test_scores_of_centred_rows_stay_within_their_bound(seed, spread, metric, ou
 
 
 def coarse(features):
-    """Float32 numbers of eleven digits, so that whole multiples up to 4,096 are exact."""
+    """Float32 numbers with eleven binary digits, so that integer multiples up to 4,096 are exact."""
     return features.astype(np.float16).astype(np.float32)
 
 
 @given(seed=st.integers(0, 10**6), offset=st.sampled_from([0.0, 3.0]))
-def test_multiples_of_a_row_rank_under_the_cosine_as_the_row_itself(seed, offset):
+def test_multiples_of_a_row_rank_like_the_row_itself_under_cosine(seed, offset):
     query, ids, cameras, gallery, *labels = people(seed)
     query, gallery = coarse(query + offset), coarse(gallery + offset)
     gallery[35:] = gallery[:35]  # every row twice, so that there are ties to break
@@ -101,7 +101,7 @@ def test_multiples_of_a_row_rank_under_the_cosine_as_the_row_itself(seed, offset
         np.testing.assert_array_equal(plain.average_precision, longer.average_precision)
 
 
-def test_collinear_rows_are_equally_far_and_a_multiple_of_the_query_is_at_zero():
+def test_collinear_rows_are_equally_distant_and_a_multiple_of_the_query_is_at_distance_zero():
     row = np.array([[0.1, 0.7, -0.3, 0.2]], np.float32).astype(np.float16).astype(np.float32)
     others = row * np.array([[1], [3], [7], [1000], [-5], [-11]], np.float32)
     rows, query = measure_rows(others, "cosine", "gallery"), measure_rows(3 * row, "cosine", "query")
@@ -110,12 +110,12 @@ def test_collinear_rows_are_equally_far_and_a_multiple_of_the_query_is_at_zero()
     assert found[4] == found[5] == pytest.approx(4.0)
 
 
-def test_rows_of_zeros_are_at_one_of_every_direction_and_tie():
+def test_rows_of_zeros_are_at_distance_one_from_every_direction_and_tie():
     gallery = np.random.default_rng(0).standard_normal((60, 33)).astype(np.float32)
     gallery[50:] = 0.0
     ids = np.where(np.arange(60) == 30, 1, 2)
     zeros = evaluate_ranking(np.zeros((1, 33)), [1], [0], gallery, ids, np.ones(60, int), metric="cosine", top=60)
-    # Zeros are at 0 of the zero query, everything else at 1: gallery order within each.
+    # Zeros are at distance 0 from the zero query, everything else at 1: gallery order within each.
     assert zeros.top_indices[0].tolist() == [*range(50, 60), *range(50)]
     assert zeros.first_hit_rank.tolist() == [10 + 30 + 1]
     rows = measure_rows(gallery, "cosine", "gallery")

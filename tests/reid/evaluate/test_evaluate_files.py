@@ -1,4 +1,4 @@
-"""Anybody's features in an .npz: scored, or refused with the file, the key and the reason."""
+"""Features from any source in an .npz: scored, or refused with the file, the key and the reason."""
 
 import json
 import pickle
@@ -35,10 +35,10 @@ def write(tmp_path, arrays):
 
 
 @pytest.mark.parametrize("rerank", [False, True])
-def test_a_file_scores_as_its_arrays_do(write, arrays, rerank):
-    told = []
+def test_a_file_scores_like_its_arrays(write, arrays, rerank):
+    fractions = []
     found = evaluate_file(
-        write(), rerank=rerank, ap="trapezoid", progress=lambda done, total: told.append(done / total)
+        write(), rerank=rerank, ap="trapezoid", progress=lambda done, total: fractions.append(done / total)
     )
     assert json.loads(json.dumps(found)) == found
     expected = (evaluate_reranked if rerank else evaluate_ranking)(*arrays.values(), ap="trapezoid")
@@ -49,7 +49,7 @@ def test_a_file_scores_as_its_arrays_do(write, arrays, rerank):
     assert 0 < found["seconds"] < 60
     assert 0 < found["startup_seconds"] < 60
     assert found["peak_memory_mb"] > found["features_mb"] == pytest.approx((9 + 50) * 6 * 4 / 1e6)
-    assert told[-1] == 1.0
+    assert fractions[-1] == 1.0
 
 
 def test_features_come_as_float32(write):
@@ -69,12 +69,12 @@ def test_features_come_as_float32(write):
         ({"query_features": np.array([["a"] * 6] * 9)}, "query features: found type <U1"),
     ],
 )
-def test_what_does_not_fit_is_told_with_the_file(write, changes, message):
+def test_inputs_that_do_not_fit_are_reported_with_the_file(write, changes, message):
     with pytest.raises(InputError, match=message):
         load_features(write(**changes))
 
 
-def test_files_that_are_no_npz_are_refused(tmp_path, write):
+def test_files_that_are_not_npz_are_refused(tmp_path, write):
     with pytest.raises(InputError, match=r"none.npz: no such file; expected an .npz with query_features"):
         load_features(tmp_path / "none.npz")
     (tmp_path / "pickled.npz").write_bytes(pickle.dumps({"query_ids": [1]}))
@@ -88,14 +88,14 @@ def test_files_that_are_no_npz_are_refused(tmp_path, write):
         load_features(tmp_path / "short.npz")
 
 
-def test_an_archive_behind_something_else_is_none(tmp_path, write):
+def test_an_archive_after_other_content_is_refused(tmp_path, write):
     (tmp_path / "behind.npz").write_bytes(b"notes\n" + write().read_bytes())
     with pytest.raises(InputError, match=r"behind.npz: not an .npz file"):
         load_features(tmp_path / "behind.npz")
 
 
 def rewrite(path, name, change):
-    """Changes the bytes of one array of an archive; the archive itself stays whole."""
+    """Changes the bytes of one array in an archive; the archive itself stays intact."""
     with zipfile.ZipFile(path) as archive:
         parts = {part: archive.read(part) for part in archive.namelist()}
     parts[f"{name}.npy"] = change(parts[f"{name}.npy"])
@@ -149,7 +149,7 @@ def test_byte_order_and_layout_of_arrays_change_nothing(write, arrays, rerank):
 
 
 @pytest.mark.parametrize("rerank", [False, True])
-def test_a_gallery_of_one_and_more_neighbours_than_there_are(write, rerank):
+def test_a_gallery_of_one_and_more_neighbours_than_exist(write, rerank):
     one = {"gallery_features": np.zeros((1, 6)), "gallery_ids": np.array([2]), "gallery_cameras": np.array([7])}
     found = evaluate_file(write(**one), rerank=rerank, k1=1000, k2=500)
     assert found["mAP"] == found["rank1"] == 1.0

@@ -1,4 +1,4 @@
-"""CMC, mAP and mINP: by hand, against the slow protocol, and under everything that must not change them."""
+"""CMC, mAP and mINP: computed by hand, compared with the slow protocol, and unchanged by whatever must not matter."""
 
 import doctest
 import tracemalloc
@@ -17,7 +17,7 @@ from harness.reid.evaluate.bounds import product_bounds
 from harness.reid.evaluate.scan import MANY_HITS, slack
 
 TORCH_ON_CPU = "cpu:0"
-"""Takes the path of devices, on the CPU."""
+"""Takes the code path for devices, on the CPU."""
 
 
 def problem(seed, queries=12, gallery=60, dimension=9, copies=False, whole=False, shift=0.0):
@@ -73,7 +73,7 @@ def test_hand_values_of_one_query():
     assert (step.ap, trapezoid.ap) == ("step", "trapezoid")
 
 
-def test_metrics_are_named_as_tables_name_them():
+def test_metrics_have_the_names_that_tables_use():
     result = evaluate_distances([[0.1, 0.2]], [1], [0], [2, 1], [1, 1])
     assert result.metrics() == {
         "mAP": 0.5,
@@ -88,8 +88,8 @@ def test_metrics_are_named_as_tables_name_them():
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["floats", "many ties"])
-def test_many_matches_for_each_query_rank_as_few_do(whole):
-    # Four identities among 1,400 items: some 250 matches for a query, more than a pass for each of them is worth.
+def test_many_matches_per_query_rank_like_few(whole):
+    # Four identities among 1,400 items: about 250 matches per query, too many for a pass over each to pay off.
     case = problem(5, queries=6, gallery=1400, dimension=3, copies=True, whole=whole)
     query, _, _, gallery, gallery_ids, _ = case
     assert min(np.bincount(gallery_ids[gallery_ids > 0])[1:]) > MANY_HITS
@@ -103,7 +103,7 @@ def test_many_matches_for_each_query_rank_as_few_do(whole):
 @pytest.mark.parametrize(
     "kind", [{}, {"copies": True}, {"whole": True, "dimension": 3}, {"shift": 4096.0, "copies": True}], ids=str
 )
-def test_features_rank_as_the_protocol_is_explained(kind, device, ap):
+def test_features_rank_as_the_protocol_says(kind, device, ap):
     for seed in range(4):
         case = problem(seed, **kind)
         result = evaluate_ranking(*case, ap=ap, device=device, top=7)
@@ -111,13 +111,13 @@ def test_features_rank_as_the_protocol_is_explained(kind, device, ap):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
-def test_a_matrix_ranks_as_the_protocol_is_explained(dtype):
+def test_a_matrix_ranks_as_the_protocol_says(dtype):
     case = problem(1, copies=True)
     distances = exact_distances(case[0], case[3]).astype(dtype)
     assert_as_explained(evaluate_distances(distances, *labels_of(case)), distances, labels_of(case))
 
 
-def test_whole_numbers_serve_as_distances():
+def test_integers_are_accepted_as_distances():
     case = problem(2)
     distances = np.random.default_rng(0).integers(0, 9, (12, 60))
     before = distances.copy()
@@ -172,7 +172,7 @@ def test_distractors_never_help_and_junk_never_matters(seed, distractors):
     assert_same(with_identity(-1), plain)
 
 
-def test_ties_go_by_gallery_order():
+def test_ties_are_broken_by_gallery_order():
     rng = np.random.default_rng(0)
     query = rng.standard_normal((1, 64)).astype(np.float32)
     gallery = np.repeat(rng.standard_normal((1, 64)).astype(np.float32), 300, axis=0)  # 300 copies of one box
@@ -185,7 +185,7 @@ def test_ties_go_by_gallery_order():
         assert result.top_indices.tolist() == [list(range(10))]
 
 
-def test_duplicates_of_the_query_stand_at_distance_zero_in_gallery_order():
+def test_duplicates_of_the_query_are_at_distance_zero_in_gallery_order():
     query = np.random.default_rng(0).standard_normal((1, 257)).astype(np.float32)
     gallery = np.concatenate([query + 1, query, query, query])
     result = evaluate_ranking(query, [1], [0], gallery, [1, 2, 1, 3], [1, 1, 1, 1], top=4)
@@ -193,7 +193,7 @@ def test_duplicates_of_the_query_stand_at_distance_zero_in_gallery_order():
     assert result.mAP == pytest.approx((1 / 2 + 2 / 4) / 2)
 
 
-def test_differences_that_float32_products_lose_still_rank():
+def test_differences_lost_in_float32_products_still_rank():
     # |x|^2 = 3e10, so float32 scores are off by thousands; the distances are 1, 2, 3, ...
     base = np.full((1, 300), 10_000.0, np.float32)
     gallery = np.repeat(base, 40, axis=0)
@@ -203,7 +203,7 @@ def test_differences_that_float32_products_lose_still_rank():
     assert result.first_hit_rank.tolist() == [40]
 
 
-def test_one_row_of_huge_norm_is_simply_last():
+def test_a_row_with_a_huge_norm_simply_comes_last():
     case = problem(3)
     case[3][5] = 1e15
     assert_as_explained(evaluate_ranking(*case), exact_distances(case[0], case[3]) ** 2, labels_of(case))
@@ -234,7 +234,7 @@ def test_float32_scores_stay_within_their_bound(seed, dimension, offset):
             assert abs(scores[row, column] - exact[row, column]) <= bound
 
 
-def test_cosine_ranks_by_angle_whatever_the_lengths():
+def test_cosine_ranks_by_angle_whatever_the_norms():
     query, ids, cameras, gallery, gallery_ids, gallery_cameras = problem(5)
     lengths = np.random.default_rng(0).uniform(0.01, 100, (len(gallery), 1)).astype(np.float32)
     result = evaluate_ranking(query, ids, cameras, gallery * lengths, gallery_ids, gallery_cameras, metric="cosine")
@@ -248,7 +248,7 @@ def test_cosine_ranks_by_angle_whatever_the_lengths():
     assert_same(result, chunked)
 
 
-def test_rows_of_zeros_have_no_angle_and_do_no_harm():
+def test_rows_of_zeros_have_no_angle_and_do_not_disturb_the_others():
     gallery = [[0.0, 0.0], [1.0, 0.0], [-1.0, 0.0]]
     result = evaluate_ranking([[2.0, 0.0]], [1], [0], gallery, [2, 3, 1], [1, 1, 1], metric="cosine", top=3)
     assert result.top_indices.tolist() == [[1, 0, 2]]  # squared distances 0, 1 and 4
@@ -264,13 +264,13 @@ def test_tensors_of_any_float_type_are_features(dtype):
     assert_same(result, evaluate_ranking(plain[0], ids, cameras, plain[1], gallery_ids, gallery_cameras))
 
 
-def test_strided_features_are_read_as_they_stand():
+def test_strided_features_are_read_in_place():
     case = problem(7)
     strided = [np.asfortranarray(case[0]), np.repeat(case[3], 2, axis=1)[:, ::2]]
     assert_same(evaluate_ranking(*case), evaluate_ranking(strided[0], *case[1:3], strided[1], *case[4:]))
 
 
-def test_identities_beyond_32_bits_stay_apart():
+def test_identities_beyond_32_bits_stay_distinct():
     big = 2**40
     result = evaluate_ranking([[0.0]], [big + 1], [0], [[1.0], [2.0]], [1, big + 1], [1, 1])
     assert result.first_hit_rank.tolist() == [2]
@@ -287,10 +287,10 @@ def test_a_query_without_a_match_is_counted_and_left_out():
     assert np.isnan(result.average_precision).tolist() == [False, True, True]
     assert np.isnan(result.inp).tolist() == [False, True, True]
     assert result.first_hit_rank.tolist() == [1, 0, 0]
-    assert result.top_indices[1].tolist() == [0] + [-1] * 9  # its own box in its own camera is no answer
+    assert result.top_indices[1].tolist() == [0] + [-1] * 9  # its own box in its own camera is no match
 
 
-def test_junk_at_either_end_or_between_is_left_out_alike():
+def test_junk_is_left_out_wherever_it_is_in_the_gallery():
     case = problem(8)
     assert (case[4] == -1).sum() > 3
     order = np.argsort(case[4] == -1, kind="stable")  # junk last; the others keep their order
@@ -298,18 +298,18 @@ def test_junk_at_either_end_or_between_is_left_out_alike():
     np.testing.assert_array_equal(evaluate_ranking(*case).average_precision, moved.average_precision)
 
 
-def test_no_rank_list_is_kept_unless_asked_for():
+def test_no_rank_list_is_kept_for_a_top_of_zero():
     assert evaluate_ranking(*problem(9), top=0).top_indices.shape == (12, 0)
 
 
 def test_progress_counts_every_block():
-    told = []
+    calls = []
     evaluate_ranking(
-        *problem(10), progress=lambda done, total: told.append((done, total)), query_chunk=5, gallery_chunk=20
+        *problem(10), progress=lambda done, total: calls.append((done, total)), query_chunk=5, gallery_chunk=20
     )
-    totals = {total for _, total in told}
+    totals = {total for _, total in calls}
     assert len(totals) == 1
-    assert [done for done, _ in told] == list(range(1, totals.pop() + 1))
+    assert [done for done, _ in calls] == list(range(1, totals.pop() + 1))
 
 
 def test_an_error_in_a_progress_callback_reaches_the_caller():
@@ -325,7 +325,7 @@ def test_no_distance_matrix_is_kept():
     query, gallery = (rng.standard_normal((rows, 8), dtype=np.float32) for rows in (600, 40_000))
     ids = rng.integers(1, 50, 600), rng.integers(1, 5000, 40_000)
     arguments = (query, ids[0], np.zeros(600, int), gallery, ids[1], np.ones(40_000, int))
-    evaluate_ranking(*problem(0))  # compiled
+    evaluate_ranking(*problem(0))  # compiles
     tracemalloc.start()
     evaluate_ranking(*arguments, threads=1)
     peak = tracemalloc.get_traced_memory()[1]
@@ -346,7 +346,7 @@ def test_no_distance_matrix_is_kept():
         ({4: np.full(60, -1)}, r"all 60 boxes are junk"),
     ],
 )
-def test_what_does_not_fit_is_told(change, message):
+def test_inputs_that_do_not_fit_are_reported(change, message):
     case = list(problem(11))
     for place, value in change.items():
         case[place] = value
@@ -379,7 +379,7 @@ def test_norms_beyond_float32_products_are_refused():
         evaluate_ranking(*case)
 
 
-def test_one_camera_is_explained():
+def test_a_single_camera_is_explained():
     case = problem(14)
     with pytest.raises(
         InputError, match=r"no query has a valid match: .* none of them in another camera .*cameras 0, gal"
@@ -415,12 +415,12 @@ def test_a_callers_fast_float32_setting_is_neither_used_nor_lost():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_gpu_agrees_to_the_last_bit():
+def test_a_gpu_agrees_bit_for_bit():
     case = problem(17, queries=700, gallery=5000, dimension=256, copies=True)
     assert_same(evaluate_ranking(*case, device="cuda"), evaluate_ranking(*case))
 
 
-def test_compilation_goes_on_without_a_cache_folder(monkeypatch):
+def test_compilation_works_without_a_cache_folder(monkeypatch):
     def njit(**options):
         if options.get("cache"):
             raise RuntimeError("cannot cache function: no locator available")

@@ -1,4 +1,4 @@
-"""k-reciprocal re-ranking against the plain reading of the paper, and under everything that must not change it."""
+"""k-reciprocal re-ranking compared with a literal reading of the paper, and unchanged by whatever must not matter."""
 
 import numpy as np
 import pytest
@@ -74,11 +74,11 @@ def test_hand_values_of_two_pairs():
     theirs = np.array([np.exp(-partner), 1]) / (1 + np.exp(-partner))
     jaccard = 1 - np.minimum(mine, theirs).sum() / np.maximum(mine, theirs).sum()
     assert distances[0, 0] == pytest.approx(0.7 * jaccard + 0.3 * d, abs=1e-7)
-    assert distances[0, 1] == pytest.approx(0.7 + 0.3 * 1.0, abs=1e-7)  # nothing shared; the farthest of its row
+    assert distances[0, 1] == pytest.approx(0.7 + 0.3 * 1.0, abs=1e-7)  # nothing shared; the farthest in its row
 
 
 def test_plain_distances_are_squared_once():
-    # With lambda = 1 only the original distance is left: squared, over the row's largest square.
+    # With lambda = 1 only the original distance remains: squared, divided by the row's largest square.
     distances = k_reciprocal_distances([[0.0]], [[1.0], [2.0], [4.0]], lambda_=1.0)
     np.testing.assert_allclose(distances, [[1 / 16, 4 / 16, 16 / 16]], rtol=1e-6)
 
@@ -91,17 +91,17 @@ def test_the_streamed_evaluation_agrees_with_the_matrix(lambda_):
     matrix = k_reciprocal_distances(case[0], case[3][kept], lambda_=lambda_)
     assert evaluate_distances(matrix, case[1], case[2], case[4][kept], case[5][kept]).mAP == pytest.approx(
         streamed.mAP, abs=1e-6 if lambda_ else 1e-4
-    )  # Jaccard alone ties, but for float32's rounding
+    )  # Jaccard alone ties, except for float32 rounding
 
 
-def test_lambda_one_is_the_ranking_without_reranking():
+def test_lambda_one_gives_the_ranking_without_reranking():
     case = people(4)
     np.testing.assert_array_equal(
         evaluate_reranked(*case, lambda_=1.0).average_precision, evaluate_ranking(*case).average_precision
     )
 
 
-def test_cosine_takes_rows_of_length_one():
+def test_cosine_normalises_the_rows():
     query, ids, cameras, gallery, *labels = people(5)
     units = [side / np.linalg.norm(side.astype(float), axis=1, keepdims=True) for side in (query, gallery)]
     np.testing.assert_allclose(
@@ -119,7 +119,7 @@ def test_cosine_takes_rows_of_length_one():
     copies=st.sampled_from([0, 40]),
     device=st.sampled_from(["cpu", TORCH_ON_CPU]),
 )
-def test_neighbours_are_exact_in_any_blocks_on_any_device(seed, block, threads, copies, device):
+def test_neighbours_are_exact_for_any_block_size_on_any_device(seed, block, threads, copies, device):
     query, _, _, gallery, *_ = people(seed, copies=copies)
     values = np.concatenate([query, gallery])
     rows = measure_rows(values, "euclidean", "all")
@@ -131,7 +131,7 @@ def test_neighbours_are_exact_in_any_blocks_on_any_device(seed, block, threads, 
         np.testing.assert_allclose(found.farthest_sq, squares.max(axis=1), rtol=1e-12)
 
 
-def test_products_with_the_gallery_are_kept_as_a_by_product():
+def test_products_with_the_gallery_are_kept_on_request():
     rng = np.random.default_rng(0)
     rows = measure_rows(rng.integers(-3, 4, (50, 5)).astype(np.float32), "euclidean", "all")
     for queries in (1, 7, 16, 40, 49):
@@ -141,7 +141,7 @@ def test_products_with_the_gallery_are_kept_as_a_by_product():
 
 
 @pytest.mark.parametrize("lambda_", [0.0, 0.3])
-def test_nothing_changes_when_products_are_made_again(monkeypatch, lambda_):
+def test_recomputing_the_products_changes_nothing(monkeypatch, lambda_):
     case = people(6, queries=40, gallery=300, dimension=40)
     kept = evaluate_reranked(*case, lambda_=lambda_)
     monkeypatch.setattr(reranking, "KEPT_BYTES", 0)
@@ -150,7 +150,7 @@ def test_nothing_changes_when_products_are_made_again(monkeypatch, lambda_):
     np.testing.assert_array_equal(kept.top_indices, again.top_indices)
 
 
-def test_every_pair_of_rows_is_met_once():
+def test_every_pair_of_rows_is_visited_once():
     met = np.zeros((23, 23), int)
     for left, right in triangle(23, 5):
         met[left, right] += 1
@@ -168,19 +168,19 @@ def test_features_that_are_all_equal_fall_back_to_gallery_order():
     np.testing.assert_allclose(result.average_precision, expected["ap"])
 
 
-def test_reranking_lifts_what_neighbours_agree_on():
+def test_reranking_raises_map_where_neighbours_agree():
     case = people(7, queries=60, gallery=700, dimension=16, identities=30)
     assert evaluate_reranked(*case).mAP > evaluate_ranking(*case).mAP + 0.02
 
 
 def test_progress_covers_both_halves():
-    told = []
-    evaluate_reranked(*people(8), progress=lambda done, total: told.append((done, total)))
-    assert told == [(done, len(told)) for done in range(1, len(told) + 1)]
-    assert len(told) >= 2
+    calls = []
+    evaluate_reranked(*people(8), progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(done, len(calls)) for done in range(1, len(calls) + 1)]
+    assert len(calls) >= 2
 
 
-def test_tensors_and_small_float_types_are_taken():
+def test_tensors_and_small_float_types_are_accepted():
     query, _, _, gallery, *_ = people(9)
     halves = torch.from_numpy(query).half(), torch.from_numpy(gallery).half()
     plain = [side.float().numpy() for side in halves]
@@ -203,7 +203,7 @@ def test_parameters_that_mean_nothing_are_refused(options, message):
         evaluate_reranked(*people(10), **options)
 
 
-def test_a_bad_gallery_row_is_named_by_the_callers_number_though_junk_stands_before_it():
+def test_a_bad_gallery_row_after_junk_is_named_by_the_callers_number():
     case = people(11)
     case[4][:8] = -1
     case[3][10, 0] = np.nan
@@ -213,15 +213,15 @@ def test_a_bad_gallery_row_is_named_by_the_callers_number_though_junk_stands_bef
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_gpu_agrees_to_the_last_bit():
+def test_a_gpu_agrees_bit_for_bit():
     case = people(12, queries=300, gallery=3000, dimension=128, identities=100)
     gpu, cpu = evaluate_reranked(*case, device="cuda"), evaluate_reranked(*case)
     np.testing.assert_array_equal(gpu.average_precision, cpu.average_precision)
     np.testing.assert_array_equal(gpu.top_indices, cpu.top_indices)
 
 
-def test_spare_candidates_do_not_decide(monkeypatch):
+def test_spare_candidates_do_not_affect_the_result(monkeypatch):
     case = people(13, copies=40)
     plain = evaluate_reranked(*case)
-    monkeypatch.setattr(neighbours, "SPARE", 0)  # every row is in doubt and computed whole
+    monkeypatch.setattr(neighbours, "SPARE", 0)  # every row is in doubt and fully computed
     np.testing.assert_array_equal(evaluate_reranked(*case).average_precision, plain.average_precision)

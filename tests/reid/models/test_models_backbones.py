@@ -150,7 +150,7 @@ def test_what_cannot_be_built_is_refused(backbone: str, options: dict[str, Any],
         fits(backbone, options=options)
 
 
-def test_dropped_activations_are_computed_again_to_the_same_bits() -> None:
+def test_dropped_activations_are_recomputed_bit_for_bit() -> None:
     gradients = []
     for recompute in (False, True):
         built = network("test_vit", stage6=True, options={"drop_path_rate": 0.5})

@@ -1,4 +1,4 @@
-"""Weights from files in every naming, from the hub, and files that are wrong, damaged or hostile."""
+"""Weights from files in every naming scheme, from the hub, and from wrong, damaged or hostile files."""
 
 import doctest
 import hashlib
@@ -21,7 +21,7 @@ BACKBONE = "resnet18"
 
 @pytest.fixture(scope="module")
 def theirs() -> dict[str, Tensor]:
-    """A state dict of torchvision's, classifier included."""
+    """A state dict from torchvision, classifier included."""
     with torch.random.fork_rng():
         torch.manual_seed(3)
         return torchvision.models.resnet18(weights=None).state_dict()
@@ -46,7 +46,7 @@ def assert_loaded(network: Network, state: dict[str, Tensor]) -> None:
     assert all(torch.equal(own[name], value) for name, value in state.items() if not name.startswith("fc."))
 
 
-def test_examples_of_the_docstrings_hold() -> None:
+def test_the_examples_in_the_docstrings_hold() -> None:
     assert doctest.testmod(harness.reid.models.sources).failed == 0
 
 
@@ -69,7 +69,7 @@ def test_timms_naming_loads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrapper", ["state_dict", "model"])
-def test_checkpoints_that_wrap_and_prefix_load(tmp_path: Path, theirs: dict[str, Tensor], wrapper: str) -> None:
+def test_checkpoints_with_a_wrapper_and_a_prefix_load(tmp_path: Path, theirs: dict[str, Tensor], wrapper: str) -> None:
     wrapped = {wrapper: {f"module.{name}": value for name, value in theirs.items()}, "epoch": 90}
     torch.save(wrapped, tmp_path / "checkpoint.pth")
     assert_loaded(load(tmp_path / "checkpoint.pth"), theirs)
@@ -81,7 +81,7 @@ def test_old_files_without_batch_counters_load(tmp_path: Path, theirs: dict[str,
     assert_loaded(load(tmp_path / "old.pth"), old)
 
 
-def test_weights_that_do_not_fit_are_told_key_by_key(tmp_path: Path, theirs: dict[str, Tensor]) -> None:
+def test_weights_that_do_not_fit_are_reported_key_by_key(tmp_path: Path, theirs: dict[str, Tensor]) -> None:
     wrong = dict(theirs)
     del wrong["layer4.1.conv2.weight"]
     wrong["layer5.0.conv1.weight"] = torch.zeros(1)
@@ -96,7 +96,7 @@ def test_weights_that_do_not_fit_are_told_key_by_key(tmp_path: Path, theirs: dic
     assert "1 of another shape: conv1.weight (64, 1, 7, 7) instead of (64, 3, 7, 7)" in message
 
 
-def test_weights_of_another_backbone_are_summed_up(tmp_path: Path, theirs: dict[str, Tensor]) -> None:
+def test_the_mismatch_of_another_backbones_weights_is_summarised(tmp_path: Path, theirs: dict[str, Tensor]) -> None:
     torch.save(theirs, tmp_path / "resnet18.pth")
     with pytest.raises(InputError, match=r"for backbone resnet34 do not fit; \d+ missing: .* and \d+ more$"):
         load(tmp_path / "resnet18.pth", "resnet34")
@@ -135,13 +135,13 @@ def test_a_truncated_file_is_refused(tmp_path: Path, theirs: dict[str, Tensor], 
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, torch.zeros(3)])
-def test_a_file_of_something_else_is_refused(tmp_path: Path, content: object) -> None:
+def test_a_file_without_weights_is_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "other.pth")
     with pytest.raises(InputError, match="holds no state dict; expected names with their tensors"):
         load(tmp_path / "other.pth")
 
 
-def test_a_missing_file_and_a_misspelt_word_are_told_apart(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_misspelt_word_give_different_errors(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r'no file ".*absent\.pth" .*expected "imagenet", "none" or the path'
     ) as caught:
@@ -164,7 +164,9 @@ def test_imagenet_weights_come_from_the_hub_under_the_papers_tag(monkeypatch: py
     assert asked == [("timm/resnet50.tv_in1k", "model.safetensors")]
 
 
-def test_without_a_network_the_error_says_what_to_fetch_and_where_to_put_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_network_the_error_says_what_to_download_and_where_to_name_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def fail(hub_id: str, filename: str) -> dict[str, Tensor]:
         raise OSError("no route to host\nand a long story")
 
@@ -178,7 +180,7 @@ def test_without_a_network_the_error_says_what_to_fetch_and_where_to_put_it(monk
     assert "write its path as model.weights" in message
 
 
-def test_a_backbone_that_timm_never_trained_says_so() -> None:
+def test_a_backbone_without_timm_weights_is_reported() -> None:
     with pytest.raises(InputError, match='timm has no ImageNet weights for "seresnet18"'):
         load("imagenet", "seresnet18")
     with pytest.raises(
@@ -187,7 +189,7 @@ def test_a_backbone_that_timm_never_trained_says_so() -> None:
         load("imagenet", "resnet18.a1_ink")
 
 
-def test_identity_of_a_file_is_its_content(tmp_path: Path) -> None:
+def test_the_identity_of_a_file_is_its_content(tmp_path: Path) -> None:
     first, second = tmp_path / "a.pth", tmp_path / "b.pth"
     first.write_bytes(b"weights")
     second.write_bytes(b"weights")
@@ -197,7 +199,7 @@ def test_identity_of_a_file_is_its_content(tmp_path: Path) -> None:
     assert weights_identity(BACKBONE, str(second)) != expected
 
 
-def test_identity_of_named_weights() -> None:
+def test_the_identity_of_named_weights() -> None:
     assert weights_identity("resnet50", "none") == "none"
     assert weights_identity("resnet50", "imagenet") == "timm:resnet50.tv_in1k"
     assert weights_identity("resnet101", "imagenet") == "timm:resnet101.tv_in1k"
@@ -207,9 +209,7 @@ def test_identity_of_named_weights() -> None:
         weights_identity("resnet18", "absent.pth")
 
 
-def test_a_file_is_told_so_that_a_process_in_another_folder_finds_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_given_by_a_path_that_works_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own.pth").touch()
     monkeypatch.chdir(tmp_path)
     assert weights_anywhere("own.pth") == str(tmp_path / "own.pth")

@@ -1,4 +1,4 @@
-"""A machine that is lost while it trains: ``python -m lost_machine ADDRESS SCRATCH STAGE.json``.
+"""A machine that is lost during training: ``python -m lost_machine ADDRESS SCRATCH STAGE.json``.
 
 It kills itself with SIGKILL as soon as a checkpoint of its stage lies in the shared store.
 """
@@ -20,13 +20,13 @@ PATIENCE_S = 0.6
 DEADLINE_S = 60.0
 
 if __name__ == "__main__":
-    address, scratch, told = sys.argv[1:]
-    described = json.loads(Path(told).read_text())
+    address, scratch, stage_file = sys.argv[1:]
+    described = json.loads(Path(stage_file).read_text())
     stage = Stage(**described["stage"])
     checkpoints = f"stages/{stage.fingerprint[:2]}/{stage.fingerprint}/checkpoints"
 
     def on_event(event: Event) -> None:
-        """Called in the training thread, which therefore waits."""
+        """Called in the training thread, which waits for it to return."""
         if event.kind == "progress" and list((Path(scratch) / checkpoints).glob("*.pt")):
             deadline = time.monotonic() + DEADLINE_S
             while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Every family of backbones trains a stage and, after a kill, resumes to the same bits."""
+"""Every family of backbones trains a stage and, after a kill, resumes bit for bit."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +28,7 @@ SMALL_SWIN = {"embed_dim": 24, "depths": (1, 1, 1, 1), "num_heads": (1, 2, 3, 4)
         pytest.param("regnetx_002", DILATED, ("softmax", "sac"), marks=pytest.mark.slow),
     ],
 )
-def test_a_stage_of_each_family_resumes_to_the_same_bits(
+def test_a_stage_of_each_family_resumes_bit_for_bit(
     settings: dict[str, Any],
     context: dict[str, Any],
     tmp_path: Path,
@@ -46,9 +46,9 @@ def test_a_stage_of_each_family_resumes_to_the_same_bits(
     whole = train_stage(settings, context, tmp_path / "whole", None, silent)
     readings = 0
 
-    def kill(told: Mapping[str, Any]) -> None:
+    def kill(detail: Mapping[str, Any]) -> None:
         nonlocal readings
-        readings += "step" in told
+        readings += "step" in detail
         if readings == 2:
             raise Killed
 

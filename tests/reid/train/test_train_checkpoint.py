@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not at all, the newest whole one wins, a damaged one is told."""
+"""Checkpoints: written completely or not at all, the newest intact one is used, a damaged one is reported."""
 
 import os
 import threading
@@ -30,14 +30,14 @@ def test_the_newest_checkpoint_is_loaded_with_its_tensors_and_numbers(tmp_path: 
     assert torch.equal(loaded["weights"]["w"], torch.full((3,), 100.0))
 
 
-def test_only_the_newest_two_are_kept_and_nothing_is_left_aside(tmp_path: Path) -> None:
+def test_only_the_newest_two_are_kept_and_no_temporary_file_remains(tmp_path: Path) -> None:
     for step in (1, 2, 3, 4):
         save_checkpoint(tmp_path, step, state_of(step))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000003.pt", "step-000000004.pt"]
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])
-def test_a_damaged_checkpoint_is_told_and_the_one_before_it_is_used(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_is_used(tmp_path: Path, damage: str) -> None:
     save_checkpoint(tmp_path, 1, state_of(1))
     newest = save_checkpoint(tmp_path, 2, state_of(2))
     content = bytearray(newest.read_bytes())
@@ -54,7 +54,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_is_used(tmp_path: Pa
     assert loaded["progress"] == {"steps": 1}
 
 
-def test_a_write_that_fails_halfway_leaves_the_older_checkpoint_and_no_litter(
+def test_a_write_that_fails_halfway_leaves_the_older_checkpoint_and_no_temporary_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_checkpoint(tmp_path, 1, state_of(1))
@@ -80,7 +80,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def slow_disk(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """A disk that takes nothing until the event is set."""
+    """A disk on which every write hangs until the event is set."""
     ready, sync = threading.Event(), os.fsync
 
     def wait(file: int) -> None:
@@ -91,13 +91,13 @@ def slow_disk(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return ready
 
 
-def test_what_is_written_is_the_state_at_the_time_and_nobody_waits_for_the_disk(
+def test_the_checkpoint_holds_the_state_when_it_was_saved_and_training_does_not_wait_for_the_disk(
     tmp_path: Path, slow_disk: threading.Event
 ) -> None:
     state = {"weights": {"w": torch.zeros(3)}, "rates": [torch.zeros(1)], "progress": {"steps": 1}}
     with closing(CheckpointWriter(tmp_path, CPU)) as writer:
         writer.save(1, state)
-        state["weights"]["w"].fill_(9.0)  # training goes on, in place
+        state["weights"]["w"].fill_(9.0)  # training continues, in place
         state["rates"][0].fill_(9.0)
         state["progress"]["steps"] = 9
         assert load_newest_checkpoint(tmp_path) is None
@@ -109,7 +109,7 @@ def test_what_is_written_is_the_state_at_the_time_and_nobody_waits_for_the_disk(
     assert loaded["progress"] == {"steps": 1}
 
 
-def test_while_the_disk_is_busy_checkpoints_are_left_out_but_never_one_that_is_needed(
+def test_checkpoints_are_skipped_while_the_disk_is_busy_unless_they_are_needed(
     tmp_path: Path, slow_disk: threading.Event
 ) -> None:
     with closing(CheckpointWriter(tmp_path, CPU)) as writer:
@@ -120,9 +120,7 @@ def test_while_the_disk_is_busy_checkpoints_are_left_out_but_never_one_that_is_n
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000001.pt", "step-000000003.pt"]
 
 
-def test_a_checkpoint_that_could_not_be_written_is_an_error_of_the_next_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_is_raised_by_the_next_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full_disk(_: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -131,4 +129,4 @@ def test_a_checkpoint_that_could_not_be_written_is_an_error_of_the_next_one(
         writer.save(1, state_of(1))
         with pytest.raises(OSError, match="No space left"):
             writer.save(2, state_of(2), needed=True)
-        writer.wait()  # told once
+        writer.wait()  # the error is raised only once

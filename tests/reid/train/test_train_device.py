@@ -1,4 +1,4 @@
-"""What a stage measures of its GPU: its own one alone. The driver is made up, so that no GPU is needed."""
+"""A stage measures its own GPU and no other. The driver is fake, so that no GPU is needed."""
 
 import sys
 from collections.abc import Callable
@@ -17,7 +17,7 @@ class NVMLError(Exception):
 
 @dataclass
 class Driver:
-    """Two GPUs and what is asked of them; of each reading the energy grows by 3.6 J, which is a milliwatt-hour."""
+    """Two GPUs, with a record of the queries; each reading adds 3.6 J of energy, which is a milliwatt-hour."""
 
     uuids: tuple[str, ...] = ("aaaa", "bbbb")
     knows_energy: bool = True
@@ -49,7 +49,7 @@ Install = Callable[..., Driver]
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Puts a driver in the place of NVML, and a CUDA in the place of torch's whose devices have these UUIDs."""
+    """Replaces NVML by a driver, and torch's CUDA devices by ones with these UUIDs."""
 
     def put(driver: Driver, visible: tuple[str, ...]) -> Driver:
         nvml = ModuleType("pynvml")
@@ -75,13 +75,13 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
     [(("aaaa", "bbbb"), 1), (("bbbb",), 0), (("bbbb", "aaaa"), 0)],
     ids=["all visible", "CUDA_VISIBLE_DEVICES=1", "CUDA_VISIBLE_DEVICES=1,0"],
 )
-def test_only_the_stages_own_gpu_is_asked_however_devices_are_numbered(
+def test_only_the_stages_own_gpu_is_queried_however_devices_are_numbered(
     install: Install, visible: tuple[str, ...], index: int
 ) -> None:
     driver = install(Driver(), visible)
     measured = DeviceMeter(torch.device("cuda", index)).result()
     assert set(driver.asked) == {"GPU-bbbb"}
-    # Energy is read at the start and at the end: 3,600 mJ apart, and 3.6e6 mJ are a watt-hour.
+    # Energy is read at the start and at the end, 3,600 mJ apart; 3.6e6 mJ are a watt-hour.
     assert measured == {
         "peak_memory_mb": 2.0 * (1 + index),
         "gpu_utilisation": pytest.approx(0.8),
@@ -94,14 +94,14 @@ def test_a_driver_without_an_energy_counter_leaves_energy_out(install: Install) 
     assert DeviceMeter(torch.device("cuda", 0)).result().keys() == {"peak_memory_mb", "gpu_utilisation"}
 
 
-def test_a_slice_of_a_gpu_is_not_charged_with_the_whole_one(install: Install) -> None:
-    """A MIG slice has a UUID of its own, under which the driver knows no GPU."""
+def test_a_slice_of_a_gpu_is_not_charged_for_the_whole_gpu(install: Install) -> None:
+    """A MIG slice has its own UUID, which the driver does not know as a GPU."""
     driver = install(Driver(), ("a-slice",))
     assert DeviceMeter(torch.device("cuda", 0)).result() == {"peak_memory_mb": 2.0}
     assert driver.asked == []
 
 
-def test_without_a_driver_memory_alone_is_measured(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_memory_is_measured_without_a_driver(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     driver = install(Driver(), ("aaaa",))
 
     def missing() -> None:
@@ -112,17 +112,17 @@ def test_without_a_driver_memory_alone_is_measured(install: Install, monkeypatch
     assert driver.asked == []
 
 
-def test_a_stage_on_a_cpu_asks_no_gpu(install: Install) -> None:
+def test_a_stage_on_a_cpu_queries_no_gpu(install: Install) -> None:
     driver = install(Driver(), ("aaaa",))
     assert DeviceMeter(torch.device("cpu")).result().keys() == {"peak_memory_mb"}
     assert driver.asked == []
 
 
 @pytest.mark.parametrize("has_driver", [True, False])
-def test_what_the_meter_tells_becomes_the_runs_metrics_and_the_reports_columns_or_neither(
+def test_the_meters_readings_become_both_run_metrics_and_report_columns_or_neither(
     install: Install, has_driver: bool
 ) -> None:
-    """A training and an evaluation of one run: energy adds up, utilisation is the training's, memory the larger."""
+    """One run's training and evaluation: energy adds up, utilisation is that of training, memory is the maximum."""
     from harness.api.tracking import final_metrics
     from harness.report import build_report
     from harness.report.markdown import to_markdown
@@ -135,7 +135,7 @@ def test_what_the_meter_tells_becomes_the_runs_metrics_and_the_reports_columns_o
     metrics = final_metrics([{**training, "images": 100}, {**evaluation, **cost}])
     assert ("energy_wh" in metrics, "gpu_utilisation" in metrics) == (has_driver, has_driver)
     if has_driver:
-        # The made-up counter runs on by 3,600 mJ a reading: read 1, 2, 3, 4, so each meter sees two steps.
+        # The fake counter advances by 3,600 mJ per reading: with readings 1, 2, 3, 4, each meter sees two steps.
         assert metrics["energy_wh"] == pytest.approx(0.004)
         assert metrics["gpu_utilisation"] == pytest.approx(0.8)
         assert metrics["peak_memory_mb"] == 2.0

@@ -1,4 +1,4 @@
-"""Stages with losses that keep something for each identity, under another optimiser and schedule."""
+"""Stages whose losses keep parameters for each identity, with another optimiser and schedule."""
 
 from pathlib import Path
 from typing import Any
@@ -20,23 +20,23 @@ LIBRARY = {
 
 
 class Killed(BaseException):
-    """Stands for a kill."""
+    """Simulates a kill."""
 
 
 def train(settings: dict[str, Any], context: dict[str, Any], folder: Path, kill_at: int = 0) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     readings = 0
 
-    def emit(told: Any) -> None:
+    def emit(detail: Any) -> None:
         nonlocal readings
-        readings += "step" in told
+        readings += "step" in detail
         if readings and readings == kill_at:
             raise Killed
 
     return train_stage(settings, context, folder, None, emit)
 
 
-def resumes_to_the_same_bits(settings: dict[str, Any], context: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+def resumes_bit_for_bit(settings: dict[str, Any], context: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
     context["checkpoint_minutes"] = 0.0
     whole = train(settings, context, tmp_path / "whole")
     with pytest.raises(Killed):
@@ -51,13 +51,13 @@ def resumes_to_the_same_bits(settings: dict[str, Any], context: dict[str, Any], 
 
 
 @pytest.mark.parametrize("name", LIBRARY)
-def test_each_loss_trains_and_resumes_to_the_same_bits(
+def test_each_loss_trains_and_resumes_bit_for_bit(
     settings: dict[str, Any], context: dict[str, Any], tmp_path: Path, name: str
 ) -> None:
     settings["losses"] = {"softmax": settings["losses"]["softmax"], name: LIBRARY[name]}
     settings["optimizer"] |= {"kind": "lion", "lr": 1e-3}
     settings["schedule"] = {"kind": "one_cycle"}
-    result = resumes_to_the_same_bits(settings, context, tmp_path)
+    result = resumes_bit_for_bit(settings, context, tmp_path)
     assert result[f"final_loss_{name}"] > 0
     left = load_file(tmp_path / "whole" / LOSSES) if name in {"center", "arcface", "cosface"} else {}
     assert {place: value.shape for place, value in left.items()} == (
@@ -69,7 +69,7 @@ def test_each_loss_trains_and_resumes_to_the_same_bits(
     )
 
 
-def test_a_next_stage_goes_on_with_the_centres_of_its_parent(
+def test_the_next_stage_continues_with_the_centres_of_its_parent(
     settings: dict[str, Any], context: dict[str, Any], tmp_path: Path
 ) -> None:
     settings["losses"] = {"softmax": settings["losses"]["softmax"], "arcface": LIBRARY["arcface"]}

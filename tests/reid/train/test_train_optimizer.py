@@ -69,7 +69,7 @@ def trained(kind: str, steps: int, state: bytes | None = None) -> tuple[bytes, d
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
-def test_every_optimiser_learns_and_goes_on_from_its_state_to_the_same_bits(kind: str) -> None:
+def test_every_optimiser_learns_and_resumes_from_its_state_bit_for_bit(kind: str) -> None:
     _, start = trained(kind, 0)
     _, whole = trained(kind, 3)
     state, _ = trained(kind, 1)

@@ -1,4 +1,4 @@
-"""A probe: a few steps of a stage on made-up images, which leave numbers and nothing else."""
+"""A probe: a few steps of a stage on random images, which leave numbers and nothing else."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,15 +14,15 @@ from harness.trainer import Task
 
 def probed(settings: dict[str, Any], context: dict[str, Any], folder: Path, kind: Any = "train") -> dict[str, Any]:
     folder.mkdir()
-    told: list[Mapping[str, Any]] = []
-    result = probe.run_probe(Task(kind, "probed", settings, folder, None, context), told.append)
-    assert [detail["step"] for detail in told][:2] == [1, 2]
+    details: list[Mapping[str, Any]] = []
+    result = probe.run_probe(Task(kind, "probed", settings, folder, None, context), details.append)
+    assert [detail["step"] for detail in details][:2] == [1, 2]
     return result
 
 
 @pytest.fixture
 def blind(context: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Circumstances in which any look at the data set or at weights would fail, and a probe is over at once."""
+    """A context in which any access to the data set or to weights would fail, and a probe ends at once."""
     monkeypatch.setattr(probe, "_LEAST_S", 0.0)
     sizes = {"train": 40, "query": 12, "gallery": 30, "classes": 8}
     nowhere = {"cache": "/nowhere", "weights": {"none": "/nowhere/weights"}}
@@ -33,13 +33,13 @@ def test_a_training_is_timed_step_by_step_without_data_or_weights(
     settings: dict[str, Any], blind: dict[str, Any], tmp_path: Path
 ) -> None:
     result = probed(settings, blind, tmp_path / "probe")
-    assert result["steps"] == 10  # the eleventh, first of all, warms up
+    assert result["steps"] == 10  # after one more that warms up
     assert result["units_per_s"] > 0
     assert result["device"]
     assert not list((tmp_path / "probe").rglob("*.pt"))
 
 
-def test_batches_are_those_that_the_data_can_fill(
+def test_batches_are_no_larger_than_the_data_can_fill(
     settings: dict[str, Any], blind: dict[str, Any], tmp_path: Path
 ) -> None:
     blind["data"][0]["sizes"]["classes"] = 3  # batches of 3 identities instead of 4
@@ -49,14 +49,14 @@ def test_batches_are_those_that_the_data_can_fill(
     assert probed(settings, blind, tmp_path / "shuffled")["steps"] == 10
 
 
-def test_a_rate_at_which_training_would_diverge_disturbs_no_probe(
+def test_a_probe_works_at_a_learning_rate_that_would_diverge(
     settings: dict[str, Any], blind: dict[str, Any], tmp_path: Path
 ) -> None:
     settings["optimizer"]["lr"] = 1e30
     assert probed(settings, blind, tmp_path / "probe")["steps"] == 10
 
 
-def test_a_slow_device_is_not_kept_busy(
+def test_a_slow_device_is_probed_only_briefly(
     settings: dict[str, Any], blind: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probe, "_MOST_S", 0.0)
@@ -87,18 +87,18 @@ def evaluated(settings: dict[str, Any], *, rerank: bool) -> dict[str, Any]:
     return {**kept, "mean": [0.5] * 3, "std": [0.25] * 3, "evaluation": evaluation}
 
 
-def test_made_up_features_can_be_ranked(settings: dict[str, Any], blind: dict[str, Any], tmp_path: Path) -> None:
+def test_random_features_can_be_ranked(settings: dict[str, Any], blind: dict[str, Any], tmp_path: Path) -> None:
     assert probed(evaluated(settings, rerank=True), blind, tmp_path / "probe", "evaluate")["units_per_s"] > 0
 
 
-def test_held_out_identities_are_scored_out_of_the_training_images(
+def test_held_out_identities_are_scored_on_part_of_the_training_images(
     settings: dict[str, Any], blind: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = []
     monkeypatch.setattr(probe, "rank", lambda e, c, query, gallery: sizes.append((len(query[0]), len(gallery[0]))))
     settings["data"]["held_out"] = {"share": 0.5, "seed": 0}
     probed(evaluated(settings, rerank=False), blind, tmp_path / "probe", "evaluate")
-    assert sizes[-1] == (5, 15)  # half of 40 images, every fourth a query
+    assert sizes[-1] == (5, 15)  # half of 40 images, one in four a query
 
 
 def test_a_classification_needs_no_ranking(settings: dict[str, Any], blind: dict[str, Any], tmp_path: Path) -> None:

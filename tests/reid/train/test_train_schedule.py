@@ -1,4 +1,4 @@
-"""The learning rate by epoch, and where random numbers come from."""
+"""The learning rate by epoch, and the source of random numbers."""
 
 import doctest
 import subprocess
@@ -26,7 +26,7 @@ def test_the_papers_schedule_divides_by_ten_after_every_fifty_epochs() -> None:
     assert factors == pytest.approx([1.0, 1.0, 0.1, 0.1, 0.01, 0.01])
 
 
-def test_the_cosine_starts_at_one_and_never_reaches_zero_within_the_stage() -> None:
+def test_the_cosine_schedule_starts_at_one_and_never_reaches_zero_within_the_stage() -> None:
     factors = [learning_rate_factor(ScheduleSpec(kind="cosine"), epoch, 10) for epoch in range(10)]
     assert factors[0] == 1.0
     assert all(a > b > 0.0 for a, b in pairwise(factors))
@@ -35,11 +35,11 @@ def test_the_cosine_starts_at_one_and_never_reaches_zero_within_the_stage() -> N
 def test_a_seed_is_the_same_in_another_process() -> None:
     code = "from harness.reid.train.randomness import derive_seed; print(derive_seed(3, 'metric', 'augment', 2, 7))"
     command, elsewhere = [sys.executable, "-c", code], {"PYTHONHASHSEED": "77"}
-    told = subprocess.run(command, capture_output=True, text=True, check=True, env=elsewhere)
-    assert int(told.stdout) == derive_seed(3, "metric", "augment", 2, 7)
+    process = subprocess.run(command, capture_output=True, text=True, check=True, env=elsewhere)
+    assert int(process.stdout) == derive_seed(3, "metric", "augment", 2, 7)
 
 
-def test_different_positions_draw_different_numbers_and_equal_ones_the_same() -> None:
+def test_different_positions_draw_different_numbers_and_equal_positions_the_same() -> None:
     first, again, other = (
         torch.rand(4, generator=generator(*position)) for position in ((0, "a", 1), (0, "a", 1), (0, "a", 2))
     )
@@ -53,7 +53,7 @@ def rates(schedule: ScheduleSpec, epochs: int, steps: int) -> list[float]:
 
 
 def librarys(make: object, epochs: int) -> list[float]:
-    """The rates that one of torch's schedulers gives to a base rate of 1."""
+    """The rates that one of torch's schedulers produces from a base rate of 1."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     scheduler = make(optimizer)  # type: ignore[operator]
     found = []
@@ -81,7 +81,7 @@ def librarys(make: object, epochs: int) -> list[float]:
         ({"kind": "one_cycle"}, lambda one: torch.optim.lr_scheduler.OneCycleLR(one, 1.0, total_steps=12)),
     ],
 )
-def test_schedules_are_torchs(schedule: dict[str, object], make: object) -> None:
+def test_schedules_match_those_of_torch(schedule: dict[str, object], make: object) -> None:
     spec = ScheduleSpec.model_validate(schedule)
     assert rates(spec, 12, 1) == pytest.approx(librarys(make, 12), abs=1e-9)
     by_step = spec.model_copy(update={"per": "step"})
@@ -89,7 +89,7 @@ def test_schedules_are_torchs(schedule: dict[str, object], make: object) -> None
         assert rates(by_step, 4, 3) == pytest.approx(librarys(make, 12), abs=1e-9)
 
 
-def test_a_rate_by_epoch_stays_within_an_epoch_and_a_warm_up_by_step_does_not() -> None:
+def test_a_rate_per_epoch_is_constant_within_an_epoch_and_a_warm_up_per_step_is_not() -> None:
     assert rates(ScheduleSpec(kind="constant", warmup_epochs=2), 2, 2) == [0.5, 0.5, 1.0, 1.0]
     assert rates(ScheduleSpec(kind="constant", warmup_epochs=2, per="step"), 2, 2) == [0.25, 0.5, 0.75, 1.0]
 
@@ -104,7 +104,7 @@ def test_a_rate_by_epoch_stays_within_an_epoch_and_a_warm_up_by_step_does_not() 
         ({"kind": "one_cycle", "warmup_epochs": 2}, "one_cycle rises itself"),
     ],
 )
-def test_a_wrong_option_is_refused_with_what_was_expected(values: dict[str, object], message: str) -> None:
+def test_a_wrong_option_is_refused_with_what_is_expected(values: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError) as refused:
         ScheduleSpec.model_validate(values)
     assert message in str(refused.value)

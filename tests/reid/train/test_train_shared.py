@@ -1,4 +1,4 @@
-"""A stage that is lost with its machine goes on, on another one, from the checkpoint in the shared store."""
+"""A stage lost with its machine resumes on another machine from the checkpoint in the shared store."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from harness.spool import read_spool
 from harness.trainer import SPOOL
 
 
-def test_a_stage_killed_on_one_machine_ends_on_another_with_the_same_bits(
+def test_a_stage_killed_on_one_machine_finishes_on_another_bit_for_bit(
     settings: dict[str, Any], context: dict[str, Any], s3_bucket: str, tmp_path: Path
 ) -> None:
     stage = Stage(fingerprint({"settings": settings}), "train", "metric", settings, None)
@@ -63,12 +63,12 @@ def test_a_stage_killed_on_one_machine_ends_on_another_with_the_same_bits(
     assert sorted(Remote(s3_bucket).sizes(folder)) == ["manifest.json", SPOOL, WEIGHTS]
 
 
-def test_what_one_machine_began_another_goes_on_with_to_the_same_bits(
+def test_another_machine_continues_a_begun_stage_bit_for_bit(
     settings: dict[str, Any], context: dict[str, Any], s3_bucket: str, tmp_path: Path
 ) -> None:
     begun, stage = (
-        Stage(fingerprint({"settings": told}), "train", "metric", told, None)
-        for told in ({**settings, "stop_after": 1}, settings)
+        Stage(fingerprint({"settings": chosen}), "train", "metric", chosen, None)
+        for chosen in ({**settings, "stop_after": 1}, settings)
     )
     run_stage(SharedStore(s3_bucket, tmp_path / "one"), begun, TRAINER.work, context, lambda event: None)
     events: list[Event] = []

@@ -1,4 +1,4 @@
-"""A training stage: what it leaves, that it resumes to the same bits, and how it fails."""
+"""A training stage: what it leaves, that it resumes bit for bit, and how it fails."""
 
 import copy
 import json
@@ -26,7 +26,7 @@ from harness.trainer import SPOOL
 
 
 class Killed(BaseException):
-    """Stands for a kill: nothing catches it, nothing cleans up."""
+    """Simulates a kill: nothing catches it, nothing cleans up."""
 
 
 def silent(_: Mapping[str, Any]) -> None:
@@ -43,11 +43,11 @@ def lying_in(root: Path, contents: Mapping[str, str] | None = None) -> dict[str,
 
 
 Whole = tuple[Path, Mapping[str, Any]]
-"""The folder of the stage that was trained in one go, and its result."""
+"""The folder of the stage that was trained without interruption, and its result."""
 
 
 def spooled(folder: Path) -> list[dict[str, Any]]:
-    """The spool's records without their time of day."""
+    """The spool's records without their timestamps."""
     records = [json.loads(line) for line in (folder / SPOOL).read_text().splitlines()]
     return [{key: value for key, value in record.items() if key != "time_ms"} for record in records]
 
@@ -55,7 +55,7 @@ def spooled(folder: Path) -> list[dict[str, Any]]:
 def test_a_stage_leaves_weights_a_spool_and_measured_figures(whole: Whole) -> None:
     folder, result = whole
     assert result["epochs"] == 2
-    assert result["images"] == result["steps"] * 8  # 4 identities x 2 images a batch
+    assert result["images"] == result["steps"] * 8  # 4 identities x 2 images per batch
     assert result["images_per_s"] > 0
     assert set(spooled(folder)[0]["metrics"]) == {
         "loss",
@@ -69,7 +69,7 @@ def test_a_stage_leaves_weights_a_spool_and_measured_figures(whole: Whole) -> No
 
 
 @pytest.mark.parametrize("kill_at", [1, 2, 3, 5])
-def test_a_stage_killed_at_any_reading_resumes_to_the_same_bits(
+def test_a_stage_killed_at_any_reading_resumes_bit_for_bit(
     settings: dict[str, Any], context: dict[str, Any], tmp_path: Path, whole: Whole, kill_at: int
 ) -> None:
     context["checkpoint_minutes"] = 0.0  # a checkpoint after every reading
@@ -93,14 +93,14 @@ def test_a_stage_killed_at_any_reading_resumes_to_the_same_bits(
         assert resumed[name] == result[name]
 
 
-def test_a_stage_says_what_it_does_before_its_first_step(
+def test_a_stage_reports_what_it_does_before_its_first_step(
     settings: dict[str, Any], context: dict[str, Any], tmp_path: Path
 ) -> None:
-    told: list[Mapping[str, Any]] = []
-    train(settings, {**context, "cache": str(tmp_path / "cache")}, tmp_path / "stage", told.append)
-    steps = [place for place, each in enumerate(told) if "step" in each]
-    doing = [each["doing"] for each in told if "doing" in each]
-    assert all("doing" in each for each in told[: steps[0]])
+    details: list[Mapping[str, Any]] = []
+    train(settings, {**context, "cache": str(tmp_path / "cache")}, tmp_path / "stage", details.append)
+    steps = [place for place, each in enumerate(details) if "step" in each]
+    doing = [each["doing"] for each in details if "doing" in each]
+    assert all("doing" in each for each in details[: steps[0]])
     assert list(dict.fromkeys(doing)) == [
         "checking the data set",
         "building the network and loading its weights",
@@ -109,18 +109,18 @@ def test_a_stage_says_what_it_does_before_its_first_step(
         "training the first steps",
     ]
     images = len(open_dataset("market1501", Path(context["data"][0]["root"])).splits["train"])
-    assert [(each["done"], each["of"]) for each in told if "done" in each][-1] == (images, images)
+    assert [(each["done"], each["of"]) for each in details if "done" in each][-1] == (images, images)
 
 
 @pytest.mark.parametrize("lost", [None, STATE, SPOOL, "all of it"])
-def test_a_stage_goes_on_from_one_that_stopped_early_to_the_same_bits(
+def test_a_stage_continues_one_that_stopped_early_bit_for_bit(
     settings: dict[str, Any], context: dict[str, Any], tmp_path: Path, whole: Whole, lost: str | None
 ) -> None:
     folder, result = whole
     rung = train({**settings, "stop_after": 1}, context, tmp_path / "rung")
     assert (rung["epochs"], rung["steps"]) == (1, result["steps"] // 2)
     learned = [record["metrics"]["learning_rate"] for record in spooled(tmp_path / "rung")]
-    assert set(learned) == {0.02}  # the whole schedule's first epoch, not a schedule of its own
+    assert set(learned) == {0.02}  # the first epoch of the whole schedule, not a schedule of one epoch
     begun = tmp_path / "rung"
     if lost == "all of it":
         shutil.rmtree(begun)
@@ -133,10 +133,10 @@ def test_a_stage_goes_on_from_one_that_stopped_early_to_the_same_bits(
         context,
         tmp_path / "rest",
         None,
-        lambda told: epochs.extend([told["epoch"]] if "epoch" in told else []),
+        lambda detail: epochs.extend([detail["epoch"]] if "epoch" in detail else []),
         begun=begun,
     )
-    assert (min(epochs) > 1.0) is (lost is None)  # what was trained already is not trained again
+    assert (min(epochs) > 1.0) is (lost is None)  # what is already trained is not trained again
     assert (tmp_path / "rest" / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
     assert spooled(tmp_path / "rest") == spooled(folder)
     assert (rest["steps"], rest["images"]) == (result["steps"], result["images"])
@@ -144,7 +144,7 @@ def test_a_stage_goes_on_from_one_that_stopped_early_to_the_same_bits(
 
 
 class Reads(TorchDispatchMode):
-    """Notes every operation that makes a program wait for a device, since its result is a number or decides a shape."""
+    """Records every operation that makes a program wait for a device: its result is a number or decides a shape."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,8 +163,8 @@ def test_no_step_reads_a_value_back(settings: dict[str, Any], context: dict[str,
     assert reads.found == ["aten._local_scalar_dense.default"]
 
 
-def test_on_a_gpu_a_step_waits_for_nothing_and_takes_nothing_from_the_cpu(settings: dict[str, Any]) -> None:
-    """Tensors without contents stand for a GPU's: a value read back, or one that lies on the CPU, is an error."""
+def test_a_step_on_a_gpu_never_waits_and_takes_nothing_from_the_cpu(settings: dict[str, Any]) -> None:
+    """Fake tensors take the place of a GPU's: reading a value back, or using one on the CPU, is an error."""
     network = build_network(**settings["model"], weights="none", classes=10, seed=0)
     losses = {**settings["losses"], "triplet": {"weight": 1.0, "epsilon": 0.3}}
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
@@ -177,14 +177,14 @@ def test_on_a_gpu_a_step_waits_for_nothing_and_takes_nothing_from_the_cpu(settin
         weights = {name: on_gpu(value.dtype, *value.shape) for name, value in network.state_dict().items()}
         images, rows, labels = on_gpu(torch.uint8, 99, 32, 16, 3), *(on_gpu(torch.int64, 8) for _ in range(2))
         draws = AugmentationDraws(on_gpu(torch.bool, 8), on_gpu(torch.int64, 8, 2), 2, on_gpu(torch.int64, 8, 4))
-        # A mean that no other test has: the constants of it are kept, without contents.
+        # A mean that no other test uses: its constants are cached, here without contents.
         pixels = augment(images, draws, [0.1, 0.2, 0.3], [0.4, 0.5, 0.6], rows=rows)
         output = functional_call(network, weights, (pixels,))
         total, _ = compute_losses(output, labels, losses, normalize_embeddings=True)
         assert total.device.type == "cuda"
 
 
-def test_the_same_settings_train_the_same_bits_and_another_seed_others(
+def test_the_same_settings_train_the_same_weights_and_another_seed_different_ones(
     settings: dict[str, Any], context: dict[str, Any], tmp_path: Path
 ) -> None:
     settings["epochs"] = 1
@@ -203,7 +203,7 @@ def test_a_child_starts_from_its_parents_weights_and_may_drop_the_classifier(
     train(settings, context, tmp_path / "parent")
     child = {**settings, "classifier": False, "losses": {"quadruplet": settings["losses"]["quadruplet"]}}
     del child["weights"]
-    child["optimizer"] = {**settings["optimizer"], "lr": 1e-30}  # does not move a single bit
+    child["optimizer"] = {**settings["optimizer"], "lr": 1e-30}  # does not change a single bit
     (tmp_path / "child").mkdir()
     train_stage(child, context, tmp_path / "child", tmp_path / "parent", silent)
     parent, found = load_file(tmp_path / "parent" / WEIGHTS), load_file(tmp_path / "child" / WEIGHTS)
@@ -211,41 +211,46 @@ def test_a_child_starts_from_its_parents_weights_and_may_drop_the_classifier(
     assert torch.equal(parent["embedding.weight"], found["embedding.weight"])
 
 
-def test_a_loss_that_is_not_finite_ends_the_stage_with_step_terms_and_rate(
+def test_a_loss_that_is_not_finite_ends_the_stage_and_reports_step_terms_and_rate(
     settings: dict[str, Any], context: dict[str, Any], tmp_path: Path
 ) -> None:
     settings["optimizer"]["lr"] = 1e18
-    with pytest.raises(StageError) as told:
+    with pytest.raises(StageError) as caught:
         train(settings, context, tmp_path / "stage")
-    message = str(told.value)
+    message = str(caught.value)
     assert 'stage "metric" diverged at step ' in message
     for word in ("loss_softmax", "loss_quadruplet", "loss_sac", "learning rate 1e+18", "stages.metric.optimizer.lr"):
         assert word in message
 
 
 @pytest.mark.parametrize(
-    ("sampler", "told"),
+    ("sampler", "expected"),
     [
         ({"kind": "identities", "identities": 50, "images": 4}, "{classes} identities instead of 50"),
         ({"kind": "shuffled", "batch_size": 9999}, "{images} images instead of 9999"),
     ],
 )
-def test_less_than_a_batch_wants_is_all_used_and_it_is_told(
-    settings: dict[str, Any], context: dict[str, Any], market: Path, tmp_path: Path, sampler: dict[str, Any], told: str
+def test_a_set_smaller_than_a_batch_is_used_whole_and_a_note_says_so(
+    settings: dict[str, Any],
+    context: dict[str, Any],
+    market: Path,
+    tmp_path: Path,
+    sampler: dict[str, Any],
+    expected: str,
 ) -> None:
     settings["sampler"], settings["epochs"] = sampler, 1
     result = train(settings, context, tmp_path / "stage")
     images = len(open_dataset("market1501", market, splits=("train",)).splits["train"])
-    hold = told.format(classes=result["classes"], images=images)
+    hold = expected.format(classes=result["classes"], images=images)
     assert result["notes"] == [f"batches of stage metric hold {hold}: all there are"]
 
 
 @pytest.mark.parametrize("change", ["remove", "add", "replace"])
-def test_images_that_changed_since_the_plan_are_not_trained_on_under_its_name(
+def test_images_that_changed_since_the_plan_are_refused(
     settings: dict[str, Any], context: dict[str, Any], market: Path, tmp_path: Path, change: str
 ) -> None:
     root = Path(shutil.copytree(market, tmp_path / "own"))
-    (root / "synthetic.json").unlink()  # nothing tells how many images there should be, as in a real set
+    (root / "synthetic.json").unlink()  # as in a real set, nothing says how many images there should be
     split = open_dataset("market1501", root, splits=("train",)).splits["train"]
     planned = {"train": split_fingerprint(split, root, tmp_path / "index")}
     settings["data"]["splits"] = planned
@@ -273,7 +278,7 @@ def test_an_unreadable_training_image_is_named(
         train(settings, {**context, **lying_in(broken), "decoded_once": decoded_once}, tmp_path / "stage")
 
 
-def test_checkpointing_activations_changes_not_one_bit(
+def test_checkpointing_activations_changes_no_bit(
     settings: dict[str, Any], context: dict[str, Any], tmp_path: Path
 ) -> None:
     settings["epochs"] = 1
@@ -285,7 +290,7 @@ def test_checkpointing_activations_changes_not_one_bit(
     assert spooled(tmp_path / "kept") == spooled(tmp_path / "recomputed")
 
 
-def test_images_decoded_anew_each_time_train_the_same_bits_and_leave_no_cache(
+def test_images_decoded_every_time_train_the_same_weights_and_leave_no_cache(
     settings: dict[str, Any], context: dict[str, Any], tmp_path: Path
 ) -> None:
     settings["epochs"] = 1
@@ -297,13 +302,13 @@ def test_images_decoded_anew_each_time_train_the_same_bits_and_leave_no_cache(
     assert not list((tmp_path / "unused").rglob("*.npy"))
 
 
-def test_a_stage_trains_compiled_and_leaves_weights_of_the_same_names(
+def test_a_compiled_stage_trains_and_leaves_weights_of_the_same_names(
     settings: dict[str, Any], context: dict[str, Any], tmp_path: Path
 ) -> None:
     settings["epochs"] = 1
     train(settings, context, tmp_path / "plain")
     settings["arithmetic"]["compile"] = True
-    with torch.compiler.set_stance("force_eager"):  # what a compiler makes of it is torch's own affair
+    with torch.compiler.set_stance("force_eager"):  # the compiler's output is torch's own concern
         train(settings, context, tmp_path / "compiled")
     plain, compiled = (load_file(tmp_path / name / WEIGHTS) for name in ("plain", "compiled"))
     assert all(torch.equal(plain[name], compiled[name]) for name in plain)
