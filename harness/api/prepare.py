@@ -66,12 +66,12 @@ class Prepared:
 
     @property
     def context(self) -> dict[str, Any]:
-        """The circumstances that stages are given; none of them can change a result."""
+        """The context of the stages; nothing in it can change a result."""
         return stage_context(self.matrix, self.inputs, self.store)
 
 
 def stage_context(matrix: Matrix, inputs: Inputs, store: "Store") -> dict[str, Any]:
-    """Returns the circumstances that the stages of a matrix are given; none of them can change a result."""
+    """Returns the context of a matrix's stages; nothing in it can change a result."""
     return matrix.trainer.context([row.recipe for row in matrix.rows], inputs, store.root / "cache")
 
 

@@ -115,7 +115,7 @@ def run_table(
     engine: Engine,
     out: Path | None,
     listener: Listener | None = None,
-    circumstances: Mapping[str, Any] | None = None,
+    more_context: Mapping[str, Any] | None = None,
     on_event: "Callable[[Event], None] | None" = None,
     settling: Settling | None = None,
     formats: Sequence[str] = REPORT_FORMATS,
@@ -127,7 +127,7 @@ def run_table(
         engine: What runs the stages.
         out: Folder of the reports; None: see ``harness.api.outputs``.
         listener: Receives notes and progress.
-        circumstances: Added to every stage's context; none of it can change a result.
+        more_context: Added to every stage's context; none of it can change a result.
         on_event: Called with every event of the executor.
         settling: Says which runs to add once those of ``prepared`` have ended, until the table is settled.
         formats: What is written of the report beside its Markdown.
@@ -149,7 +149,7 @@ def run_table(
         note_seeds_by_hand(prepared, listener)
     tracker = Tracker(None, prepared.store.root / OUTBOX)
     tracking = _opened(prepared, tracker)
-    context = {**prepared.context, **(circumstances or {})}
+    context = {**prepared.context, **(more_context or {})}
     outcomes: dict[str, Outcome] = {}
     try:
         with engine.start(prepared.store, listener) as executor:

@@ -67,7 +67,7 @@ class PreparedSearch:
 
     @property
     def context(self) -> dict[str, Any]:
-        """The circumstances that stages are given; none of them can change a result."""
+        """The context of the stages; nothing in it can change a result."""
         return stage_context(self.matrix, self.inputs, self.store)
 
 

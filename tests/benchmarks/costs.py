@@ -33,7 +33,7 @@ from harness.plan import Plan, Run
 from harness.reid.files import ATTENTION, PER_QUERY, WEIGHTS
 from harness.reid.train.checkpoint import save_checkpoint
 from harness.reid.train.optimizer import make_optimizer
-from harness.reid.train.settings import Circumstances, TrainSettings
+from harness.reid.train.settings import Resources, TrainSettings
 from harness.search import read_search
 from harness.search.storage import open_storage
 from harness.search.study import SearchStudy
@@ -155,7 +155,7 @@ def write_spool(path: Path, example: Path, settings: TrainSettings, images: int)
     sampler = settings.sampler
     batch = sampler.batch_size if hasattr(sampler, "batch_size") else sampler.identities * sampler.images
     steps = math.ceil(images / batch)
-    read_every: Any = Circumstances.__dataclass_fields__["log_every"].default
+    read_every: Any = Resources.__dataclass_fields__["log_every"].default
     (record, *_), _ = read_spool(example)
     readings = [*range(read_every, steps, read_every), steps]
     with SpoolWriter(path) as spool:

@@ -29,7 +29,7 @@ from harness.reid.data.synthetic.plan import MARKET1501
 from harness.reid.train.device import arithmetic
 from harness.reid.train.images import feed
 from harness.reid.train.loop import Training
-from harness.reid.train.settings import Circumstances, DataPlace, TrainSettings
+from harness.reid.train.settings import DataPlace, Resources, TrainSettings
 
 ROWS = ("1", "8")
 CPU_BATCH = 16
@@ -90,11 +90,11 @@ def measure(row: str, stage: str, options: argparse.Namespace) -> dict[str, Any]
     planned = stages_of(row)[stage]
     settings = with_batch(planned, options.batch) if options.batch else planned
     place = DataPlace("market1501", str(options.data))
-    circumstances = Circumstances([place], str(options.cache), {}, threads=options.threads)
+    resources = Resources([place], str(options.cache), {}, threads=options.threads)
     dataset = open_dataset(place.dataset, options.data, splits=("train",))
     split = dataset.splits["train"]
     classes = label_map(split.identities)
-    feeder = feed(dataset, split, circumstances, settings.images, options.device, lambda _: None, memory_limit_mb=8000)
+    feeder = feed(dataset, split, resources, settings.images, options.device, lambda _: None, memory_limit_mb=8000)
     before = resident_mb()
     ends: list[float] = []
 

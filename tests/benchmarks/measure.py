@@ -83,7 +83,7 @@ def show(
     note: str = "",
     further: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Prints the rows as a table and, with ``--json``, saves them with the circumstances and the command.
+    """Prints the rows as a table and, with ``--json``, saves them with the environment and the command.
 
     Args:
         rows: One mapping per line; the keys of the first are the columns.
@@ -92,7 +92,7 @@ def show(
         note: What a reader must know to interpret them.
         further: More tables, each with its title ``what`` and its ``rows``.
     """
-    place = circumstances(options.device)
+    place = environment_of(options.device)
     print(f"{place['device']} · torch {place['torch']} · load {place['load']}")
     for line in table_lines(rows):
         print(line)
@@ -116,7 +116,7 @@ def keep(rows: Sequence[Row], options: argparse.Namespace, *, target: str = "", 
     """
     if options.json is None:
         return
-    place = circumstances(options.device)
+    place = environment_of(options.device)
     kept = {"command": _command(), **place, "target": target, "note": note, "rows": list(rows), **more}
     options.json.parent.mkdir(parents=True, exist_ok=True)
     aside = options.json.with_name(f"{options.json.name}.tmp")
@@ -154,7 +154,7 @@ def shown(value: Any) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def circumstances(device: torch.device) -> dict[str, Any]:
+def environment_of(device: torch.device) -> dict[str, Any]:
     """The device, with a GPU's driver, the versions and the load, as saved in every benchmark's file."""
     name = (
         f"{torch.cuda.get_device_name(device)}, {_driver()}, CUDA {torch.version.cuda}"

@@ -128,7 +128,7 @@ def chain(prepared: Prepared) -> list[Stage]:
     return [prepared.plan.stages[name] for name in run.stages]
 
 
-def test_the_same_declaration_gives_the_same_stages_whatever_the_circumstances(case: Case) -> None:
+def test_the_same_declaration_gives_the_same_stages_whatever_the_store(case: Case) -> None:
     first = case.prepare()
     again = case.prepare(store="another-store")
     assert [stage.fingerprint for stage in chain(first)] == [stage.fingerprint for stage in chain(again)]

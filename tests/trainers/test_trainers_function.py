@@ -110,6 +110,86 @@ def test_one_process_runs_what_each_plan_names_whatever_it_has_imported(
         sys.modules.pop(name)
 
 
+def write(file: Path, text: str) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text)
+
+
+ONE_ROW: dict[str, Any] = {
+    "rows": [{"id": "plain", "factors": []}],
+    "claims": [],
+    "seeds": [0],
+    "metrics": ["score"],
+}
+
+
+def of(trainer: Any) -> dict[str, Any]:
+    """A recipe of a trainer that has a score alone."""
+    return {"trainer": trainer, "metrics": {"score": METRICS["score"]}, "settings": {"gain": 0.5}, "factors": {}}
+
+
+def test_a_helper_of_two_trainers_is_read_again_by_both(declare: Declare, run: Runs, folder: Path) -> None:
+    def helper(value: float) -> None:
+        write(folder / "my_helper.py", f"def value():\n    return {value}\n")
+
+    for name in ("one", "two"):
+        write(
+            folder / f"mine_{name}.py",
+            "from my_helper import value\ndef train(settings, run):\n    return {'score': value()}\n",
+        )
+    found = []
+    for value in (1.0, 2.0):
+        helper(value)
+        found += [scores(run(declare(of(f"mine_{name}:train"), **ONE_ROW)))["plain", 0] for name in ("one", "two")]
+    assert found == [1.0, 1.0, 2.0, 2.0]
+
+
+def test_a_helper_in_a_folder_without_init_is_part_of_the_identity_and_read_again(
+    declare: Declare, run: Runs, folder: Path
+) -> None:
+    write(
+        folder / "mine_kit.py",
+        "from my_kit import helper\ndef train(settings, run):\n    return {'score': helper.value()}\n",
+    )
+    found = []
+    for value in (1.0, 2.0):
+        write(folder / "my_kit" / "helper.py", f"def value():\n    return {value}\n")
+        found.append(scores(run(declare(of("mine_kit:train"), **ONE_ROW)))["plain", 0])
+    assert found == [1.0, 2.0]
+
+
+def test_a_stage_that_imports_late_refuses_a_module_that_was_edited_meanwhile(declare: Declare, folder: Path) -> None:
+    write(folder / "my_late.py", "def value():\n    return 1.0\n")
+    write(
+        folder / "mine_late.py",
+        "from pathlib import Path\n\n"
+        "def train(settings, run):\n"
+        "    text = Path('my_late.py').read_text()\n"
+        "    Path('my_late.py').write_text(text.replace('1.0', '2.0'))  # as its author does, in an editor\n"
+        "    import my_late\n"
+        "    return {'score': my_late.value()}\n",
+    )
+    table = declare(of("mine_late:train"), **ONE_ROW)
+    prepared = prepare(table, store=str(folder / "store"))
+    (row,) = run_table(prepared, Engine("inprocess"), folder / "reports", formats=()).to_json()["rows"]
+    assert row["reason"].startswith("my_late, which this stage imports late, was changed after this run was planned")
+
+
+def test_code_and_inputs_behind_links_are_read_and_what_tools_leave_is_not(declare: Declare, folder: Path) -> None:
+    write(folder / "real" / "a.csv", "1\n")
+    (folder / "data").mkdir()
+    (folder / "data" / "train").symlink_to(folder / "real")
+    (folder / "real" / "again").symlink_to(folder / "data")  # a circle
+    table = declare({"inputs": ["data"]})
+    before = stages(table, folder)
+    for left in (".a.csv.swp", "a.csv~", ".DS_Store", ".#a.csv"):
+        write(folder / "data" / left, "left by a tool")
+    write(folder / "data" / ".ipynb_checkpoints" / "a.csv", "left by a tool")
+    assert stages(table, folder) == before
+    write(folder / "real" / "a.csv", "2\n")
+    assert all(names != before[run] for run, names in stages(table, folder).items())
+
+
 def test_an_input_that_changes_after_the_plan_fails_what_would_read_it(declare: Declare, folder: Path) -> None:
     (folder / "train.csv").write_text("1,2\n")
     prepared = prepare(declare({"inputs": ["train.csv"]}), store=str(folder / "store"))

@@ -12,21 +12,21 @@ import psutil
 import torch
 from torch import Tensor
 
-from harness.reid.train.settings import Circumstances
+from harness.reid.train.settings import Resources
 
 
-def prepare_device(circumstances: Circumstances) -> torch.device:
+def prepare_device(resources: Resources) -> torch.device:
     """The stage's device, with the share of its memory that the stage was given.
 
     On a CPU the network runs on one thread, whatever the slot has: sums split over threads differ in their last bits,
     and a result must not depend on how many workers share the machine. Decoding and ranking, which are exact on any
     number of threads, use them all.
     """
-    device = torch.device(circumstances.device)
+    device = torch.device(resources.device)
     torch.set_num_threads(1)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        torch.cuda.set_per_process_memory_fraction(circumstances.memory_fraction, device)
+        torch.cuda.set_per_process_memory_fraction(resources.memory_fraction, device)
     return device
 
 

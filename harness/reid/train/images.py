@@ -8,21 +8,21 @@ from harness.errors import InputError
 from harness.reid.data import Dataset, Split, cached_images, held_out_split, label_map, open_dataset, split_fingerprint
 from harness.reid.data.batches import DecodingFeeder, Feeder, ImageFeeder
 from harness.reid.data.dataset import Ids
-from harness.reid.train.settings import Circumstances, ImageSettings
+from harness.reid.train.settings import ImageSettings, Resources
 from harness.trainer import Emit
 
 
-def open_images(circumstances: Circumstances, images: ImageSettings, *, training: bool) -> Dataset:
+def open_images(resources: Resources, images: ImageSettings, *, training: bool) -> Dataset:
     """The data set of a stage; with held-out identities, only the training folder is ever looked at.
 
     Raises:
         InputError: If the images are not those that the stage was planned with: its result would bear a wrong name.
     """
-    place = circumstances.place_of(images.splits)
+    place = resources.place_of(images.splits)
     whole = not training and images.held_out is None
     splits = (tuple(place.contents) or None) if whole else ("train",)
     dataset = open_dataset(place.dataset, Path(place.root), splits=splits)
-    index = Path(circumstances.cache) / "index"
+    index = Path(resources.cache) / "index"
     for name, planned in images.splits.items():
         if split_fingerprint(dataset.splits[name], dataset.root, index) != planned:
             raise InputError(
@@ -34,18 +34,18 @@ def open_images(circumstances: Circumstances, images: ImageSettings, *, training
     return dataset
 
 
-def trained_classes(circumstances: Circumstances, images: ImageSettings, dataset: Dataset) -> Ids:
+def trained_classes(resources: Resources, images: ImageSettings, dataset: Dataset) -> Ids:
     """The classes that a network scored on ``dataset`` was trained on, rising: by default those of its training."""
     if images.classes is None:
         return label_map(dataset.splits["train"].identities)
-    place = circumstances.place_of({"train": images.classes})
+    place = resources.place_of({"train": images.classes})
     return label_map(open_dataset(place.dataset, Path(place.root), splits=("train",)).splits["train"].identities)
 
 
 def feed(
     dataset: Dataset,
     split: Split,
-    circumstances: Circumstances,
+    resources: Resources,
     images: ImageSettings,
     device: torch.device,
     emit: Emit,
@@ -57,22 +57,22 @@ def feed(
     Args:
         dataset: The opened data set.
         split: One of its splits.
-        circumstances: Whether decoded images are kept, and where.
+        resources: Whether decoded images are kept, and where.
         images: The size.
         device: Where batches are wanted.
         emit: Called with the number of images decoded, and of all.
         memory_limit_mb: Kept images up to this size live on the device; for those that are seen more than once.
     """
     size = images.height_px, images.width_px
-    if not circumstances.decoded_once:
-        return DecodingFeeder(split, dataset.root, *size, device, workers=circumstances.threads)
+    if not resources.decoded_once:
+        return DecodingFeeder(split, dataset.root, *size, device, workers=resources.threads)
     emit({"doing": f"opening the decoded images of {split.name}"})
     kept = cached_images(
         split,
         dataset.root,
         *size,
-        Path(circumstances.cache),
-        workers=circumstances.threads,
+        Path(resources.cache),
+        workers=resources.threads,
         progress=lambda done, of: emit({"doing": f"decoding the images of {split.name}", "done": done, "of": of}),
     )
     return ImageFeeder(kept, device, memory_limit_bytes=memory_limit_mb * 1_000_000)

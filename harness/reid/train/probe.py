@@ -31,7 +31,7 @@ from harness.reid.train.device import arithmetic, prepare_device
 from harness.reid.train.features import BATCH, Extractor
 from harness.reid.train.loop import Training
 from harness.reid.train.scoring import rank
-from harness.reid.train.settings import Circumstances, EvaluateSettings, ImageSettings, TrainSettings
+from harness.reid.train.settings import EvaluateSettings, ImageSettings, Resources, TrainSettings
 from harness.reid.train.training import fit_sampler, starting_modules, starting_network
 from harness.trainer import SPOOL, Emit, Task
 
@@ -55,17 +55,17 @@ def run_probe(task: Task, emit: Emit) -> dict[str, Any]:
     Returns:
         ``units_per_s`` (images; of an evaluation with its ranking), ``steps`` that were timed, ``device``.
     """
-    circumstances = Circumstances.read(task.context)
+    resources = Resources.read(task.context)
     data = ImageSettings.read(task.settings["data"])
-    images = circumstances.place_of(data.splits).sizes
-    classes = circumstances.place_of({"train": data.classes} if data.classes else data.splits).sizes[CLASSES]
-    device, watch = prepare_device(circumstances), _Stopwatch(emit)
+    images = resources.place_of(data.splits).sizes
+    classes = resources.place_of({"train": data.classes} if data.classes else data.splits).sizes[CLASSES]
+    device, watch = prepare_device(resources), _Stopwatch(emit)
     if task.kind == "train":
         stage = _standing_still(TrainSettings.read(task.settings), images["train"], classes)
-        speed = _training_speed(stage, circumstances, device, task.folder, classes, watch)
+        speed = _training_speed(stage, resources, device, task.folder, classes, watch)
     else:
         scored = EvaluateSettings.read(task.settings)
-        speed = _scoring_speed(scored, circumstances, device, images, classes, watch)
+        speed = _scoring_speed(scored, resources, device, images, classes, watch)
     return {"units_per_s": speed, "steps": len(watch.timed()), "device": device_name(str(device))}
 
 
@@ -123,7 +123,7 @@ def _standing_still(stage: TrainSettings, images: int, classes: int) -> TrainSet
 
 def _training_speed(
     stage: TrainSettings,
-    circumstances: Circumstances,
+    resources: Resources,
     device: torch.device,
     folder: Path,
     classes: int,
@@ -133,7 +133,7 @@ def _training_speed(
     sampler = stage.sampler
     batch = sampler.batch_size if isinstance(sampler, ShuffledSampler) else sampler.identities * sampler.images
     with arithmetic(device, tf32=stage.arithmetic.tf32, deterministic=stage.arithmetic.deterministic):
-        network = starting_network(stage, circumstances, classes, None)
+        network = starting_network(stage, resources, classes, None)
         modules = starting_modules(stage, network, classes, None)
         training = Training(
             network,
@@ -145,9 +145,9 @@ def _training_speed(
             spool=folder / SPOOL,
             custom=load_custom_losses(stage.losses),
             emit=watch,
-            threads=circumstances.threads,
+            threads=resources.threads,
             log_every=1,
-            checkpoint_minutes=circumstances.checkpoint_minutes,
+            checkpoint_minutes=resources.checkpoint_minutes,
             modules=modules,
         )
         with watch.over_loop():
@@ -157,7 +157,7 @@ def _training_speed(
 
 def _scoring_speed(
     stage: EvaluateSettings,
-    circumstances: Circumstances,
+    resources: Resources,
     device: torch.device,
     images: Mapping[str, int],
     classes: int,
@@ -175,7 +175,7 @@ def _scoring_speed(
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with arithmetic(device, tf32=stage.arithmetic.tf32, deterministic=stage.arithmetic.deterministic):
         same = _SameImages(BATCH, stage.images, device)
-        extractor = Extractor(network, stage, device, circumstances.threads, watch)
+        extractor = Extractor(network, stage, device, resources.threads, watch)
         with watch.over_loop():
             extractor.over(same, _MOST_STEPS * BATCH, take)
         speed = BATCH / median(watch.timed())
@@ -188,13 +188,13 @@ def _scoring_speed(
             queries = max(1, total // _QUERIES_OF_HELD_OUT)
             gallery = total - queries
         (width,) = widths
-        _rank_made_up(stage, circumstances, 8, 64, width, classes)  # what is compiled is compiled by now
-        ranked_s = _rank_made_up(stage, circumstances, queries, gallery, width, classes)
+        _rank_made_up(stage, resources, 8, 64, width, classes)  # what is compiled is compiled by now
+        ranked_s = _rank_made_up(stage, resources, queries, gallery, width, classes)
     return (queries + gallery) / ((queries + gallery) / speed + ranked_s)
 
 
 def _rank_made_up(
-    stage: EvaluateSettings, circumstances: Circumstances, queries: int, gallery: int, width: int, classes: int
+    stage: EvaluateSettings, resources: Resources, queries: int, gallery: int, width: int, classes: int
 ) -> float:
     """Seconds that a ranking of random features takes."""
     generator = torch.Generator().manual_seed(0)
@@ -205,5 +205,5 @@ def _rank_made_up(
 
     query, others = boxes(queries, 1), boxes(gallery, 2)
     started = time.monotonic()
-    rank(stage.evaluation, circumstances, query, others)
+    rank(stage.evaluation, resources, query, others)
     return time.monotonic() - started

@@ -27,7 +27,7 @@ from harness.reid.train.device import DeviceMeter, arithmetic, prepare_device
 from harness.reid.train.features import Extractor, batches_of, trained_network
 from harness.reid.train.images import feed, open_images, trained_classes
 from harness.reid.train.loop import Emit
-from harness.reid.train.settings import Circumstances, EvaluateSettings
+from harness.reid.train.settings import EvaluateSettings, Resources
 from harness.units import Floats, Units, write_units
 
 _PICTURES = 8
@@ -48,18 +48,18 @@ def evaluate_stage(
         ``metrics`` (fractions), ``images`` that were scored, ``seconds`` of all of it, ``images_per_s`` of the network
         alone, ``parameters``, ``multiply_adds``, ``device``, peak memory and ``notes``.
     """
-    stage, circumstances = EvaluateSettings.read(settings), Circumstances.read(context)
-    device = prepare_device(circumstances)
+    stage, resources = EvaluateSettings.read(settings), Resources.read(context)
+    device = prepare_device(resources)
     meter, started = DeviceMeter(device), time.monotonic()
     emit({"doing": "checking the data set"})
-    dataset = open_images(circumstances, stage.images, training=False)
+    dataset = open_images(resources, stage.images, training=False)
     emit({"doing": "building the network and loading its weights"})
     network = trained_network(stage.model, stage.images.height_px, stage.images.width_px, parent_folder)
     network = network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with arithmetic(device, tf32=stage.arithmetic.tf32, deterministic=stage.arithmetic.deterministic):
-        extractor = Extractor(network, stage, device, circumstances.threads, emit)
+        extractor = Extractor(network, stage, device, resources.threads, emit)
         score = _score_retrieval if stage.evaluation.protocol == "market" else _score_classification
-        metrics, notes = score(dataset, stage, circumstances, extractor, folder)
+        metrics, notes = score(dataset, stage, resources, extractor, folder)
     seconds = time.monotonic() - started
     return {
         "metrics": metrics,
@@ -67,7 +67,7 @@ def evaluate_stage(
         "seconds": seconds,
         "images_per_s": extractor.images / extractor.seconds,
         "device": device_name(str(device)),
-        "threads": circumstances.threads,
+        "threads": resources.threads,
         "notes": notes,
         **asdict(_cost(stage, network)),
         **meter.result(),
@@ -86,12 +86,11 @@ def _cost(stage: EvaluateSettings, network: Network) -> Cost:
 
 
 def _score_retrieval(
-    dataset: Dataset, stage: EvaluateSettings, circumstances: Circumstances, extractor: Extractor, folder: Path
+    dataset: Dataset, stage: EvaluateSettings, resources: Resources, extractor: Extractor, folder: Path
 ) -> tuple[dict[str, float], list[str]]:
     query, gallery = dataset.splits["query"], dataset.splits["gallery"]
     query_images, gallery_images = (
-        feed(dataset, split, circumstances, stage.images, extractor.device, extractor.emit)
-        for split in (query, gallery)
+        feed(dataset, split, resources, stage.images, extractor.device, extractor.emit) for split in (query, gallery)
     )
     query_features, *query_attention = extractor.over(query_images, len(query), _embedding_and_attention)
     (gallery_features,) = extractor.over(gallery_images, len(gallery), lambda output: [output.embedding])
@@ -99,7 +98,7 @@ def _score_retrieval(
     extractor.emit({"doing": "ranking the gallery"})
     result = rank(
         stage.evaluation,
-        circumstances,
+        resources,
         (query_features, query.identities, query_cameras),
         (gallery_features, gallery.identities, gallery_cameras),
     )
@@ -170,13 +169,13 @@ def _write_query_units(
 
 def rank(
     evaluation: EvaluationSpec,
-    circumstances: Circumstances,
+    resources: Resources,
     query: tuple[Tensor, Ids, Ids],
     gallery: tuple[Tensor, Ids, Ids],
 ) -> RankingResult:
     """The protocol's ranking of features, each with its images' identities and cameras, re-ranked if it says so."""
     metric, ap, rerank = evaluation.metric, evaluation.ap, evaluation.rerank
-    device, threads = circumstances.device, circumstances.threads
+    device, threads = resources.device, resources.threads
     if not rerank.enabled:
         return evaluate_ranking(*query, *gallery, metric=metric, ap=ap, device=device, threads=threads)
     return evaluate_reranked(
@@ -232,7 +231,7 @@ def _keep_attention(images: Feeder, maps: Tensor, folder: Path) -> Tensor:
 
 
 def _score_classification(
-    dataset: Dataset, stage: EvaluateSettings, circumstances: Circumstances, extractor: Extractor, folder: Path
+    dataset: Dataset, stage: EvaluateSettings, resources: Resources, extractor: Extractor, folder: Path
 ) -> tuple[dict[str, float], list[str]]:
     test = dataset.splits["test"]
 
@@ -242,10 +241,10 @@ def _score_classification(
         return [output.logits]
 
     # Classes are positions among the sorted training labels; a test label that training lacks can only be wrong.
-    trained = trained_classes(circumstances, stage.images, dataset)
+    trained = trained_classes(resources, stage.images, dataset)
     positions = np.searchsorted(trained, test.identities)
     known = (positions < len(trained)) & (trained[np.minimum(positions, len(trained) - 1)] == test.identities)
-    images = feed(dataset, test, circumstances, stage.images, extractor.device, extractor.emit)
+    images = feed(dataset, test, resources, stage.images, extractor.device, extractor.emit)
     (scores,) = extractor.over(images, len(test), logits)
     from harness.reid.evaluate import evaluate_classification
 

@@ -138,8 +138,8 @@ class DataPlace:
 
 
 @dataclass(frozen=True)
-class Circumstances:
-    """Where a stage runs: device, threads, folders. None of it can change its result."""
+class Resources:
+    """What a stage may use: device, threads, memory, folders. None of it can change its result."""
 
     data: Sequence[DataPlace]
     """The data sets of the run's stages."""
@@ -163,7 +163,7 @@ class Circumstances:
     """Compute activations again in the backward pass instead of keeping them."""
 
     @classmethod
-    def read(cls, context: Mapping[str, Any]) -> "Circumstances":
+    def read(cls, context: Mapping[str, Any]) -> "Resources":
         """From an executor's context; keys of no concern to a stage are passed over."""
         values = {name: context[name] for name in cls.__dataclass_fields__ if name in context}
         return cls(**{**values, "data": tuple(DataPlace(**place) for place in context["data"])})

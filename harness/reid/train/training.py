@@ -24,7 +24,7 @@ from harness.reid.train.device import arithmetic, prepare_device
 from harness.reid.train.images import feed, open_images
 from harness.reid.train.loop import Emit, Training
 from harness.reid.train.randomness import generator
-from harness.reid.train.settings import Circumstances, TrainSettings
+from harness.reid.train.settings import Resources, TrainSettings
 from harness.trainer import SPOOL
 
 
@@ -48,12 +48,12 @@ def train_stage(
     Returns:
         What ``Training.run`` measured, with ``device``, ``threads``, ``parameters``, ``classes`` and ``notes``.
     """
-    stage, circumstances = TrainSettings.read(settings), Circumstances.read(context)
-    device = prepare_device(circumstances)
+    stage, resources = TrainSettings.read(settings), Resources.read(context)
+    device = prepare_device(resources)
     if stage.arithmetic.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     emit({"doing": "checking the data set"})
-    dataset = open_images(circumstances, stage.images, training=True)
+    dataset = open_images(resources, stage.images, training=True)
     split = dataset.splits["train"]
     classes = label_map(split.identities)
     checkpoints = folder / "checkpoints"
@@ -63,11 +63,9 @@ def train_stage(
     stage, notes = fit_sampler(stage, identities=len(classes), images=len(split))
     with arithmetic(device, tf32=stage.arithmetic.tf32, deterministic=stage.arithmetic.deterministic):
         emit({"doing": "building the network and loading its weights"})
-        network = starting_network(stage, circumstances, len(classes), parent_folder)
+        network = starting_network(stage, resources, len(classes), parent_folder)
         modules = starting_modules(stage, network, len(classes), parent_folder)
-        feeder = feed(
-            dataset, split, circumstances, stage.images, device, emit, memory_limit_mb=circumstances.device_memory_mb
-        )
+        feeder = feed(dataset, split, resources, stage.images, device, emit, memory_limit_mb=resources.device_memory_mb)
         training = Training(
             network,
             feeder,
@@ -78,9 +76,9 @@ def train_stage(
             spool=folder / SPOOL,
             custom=load_custom_losses(stage.losses),
             emit=emit,
-            threads=circumstances.threads,
-            log_every=circumstances.log_every,
-            checkpoint_minutes=circumstances.checkpoint_minutes,
+            threads=resources.threads,
+            log_every=resources.log_every,
+            checkpoint_minutes=resources.checkpoint_minutes,
             modules=modules,
         )
         emit({"doing": "compiling the network" if stage.arithmetic.compile else "training the first steps"})
@@ -93,7 +91,7 @@ def train_stage(
     return {
         **measured,
         "device": device_name(str(device)),
-        "threads": circumstances.threads,
+        "threads": resources.threads,
         "parameters": sum(parameter.numel() for parameter in training.network.parameters()),
         "classes": len(classes),
         "notes": notes,
@@ -130,13 +128,11 @@ def fit_sampler(stage: TrainSettings, *, identities: int, images: int) -> tuple[
     return replace(stage, sampler=sampler), [note]
 
 
-def starting_network(
-    stage: TrainSettings, circumstances: Circumstances, classes: int, parent_folder: Path | None
-) -> Network:
+def starting_network(stage: TrainSettings, resources: Resources, classes: int, parent_folder: Path | None) -> Network:
     """The network before the stage's first step: the parent's weights, or else the recipe's."""
     network = build_network(
         **stage.model,
-        weights="none" if stage.weights is None else circumstances.weights[stage.weights],
+        weights="none" if stage.weights is None else resources.weights[stage.weights],
         classes=classes if stage.classifier else None,
         seed=stage.seed,
         height_px=stage.images.height_px,
@@ -145,7 +141,7 @@ def starting_network(
     if parent_folder is not None:
         inherit(network, load_file(regular_file(parent_folder / WEIGHTS)))
     # A compiler chooses itself what to recompute, whatever another row of the run asked for.
-    network.recompute = circumstances.checkpoint_activations and not stage.arithmetic.compile
+    network.recompute = resources.checkpoint_activations and not stage.arithmetic.compile
     return network
 
 

@@ -72,7 +72,7 @@ def test_an_evaluation_is_timed_with_a_ranking_of_the_data_sets_size(
 ) -> None:
     sizes = []
 
-    def ranked(evaluation: Any, circumstances: Any, query: Any, gallery: Any) -> None:
+    def ranked(evaluation: Any, resources: Any, query: Any, gallery: Any) -> None:
         sizes.append((len(query[0]), len(gallery[0]), query[0].shape[1], evaluation.rerank.enabled))
 
     monkeypatch.setattr(probe, "rank", ranked)
