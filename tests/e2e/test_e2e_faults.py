@@ -107,7 +107,7 @@ def test_a_read_only_store_allows_planning_and_listing_and_a_run_says_what_it_ne
     listed = with_a_mount(mount, place, "cache", "list")
     assert listed is not None
     assert f"{STAGES} stages, " in listed.stdout
-    assert "beside them decoded images" in listed.stdout
+    assert "also decoded images" in listed.stdout
     done = with_a_mount(mount, place, "run", "tiny.yaml", *PLAIN, *DEMO, "--data", photographs)
     assert done is not None
     assert done.returncode == 2

@@ -62,8 +62,11 @@ def start_warm(words: Sequence[str], *, env: Mapping[str, str], stdout: IO[bytes
 def kill(ui: Ui) -> None:
     """Kills the server with all its processes, as a power cut does."""
     port = urlsplit(ui.address).port
-    (pid,) = {line.pid for line in psutil.net_connections("tcp4") if line.status == "LISTEN" and line.laddr[1] == port}
-    os.killpg(os.getpgid(pid), signal.SIGKILL)
+    listening = [
+        line.pid for line in psutil.net_connections("tcp4") if line.status == "LISTEN" and line.laddr[1] == port
+    ]
+    (group,) = {os.getpgid(pid) for pid in listening if pid is not None}  # one socket of the server and its workers
+    os.killpg(group, signal.SIGKILL)
     ui.stop()
 
 

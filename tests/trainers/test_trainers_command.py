@@ -1,5 +1,6 @@
 """A user's command as a trainer: placeholders, metrics as JSON, a kill and a resume, and how it fails."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from toy_tables import SCRIPT, Declare, Runs
 
+from harness import Search
 from harness.api.prepare import prepare
 from harness.errors import InputError
 
@@ -46,6 +48,53 @@ def test_a_changed_script_is_run_again(declare: Declare, command: dict[str, Any]
     before = set(prepare(table, store=str(folder / "store")).plan.stages)
     (folder / "script.py").write_text(SCRIPT.replace("0.01", "0.02"))
     assert not before & set(prepare(table, store=str(folder / "store")).plan.stages)
+
+
+EDITED = """\
+import json, os, sys
+from pathlib import Path
+
+if Path("edit").exists():
+    Path("edit").unlink()
+    Path("script.py").write_text(Path("script.py").read_text().replace("1.0 *", "2.0 *"))
+json.dump({"score": 1.0 * float(sys.argv[1])}, open(os.environ["HARNESS_METRICS"], "w"))
+"""
+"""Its first run edits it, as its author may do meanwhile."""
+
+
+def test_a_search_stops_when_its_script_is_edited_and_mixes_no_versions(declare: Declare, folder: Path) -> None:
+    (folder / "script.py").write_text(EDITED)
+    (folder / "edit").touch()
+    declare(
+        {
+            **recipe(sys.executable, "script.py", "{gain}"),
+            "settings": {"gain": 0.5, "part": "test"},
+            "held_out": {"choose": {"part": "choose"}, "confirm": {"part": "confirm"}},
+            "metrics": {"score": {}},
+            "factors": {},
+        },
+        rows=[{"id": "plain", "factors": []}],
+        claims=[],
+        metrics=["score"],
+    )
+    search = {
+        "title": "A gain",
+        "table": "table.yaml",
+        "tune": "once",
+        "rows": ["plain"],
+        "space": {"gain": {"choices": [0.25, 0.5, 1.0]}},
+        "sampler": "grid",
+        "budget": {"trials": 3},
+        "metric": "score",
+        "seeds": [0],
+        "confirm": [5],
+    }
+    (folder / "gain.yaml").write_text(json.dumps(search))
+    with pytest.raises(InputError, match=r"^script.py was changed after this run was planned; run the same command"):
+        Search("gain.yaml").run(executor="inprocess", progress=False)
+    (study,) = Search("gain.yaml").run(executor="inprocess", progress=False).record["studies"]
+    found = {trial["params"]["gain"]: (trial["state"], trial["value"]) for trial in study["trials"]}
+    assert found == {gain: ("complete", 2.0 * gain) for gain in (0.25, 0.5, 1.0)}
 
 
 @pytest.mark.parametrize(
