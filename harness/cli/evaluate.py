@@ -31,7 +31,7 @@ def evaluate(
     ] = 0.3,
     json: JsonOption = False,
 ) -> None:
-    """Score features by the Market-1501 protocol: mAP, Rank-1/5/10/20, mINP."""
+    """Score features by the Market-1501 protocol: mAP, CMC ranks, mINP."""
     from harness.reid.evaluate import evaluate_file
     from harness.reid.metrics import METRICS
 

@@ -112,8 +112,8 @@ def evaluate_file(
     """Scores the features in ``path``; JSON-able, metrics as fractions.
 
     Returns:
-        ``mAP``, ``rank1``, ``rank5``, ``rank10``, ``rank20``, ``mINP``, ``valid_queries``, ``queries``; ``seconds`` of
-        the evaluation, without reading the file; ``startup_seconds`` spent before it on loading the inner loops, which
+        The metrics (``mAP``, ``rank1``, ..., ``mINP``), ``valid_queries``, ``queries``; ``seconds`` of the evaluation,
+        without reading the file; ``startup_seconds`` spent before it on loading the inner loops, which
         the first call on a machine compiles; ``peak_memory_mb`` of the whole process meanwhile, libraries and
         features included, and ``features_mb`` of the features alone (MB of 10^6 bytes); and the settings: ``ap``
         in words, ``metric``, ``rerank`` (its parameters, or null), ``device``.
