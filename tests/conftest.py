@@ -212,12 +212,7 @@ def ray_head(s3_variables: dict[str, str]) -> Iterator[RayCluster]:
     """A Ray cluster whose nodes have one CPU each and reach the tests' S3; at first it has only a head."""
     if find_spec("ray") is None:
         pytest.skip("Ray is not installed: uv sync --extra ray")
-    settings = {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # or else, under ``uv run``, every worker installs the project for itself
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-    }
+    settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # short: the paths of the sockets in it are long enough
     cluster = None
     with pytest.MonkeyPatch.context() as patch:  # before Ray is imported, which reads them on import

@@ -217,8 +217,10 @@ def _import_ray() -> Any:
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
     try:
         import ray
+        from ray._private import ray_constants
     except ImportError:
         raise InputError(
             "--executor ray: Ray is not installed; run the command with: uv run --extra ray ... (or pip install ray)"
         ) from None
+    ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False  # where Ray was imported before, and has read the variable
     return ray

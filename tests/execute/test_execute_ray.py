@@ -31,6 +31,12 @@ def run(executor: RayExecutor, stages: list, journal: Journal, events: Events) -
     return executor.execute(stages, WORK, journal.context, events.append)
 
 
+def test_under_uv_run_ray_builds_no_environment_of_its_own_on_nodes(on_ray: RayExecutor) -> None:
+    from ray._private import ray_constants  # the tests import Ray before the harness does, and so may a notebook
+
+    assert not ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV
+
+
 # --- what a stage asks for --------------------------------------------------------------------------------------------
 
 
