@@ -42,8 +42,9 @@ def evaluate(
     if json:
         print_json(scores)
         return
-    for name in (key for key in METRICS["market"] if key in scores):
-        typer.echo(f"{name:<14} {100 * scores[name]:6.2f} %")
+    for name, shown in METRICS["market"].items():
+        if name in scores:
+            typer.echo(f"{name:<14} " + (f"{100 * scores[name]:6.2f} %" if shown.percent else f"{scores[name]:6.3f}"))
     typer.echo(f"valid queries  {scores['valid_queries']} of {scores['queries']}")
     typer.echo(f"AP formula     {ap}; distance {metric}{'; re-ranked' if rerank else ''}")
     typer.echo(f"time           {scores['seconds']:.2f} s, peak memory {scores['peak_memory_mb']:.0f} MB")
