@@ -118,8 +118,8 @@ def augment(
         float32, shape (B, 3, H, W) in channels_last memory. Erased pixels are 0, the data set's mean.
     """
     if images.device.type == "cpu":
-        return _on_cpu(images, draws, mean, std, rows, out, threads)
-    return _on_accelerator(images, draws, mean, std, rows, out)
+        return _in_one_pass(images, draws, mean, std, rows, out, threads)
+    return augment_by_lookup(images, draws, mean, std, rows, out)
 
 
 def normalize(
@@ -135,7 +135,7 @@ def normalize(
     return augment(images, nothing, mean, std, rows=rows, threads=threads)
 
 
-def _on_cpu(
+def _in_one_pass(
     images: Tensor,
     draws: AugmentationDraws,
     mean: Sequence[float],
@@ -166,7 +166,7 @@ def _on_cpu(
     return pixels
 
 
-def _on_accelerator(
+def augment_by_lookup(
     images: Tensor,
     draws: AugmentationDraws,
     mean: Sequence[float],
@@ -174,7 +174,11 @@ def _on_accelerator(
     rows: Tensor | None,
     out: Tensor | None,
 ) -> Tensor:
-    """Every pixel looks up where it comes from; nothing is known on the CPU, so nothing waits for the device."""
+    """Augments as ``augment`` does, on any device: every pixel looks up where it comes from.
+
+    Nothing has to be known on the CPU, so nothing waits for an accelerator. Arguments and result are those of
+    ``augment``; both ways give the same bits.
+    """
     N, H, W, C = images.shape
     B, device = len(draws.flipped), images.device
     pixels = _room(B, images, out)

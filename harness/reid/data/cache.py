@@ -100,7 +100,7 @@ def _open(path: Path, shape: tuple[int, ...], workers: int) -> Images | None:
         expected = json.loads(regular_file(record).read_text(encoding="utf-8"))
         if expected["bytes"] != path.stat().st_size:
             raise ValueError(f"it has {path.stat().st_size} bytes instead of {expected['bytes']}")
-        if expected["blocks"] != _checksums(path, workers):
+        if expected["blocks"] != block_checksums(path, workers):
             raise ValueError("its checksums do not match")
         images: Images = np.load(regular_file(path), mmap_mode="r", allow_pickle=False)
         if images.shape != shape or images.dtype != np.uint8:
@@ -134,7 +134,7 @@ def _build(
             _flush(file)
         aside.replace(path)
         with record_aside.open("wb") as file:
-            content = {"bytes": path.stat().st_size, "blocks": _checksums(path, workers)}
+            content = {"bytes": path.stat().st_size, "blocks": block_checksums(path, workers)}
             file.write(json.dumps(content).encode())
             _flush(file)
         record_aside.replace(record)
@@ -158,7 +158,7 @@ def _decoded(
                 progress(indices.stop, count)
 
 
-def _checksums(path: Path, workers: int) -> Sequence[int]:
+def block_checksums(path: Path, workers: int) -> Sequence[int]:
     """CRC-32 of each block of a file, read in threads."""
     with regular_file(path).open("rb") as file:
         starts = range(0, os.fstat(file.fileno()).st_size, _BLOCK_BYTES)

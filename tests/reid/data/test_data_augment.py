@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.transforms import functional as tv
 
-from harness.reid.data.augment import AugmentationDraws, _on_accelerator, augment, draw_augmentation, normalize
+from harness.reid.data.augment import AugmentationDraws, augment, augment_by_lookup, draw_augmentation, normalize
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -60,7 +60,7 @@ def test_a_batch_is_augmented_as_image_by_image(batch, height, width, pad_px, fl
     assert pixels.dtype == torch.float32
     assert pixels.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(pixels, _one_by_one(images, draws), rtol=0, atol=2e-6)
-    assert torch.equal(pixels, _on_accelerator(images, draws, MEAN, STD, None, None))
+    assert torch.equal(pixels, augment_by_lookup(images, draws, MEAN, STD, None, None))
     assert torch.equal(images, before)
 
 
@@ -108,7 +108,7 @@ def test_rows_pick_the_batch_out_of_all_images():
     rows = torch.tensor([4, 0, 4])
     batch = augment(images[rows], draws, MEAN, STD)
     assert torch.equal(augment(images, draws, MEAN, STD, rows=rows), batch)
-    assert torch.equal(_on_accelerator(images, draws, MEAN, STD, rows, None), batch)
+    assert torch.equal(augment_by_lookup(images, draws, MEAN, STD, rows, None), batch)
 
 
 @pytest.mark.parametrize("row", [-1, 5])

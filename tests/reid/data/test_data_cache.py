@@ -114,7 +114,7 @@ def test_an_entry_of_the_wrong_shape_is_not_trusted(market, tmp_path):
     (path,) = (tmp_path / "cache").glob("*.npy")
     np.save(path, expected.reshape(4, 6, 12, 3))
     record = json.loads(path.with_suffix(".json").read_text())
-    path.with_suffix(".json").write_text(json.dumps(record | {"blocks": list(cache._checksums(path, 1))}))
+    path.with_suffix(".json").write_text(json.dumps(record | {"blocks": list(cache.block_checksums(path, 1))}))
     with pytest.warns(UserWarning, match=r"holds uint8 of shape \(4, 6, 12, 3\)"):
         assert np.array_equal(_cached(market, tmp_path / "cache"), expected)
 
