@@ -99,7 +99,7 @@ def _is_another(name: str, file: Path, digest: str) -> bool:
     spec, seen = module.__spec__, _seen.get(name)
     if spec is None or spec.origin is None or os.path.realpath(spec.origin) != os.path.realpath(file):
         return True
-    if seen is not None and seen.spec in (None, spec):
+    if seen is not None and (seen.spec is None or seen.spec is spec):  # the spec of a reload is equal
         return seen.digest != digest
     import psutil
 

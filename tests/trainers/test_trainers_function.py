@@ -1,5 +1,6 @@
 """A user's function as a trainer: from YAML to a table, what identifies it, what it is given, how it fails."""
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -142,6 +143,25 @@ def test_a_helper_of_two_trainers_is_read_again_by_both(declare: Declare, run: R
         helper(value)
         found += [scores(run(declare(of(f"mine_{name}:train"), **ONE_ROW)))["plain", 0] for name in ("one", "two")]
     assert found == [1.0, 1.0, 2.0, 2.0]
+
+
+def test_a_module_that_its_user_reloaded_meanwhile_is_read_again(declare: Declare, run: Runs, folder: Path) -> None:
+    def helper(value: float) -> None:
+        write(folder / "my_reloaded.py", f"def value():\n    return {value}\n")
+
+    write(
+        folder / "mine_reloading.py",
+        "import my_reloaded\ndef train(settings, run):\n    return {'score': my_reloaded.value() + settings.gain}\n",
+    )
+    helper(1.0)
+    table = declare(of("mine_reloading:train"), **ONE_ROW)
+    for _ in range(2):
+        assert scores(run(table)) == {("plain", 0): 1.5}  # the second time nothing runs, and its module is known
+    helper(20.0)
+    importlib.reload(sys.modules["my_reloaded"])
+    helper(1.0)
+    other = declare({**of("mine_reloading:train"), "settings": {"gain": 0.25}}, **ONE_ROW)
+    assert scores(run(other)) == {("plain", 0): 1.25}
 
 
 def test_a_helper_in_a_folder_without_init_is_part_of_the_identity_and_read_again(
