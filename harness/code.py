@@ -15,7 +15,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.files import regular_file
+from harness.files import FileState, file_state, regular_file
 from harness.syntax import has_no_effect, normalised
 
 CODE_VERSION = "1"
@@ -39,9 +39,6 @@ WITHOUT_INFLUENCE = tuple(
 """Packages and modules that cannot change what a stage computes, by the import rules that a test enforces."""
 
 _DIGEST_BYTES = 16
-
-_State = tuple[int, int, int, int]
-"""Changes whenever a file's contents do."""
 
 
 def code_digest(roots: tuple[str, ...]) -> str:
@@ -141,11 +138,11 @@ def code_parts(roots: Sequence[str]) -> dict[str, dict[str, str]]:
     Names are those of functions, classes (``Net``), methods (``Net.forward``) and variables; any other statement of a
     module is under ``...``. Code with equal ``code_digest`` has equal parts.
     """
-    return {name: _parts(path, _state(path)).copy() for name, path in sorted(reached_modules(roots).items())}
+    return {name: _parts(path, file_state(path)).copy() for name, path in sorted(reached_modules(roots).items())}
 
 
 @cache
-def _parts(path: Path, state: _State) -> dict[str, str]:
+def _parts(path: Path, state: FileState) -> dict[str, str]:
     tree, found = _parsed(path, state), dict[str, list[str]]()
     for node in (node for node in tree.body if not has_no_effect(node, in_text=False)):
         if isinstance(node, ast.ClassDef):
@@ -247,17 +244,12 @@ def _with_packages(name: str) -> Iterator[str]:
     return (".".join(parts[: count + 1]) for count in range(len(parts)))
 
 
-def _state(path: Path) -> _State:
-    stat = regular_file(path).stat()
-    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
-
-
 def _tree(path: Path) -> ast.Module:
-    return _parsed(path, _state(path))
+    return _parsed(path, file_state(path))
 
 
 @cache
-def _parsed(path: Path, state: _State) -> ast.Module:  # noqa: ARG001 - the state only invalidates the cache
+def _parsed(path: Path, state: FileState) -> ast.Module:  # noqa: ARG001 - the state only invalidates the cache
     try:
         return ast.parse(regular_file(path).read_bytes(), filename=str(path))
     except SyntaxError as error:
@@ -266,11 +258,11 @@ def _parsed(path: Path, state: _State) -> ast.Module:  # noqa: ARG001 - the stat
 
 def _imports(name: str, path: Path) -> frozenset[str]:
     """Returns all that a module may import: modules, and names in them that may be modules."""
-    return _imports_of(name, path, _state(path))
+    return _imports_of(name, path, file_state(path))
 
 
 @cache
-def _imports_of(name: str, path: Path, state: _State) -> frozenset[str]:
+def _imports_of(name: str, path: Path, state: FileState) -> frozenset[str]:
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     imported: set[str] = set()
     waiting: list[ast.stmt | ast.excepthandler | ast.match_case] = list(_parsed(path, state).body)
@@ -291,9 +283,9 @@ def _imports_of(name: str, path: Path, state: _State) -> frozenset[str]:
 
 def module_digest(path: Path) -> str:
     """Returns the digest of a module's syntax tree."""
-    return _digest_of(path, _state(path))
+    return _digest_of(path, file_state(path))
 
 
 @cache
-def _digest_of(path: Path, state: _State) -> str:
+def _digest_of(path: Path, state: FileState) -> str:
     return hashlib.blake2b(normalised(_parsed(path, state)).encode(), digest_size=_DIGEST_BYTES).hexdigest()

@@ -42,6 +42,20 @@ def regular_file(path: Path) -> Path:
     return path
 
 
+FileState = tuple[int, int, int, int]
+"""Changes whenever a file's contents do."""
+
+
+def file_state(path: Path) -> FileState:
+    """Returns the state of a regular file: for caches of what was read from it.
+
+    Raises:
+        OSError: As for ``regular_file``.
+    """
+    found = regular_file(path).stat()
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
+
+
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yields a temporary path beside ``path``; on leaving, syncs what was written there and renames it to ``path``.

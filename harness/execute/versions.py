@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
-from importlib.metadata import Distribution, distributions
 
 from harness.code import imported_modules
 
@@ -66,18 +65,18 @@ def imported_libraries(code: Sequence[str]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1024)
-def _named_in_metadata(distribution: Distribution) -> str:
+def _named_in_metadata(distribution: metadata.Distribution) -> str:
     """Returns a distribution's name, for which all of its metadata are parsed."""
     return distribution.name
 
 
 @lru_cache(maxsize=1)
-def _installed() -> tuple[tuple[Distribution, frozenset[str]], ...]:
+def _installed() -> tuple[tuple[metadata.Distribution, frozenset[str]], ...]:
     """The installed distributions and their top modules, read faster than by ``packages_distributions``."""
-    return tuple((each, _top_modules(each)) for each in distributions())
+    return tuple((each, _top_modules(each)) for each in metadata.distributions())
 
 
-def _top_modules(distribution: Distribution) -> frozenset[str]:
+def _top_modules(distribution: metadata.Distribution) -> frozenset[str]:
     declared = distribution.read_text("top_level.txt")
     if declared is not None:
         return frozenset(declared.split())

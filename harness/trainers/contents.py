@@ -7,7 +7,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from harness.errors import InputError
-from harness.files import regular_file
+from harness.files import FileState, file_state, regular_file
 
 _CHUNK_BYTES = 1 << 20
 _IGNORED = (
@@ -49,15 +49,14 @@ def _files_below(folder: Path, above: frozenset[str]) -> Iterator[Path]:
             yield from _files_below(inner, within)
 
 
-_known: dict[Path, tuple[tuple[int, ...], str]] = {}
+_known: dict[Path, tuple[FileState, str]] = {}
 """The digest of each file that was read, with the state that it was in."""
 
 
 def _file_digest(path: Path, what: str) -> str:
     if not path.is_file():
         raise InputError(f"{what}: {path} is not a regular file")
-    place, stat = path.absolute(), path.stat()
-    state = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)
+    place, state = path.absolute(), file_state(path)
     if place not in _known or _known[place][0] != state:
         try:
             _known[place] = state, _digest(place)
